@@ -1,0 +1,3 @@
+"""Face Assets: from a commit of face photos to a verified answer of a running Triton server, as Dagster assets."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,5 @@
+"""The errors that a user can mend, each with a sentence that says what was found and what to do next."""
+
+
+class UserError(Exception):
+    """Something outside the code is wrong: a file, a setting, a service. Its message is shown without a traceback."""

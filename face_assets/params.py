@@ -1,0 +1,166 @@
+"""params.yaml of a data repository: every parameter of the pipeline, typed, bounded and explained in one place."""
+
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from face_assets.errors import UserError
+from face_assets.fingerprint import fingerprint
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Block = Literal["head", "block8", "repeat_3", "mixed_7a", "repeat_2", "mixed_6a", "repeat_1", "all"]
+
+
+class Section(BaseModel):
+    """A part of params.yaml: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def fingerprint(self) -> str:
+        """A digest of the section's values."""
+        return fingerprint(self.model_dump(mode="json"))
+
+
+class Split(Section):
+    """How identities are divided; an identity keeps its split when photos or people are added."""
+
+    validation: Fraction = Field(0.1, description="share of the identities that training watches but does not learn from")
+    test: Fraction = Field(0.2, description="share of the identities that only the evaluation sees")
+    seed: int = Field(0, description="another seed divides the people anew")
+    min_test_people: int = Field(10, ge=2, description="fewer test people than this fail the data set's check")
+
+    @model_validator(mode="after")
+    def _leaves_people_to_train(self) -> "Split":
+        if self.validation + self.test >= 1.0:
+            raise ValueError("split.validation + split.test leave nobody to train on: their sum must be below 1")
+        return self
+
+
+class Photos(Section):
+    """What a photo may be."""
+
+    max_megapixels: Positive = Field(100.0, description="larger images are refused before they are decoded")
+    max_unusable: Fraction = Field(0.05, description="share of unreadable photos past which the data set's check fails")
+    near_duplicate_distance: int = Field(3, ge=0, le=16, description="bits of 64 in which the hashes of near duplicates may differ")
+
+
+class Detector(Section):
+    """MTCNN and the crop; what is set here is part of the crop's name in the crop store."""
+
+    choose: Literal["largest", "most_probable", "most_central"] = Field("largest", description="which of several faces is the photo's subject")
+    image_size: int = Field(160, ge=80, le=512, description="side of the crop in pixels")
+    margin: int = Field(32, ge=0, le=256, description="pixels around the box, at the crop's scale")
+    min_face_size: int = Field(20, ge=12, description="smallest face to look for, in pixels of the (reduced) photo")
+    thresholds: tuple[Fraction, Fraction, Fraction] = Field((0.6, 0.7, 0.7), description="probabilities that P-Net, R-Net and O-Net must reach")
+    factor: float = Field(0.709, gt=0.1, lt=0.95, description="step of the scale pyramid")
+    max_side: int = Field(1024, ge=160, description="longer photos are reduced to this side for detection; the crop is cut from the full photo")
+    max_rejected: Fraction = Field(0.1, description="share of photos without a usable face past which the check fails")
+
+
+class Embedder(Section):
+    """Where the network starts from and what it is fed."""
+
+    weights: str = Field("vggface2", description="vggface2, casia-webface, scratch, or the path of a state_dict (.pt) or Keras facenet (.h5), absolute or DVC-tracked in the repository")
+    embedding_size: int = Field(512, ge=16, le=2048, description="length of the vector when training from scratch; otherwise the weights decide")
+    whitening: Literal["fixed", "per_image"] = Field("fixed", description="fixed: (x - 127.5) / 128, facenet-pytorch's; per_image: (x - mean) / std, facenet's own")
+
+
+class Train(Section):
+    """How the embedder is trained."""
+
+    unfreeze: Block = Field("head", description="head: last_linear and last_bn over stored trunk features; a block's name: from it on; all; ")
+    epochs: int = Field(60, ge=0, le=10_000, description="0 keeps the starting weights")
+    batch_size: int = Field(512, ge=2)
+    learning_rate: Positive = Field(0.0005, description="of the network; class centres learn at centre_learning_rate")
+    centre_learning_rate: Positive = Field(0.01, description="of the class centres")
+    weight_decay: float = Field(0.001, ge=0.0)
+    margin: float = Field(0.2, ge=0.0, lt=1.0, description="CosFace margin on the cosine")
+    scale: Positive = Field(32.0, description="CosFace scale")
+    anchor: float = Field(1.0, ge=0.0, description="pull towards the starting embedding, which keeps what it knew; 0 for none")
+    photos_per_person: int = Field(0, ge=0, le=64, description="photos of a person in a batch; 0 shuffles plainly")
+    flip: bool = Field(True, description="mirror crops at random where the trunk is trained")
+    seed: int = 0
+
+
+class Evaluation(Section):
+    """What is measured on the test identities, and what the gate asks of it."""
+
+    far: float = Field(1e-3, gt=0.0, lt=1.0, description="false accept rate of the threshold for two photos")
+    fpir: float = Field(0.01, gt=0.0, lt=1.0, description="share of strangers whom the gallery may take for somebody: sets the threshold of identification")
+    min_auc: Fraction = Field(0.9, description="gate: absolute floor")
+    min_accuracy: Fraction = Field(0.8, description="gate: absolute floor of the 10-fold accuracy")
+    min_tar: Fraction = Field(0.0, description="gate: absolute floor of TAR at `far`")
+    max_regression: Fraction = Field(0.01, description="gate: how far TAR at `far` may fall below production's on the same pairs")
+    seed: int = 0
+
+
+class Export(Section):
+    """The engine that serves."""
+
+    precision: Literal["f32", "bf16"] = Field("f32", description="arithmetic of the OpenVINO engine; another precision is another embedder")
+    min_cosine: float = Field(0.9999, gt=0.0, le=1.0, description="parity with torch on real crops, worst crop; about 0.999 suits bf16")
+
+
+class Serving(Section):
+    """What a deployment must show before it takes traffic."""
+
+    probes: int = Field(16, ge=1, le=1000, description="test photos that the candidate is asked")
+    max_latency_ms: Positive = Field(1000.0, description="budget for the median answer of face_recognizer, one photo at a time")
+    min_cosine: float = Field(0.999, gt=0.0, le=1.0, description="served against offline embedding, worst probe")
+    max_batch: int = Field(32, ge=1, le=256, description="crops that the embedder takes at once")
+    queue_delay_us: int = Field(2000, ge=0, description="how long the batcher waits for more crops")
+
+
+class Params(Section):
+    """The whole of params.yaml; every key may be left out."""
+
+    photos: Photos = Photos()
+    split: Split = Split()
+    detector: Detector = Detector()
+    embedder: Embedder = Embedder()
+    train: Train = Train()
+    evaluation: Evaluation = Evaluation()
+    export: Export = Export()
+    serving: Serving = Serving()
+
+
+def parse_params(text: str, where: str = "params.yaml") -> Params:
+    """Params from YAML text. Raises UserError that names each wrong key, what was found, and what fits."""
+    try:
+        values: Any = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise UserError(f"{where} must be a mapping of sections such as `train:`, found {type(values).__name__}")
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{where}: " + "; ".join(_sentence(item) for item in error.errors())) from error
+
+
+def _sentence(error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"]) or "the whole"
+    if error["type"] == "extra_forbidden":
+        return f"unknown key `{key}`"
+    found = "" if isinstance(error["input"], dict) else f", found {error['input']!r}"
+    return f"`{key}`: {error['msg'].removeprefix('Value error, ')}{found}"
+
+
+def default_params_yaml() -> str:
+    """A params.yaml that states every default, each with its description as a comment."""
+    lines: list[str] = []
+    for name, field in Params.model_fields.items():
+        section = field.default
+        lines.append(f"# {(type(section).__doc__ or '').strip()}")
+        lines.append(f"{name}:")
+        for key, info in type(section).model_fields.items():
+            value = getattr(section, key)
+            dumped = yaml.safe_dump(list(value) if isinstance(value, tuple) else value, default_flow_style=True).removesuffix("\n").removesuffix("\n...")
+            comment = f"  # {info.description}" if info.description else ""
+            lines.append(f"  {key}: {dumped}{comment}")
+        lines.append("")
+    return "\n".join(lines)
