@@ -1,0 +1,61 @@
+"""The home: one folder with all state, and the stores that stand in it."""
+
+from pathlib import Path
+
+from face_assets.artifacts import ArtifactStore
+from face_assets.content_store import ContentStore
+
+
+class Home:
+    """Paths and stores below FACE_ASSETS_HOME. All but Dagster's event log can be made again from the data repository."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.artifacts = ArtifactStore(root / "artifacts")
+
+    @property
+    def dagster(self) -> Path:
+        """DAGSTER_HOME: dagster.yaml, the event log, schedules."""
+        return self.root / "dagster"
+
+    @property
+    def handles(self) -> Path:
+        """Which artifact each asset holds for each commit."""
+        return self.root / "handles"
+
+    @property
+    def features(self) -> Path:
+        """Stored trunk features, a file for each trunk."""
+        return self.root / "features"
+
+    @property
+    def training(self) -> Path:
+        """Checkpoints of trainings that have not ended."""
+        return self.root / "training"
+
+    @property
+    def detector(self) -> Path:
+        """The detector's networks, exported once."""
+        return self.root / "detector"
+
+    @property
+    def serving(self) -> Path:
+        """The embedded server: its model repository, state and logs."""
+        return self.root / "serving"
+
+    @property
+    def logs(self) -> Path:
+        """Logs of what `face-assets up` and `run` started."""
+        return self.root / "logs"
+
+    def crops(self, detector: str) -> ContentStore:
+        """The crop store of a detector's fingerprint: key = the photo's md5."""
+        return ContentStore(self.root / "crops" / f"{detector}.sqlite")
+
+    def inspections(self, version: str) -> ContentStore:
+        """What is known of photos as files: key = the photo's md5."""
+        return ContentStore(self.root / "inspections" / f"{version}.sqlite")
+
+    def embeddings(self, engine: str) -> ContentStore:
+        """Embeddings by an engine's fingerprint: key = the photo's md5."""
+        return ContentStore(self.root / "embeddings" / f"{engine}.sqlite")
