@@ -7,13 +7,15 @@ from pathlib import Path
 from face_assets.fingerprint import fingerprint
 
 PACKAGE = Path(__file__).parent
+# They carry values and bytes, whose digests stand in the fingerprints anyway: a change of theirs makes no result anew.
+CARRIERS = ("artifacts", "content_store", "errors", "files", "fingerprint", "home", "params", "pipeline.workspace", "registry", "settings")
 
 
 @cache
 def code_version(*modules: str) -> str:
     """A digest of `modules` (dotted names below face_assets) and of all that they import from this package.
 
-    Comments, docstrings and layout do not count. Imports of `face_assets` are followed wherever they stand in a module.
+    Comments, docstrings, layout and CARRIERS do not count. Imports of `face_assets` are followed wherever they stand in a module.
     """
     seen: dict[str, str] = {}
     waiting = list(modules)
@@ -24,6 +26,12 @@ def code_version(*modules: str) -> str:
         seen[name], imports = _read(name)
         waiting.extend(imports)
     return fingerprint(sorted(seen.items()))
+
+
+def _counts(name: str) -> bool:
+    if not name.startswith("face_assets.") or not _file(name).is_file():
+        return False
+    return not any(name == f"face_assets.{carrier}" or name.startswith(f"face_assets.{carrier}.") for carrier in CARRIERS)
 
 
 def _file(name: str) -> Path:
@@ -44,7 +52,7 @@ def _read(name: str) -> tuple[str, tuple[str, ...]]:
                 package = package.rpartition(".")[0]
             base = ".".join(part for part in (package if node.level else "", node.module or "") if part)
             imports += [base, *(f"{base}.{alias.name}" for alias in node.names)]
-    ours = tuple(sorted({found for found in imports if found.split(".")[0] == "face_assets" and _file(found).is_file()}))
+    ours = tuple(sorted({found for found in imports if _counts(found)}))
     return fingerprint(ast.dump(_without_docstrings(tree))), ours
 
 

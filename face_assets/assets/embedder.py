@@ -1,0 +1,79 @@
+"""The group embedder: face_embedder, embedder_evaluation with its gate, exported_embedder with its parity."""
+
+import dagster as dg
+
+from face_assets.artifacts import Artifact
+from face_assets.assets.metadata import commit_of, materialized, user_errors
+from face_assets.automation.partitions import commits
+from face_assets.code_version import code_version
+from face_assets.pipeline import embedder as steps
+from face_assets.resources.workspace import WorkspaceResource
+
+GROUP = "embedder"
+
+
+@dg.asset(group_name=GROUP, partitions_def=commits, kinds={"pytorch"}, code_version=code_version(*steps.TRAIN_CODE))
+def face_embedder(context: dg.AssetExecutionContext, platform: WorkspaceResource, aligned_faces: Artifact) -> dg.MaterializeResult[Artifact]:
+    """InceptionResnetV1, trained with a margin softmax on the people of the train split."""
+    workspace = platform.workspace()
+    with user_errors():
+        artifact = steps.train_embedder(workspace, commit_of(context, workspace), aligned_faces, context.log.info)
+        return materialized(context, workspace, artifact, plots={"learning_curve": "learning_curve.png"})
+
+
+@dg.asset(
+    group_name=GROUP,
+    partitions_def=commits,
+    kinds={"scikitlearn"},
+    code_version=code_version(*steps.EVALUATION_CODE),
+    check_specs=[dg.AssetCheckSpec("gate", "embedder_evaluation", description="good enough, and not worse than production", blocking=True)],
+)
+def embedder_evaluation(
+    context: dg.AssetExecutionContext, platform: WorkspaceResource, aligned_faces: Artifact, face_embedder: Artifact
+) -> dg.MaterializeResult[Artifact]:
+    """Verification on the test identities, all pairs, beside the starting weights and the release in production."""
+    workspace = platform.workspace()
+    with user_errors():
+        artifact = steps.evaluate_embedder(workspace, commit_of(context, workspace), aligned_faces, face_embedder, context.log.info)
+        return materialized(context, workspace, artifact, plots={"roc": "roc.png", "scores": "scores.png"}, checks=lambda: [_gate(artifact)])
+
+
+def _gate(artifact: Artifact) -> dg.AssetCheckResult:
+    found = artifact.summary
+    return dg.AssetCheckResult(
+        check_name="gate",
+        passed=found["passed"],
+        metadata={"figures": found["figures"], "reasons": found["reasons"], "production": found["production"] or "none"},
+        description="; ".join(found["reasons"]) or "every floor is reached and production is not better beyond the margin",
+    )
+
+
+@dg.asset(
+    group_name=GROUP,
+    partitions_def=commits,
+    kinds={"onnx", "openvino"},
+    code_version=code_version(*steps.EXPORT_CODE),
+    deps=["embedder_evaluation"],
+    check_specs=[dg.AssetCheckSpec("parity", "exported_embedder", description="the engines give torch's embeddings on real crops", blocking=True)],
+)
+def exported_embedder(
+    context: dg.AssetExecutionContext, platform: WorkspaceResource, aligned_faces: Artifact, face_embedder: Artifact
+) -> dg.MaterializeResult[Artifact]:
+    """The embedder as ONNX and OpenVINO, preprocessing inside: uint8 RGB in, unit vector out."""
+    workspace = platform.workspace()
+    with user_errors():
+        commit = commit_of(context, workspace)
+        artifact = steps.export_embedder(workspace, commit, aligned_faces, face_embedder, context.log.info)
+        floor = workspace.params(commit).export.min_cosine
+        return materialized(context, workspace, artifact, checks=lambda: [_parity(artifact, floor)])
+
+
+def _parity(artifact: Artifact, floor: float) -> dg.AssetCheckResult:
+    found = artifact.summary["parity"]
+    worst = min(engine["min"] for engine in found.values())
+    return dg.AssetCheckResult(
+        check_name="parity",
+        passed=worst >= floor,
+        metadata={"cosine": found, "floor": floor, "crops": artifact.summary["parity_crops"]},
+        description=f"worst cosine with torch {worst:.7f} on {artifact.summary['parity_crops']} crops; export.min_cosine asks for {floor}",
+    )

@@ -1,0 +1,85 @@
+"""The metadata that every materialization carries, so that the event log alone tells how a thing came about."""
+
+import base64
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from face_assets.artifacts import Artifact
+from face_assets.environment import environment
+from face_assets.errors import UserError
+from face_assets.pipeline.workspace import Workspace
+
+LARGEST_PLOT = 300_000
+
+
+@contextmanager
+def user_errors(**metadata: str) -> Iterator[None]:
+    """Turns what a user can mend into a Failure with the sentence, which Dagster does not retry."""
+    try:
+        yield
+    except UserError as error:
+        raise dg.Failure(str(error), metadata={"reason": str(error), **metadata}, allow_retries=False) from error
+
+
+def commit_of(context: dg.AssetExecutionContext, workspace: Workspace) -> str:
+    """The run's commit, known to the mirror. Raises UserError when the partition is not a full commit id."""
+    commit = context.partition_key
+    if len(commit) != 40 or workspace.repository.resolve(commit) != commit:
+        raise UserError(f"The partition {commit!r} is not a full commit id: add the partition that `git rev-parse {commit}` prints.")
+    return commit
+
+
+def provenance(context: dg.AssetExecutionContext, workspace: Workspace, commit: str | None) -> dict[str, Any]:
+    """Commit, dataset version, parameters, code version, seed and environment."""
+    facts: dict[str, Any] = {"code_version": context.assets_def.code_versions_by_key.get(context.asset_key) or "", "environment": environment()}
+    if commit:
+        params = workspace.params(commit)
+        info = workspace.repository.commit_info(commit)
+        pointer = workspace.repository.pointer(commit, "photos")
+        facts |= {
+            "commit": commit,
+            "author": info.author,
+            "subject": info.subject,
+            "dataset_version": pointer.md5 if pointer else "",
+            "parameters": params.model_dump(mode="json"),
+            "seed": params.train.seed,
+        }
+    return facts
+
+
+def materialized(
+    context: dg.AssetExecutionContext,
+    workspace: Workspace,
+    artifact: Artifact,
+    plots: Mapping[str, str] = {},
+    checks: Callable[[], list[dg.AssetCheckResult]] = list,
+    **more: Any,
+) -> dg.MaterializeResult[Artifact]:
+    """The result of an asset that holds `artifact`: its facts, plots (label → file name), provenance and checks."""
+    facts = provenance(context, workspace, context.partition_key) | artifact.summary | more
+    facts |= {"fingerprint": artifact.fingerprint, "made_now": not artifact.reused, "path": dg.MetadataValue.path(str(artifact.directory))}
+    pictures = {label: picture(artifact.directory / name) for label, name in plots.items() if (artifact.directory / name).is_file()}
+    return dg.MaterializeResult(
+        value=artifact,
+        metadata={**{key: _value(value) for key, value in facts.items()}, **pictures},
+        data_version=dg.DataVersion(artifact.fingerprint),
+        check_results=checks(),
+    )
+
+
+def picture(path: Path) -> dg.MetadataValue:
+    """A PNG as Markdown that the UI shows; a large one by its path, since large metadata freezes the UI."""
+    content = path.read_bytes()
+    if len(content) > LARGEST_PLOT:
+        return dg.MetadataValue.path(str(path))
+    return dg.MetadataValue.md(f"![{path.stem}](data:image/png;base64,{base64.b64encode(content).decode()})")
+
+
+def _value(value: Any) -> Any:
+    if value is None:
+        return "none"
+    return dg.MetadataValue.json(value) if isinstance(value, (dict, list, tuple)) else value

@@ -1,0 +1,64 @@
+"""The group release: face_gallery and recognizer_release."""
+
+import dagster as dg
+
+from face_assets.artifacts import Artifact
+from face_assets.assets.metadata import commit_of, materialized, user_errors
+from face_assets.automation.partitions import commits
+from face_assets.code_version import code_version
+from face_assets.pipeline import gallery, release
+from face_assets.resources.workspace import WorkspaceResource
+
+GROUP = "release"
+
+
+@dg.asset(
+    group_name=GROUP,
+    partitions_def=commits,
+    code_version=code_version(*gallery.CODE),
+    check_specs=[dg.AssetCheckSpec("people_enrolled", "face_gallery", description="somebody is enrolled", blocking=True)],
+)
+def face_gallery(
+    context: dg.AssetExecutionContext,
+    platform: WorkspaceResource,
+    aligned_faces: Artifact,
+    embedder_evaluation: Artifact,
+    exported_embedder: Artifact,
+) -> dg.MaterializeResult[Artifact]:
+    """The enrolled people under this embedder, and the threshold at which a stranger is refused."""
+    workspace = platform.workspace()
+    with user_errors():
+        commit = commit_of(context, workspace)
+        artifact = gallery.enroll(workspace, commit, aligned_faces, embedder_evaluation, exported_embedder, context.log.info)
+        return materialized(context, workspace, artifact, checks=lambda: [_enrolled(artifact)])
+
+
+def _enrolled(artifact: Artifact) -> dg.AssetCheckResult:
+    found = artifact.summary
+    return dg.AssetCheckResult(
+        check_name="people_enrolled",
+        passed=found["people"] > 0,
+        metadata={"people": found["people"], "without_a_face": found["people_without_face"]},
+        description=f"{found['people']} people enrolled, {len(found['people_without_face'])} could not be: no photo with a usable face",
+    )
+
+
+@dg.asset(group_name=GROUP, partitions_def=commits, kinds={"dvc", "git"}, code_version=code_version(*release.CODE))
+def recognizer_release(
+    context: dg.AssetExecutionContext,
+    platform: WorkspaceResource,
+    dataset_version: Artifact,
+    aligned_faces: Artifact,
+    face_embedder: Artifact,
+    embedder_evaluation: Artifact,
+    exported_embedder: Artifact,
+    face_gallery: Artifact,
+) -> dg.MaterializeResult[Artifact]:
+    """The immutable bundle, tracked by DVC and tagged in git; the gate's verdict decides whether it goes to production."""
+    workspace = platform.workspace()
+    with user_errors():
+        commit = commit_of(context, workspace)
+        parts = release.Parts(dataset_version, aligned_faces, face_embedder, embedder_evaluation, exported_embedder, face_gallery)
+        artifact = release.make_release(workspace, commit, parts, context.log.info)
+        card = dg.MetadataValue.md((artifact.directory / "model_card.md").read_text(encoding="utf-8"))
+        return materialized(context, workspace, artifact, model_card=card)

@@ -1,0 +1,61 @@
+"""The sources: photos and parameters as the commits of the data repository hold them."""
+
+import dagster as dg
+
+from face_assets.assets.metadata import user_errors
+from face_assets.automation.partitions import commits
+from face_assets.errors import UserError
+from face_assets.pipeline.workspace import Workspace
+from face_assets.resources.workspace import WorkspaceResource
+
+GROUP = "data"
+
+
+def _versions(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.DataVersionsByPartition:
+    commits_asked = context.partition_keys if context.has_partition_key else context.instance.get_dynamic_partitions(str(commits.name))
+    versions = {}
+    for commit in commits_asked:
+        try:
+            versions[commit] = VERSION_OF[context.asset_key.to_user_string()](workspace, commit)
+        except UserError as error:
+            context.log.warning(str(error))
+    return dg.DataVersionsByPartition(versions)
+
+
+def _photos_version(workspace: Workspace, commit: str) -> str:
+    pointer = workspace.repository.pointer(commit, "photos")
+    gallery = workspace.repository.pointer(commit, "gallery")
+    if pointer is None:
+        raise UserError(f"photos.dvc is missing at commit {commit[:12]}")
+    return "-".join(found.md5 for found in (pointer, gallery) if found)
+
+
+def _parameters_version(workspace: Workspace, commit: str) -> str:
+    return workspace.params(commit).fingerprint()
+
+
+VERSION_OF = {"photos": _photos_version, "parameters": _parameters_version}
+
+
+@dg.observable_source_asset(
+    group_name=GROUP,
+    partitions_def=commits,
+    description="Face photos, one folder a person, tracked by DVC: their version is the md5 of photos.dvc (and gallery.dvc) at the commit.",
+    tags={"dagster/kind/dvc": ""},
+)
+def photos(context: dg.AssetExecutionContext, platform: WorkspaceResource) -> dg.DataVersionsByPartition:
+    """Observes the data set's version at each commit, without reading a photo."""
+    with user_errors():
+        return _versions(context, platform.workspace())
+
+
+@dg.observable_source_asset(
+    group_name=GROUP,
+    partitions_def=commits,
+    description="params.yaml at the commit: every parameter of the pipeline.",
+    tags={"dagster/kind/yaml": ""},
+)
+def parameters(context: dg.AssetExecutionContext, platform: WorkspaceResource) -> dg.DataVersionsByPartition:
+    """Observes the parameters' digest at each commit."""
+    with user_errors():
+        return _versions(context, platform.workspace())

@@ -1,0 +1,1 @@
+"""Partitions and jobs: what may be materialized, and together with what."""

@@ -1,0 +1,89 @@
+"""Alignment: the subject's face of each photo, detected once in the photo's life and kept in the crop store."""
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from face_assets.batches import batched
+from face_assets.content_store import ContentStore, Entry
+from face_assets.vision.decode import UnusablePhoto, decode
+from face_assets.vision.mtcnn import Detector, DetectorConfig
+
+BATCH = 32
+WORTH_PROCESSES = 200
+
+_detector: Detector | None = None
+_max_megapixels = 0.0
+
+
+def align_photos(
+    photos: Mapping[str, Path],
+    store: ContentStore,
+    networks: Path,
+    config: DetectorConfig,
+    max_megapixels: float,
+    workers: int,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Detects and crops the photos (md5 → file) and keeps the results under the md5; `progress` gets (done, all).
+
+    Facts: {"status": "face" | "no_face" | "unusable", "reason", "faces", "box", "probability", "landmarks", "width", "height"};
+    blob: the crop, uint8 (image_size, image_size, 3) RGB. A photo that cannot be used never stops the rest.
+    """
+    batches = list(batched(sorted(photos.items()), BATCH))
+    if len(photos) < WORTH_PROCESSES:
+        workers = 1
+    done = 0
+    with _mapper(workers, (networks, config, max_megapixels)) as run:
+        for entries in run(batches):
+            store.put(entries)
+            done += len(entries)
+            progress(done, len(photos))
+
+
+@contextmanager
+def _mapper(workers: int, start: tuple[Path, DetectorConfig, float]) -> Iterator[Callable[[list[Any]], Iterator[list[Entry]]]]:
+    if workers == 1:
+        _start_worker(*start)
+        yield lambda batches: map(_align_batch, batches)
+        return
+    # spawn: a fork of a process with OpenVINO's threads may hang
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=start) as pool:
+        yield lambda batches: pool.map(_align_batch, batches)
+
+
+def _start_worker(networks: Path, config: DetectorConfig, max_megapixels: float) -> None:
+    global _detector, _max_megapixels
+    _detector = Detector(networks, config, threads=1)
+    _max_megapixels = max_megapixels
+
+
+def _align_batch(batch: list[tuple[str, Path]]) -> list[Entry]:
+    assert _detector is not None
+    return [align_photo(_detector, md5, path.read_bytes(), _max_megapixels) for md5, path in batch]
+
+
+def align_photo(detector: Detector, md5: str, content: bytes, max_megapixels: float) -> Entry:
+    """The crop store's entry for one photo."""
+    try:
+        image = decode(content, max_megapixels)
+    except UnusablePhoto as error:
+        return Entry(md5, {"status": "unusable", "reason": error.reason, "faces": 0})
+    size = {"height": image.shape[0], "width": image.shape[1]}
+    faces = detector.detect(image)
+    if not len(faces.boxes):
+        return Entry(md5, {"status": "no_face", "reason": "no face found", "faces": 0, **size})
+    facts = {
+        "status": "face",
+        "reason": "",
+        "faces": len(faces.boxes),
+        "box": [round(float(value), 3) for value in faces.boxes[0]],
+        "probability": round(float(faces.probabilities[0]), 6),
+        "landmarks": [[round(float(x), 3), round(float(y), 3)] for x, y in faces.landmarks[0]],
+        **size,
+    }
+    return Entry(md5, facts, detector.crop(image, faces.boxes[0]).tobytes())

@@ -1,0 +1,35 @@
+"""What is known of a photo as a file: whether it can be read, its size, and a hash that near duplicates share."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from face_assets.batches import batched
+from pathlib import Path
+
+from face_assets.content_store import ContentStore, Entry
+from face_assets.vision.decode import UnusablePhoto, inspect
+
+BATCH = 512
+
+
+def inspect_photos(
+    photos: Mapping[str, Path], store: ContentStore, max_megapixels: float, workers: int, progress: Callable[[int, int], None]
+) -> None:
+    """Inspects the photos (md5 → file) and keeps what it found under the md5; `progress` gets (done, all).
+
+    Facts: {"format", "width", "height", "mode", "hash": 16 hex digits} or {"problem": sentence}.
+    """
+
+    def one(md5: str) -> Entry:
+        try:
+            found = inspect(photos[md5].read_bytes(), max_megapixels)
+        except UnusablePhoto as error:
+            return Entry(md5, {"problem": error.reason})
+        facts = {"format": found.format, "width": found.width, "height": found.height, "mode": found.mode, "hash": f"{found.hash:016x}"}
+        return Entry(md5, facts)
+
+    done = 0
+    with ThreadPoolExecutor(workers) as pool:
+        for batch in batched(sorted(photos), BATCH):
+            store.put(pool.map(one, batch))
+            done += len(batch)
+            progress(done, len(photos))

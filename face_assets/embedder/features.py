@@ -1,0 +1,187 @@
+"""Trunk features of crops, computed once with OpenVINO and kept by content: what training of the head reads."""
+
+import hashlib
+import math
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from face_assets.content_store import ContentStore, Entry
+from face_assets.errors import UserError
+from face_assets.fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from face_assets.embedder.network import Whitening
+
+BATCH = 8
+HEAD_BATCH = 4096
+KEYS_A_TRANSACTION = 256  # what a kill can lose: about four seconds of work
+FEATURES = 1792
+
+
+def trunk_fingerprint(model: "nn.Module", whitening: "Whitening", image_size: int) -> str:
+    """A digest of what decides a crop's features: the trunk's weights, the whitening, and the side of the crop."""
+    from face_assets.embedder.network import Trunk
+
+    digest = hashlib.sha256()
+    for name, value in Trunk(model).state_dict().items():
+        if not name.endswith("num_batches_tracked"):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return fingerprint(digest.hexdigest(), whitening, image_size)
+
+
+def compute_features(
+    model: "nn.Module",
+    whitening: "Whitening",
+    crops: ContentStore,
+    keys: Sequence[str],
+    store: ContentStore,
+    threads: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Adds to `store` the features of those crops that it lacks, and returns how many that were.
+
+    A feature depends on its crop alone, to the bit: not on its neighbours in a batch nor on `threads`. `progress` is called with
+    (done, all) after each transaction. Raises UserError where a crop is not in `crops`.
+    """
+    missing = store.missing(keys)
+    if not missing:
+        return 0
+    compiled = None
+    for start in range(0, len(missing), KEYS_A_TRANSACTION):
+        part = missing[start : start + KEYS_A_TRANSACTION]
+        images = load_crops(crops, part)
+        if compiled is None:
+            compiled = _compile(model, whitening, images.shape[1], threads)
+        features = _infer(compiled, images, threads)
+        store.put(Entry(key, {}, row.tobytes()) for key, row in zip(part, features, strict=True))
+        if progress is not None:
+            progress(start + len(part), len(missing))
+    return len(missing)
+
+
+def load_features(store: ContentStore, keys: Sequence[str]) -> np.ndarray:
+    """float32 (n, 1792) in the order of `keys`; each must have been computed (KeyError)."""
+    rows = {entry.key: np.frombuffer(entry.blob or b"", np.float32) for entry in store.entries(keys)}
+    features = np.empty((len(keys), FEATURES), np.float32)
+    for i, key in enumerate(keys):
+        features[i] = rows[key]
+    return features
+
+
+def embed_stored(
+    model: "nn.Module",
+    whitening: "Whitening",
+    image_size: int,
+    crops: ContentStore,
+    keys: Sequence[str],
+    folder: Path,
+    threads: int,
+    log: Callable[[str], None],
+) -> np.ndarray:
+    """Unit embeddings float32 (n, d) of stored crops, in the order of `keys`, by `model` in float32.
+
+    Features are kept in `folder`, a file for each trunk: crops that this trunk has seen, under whatever head, cost next to nothing.
+    """
+    return head_embeddings(model, stored_features(model, whitening, image_size, crops, keys, folder, threads, log))
+
+
+def stored_features(
+    model: "nn.Module",
+    whitening: "Whitening",
+    image_size: int,
+    crops: ContentStore,
+    keys: Sequence[str],
+    folder: Path,
+    threads: int,
+    log: Callable[[str], None],
+) -> np.ndarray:
+    """float32 (n, 1792) of stored crops, in the order of `keys`; computes those that `folder` lacks, and logs how fast."""
+    store = ContentStore(folder / f"{trunk_fingerprint(model, whitening, image_size)}.sqlite")
+    started = time.monotonic()
+
+    def progress(done: int, every: int) -> None:
+        log(f"trunk features of {done:,} of {every:,} crops, {done / (time.monotonic() - started):.0f} a second")
+
+    compute_features(model, whitening, crops, keys, store, threads, progress)
+    return load_features(store, keys)
+
+
+def head_embeddings(model: "nn.Module", features: np.ndarray) -> np.ndarray:
+    """Unit embeddings float32 (n, d) of trunk features (n, 1792)."""
+    import torch
+    from torch.nn import functional as F
+
+    from face_assets.embedder.network import Head
+
+    head = Head(model).eval()
+    with torch.inference_mode():
+        parts = [F.normalize(head(part)).numpy() for part in torch.from_numpy(features).split(HEAD_BATCH)]
+    return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
+
+
+def load_crops(store: ContentStore, keys: Sequence[str]) -> np.ndarray:
+    """uint8 (n, s, s, 3), RGB, in the order of `keys`. Raises UserError for crops that are missing or of several sizes."""
+    if not keys:
+        return np.empty((0, 0, 0, 3), np.uint8)
+    places: dict[str, list[int]] = {}
+    for i, key in enumerate(keys):
+        places.setdefault(key, []).append(i)
+    images: np.ndarray | None = None
+    found = 0
+    for entry in store.entries(keys):
+        if entry.blob is None:
+            continue
+        side = math.isqrt(len(entry.blob) // 3)
+        if images is None:
+            images = np.empty((len(keys), side, side, 3), np.uint8)
+        if len(entry.blob) != images[0].size:
+            raise UserError(f"{store.path} holds crops of several sizes: delete it, and align the faces again")
+        images[places[entry.key]] = np.frombuffer(entry.blob, np.uint8).reshape(images.shape[1:])
+        found += 1
+    if images is None or found < len(places):
+        raise UserError(f"{store.path} lacks {len(places) - found} of {len(places)} crops: align the faces of this commit again")
+    return images
+
+
+def _compile(model: "nn.Module", whitening: "Whitening", image_size: int, threads: int) -> Any:
+    """The trunk as an OpenVINO network in float32: one single-threaded stream for each thread, which is fastest for many crops."""
+    import openvino as ov
+    import torch
+
+    from face_assets.embedder.network import TrunkFeatures
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # the crop's side is a constant of the graph, as it should be
+        network = ov.convert_model(
+            TrunkFeatures(model, whitening).eval(),
+            example_input=torch.zeros((2, image_size, image_size, 3), dtype=torch.uint8),
+            input=[ov.PartialShape([-1, image_size, image_size, 3])],
+        )
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": threads, "INFERENCE_NUM_THREADS": threads}
+    return ov.Core().compile_model(network, "CPU", settings)
+
+
+def _infer(compiled: Any, images: np.ndarray, threads: int) -> np.ndarray:
+    """float32 (n, 1792) of uint8 (n, s, s, 3)."""
+    import openvino as ov
+
+    features = np.empty((len(images), FEATURES), np.float32)
+
+    def keep(request: Any, start: int) -> None:
+        batch = request.get_output_tensor(0).data
+        features[start : start + len(batch)] = batch
+
+    queue = ov.AsyncInferQueue(compiled, threads)
+    queue.set_callback(keep)
+    for start in range(0, len(images), BATCH):
+        queue.start_async({0: images[start : start + BATCH]}, start)
+    queue.wait_all()
+    return features

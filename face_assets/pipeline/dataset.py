@@ -1,0 +1,214 @@
+"""The steps dataset_version and aligned_faces: from a commit to listed, inspected and cropped photos."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+import numpy as np
+
+from face_assets.artifacts import Artifact
+from face_assets.code_version import code_version
+from face_assets.dataset import duplicates
+from face_assets.dataset.alignment import align_photos
+from face_assets.dataset.contact_sheet import contact_sheet
+from face_assets.dataset.inspection import inspect_photos
+from face_assets.dataset.manifest import Manifest, Photo, make_manifest, moved
+from face_assets.errors import UserError
+from face_assets.fingerprint import fingerprint
+from face_assets.params import Detector, Params
+from face_assets.pipeline.workspace import Log, Workspace, detector_config
+from face_assets.vision.decode import UnusablePhoto, decode
+
+PHOTOS = "photos"
+SHEET = 40
+LISTED = 200
+SECONDS_A_LINE = 5.0
+VERSION_CODE = ("face_assets.dataset.manifest", "face_assets.dataset.duplicates", "face_assets.dataset.inspection")
+ALIGN_CODE = ("face_assets.dataset.alignment", "face_assets.dataset.contact_sheet")
+
+
+@dataclass(frozen=True)
+class Face:
+    """A photo with a crop: the rows that training and evaluation use."""
+
+    path: str
+    md5: str
+    identity: str
+    split: str
+
+
+def version_dataset(workspace: Workspace, commit: str, log: Log) -> Artifact:
+    """The manifest of the commit's photos, with what is known of each file."""
+    params = workspace.params(commit)
+    pointer = workspace.repository.pointer(commit, PHOTOS)
+    if pointer is None:
+        raise UserError(f"photos.dvc is missing at commit {commit[:12]}: track the folder with `dvc add photos` and commit photos.dvc.")
+    name = fingerprint(pointer.md5, params.split.fingerprint(), params.photos.fingerprint(), code_version(*VERSION_CODE))
+
+    def fill(directory: Path) -> dict[str, object]:
+        tracked = workspace.repository.files(commit, PHOTOS)
+        manifest = make_manifest(((file.path, file.md5) for file in tracked), params.split)
+        if not manifest.photos:
+            raise UserError(f"The data set at commit {commit[:12]} is empty: photos.dvc lists {len(tracked)} files, none in a person's folder.")
+        facts = _inspect(workspace, commit, manifest.photos, params, log)
+        problems = {photo.path: facts[photo.md5]["problem"] for photo in manifest.photos if "problem" in facts[photo.md5]}
+        hashes = {md5: int(fact["hash"], 16) for md5, fact in facts.items() if "hash" in fact}
+        exact = duplicates.exact(manifest.photos)
+        near = duplicates.near(hashes, manifest.photos, params.photos.near_duplicate_distance)
+        manifest.write(directory / "manifest.csv")
+        _write_rows(directory / "unreadable.csv", ("path", "problem"), sorted(problems.items()))
+        _write_rows(directory / "exact_duplicates.csv", ("paths",), (["; ".join(photo.path for photo in group)] for group in exact))
+        _write_rows(directory / "near_duplicates.csv", ("path", "other", "bits"), ((one.path, other.path, bits) for one, other, bits in near))
+        people = {split: len(manifest.identities(split)) for split in ("train", "validation", "test")}
+        photos = Counter(photo.split for photo in manifest.photos)
+        counts = Counter(photo.identity for photo in manifest.photos)
+        test_people = {photo.identity for photo in manifest.of("test")}
+        return {
+            "dataset_version": pointer.md5,
+            "photos": len(manifest.photos),
+            "people": len(counts),
+            "people_with_one_photo": sum(count == 1 for count in counts.values()),
+            "photos_by_split": dict(photos),
+            "people_by_split": people,
+            "test_people_with_pairs": sum(counts[identity] > 1 for identity in test_people),
+            "megabytes": round((pointer.size or 0) / 1e6, 3),
+            "unreadable": len(problems),
+            "unreadable_examples": dict(sorted(problems.items())[:20]),
+            "misplaced": len(manifest.misplaced),
+            "misplaced_examples": manifest.misplaced[:20],
+            "exact_duplicates": len(exact),
+            "near_duplicates": len(near),
+            "near_duplicate_examples": [[one.path, other.path, bits] for one, other, bits in near[:20]],
+        }
+
+    return workspace.home.artifacts.make("dataset_version", name, fill)
+
+
+def moved_since_production(workspace: Workspace, dataset: Artifact) -> list[str]:
+    """People who are in another split than in the release in production: its figures and theirs are not quite comparable."""
+    assignment = workspace.stages.production()
+    if assignment is None:
+        return []
+    with open(workspace.releases.bundle(assignment.release) / "splits.csv", encoding="utf-8", newline="") as file:
+        before = {row["identity"]: row["split"] for row in csv.DictReader(file)}
+    after = {photo.identity: photo.split for photo in Manifest.read(dataset.directory / "manifest.csv").photos}
+    return moved(before, after)
+
+
+def _inspect(workspace: Workspace, commit: str, photos: list[Photo], params: Params, log: Log) -> dict[str, dict[str, object]]:
+    store = workspace.home.inspections(fingerprint(params.photos.max_megapixels, code_version("face_assets.vision.decode")))
+    md5s = [photo.md5 for photo in photos]
+    missing = store.missing(md5s)
+    if missing:
+        log(f"inspecting {len(missing):,} photos not seen before of {len(set(md5s)):,}")
+        files = workspace.repository.locate(commit, PHOTOS, missing)
+        inspect_photos(files, store, params.photos.max_megapixels, workspace.settings.cores, _every_few_seconds(log, "inspected"))
+    return store.facts(md5s)
+
+
+def align(workspace: Workspace, commit: str, source: str, md5s: Iterable[str], detector: Detector, max_megapixels: float, log: Log) -> int:
+    """Fills the crop store with the photos that it lacks; returns how many it had to detect."""
+    store = workspace.crops(detector)
+    missing = store.missing(md5s)
+    if missing:
+        log(f"detecting faces in {len(missing):,} photos not seen before")
+        files = workspace.repository.locate(commit, source, missing)
+        progress = _every_few_seconds(log, "aligned")
+        align_photos(files, store, workspace.detector_networks(), detector_config(detector), max_megapixels, workspace.settings.cores, progress)
+    return len(missing)
+
+
+def align_dataset(workspace: Workspace, commit: str, dataset: Artifact, log: Log) -> Artifact:
+    """The subject's face of every photo of the manifest; what cannot be used is listed with its reason."""
+    params = workspace.params(commit)
+    detector = workspace.detector_fingerprint(params.detector)
+    name = fingerprint(dataset.fingerprint, detector, code_version(*ALIGN_CODE))
+
+    def fill(directory: Path) -> dict[str, object]:
+        photos = Manifest.read(dataset.directory / "manifest.csv").photos
+        started = monotonic()
+        detected = align(workspace, commit, PHOTOS, (photo.md5 for photo in photos), params.detector, params.photos.max_megapixels, log)
+        seconds = monotonic() - started
+        facts = workspace.crops(params.detector).facts(photo.md5 for photo in photos)
+        claimed = {photo.md5: {other.identity for other in group} for group in duplicates.exact(photos) for photo in group}
+        rows, faces, rejected = [], [], []
+        seen: set[tuple[str, str]] = set()
+        for photo in photos:
+            fact = facts[photo.md5]
+            status, reason = fact["status"], fact["reason"]
+            if photo.md5 in claimed:
+                status, reason = "contradiction", "the same file stands under " + ", ".join(sorted(claimed[photo.md5] - {photo.identity}))
+            elif (photo.identity, photo.md5) in seen:
+                status, reason = "repeated", "the same file stands twice under this person"
+            seen.add((photo.identity, photo.md5))
+            rows.append((photo.path, photo.md5, photo.identity, photo.split, status, fact["faces"], reason))
+            (faces if status == "face" else rejected).append(photo)
+        _write_rows(directory / "faces.csv", ("path", "md5", "identity", "split", "status", "faces", "reason"), rows)
+        status = Counter(row[4] for row in rows)
+        unusable = [row for row in rows if row[4] not in ("face", "repeated")]
+        _write_sheets(workspace, commit, params, faces, unusable, directory)
+        return {
+            "photos": len(photos),
+            "found": status["face"],
+            "none": status["no_face"],
+            "several": sum(fact["faces"] > 1 for fact in facts.values()),
+            "unusable": status["unusable"],
+            "contradictions": status["contradiction"],
+            "repeated": status["repeated"],
+            "rejected_examples": {row[0]: row[6] for row in unusable[:LISTED]},
+            "rejected_rate": round(len(unusable) / len(photos), 6),
+            "detected_now": detected,
+            "photos_a_second": round(detected / seconds, 1) if detected else 0.0,
+            "detector": detector,
+            "crops": str(workspace.home.root / "crops" / f"{detector}.sqlite"),
+        }
+
+    return workspace.home.artifacts.make("aligned_faces", name, fill)
+
+
+def read_faces(aligned: Artifact, *splits: str) -> list[Face]:
+    """The photos with a usable face, in path order; of the named splits, or of all."""
+    with open(aligned.directory / "faces.csv", encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["status"] == "face" and (not splits or row["split"] in splits)]
+    return [Face(row["path"], row["md5"], row["identity"], row["split"]) for row in rows]
+
+
+def _write_sheets(workspace: Workspace, commit: str, params: Params, faces: list[Photo], unusable: list[tuple[str, ...]], directory: Path) -> None:
+    size = params.detector.image_size
+    sample = faces[:: max(1, len(faces) // SHEET)][:SHEET]
+    captions = {photo.md5: photo.identity for photo in sample}
+    entries = {entry.key: entry.blob for entry in workspace.crops(params.detector).entries(captions)}
+    crops = [(np.frombuffer(entries[photo.md5] or b"", np.uint8).reshape(size, size, 3), photo.identity) for photo in sample]
+    (directory / "sample.png").write_bytes(contact_sheet(crops))
+    rejected = []
+    files = workspace.repository.locate(commit, PHOTOS, (row[1] for row in unusable[:SHEET]))
+    for path, md5, _, _, _, _, reason in unusable[:SHEET]:
+        try:
+            image = decode(files[md5].read_bytes(), params.photos.max_megapixels)
+        except UnusablePhoto:
+            image = np.full((size, size, 3), 60, np.uint8)
+        rejected.append((image, f"{Path(path).name}: {reason}"))
+    (directory / "rejected.png").write_bytes(contact_sheet(rejected))
+
+
+def _write_rows(path: Path, header: tuple[str, ...], rows: Iterable[Iterable[object]]) -> None:
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def _every_few_seconds(log: Log, done_word: str):  # type: ignore[no-untyped-def]
+    started = last = monotonic()
+
+    def progress(done: int, whole: int) -> None:
+        nonlocal last
+        now = monotonic()
+        if now - last > SECONDS_A_LINE or done == whole:
+            last = now
+            log(f"{done_word} {done:,} of {whole:,} photos, {done / max(now - started, 1e-6):,.0f} a second")
+
+    return progress

@@ -1,0 +1,175 @@
+"""The step recognizer_release: the immutable bundle, its tag, and whether it goes to production."""
+
+import csv
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from face_assets.artifacts import Artifact
+from face_assets.environment import environment
+from face_assets.files import write_json, write_text
+from face_assets.fingerprint import file_digest, fingerprint, tree_digest
+from face_assets.params import Params
+from face_assets.pipeline.dataset import read_faces
+from face_assets.pipeline.gallery import served_embeddings
+from face_assets.pipeline.workspace import Log, Workspace
+from face_assets.registry.release import Digests, Release
+
+CODE = ("face_assets.pipeline.release", "face_assets.registry.model_card")
+ENGINE = ("embedder.pt", "embedder.onnx", "embedder.xml", "embedder.bin", "engine.json")
+COMMIT_IN_MESSAGE = re.compile(r"\bcommit ([0-9a-f]{40})\b")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a release is put together from."""
+
+    dataset: Artifact
+    aligned: Artifact
+    embedder: Artifact
+    evaluation: Artifact
+    exported: Artifact
+    gallery: Artifact
+
+
+def make_release(workspace: Workspace, commit: str, parts: Parts, log: Log) -> Artifact:
+    """The release of the commit, registered once for the same inputs, and in production if the gate let it through."""
+    params = workspace.params(commit)
+    inputs = fingerprint(parts.gallery.fingerprint, parts.exported.fingerprint, params.evaluation.fingerprint(), params.serving.fingerprint())
+    bundle = workspace.home.artifacts.make("recognizer_release", inputs, lambda directory: _bundle(workspace, commit, params, parts, directory, log))
+    workspace.repository.refresh()
+    release = workspace.releases.find(inputs)
+    new = release is None
+    if release is None:
+        log("registering the release: DVC add and push, git tag")
+        release = _register(workspace, commit, params, parts, inputs, bundle.directory)
+    staged, reason = _stage(workspace, commit, release, parts.evaluation)
+    log(f"{release.version}: {reason}")
+    summary = {
+        "release": release.version,
+        "tag": f"face-recognizer@{release.version}",
+        "release_commit": release.commit,
+        "trained_commit": release.trained_commit,
+        "new": new,
+        "production": staged,
+        "stage_reason": reason,
+        "megabytes": round(sum(file.stat().st_size for file in bundle.directory.rglob("*") if file.is_file()) / 1e6, 1),
+        "figures": parts.evaluation.summary["figures"]["trained"],
+        "seconds": bundle.summary["seconds"],
+    }
+    return replace(bundle, summary=summary)
+
+
+def _bundle(workspace: Workspace, commit: str, params: Params, parts: Parts, directory: Path, log: Log) -> dict[str, Any]:
+    log("putting the bundle together")
+    for name in ENGINE:
+        _link(parts.exported.directory / name, directory / name)
+    _link(parts.gallery.directory / "gallery.npz", directory / "gallery.npz")
+    _link(parts.evaluation.directory / "evaluation.json", directory / "evaluation.json")
+    shutil.copytree(workspace.detector_networks(), directory / "detector", copy_function=_link)
+    recognizer = {
+        "detector": params.detector.model_dump(mode="json", exclude={"max_rejected"}),
+        "max_megapixels": params.photos.max_megapixels,
+        "precision": params.export.precision,
+        "embedding_size": parts.embedder.summary["embedding_size"],
+        "verification_threshold": parts.evaluation.summary["verification_threshold"],
+        "identification_threshold": parts.gallery.summary["identification_threshold"],
+        "serving": params.serving.model_dump(mode="json"),
+    }
+    write_json(directory / "recognizer.json", recognizer)
+    _write_splits(parts.aligned, directory / "splits.csv")
+    write_json(directory / "probes.json", _probes(workspace, params, parts, recognizer["identification_threshold"], log))
+    write_json(directory / "provenance.json", _provenance(workspace, commit, params, parts))
+    write_text(directory / "model_card.md", _card(workspace, commit, params, parts))
+    return {}
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    """A hard link: the bytes of a release stand once on the disk; a copy where the file system has none."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _write_splits(aligned: Artifact, path: Path) -> None:
+    splits = {face.identity: face.split for face in read_faces(aligned)}
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("identity", "split"))
+        writer.writerows(sorted(splits.items()))
+
+
+def _probes(workspace: Workspace, params: Params, parts: Parts, threshold: float, log: Log) -> list[dict[str, Any]]:
+    """Test photos spread over the split, with the offline answers that a deployment must repeat."""
+    from face_assets.vision.search import Gallery
+
+    faces = read_faces(parts.aligned, "test")
+    faces = faces[:: max(1, len(faces) // params.serving.probes)][: params.serving.probes]
+    embeddings = served_embeddings(workspace, params, parts.exported, [face.md5 for face in faces], log)
+    gallery = Gallery.load(parts.gallery.directory)
+    places, scores = gallery.search(embeddings)
+    facts = workspace.crops(params.detector).facts(face.md5 for face in faces)
+    return [
+        {
+            "md5": face.md5,
+            "box": facts[face.md5]["box"],
+            "embedding": [round(float(value), 7) for value in embedding],
+            "identity": gallery.names[place],
+            "score": float(score),
+            "accepted": bool(score >= threshold),
+        }
+        for face, embedding, place, score in zip(faces, embeddings.astype(np.float32), places, scores, strict=True)
+    ]
+
+
+def _provenance(workspace: Workspace, commit: str, params: Params, parts: Parts) -> dict[str, Any]:
+    return {
+        "commit": commit,
+        "dataset_version": parts.dataset.summary["dataset_version"],
+        "parameters": params.model_dump(mode="json"),
+        "environment": environment(),
+        "artifacts": {name: getattr(parts, name).fingerprint for name in Parts.__dataclass_fields__},
+        "detector": workspace.detector_fingerprint(params.detector),
+    }
+
+
+def _register(workspace: Workspace, commit: str, params: Params, parts: Parts, inputs: str, bundle: Path) -> Release:
+    engine = [file_digest(bundle / name) for name in ("embedder.xml", "embedder.bin")]
+    recognizer = json.loads((bundle / "recognizer.json").read_text(encoding="utf-8"))
+    thresholds = (recognizer["verification_threshold"], recognizer["identification_threshold"])
+    digests = Digests(
+        space=fingerprint(engine, params.export.precision, workspace.detector_fingerprint(params.detector)),
+        recognition=fingerprint(file_digest(bundle / "gallery.npz"), thresholds),
+        packaging=tree_digest(bundle),
+    )
+    metrics = {name: figures for name, figures in parts.evaluation.summary["figures"]["trained"].items()}
+    metrics |= {"identification": parts.gallery.summary["identification"], "people_enrolled": parts.gallery.summary["people"]}
+    plots = {name: parts_file for name, parts_file in _plots(parts).items() if parts_file.is_file()}
+    return workspace.releases.register(bundle, commit, inputs, digests, metrics, plots)
+
+
+def _plots(parts: Parts) -> dict[str, Path]:
+    return {"roc.csv": parts.evaluation.directory / "roc.csv", "learning_curve.csv": parts.embedder.directory / "learning_curve.csv"}
+
+
+def _stage(workspace: Workspace, commit: str, release: Release, evaluation: Artifact) -> tuple[bool, str]:
+    """Assigns production if the gate passed and no newer commit is there. Returns whether it is production now, and why."""
+    production = workspace.stages.production()
+    if production and production.release.commit == release.commit:
+        return True, "is in production already"
+    if not evaluation.summary["passed"]:
+        return False, "not put in production, the gate refused it: " + "; ".join(evaluation.summary["reasons"])
+    if production:
+        named = COMMIT_IN_MESSAGE.search(production.message or "")
+        newest = named.group(1) if named else production.release.trained_commit
+        if newest != commit and workspace.repository.is_ancestor(commit, newest):
+            return False, f"not put in production: {production.release.version} there was made from the newer commit {newest[:12]}; `face-assets promote` does it"
+    workspace.stages.assign(release.version, message=f"The gate let it through, for commit {commit}", author="face-assets")
+    return True, "put in production: the gate let it through"

@@ -1,0 +1,47 @@
+"""Where the starting weights are: a name of facenet-pytorch's, a path on this machine, or a file of the data repository."""
+
+import hashlib
+from pathlib import Path
+
+from face_assets.errors import UserError
+from face_assets.files import write_bytes
+
+from face_assets.pipeline.workspace import Workspace
+
+NAMES = ("vggface2", "casia-webface", "scratch")
+
+
+def resolve_weights(workspace: Workspace, commit: str) -> str:
+    """`embedder.weights` of the commit as a known name or the absolute path of a readable file. Raises UserError."""
+    weights = workspace.params(commit).embedder.weights
+    if weights in NAMES:
+        return weights
+    path = Path(weights).expanduser()
+    if path.is_absolute():
+        if not path.is_file():
+            raise UserError(f"embedder.weights: {path} does not exist. Name a state_dict (.pt), a Keras .h5, or one of {', '.join(NAMES)}.")
+        return str(path)
+    pointer = workspace.repository.pointer(commit, weights)
+    if pointer is not None:
+        return str(_with_suffix(workspace, workspace.repository.locate(commit, weights, [pointer.md5])[pointer.md5], pointer.md5, path.suffix))
+    content = workspace.repository.read(commit, weights)
+    if content is None:
+        names = ", ".join(NAMES)
+        raise UserError(
+            f"embedder.weights: {weights} is neither one of {names}, nor tracked by DVC ({weights}.dvc) or git at commit {commit[:12]}. "
+            f"Name an absolute path, or `dvc add {weights}` and commit."
+        )
+    kept = workspace.home.root / "weights" / f"{hashlib.sha256(content).hexdigest()[:16]}{path.suffix}"
+    if not kept.is_file():
+        write_bytes(kept, content)
+    return str(kept)
+
+
+def _with_suffix(workspace: Workspace, cached: Path, md5: str, suffix: str) -> Path:
+    """DVC's cache names files by digest; the loader tells formats by suffix."""
+    link = workspace.home.root / "weights" / f"{md5}{suffix}"
+    if not link.exists():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(cached)
+    return link

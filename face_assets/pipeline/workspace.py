@@ -1,0 +1,91 @@
+"""The workspace: settings, home, data repository and releases, as every step of the pipeline needs them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from face_assets.code_version import code_version
+from face_assets.content_store import ContentStore
+from face_assets.errors import UserError
+from face_assets.files import file_lock, new_directory
+from face_assets.fingerprint import fingerprint, tree_digest
+from face_assets.home import Home
+from face_assets.params import Detector, Params, parse_params
+from face_assets.registry.data_repository import DataRepository
+from face_assets.registry.release import Releases
+from face_assets.registry.stage import Stages
+from face_assets.settings import Settings, load_settings
+from face_assets.vision.mtcnn import DetectorConfig
+
+Log = Callable[[str], None]
+PIXELS = ("face_assets.vision.decode", "face_assets.vision.mtcnn")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """What a step works on. Cheap to make: nothing is fetched or created until it is asked for."""
+
+    settings: Settings
+
+    @staticmethod
+    def load() -> "Workspace":
+        """The workspace of the settings in force."""
+        return Workspace(load_settings())
+
+    @cached_property
+    def home(self) -> Home:
+        """The home's paths and stores."""
+        return Home(self.settings.home)
+
+    @cached_property
+    def repository(self) -> DataRepository:
+        """The data repository. Raises UserError when none is named."""
+        if not self.settings.repo:
+            raise UserError("No data repository is named: run `face-assets run --repo PATH_OR_URL` once, or set FACE_ASSETS_REPO.")
+        return DataRepository(self.settings.repo, self.home.root)
+
+    @cached_property
+    def releases(self) -> Releases:
+        """The releases registered in the data repository."""
+        return Releases(self.repository)
+
+    @cached_property
+    def stages(self) -> Stages:
+        """Which release is in which stage."""
+        return Stages(self.releases)
+
+    def params(self, commit: str) -> Params:
+        """params.yaml at the commit. Raises UserError that names each wrong key."""
+        content = self.repository.read(commit, "params.yaml")
+        if content is None:
+            raise UserError(f"params.yaml is missing at commit {commit[:12]}: add one (`face-assets params` prints every default) and commit it.")
+        try:
+            text = content.decode()
+        except UnicodeDecodeError as error:
+            raise UserError(f"params.yaml at commit {commit[:12]} is not UTF-8 text: {error}") from error
+        return parse_params(text, f"params.yaml at commit {commit[:12]}")
+
+    def detector_networks(self) -> Path:
+        """The folder of MTCNN's networks, exported from facenet-pytorch's wheel the first time."""
+        if not self.home.detector.is_dir():
+            from face_assets.embedder.facenet import export_detector
+
+            with file_lock(self.home.root / ".detector.lock"):
+                if not self.home.detector.is_dir():
+                    with new_directory(self.home.detector) as aside:
+                        export_detector(aside)
+        return self.home.detector
+
+    def detector_fingerprint(self, detector: Detector) -> str:
+        """Names a detector by its networks, its settings and the code that turns pixels into crops."""
+        return fingerprint(tree_digest(self.detector_networks()), detector_config(detector).__dict__, code_version(*PIXELS))
+
+    def crops(self, detector: Detector) -> ContentStore:
+        """The crop store of a detector's settings."""
+        return self.home.crops(self.detector_fingerprint(detector))
+
+
+def detector_config(detector: Detector) -> DetectorConfig:
+    """The detector's settings as the vision room takes them."""
+    return DetectorConfig(**detector.model_dump(exclude={"max_rejected"}))

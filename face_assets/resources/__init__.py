@@ -1,0 +1,1 @@
+"""What Dagster hands to assets: the workspace and the handles between them."""
