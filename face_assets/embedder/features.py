@@ -123,7 +123,7 @@ def head_embeddings(model: "nn.Module", features: np.ndarray) -> np.ndarray:
 
     head = Head(model).eval()
     with torch.inference_mode():
-        parts = [F.normalize(head(part)).numpy() for part in torch.from_numpy(features).split(HEAD_BATCH)]
+        parts = [F.normalize(head(part)).numpy() for part in torch.split(torch.from_numpy(features), HEAD_BATCH)]
     return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
 
 
@@ -159,7 +159,9 @@ def _compile(model: "nn.Module", whitening: "Whitening", image_size: int, thread
     from face_assets.embedder.network import TrunkFeatures
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # the crop's side is a constant of the graph, as it should be
+        warnings.filterwarnings(
+            "ignore", message="Converting a tensor to a Python"
+        )  # the crop's side is a constant of the graph, as it should be
         network = ov.convert_model(
             TrunkFeatures(model, whitening).eval(),
             example_input=torch.zeros((2, image_size, image_size, 3), dtype=torch.uint8),
