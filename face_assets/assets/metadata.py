@@ -65,7 +65,7 @@ def materialized(
     pictures = {label: picture(artifact.directory / name) for label, name in plots.items() if (artifact.directory / name).is_file()}
     return dg.MaterializeResult(
         value=artifact,
-        metadata={**{key: _value(value) for key, value in facts.items()}, **pictures},
+        metadata={**as_metadata(facts), **pictures},
         data_version=dg.DataVersion(artifact.fingerprint),
         check_results=checks(),
     )
@@ -79,7 +79,14 @@ def picture(path: Path) -> dg.MetadataValue:
     return dg.MetadataValue.md(f"![{path.stem}](data:image/png;base64,{base64.b64encode(content).decode()})")
 
 
+def as_metadata(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON-able facts as Dagster's metadata."""
+    return {key: _value(value) for key, value in facts.items()}
+
+
 def _value(value: Any) -> Any:
     if value is None:
         return "none"
+    if isinstance(value, Path):
+        return dg.MetadataValue.path(str(value))
     return dg.MetadataValue.json(value) if isinstance(value, (dict, list, tuple)) else value

@@ -1,0 +1,80 @@
+"""Dagster's webserver and daemon as background processes of a home."""
+
+import os
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from face_assets import processes
+from face_assets.automation.instance import ROOT, WORKSPACE, prepare_dagster_home
+from face_assets.errors import UserError
+from face_assets.home import Home
+from face_assets.settings import Settings
+
+WEBSERVER = "webserver"
+DAEMON = "daemon"
+SECONDS_TO_START = 90.0
+
+
+def ui_address(settings: Settings) -> str:
+    """Where the UI is, when it is up."""
+    return f"http://{settings.host}:{settings.ui_port}"
+
+
+def record(home: Home, name: str) -> Path:
+    """Where a service's process is recorded."""
+    return home.root / "run" / f"{name}.json"
+
+
+def start_ui(settings: Settings) -> None:
+    """Starts webserver and daemon where they do not run, and waits until the UI answers. Raises UserError."""
+    home = Home(settings.home)
+    prepare_dagster_home(home)
+    programs = Path(sys.executable).parent
+    if processes.recorded(record(home, WEBSERVER)) is None:
+        _refuse_taken_port(settings)
+        command = [str(programs / "dagster-webserver"), "-h", settings.host, "-p", str(settings.ui_port), "-w", str(WORKSPACE)]
+        processes.start(command, home.logs / "webserver.log", record(home, WEBSERVER), os.environ, ROOT)
+    if processes.recorded(record(home, DAEMON)) is None:
+        command = [str(programs / "dagster-daemon"), "run", "-w", str(WORKSPACE)]
+        processes.start(command, home.logs / "daemon.log", record(home, DAEMON), os.environ, ROOT)
+    _wait_for_ui(settings, home)
+
+
+def _refuse_taken_port(settings: Settings) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.ui_port))
+        except OSError as error:
+            sentence = f"Port {settings.ui_port} for the UI cannot be used ({error.strerror}): stop what holds it, or set FACE_ASSETS_UI_PORT to a free one."
+            raise UserError(sentence) from error
+
+
+def _wait_for_ui(settings: Settings, home: Home) -> None:
+    ends = time.monotonic() + SECONDS_TO_START
+    while time.monotonic() < ends:
+        if ui_answers(settings):
+            return
+        if processes.recorded(record(home, WEBSERVER)) is None:
+            break
+        time.sleep(0.3)
+    raise UserError(f"The UI did not start: the end of {home.logs / 'webserver.log'} says why.")
+
+
+def ui_answers(settings: Settings) -> bool:
+    """Whether the webserver answers."""
+    try:
+        with urllib.request.urlopen(f"{ui_address(settings)}/server_info", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return False
+
+
+def stop_ui(settings: Settings) -> list[str]:
+    """Stops webserver and daemon; returns the names of those that ran."""
+    home = Home(settings.home)
+    return [name for name in (DAEMON, WEBSERVER) if processes.stop(record(home, name))]

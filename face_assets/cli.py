@@ -1,0 +1,224 @@
+"""The command `face-assets`: the whole platform from a shell, with exit statuses and JSON for scripts."""
+
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from face_assets import __version__
+from face_assets.errors import UserError
+
+FAILED = 1
+REFUSED = 3
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+repo_option = click.option("--repo", metavar="PATH_OR_URL", help="The data repository; remembered for later commands.")
+
+
+def _no_traceback(command: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except UserError as error:
+            raise click.ClickException(str(error)) from error
+        except OSError as error:
+            if error.errno is None:
+                raise
+            raise click.ClickException(f"{error.filename or 'the system'}: {error.strerror}") from error
+        except KeyboardInterrupt:
+            click.echo("Stopped.", err=True)
+            sys.exit(130)
+
+    return wrapped
+
+
+class Group(click.Group):
+    """Commands whose user errors are a sentence and an exit status of 1."""
+
+    def command(self, *args: Any, **kwargs: Any) -> Callable[..., Any]:
+        """As click's, with `_no_traceback` around the body."""
+        register = super().command(*args, **kwargs)
+        return lambda body: register(_no_traceback(body))
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    """From a commit of face photos to a verified answer of a running server.
+
+    State is kept under FACE_ASSETS_HOME (default ~/.face-assets). Exit status: 0 done, 1 an error that the message names,
+    2 wrong usage, 3 refused by the gate or by the verification: what is live stays live.
+    """
+
+
+@main.command()
+@click.argument("repo", type=click.Path(path_type=Path))
+@click.option("--photos", type=click.Path(path_type=Path), required=True, help="Folder with one folder of photos a person.")
+@click.option("--gallery", type=click.Path(path_type=Path), help="Folder of the people to enroll; without it everybody in the photos is.")
+@click.option("--params", "params_file", type=click.Path(path_type=Path), help="A params.yaml to start with; without it the defaults.")
+@click.option("--weights", help="embedder.weights of the new params.yaml: vggface2, casia-webface, scratch, or a file.")
+@click.option("--remote", help="URL of the DVC remote; without it a folder beside REPO.")
+def init(repo: Path, photos: Path, gallery: Path | None, params_file: Path | None, weights: str | None, remote: str | None) -> None:
+    """Make a Git + DVC data repository of a folder of photos."""
+    from face_assets.operations.repository import init_repository
+
+    commit = init_repository(repo, photos, gallery, params_file, weights, remote, _progress)
+    click.echo(f"{repo} is a data repository at commit {commit[:12]}. Next: face-assets run --repo {repo}")
+
+
+@main.command()
+@repo_option
+@click.option("--commit", "revision", default="HEAD", show_default=True, help="Branch, tag or commit of the data repository.")
+@click.option("--until", type=click.Choice(["live", "evaluation"]), default="live", show_default=True, help="How far to go.")
+@json_option
+def run(repo: str | None, revision: str, until: str, as_json: bool) -> None:
+    """Run the pipeline for a commit: from its photos to a verified, running release."""
+    from face_assets.operations.pipeline import run_commit
+
+    _end(run_commit(repo, revision, until, quiet=as_json), as_json)
+
+
+@main.command()
+@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@json_option
+def identify(photos: tuple[Path, ...], as_json: bool) -> None:
+    """Ask the live server who is on each photo."""
+    from face_assets.operations.asking import identify_photos
+
+    answers = identify_photos(photos)
+    if as_json:
+        _print_json(answers)
+    else:
+        for answer in answers:
+            click.echo(f"{answer['photo']}: {answer['text']}")
+    if any("error" in answer for answer in answers):
+        sys.exit(FAILED)
+
+
+@main.command()
+@click.argument("first", type=click.Path(path_type=Path))
+@click.argument("second", type=click.Path(path_type=Path))
+@json_option
+def verify(first: Path, second: Path, as_json: bool) -> None:
+    """Ask the live server whether two photos show the same person. Exit status 0 for the same, 3 for different people."""
+    from face_assets.operations.asking import verify_photos
+
+    answer = verify_photos(first, second)
+    _print_json(answer) if as_json else click.echo(answer["text"])
+    sys.exit(0 if answer["same"] else REFUSED)
+
+
+@main.command()
+@repo_option
+@json_option
+def releases(repo: str | None, as_json: bool) -> None:
+    """List the registered releases, newest first."""
+    from face_assets.operations.releases import list_releases
+
+    rows = list_releases(repo)
+    if as_json:
+        _print_json(rows)
+    elif not rows:
+        click.echo("No release is registered yet: face-assets run makes the first.")
+    for row in [] if as_json else rows:
+        click.echo(f"{row['version']:<10} {row['stage'] or '':<11} commit {row['trained_commit'][:12]}  {row['figures']}")
+
+
+@main.command()
+@click.argument("version")
+@click.option("--reason", default="", help="Why, for the record.")
+@json_option
+def promote(version: str, reason: str, as_json: bool) -> None:
+    """Put a release into production: assign its stage tag, verify it, let it take traffic."""
+    from face_assets.operations.releases import promote_release
+
+    _end(promote_release(version, reason, quiet=as_json), as_json)
+
+
+@main.command()
+@click.option("--reason", default="", help="Why, for the record.")
+@json_option
+def rollback(reason: str, as_json: bool) -> None:
+    """Go back to the release that was in production before this one."""
+    from face_assets.operations.releases import roll_back
+
+    _end(roll_back(reason, quiet=as_json), as_json)
+
+
+@main.command()
+@click.argument("version")
+@json_option
+def lineage(version: str, as_json: bool) -> None:
+    """Show how VERSION (or `live`) came about, from the event log alone."""
+    from face_assets.operations.reporting import lineage_report, lineage_text
+
+    found = lineage_report(version)
+    _print_json(found) if as_json else click.echo(lineage_text(found))
+
+
+@main.command()
+@json_option
+def status(as_json: bool) -> None:
+    """Show what is live, what is in production, and what runs. Exit status 1 when the server does not answer."""
+    from face_assets.operations.reporting import status_report, status_text
+
+    found = status_report()
+    _print_json(found) if as_json else click.echo(status_text(found))
+    sys.exit(0 if found["server"]["ready"] else FAILED)
+
+
+@main.command()
+@click.option("--server/--no-server", default=True, help="Bring back the Triton server.")
+@click.option("--ui/--no-ui", default=True, help="Start Dagster's UI and daemon.")
+def up(server: bool, ui: bool) -> None:
+    """Start the UI, the daemon, and the server with the release that production names."""
+    from face_assets.operations.machine import bring_up
+
+    for line in bring_up(server=server, ui=ui):
+        click.echo(line)
+
+
+@main.command()
+def down() -> None:
+    """Stop the server, the UI and the daemon. Nothing is lost."""
+    from face_assets.operations.machine import take_down
+
+    stopped = take_down()
+    click.echo(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing was running.")
+
+
+@main.command()
+def params() -> None:
+    """Print a params.yaml that states every default."""
+    from face_assets.params import default_params_yaml
+
+    click.echo(default_params_yaml(), nl=False)
+
+
+@main.command()
+def demo() -> None:
+    """Draw synthetic people and take them all the way to a running server."""
+    from face_assets.operations.demo import run_demo
+
+    sys.exit(run_demo())
+
+
+def _end(report: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        _print_json(report)
+    sys.exit(0 if report["success"] else REFUSED if report["refused"] else FAILED)
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def _progress(done: int, whole: int, what: str) -> None:
+    """A line that overwrites itself on a terminal, nothing elsewhere."""
+    if sys.stderr.isatty():
+        click.echo(f"\r{what}: {done:,} of {whole:,}", nl=done == whole, err=True)

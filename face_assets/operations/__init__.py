@@ -1,0 +1,1 @@
+"""What the command does: runs, questions to the server, releases, reports, services, the demo."""

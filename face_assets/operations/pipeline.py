@@ -1,0 +1,105 @@
+"""`face-assets run`: a job for a commit, followed to its end on the terminal."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from face_assets.automation import jobs
+from face_assets.automation.runs import RunReport, Step, run_job
+from face_assets.home import Home
+from face_assets.pipeline.workspace import Workspace
+from face_assets.settings import load_settings, remember
+
+JOBS = {"live": jobs.COMMIT_TO_LIVE, "evaluation": jobs.COMMIT_TO_EVALUATION}
+STEPS = {jobs.COMMIT_TO_LIVE: 9, jobs.COMMIT_TO_EVALUATION: 4, jobs.DEPLOY_PRODUCTION: 2}
+REFUSALS = ("embedder_evaluation: gate", "triton_deployment: verified")
+
+
+def follow_repository(repo: str | None) -> Workspace:
+    """The workspace; `repo`, where given, is what this home follows from now on."""
+    if repo:
+        before = load_settings().repo
+        here = Path(repo).expanduser()
+        source = str(here.resolve()) if here.exists() or "://" not in repo and ":" not in repo else repo
+        remember(repo=source)
+        if before and before != source:
+            click.echo(f"This home followed {before} until now; from now on it follows {source}.", err=True)
+    return Workspace.load()
+
+
+def run_commit(repo: str | None, revision: str, until: str, quiet: bool) -> dict[str, Any]:
+    """Runs the job for the commit that `revision` names; returns the report as JSON-able values."""
+    workspace = follow_repository(repo)
+    workspace.repository.refresh()
+    commit = workspace.repository.resolve(revision)
+    workspace.params(commit)
+    if not quiet:
+        click.echo(f"commit {commit[:12]} of {workspace.settings.repo}", err=True)
+    return {"commit": commit, **run_on_terminal(workspace.home, JOBS[until], commit, quiet)}
+
+
+def run_on_terminal(home: Home, job: str, commit: str | None, quiet: bool) -> dict[str, Any]:
+    """Runs a job with a line for each asset, and a progress bar where there is a terminal."""
+    terminal = sys.stderr.isatty() and not quiet
+    with tqdm(total=STEPS[job], disable=not terminal, file=sys.stderr, bar_format="{desc:<60.60} {n_fmt}/{total_fmt} {elapsed}") as bar:
+
+        def show(step: Step) -> None:
+            if quiet:
+                return
+            if step.kind in ("start", "message"):
+                bar.set_description(f"{step.asset} {step.text}")
+                if step.kind == "message" and not terminal:
+                    click.echo(f"  {step.asset}: {step.text}", err=True)
+            elif step.kind == "done":
+                bar.update()
+                bar.write(f"✓ {step.asset:<24} {step.text:>9}  {headline(step.asset, step.facts)}", file=sys.stderr)
+            elif step.kind == "check":
+                bar.write(f"! {step.text}", file=sys.stderr)
+            else:
+                bar.write(f"✗ {step.asset}", file=sys.stderr)
+
+        report = run_job(home, job, commit, show)
+    if not report.success and not quiet:
+        for reason in dict.fromkeys(report.reasons):
+            click.echo(f"Error: {reason}", err=True)
+    return {**asdict(report), "refused": refused(report)}
+
+
+def refused(report: RunReport) -> bool:
+    """Whether the gate or the verification said no, rather than something having gone wrong."""
+    return any(reason.startswith(REFUSALS) for reason in report.reasons)
+
+
+def headline(asset: str, facts: dict[str, Any]) -> str:
+    """The few words about a materialization that a person wants to read first."""
+    again = "" if facts.get("made_now", True) else ", kept from before"
+    match asset:
+        case "dataset_version":
+            return f"{facts['photos']:,} photos of {facts['people']:,} people{again}"
+        case "aligned_faces":
+            return f"{facts['found']:,} faces, {facts['detected_now'] if not again else 0:,} photos detected now{again}"
+        case "face_embedder":
+            return f"{facts['epochs']} epochs over {facts['photos']:,} photos{again}"
+        case "embedder_evaluation":
+            return "; ".join(f"{name} {figures_text(figures)}" for name, figures in facts["figures"].items()) + again
+        case "exported_embedder":
+            return f"{facts['precision']}, parity {min(found['min'] for found in facts['parity'].values()):.7f}{again}"
+        case "face_gallery":
+            return f"{facts['people']:,} people enrolled{again}"
+        case "recognizer_release":
+            return f"{facts['release']}, {facts['stage_reason']}"
+        case "triton_model_repository":
+            return f"{facts['release']} as Triton version {facts['triton_version']}"
+        case "triton_deployment":
+            return f"live: {facts['live']} ({facts['reason']})"
+    return ""
+
+
+def figures_text(figures: dict[str, Any]) -> str:
+    """An embedder's figures in a line."""
+    tar = ", ".join(f"TAR@{far} {value:.4f}" for far, value in figures["tar"].items() if value is not None)
+    return f"AUC {figures['auc']:.4f}, accuracy {figures['accuracy']:.4f}{', ' if tar else ''}{tar}"

@@ -1,0 +1,111 @@
+"""The steps triton_model_repository and triton_deployment: what production says is what the server answers with."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from face_assets.errors import UserError
+from face_assets.files import read_json
+from face_assets.params import Serving
+from face_assets.pipeline.workspace import Log, Workspace
+from face_assets.registry.release import Release
+from face_assets.registry.stage import Assignment
+from face_assets.serving.embedded import DeploymentRefused, EmbeddedTarget, Ports
+from face_assets.serving.environment import ensure_environment
+from face_assets.serving.model_repository import ModelVersion, write_models
+from face_assets.serving.verification import Probe
+
+ROOT = Path(__file__).parents[2]
+CODE = ("face_assets.serving.model_repository", "face_assets.serving.embedded", "face_assets.serving.verification")
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """How a deployment ended: what is live now, and what was asked for."""
+
+    live: str | None
+    wanted: str
+    verified: bool
+    reason: str
+    tag: str
+    assigned_by: str
+    report: Mapping[str, Any]
+
+
+def production(workspace: Workspace) -> Assignment:
+    """The stage tag in force. Raises UserError where no release is in production."""
+    workspace.repository.refresh()
+    assignment = workspace.stages.production()
+    if assignment is None:
+        raise UserError("No release is in production yet: run a commit, or `face-assets promote VERSION`.")
+    return assignment
+
+
+def write_repository(workspace: Workspace, release: Release) -> ModelVersion:
+    """The Triton model repository's version folders of a release; the same release gives the same number."""
+    bundle = workspace.releases.bundle(release)
+    return write_models(bundle, release.version, release.commit, workspace.home.serving / "models", ROOT / "triton_models", workspace.settings.cores)
+
+
+def target(workspace: Workspace, log: Log) -> EmbeddedTarget:
+    """The embedded server of this home; its environment is made the first time."""
+    settings = workspace.settings
+    environment = ensure_environment(settings.serving_env, ROOT / "deploy" / "requirements-serving.txt", log)
+    ports = Ports(settings.http_port, settings.grpc_port, settings.metrics_port)
+    return EmbeddedTarget(workspace.home.serving, environment, ports, settings.cores, settings.host)
+
+
+def deploy(workspace: Workspace, log: Log) -> Deployment:
+    """Brings the server to the release in production, verified before it takes traffic.
+
+    A release that fails its verification never takes traffic, and production is given back to what is live.
+    """
+    assignment = production(workspace)
+    release = assignment.release
+    version = write_repository(workspace, release)
+    server = target(workspace, log)
+    server.start()
+    live = server.status().live
+    named = {"wanted": release.version, "tag": assignment.tag, "assigned_by": assignment.author}
+    if live and live.number == version.number:
+        report = server.verify_live(probes(workspace, release), budget(workspace, release))
+        return Deployment(live.release, verified=report.passed, reason="was live already", report=asdict(report), **named)
+    try:
+        report = server.deploy(version, probes(workspace, release), budget(workspace, release))
+    except DeploymentRefused as refused:
+        kept = live.release if live else None
+        _give_back(workspace, assignment, kept, str(refused))
+        return Deployment(kept, verified=False, reason=str(refused), report=asdict(refused.report) if refused.report else {}, **named)
+    server.sweep(keep=workspace.settings.keep_releases)
+    return Deployment(release.version, verified=True, reason="verified, then promoted", report=asdict(report), **named)
+
+
+def _give_back(workspace: Workspace, assignment: Assignment, live: str | None, reason: str) -> None:
+    if live:
+        workspace.stages.assign(live, message=f"Gave production back: {assignment.release.version} failed its verification: {reason}", author="face-assets")
+    else:
+        workspace.stages.unassign(assignment, message=f"{assignment.release.version} failed its verification: {reason}")
+
+
+def probes(workspace: Workspace, release: Release) -> list[Probe]:
+    """The release's probes with the bytes of their photos."""
+    stored = read_json(workspace.releases.bundle(release) / "probes.json")
+    files = workspace.repository.locate(release.trained_commit, "photos", [probe["md5"] for probe in stored])
+    return [
+        Probe(
+            content=files[probe["md5"]].read_bytes(),
+            embedding=np.array(probe["embedding"], np.float32),
+            identity=probe["identity"],
+            score=probe["score"],
+            accepted=probe["accepted"],
+        )
+        for probe in stored
+    ]
+
+
+def budget(workspace: Workspace, release: Release) -> Serving:
+    """What the release's parameters ask of a deployment."""
+    return Serving(**read_json(workspace.releases.bundle(release) / "recognizer.json")["serving"])
