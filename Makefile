@@ -1,0 +1,47 @@
+# `make demo` and `make test` do all on a fresh machine with Python 3.11 or newer, make and git.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# torch stands on the command line with the rest: without its pin pip would fetch a CUDA build of several GB
+TORCH := torch==2.13.0
+
+.PHONY: demo test lint format up down bench clean
+
+demo: $(VENV)/.ready
+	$(BIN)/face-assets demo
+
+test: $(VENV)/.ready-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/dg check defs --no-check-yaml
+
+format: $(VENV)/.ready-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+up: $(VENV)/.ready
+	$(BIN)/face-assets up
+
+down:
+	@if [ -x $(BIN)/face-assets ]; then $(BIN)/face-assets down; else echo "Nothing is installed, so nothing runs."; fi
+
+clean: down
+	rm -rf $(VENV)
+
+$(VENV)/.ready: requirements.txt requirements-nodeps.txt setup.py deploy/requirements-serving.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q $(TORCH) -r requirements.txt
+	$(BIN)/pip install -q --no-deps -r requirements-nodeps.txt
+	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
+	$(BIN)/python -m face_assets.serving.environment
+	touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.txt
+	$(BIN)/pip install -q -r requirements-dev.txt
+	touch $@

@@ -1,0 +1,45 @@
+"""`face-assets up` and `down`: the UI, the daemon and the server of this home on this machine."""
+
+from collections.abc import Iterator
+
+from face_assets.automation import jobs
+from face_assets.automation.runs import run_job
+from face_assets.automation.services import start_ui, stop_ui, ui_address
+from face_assets.errors import UserError
+from face_assets.home import Home
+from face_assets.pipeline.workspace import Workspace
+from face_assets.settings import load_settings
+
+
+def bring_up(server: bool, ui: bool) -> Iterator[str]:
+    """Starts what does not run; yields a line about each part. Raises UserError."""
+    workspace = Workspace.load()
+    if ui:
+        start_ui(workspace.settings)
+        yield f"UI: {ui_address(workspace.settings)}"
+    if server:
+        yield _bring_back(workspace)
+
+
+def _bring_back(workspace: Workspace) -> str:
+    if not workspace.settings.repo:
+        return "Server: not started, no data repository yet (face-assets run --repo PATH_OR_URL)"
+    workspace.repository.refresh()
+    if workspace.stages.production() is None:
+        return "Server: not started, no release is in production yet"
+    report = run_job(workspace.home, jobs.DEPLOY_PRODUCTION, None, lambda step: None)
+    if not report.success:
+        raise UserError("The server: " + "; ".join(dict.fromkeys(report.reasons)))
+    facts = report.assets["triton_deployment"]
+    return f"Server: {facts['live']} at gRPC {facts['grpc']}, HTTP {facts['http']}"
+
+
+def take_down() -> list[str]:
+    """Stops what runs; returns the names of what it stopped."""
+    from face_assets.serving.embedded import stop_server
+
+    settings = load_settings()
+    stopped = stop_ui(settings)
+    if stop_server(Home(settings.home).serving):
+        stopped.append("server")
+    return stopped
