@@ -38,7 +38,7 @@ $(VENV)/.ready: requirements.txt requirements-nodeps.txt setup.py deploy/require
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q $(TORCH) -r requirements.txt
 	$(BIN)/pip install -q --no-deps -r requirements-nodeps.txt
-	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
+	$(BIN)/pip install -q --no-deps -e .
 	$(BIN)/python -m face_assets.serving.environment
 	touch $@
 

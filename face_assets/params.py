@@ -49,28 +49,41 @@ class Photos(Section):
 class Detector(Section):
     """MTCNN and the crop; what is set here is part of the crop's name in the crop store."""
 
-    choose: Literal["largest", "most_probable", "most_central"] = Field("largest", description="which of several faces is the photo's subject")
+    choose: Literal["largest", "most_probable", "most_central"] = Field(
+        "largest", description="which of several faces is the photo's subject"
+    )
     image_size: int = Field(160, ge=80, le=512, description="side of the crop in pixels")
     margin: int = Field(32, ge=0, le=256, description="pixels around the box, at the crop's scale")
     min_face_size: int = Field(20, ge=12, description="smallest face to look for, in pixels of the (reduced) photo")
-    thresholds: tuple[Fraction, Fraction, Fraction] = Field((0.6, 0.7, 0.7), description="probabilities that P-Net, R-Net and O-Net must reach")
+    thresholds: tuple[Fraction, Fraction, Fraction] = Field(
+        (0.6, 0.7, 0.7), description="probabilities that P-Net, R-Net and O-Net must reach"
+    )
     factor: float = Field(0.709, gt=0.1, lt=0.95, description="step of the scale pyramid")
-    max_side: int = Field(1024, ge=160, description="longer photos are reduced to this side for detection; the crop is cut from the full photo")
+    max_side: int = Field(
+        1024, ge=160, description="longer photos are reduced to this side for detection; the crop is cut from the full photo"
+    )
     max_rejected: Fraction = Field(0.1, description="share of photos without a usable face past which the check fails")
 
 
 class Embedder(Section):
     """Where the network starts from and what it is fed."""
 
-    weights: str = Field("vggface2", description="vggface2, casia-webface, scratch, or the path of a state_dict (.pt) or Keras facenet (.h5), absolute or DVC-tracked in the repository")
-    embedding_size: int = Field(512, ge=16, le=2048, description="length of the vector when training from scratch; otherwise the weights decide")
-    whitening: Literal["fixed", "per_image"] = Field("fixed", description="fixed: (x - 127.5) / 128, facenet-pytorch's; per_image: (x - mean) / std, facenet's own")
+    weights: str = Field(
+        "vggface2",
+        description="vggface2, casia-webface, scratch, or the path of a state_dict (.pt) or Keras facenet (.h5), absolute or DVC-tracked in the repository",
+    )
+    embedding_size: int = Field(
+        512, ge=16, le=2048, description="length of the vector when training from scratch; otherwise the weights decide"
+    )
+    whitening: Literal["fixed", "per_image"] = Field(
+        "fixed", description="fixed: (x - 127.5) / 128, facenet-pytorch's; per_image: (x - mean) / std, facenet's own"
+    )
 
 
 class Train(Section):
     """How the embedder is trained."""
 
-    unfreeze: Block = Field("head", description="head: last_linear and last_bn over stored trunk features; a block's name: from it on; all; ")
+    unfreeze: Block = Field("head", description="head: last_linear and last_bn, over stored trunk features; a block: from it on; all")
     epochs: int = Field(60, ge=0, le=10_000, description="0 keeps the starting weights")
     batch_size: int = Field(512, ge=2)
     learning_rate: Positive = Field(0.0005, description="of the network; class centres learn at centre_learning_rate")
@@ -88,7 +101,9 @@ class Evaluation(Section):
     """What is measured on the test identities, and what the gate asks of it."""
 
     far: float = Field(1e-3, gt=0.0, lt=1.0, description="false accept rate of the threshold for two photos")
-    fpir: float = Field(0.01, gt=0.0, lt=1.0, description="share of strangers whom the gallery may take for somebody: sets the threshold of identification")
+    fpir: float = Field(
+        0.01, gt=0.0, lt=1.0, description="share of strangers whom the gallery may take for somebody: sets the threshold of identification"
+    )
     min_auc: Fraction = Field(0.9, description="gate: absolute floor")
     min_accuracy: Fraction = Field(0.8, description="gate: absolute floor of the 10-fold accuracy")
     min_tar: Fraction = Field(0.0, description="gate: absolute floor of TAR at `far`")
@@ -159,7 +174,11 @@ def default_params_yaml() -> str:
         lines.append(f"{name}:")
         for key, info in type(section).model_fields.items():
             value = getattr(section, key)
-            dumped = yaml.safe_dump(list(value) if isinstance(value, tuple) else value, default_flow_style=True).removesuffix("\n").removesuffix("\n...")
+            dumped = (
+                yaml.safe_dump(list(value) if isinstance(value, tuple) else value, default_flow_style=True)
+                .removesuffix("\n")
+                .removesuffix("\n...")
+            )
             comment = f"  # {info.description}" if info.description else ""
             lines.append(f"  {key}: {dumped}{comment}")
         lines.append("")

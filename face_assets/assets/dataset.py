@@ -45,8 +45,14 @@ def _dataset_checks(artifact: Artifact, params: Params, moved: list[str]) -> lis
         dg.AssetCheckResult(
             check_name="readable",
             passed=rate <= params.photos.max_unusable,
-            metadata={"unreadable": found["unreadable"], "rate": rate, "allowed": params.photos.max_unusable, "examples": found["unreadable_examples"]},
-            description=f"{found['unreadable']} of {found['photos']} photos are unreadable; photos.max_unusable allows {params.photos.max_unusable:.1%}",
+            metadata={
+                "unreadable": found["unreadable"],
+                "rate": rate,
+                "allowed": params.photos.max_unusable,
+                "examples": found["unreadable_examples"],
+            },
+            description=f"{found['unreadable']} of {found['photos']} photos are unreadable; "
+            f"photos.max_unusable allows {params.photos.max_unusable:.1%}",
         ),
         dg.AssetCheckResult(
             check_name="enough_people",
@@ -60,7 +66,8 @@ def _dataset_checks(artifact: Artifact, params: Params, moved: list[str]) -> lis
             passed=not found["exact_duplicates"] and not found["near_duplicates"],
             severity=WARN,
             metadata={"exact": found["exact_duplicates"], "near": found["near_duplicates"], "examples": found["near_duplicate_examples"]},
-            description=f"{found['exact_duplicates']} files stand under several people (left out), {found['near_duplicates']} nearly so (kept)",
+            description=f"{found['exact_duplicates']} files stand under several people (left out), "
+            f"{found['near_duplicates']} pairs nearly so (kept)",
         ),
         dg.AssetCheckResult(
             check_name="splits_stable",
@@ -79,7 +86,9 @@ def _dataset_checks(artifact: Artifact, params: Params, moved: list[str]) -> lis
     code_version=code_version(*dataset.ALIGN_CODE),
     check_specs=[dg.AssetCheckSpec("faces_found", "aligned_faces", description="few enough photos have no usable face", blocking=True)],
 )
-def aligned_faces(context: dg.AssetExecutionContext, platform: WorkspaceResource, dataset_version: Artifact) -> dg.MaterializeResult[Artifact]:
+def aligned_faces(
+    context: dg.AssetExecutionContext, platform: WorkspaceResource, dataset_version: Artifact
+) -> dg.MaterializeResult[Artifact]:
     """MTCNN's face of each photo's subject, cropped; photos seen before cost nothing."""
     workspace = platform.workspace()
     with user_errors():
@@ -87,7 +96,11 @@ def aligned_faces(context: dg.AssetExecutionContext, platform: WorkspaceResource
         artifact = dataset.align_dataset(workspace, commit, dataset_version, context.log.info)
         allowed = workspace.params(commit).detector.max_rejected
         return materialized(
-            context, workspace, artifact, plots={"sample": "sample.png", "rejected": "rejected.png"}, checks=lambda: [_faces_check(artifact, allowed)]
+            context,
+            workspace,
+            artifact,
+            plots={"sample": "sample.png", "rejected": "rejected.png"},
+            checks=lambda: [_faces_check(artifact, allowed)],
         )
 
 
@@ -97,6 +110,6 @@ def _faces_check(artifact: Artifact, allowed: float) -> dg.AssetCheckResult:
         check_name="faces_found",
         passed=found["found"] > 0 and found["rejected_rate"] <= allowed,
         metadata={"rejected_rate": found["rejected_rate"], "allowed": allowed, "examples": found["rejected_examples"]},
-        description=f"{found['rejected_rate']:.2%} of {found['photos']} photos cannot be used: {found['none']} without a face, {found['unusable']} "
-        f"unreadable, {found['contradictions']} under two people; detector.max_rejected allows {allowed:.1%}",
+        description=f"{found['rejected_rate']:.2%} of {found['photos']} photos cannot be used: "
+        f"{found['none']} without a face, {found['unusable']} unreadable, {found['contradictions']} under two people; detector.max_rejected allows {allowed:.1%}",
     )

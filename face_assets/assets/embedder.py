@@ -13,7 +13,9 @@ GROUP = "embedder"
 
 
 @dg.asset(group_name=GROUP, partitions_def=commits, kinds={"pytorch"}, code_version=code_version(*steps.TRAIN_CODE))
-def face_embedder(context: dg.AssetExecutionContext, platform: WorkspaceResource, aligned_faces: Artifact) -> dg.MaterializeResult[Artifact]:
+def face_embedder(
+    context: dg.AssetExecutionContext, platform: WorkspaceResource, aligned_faces: Artifact
+) -> dg.MaterializeResult[Artifact]:
     """InceptionResnetV1, trained with a margin softmax on the people of the train split."""
     workspace = platform.workspace()
     with user_errors():
@@ -35,7 +37,9 @@ def embedder_evaluation(
     workspace = platform.workspace()
     with user_errors():
         artifact = steps.evaluate_embedder(workspace, commit_of(context, workspace), aligned_faces, face_embedder, context.log.info)
-        return materialized(context, workspace, artifact, plots={"roc": "roc.png", "scores": "scores.png"}, checks=lambda: [_gate(artifact)])
+        return materialized(
+            context, workspace, artifact, plots={"roc": "roc.png", "scores": "scores.png"}, checks=lambda: [_gate(artifact)]
+        )
 
 
 def _gate(artifact: Artifact) -> dg.AssetCheckResult:
@@ -54,7 +58,9 @@ def _gate(artifact: Artifact) -> dg.AssetCheckResult:
     kinds={"onnx", "openvino"},
     code_version=code_version(*steps.EXPORT_CODE),
     deps=["embedder_evaluation"],
-    check_specs=[dg.AssetCheckSpec("parity", "exported_embedder", description="the engines give torch's embeddings on real crops", blocking=True)],
+    check_specs=[
+        dg.AssetCheckSpec("parity", "exported_embedder", description="the engines give torch's embeddings on real crops", blocking=True)
+    ],
 )
 def exported_embedder(
     context: dg.AssetExecutionContext, platform: WorkspaceResource, aligned_faces: Artifact, face_embedder: Artifact

@@ -35,7 +35,10 @@ def commit_of(context: dg.AssetExecutionContext, workspace: Workspace) -> str:
 
 def provenance(context: dg.AssetExecutionContext, workspace: Workspace, commit: str | None) -> dict[str, Any]:
     """Commit, dataset version, parameters, code version, seed and environment."""
-    facts: dict[str, Any] = {"code_version": context.assets_def.code_versions_by_key.get(context.asset_key) or "", "environment": environment()}
+    facts: dict[str, Any] = {
+        "code_version": context.assets_def.code_versions_by_key.get(context.asset_key) or "",
+        "environment": environment(),
+    }
     if commit:
         params = workspace.params(commit)
         info = workspace.repository.commit_info(commit)

@@ -20,7 +20,12 @@ def triton_model_repository(context: dg.AssetExecutionContext, platform: Workspa
     with user_errors():
         assignment = serving.production(workspace)
         version = serving.write_repository(workspace, assignment.release)
-        facts = {"release": version.release, "release_commit": version.release_commit, "triton_version": version.number, "digest": version.digest}
+        facts = {
+            "release": version.release,
+            "release_commit": version.release_commit,
+            "triton_version": version.number,
+            "digest": version.digest,
+        }
         facts |= {"stage_tag": assignment.tag, "path": Path(workspace.home.serving / "models")}
         metadata = as_metadata(provenance(context, workspace, assignment.release.trained_commit) | facts)
         return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(version.digest))
@@ -31,7 +36,9 @@ def triton_model_repository(context: dg.AssetExecutionContext, platform: Workspa
     kinds={"triton"},
     deps=["triton_model_repository"],
     code_version=code_version(*serving.CODE),
-    check_specs=[dg.AssetCheckSpec("verified", "triton_deployment", description="answers as offline, within the latency budget", blocking=True)],
+    check_specs=[
+        dg.AssetCheckSpec("verified", "triton_deployment", description="answers as offline, within the latency budget", blocking=True)
+    ],
 )
 def triton_deployment(context: dg.AssetExecutionContext, platform: WorkspaceResource) -> dg.MaterializeResult[None]:
     """The running server: the release in production, verified with real requests before it took traffic."""

@@ -54,7 +54,9 @@ def _materializations(instance: dg.DagsterInstance, asset: str, partition: str |
             materialization = record.asset_materialization
             assert materialization is not None
             facts = plain_metadata(dict(materialization.metadata))
-            found.append({"asset": asset, "partition": record.partition_key, "run": record.run_id, "time": record.timestamp, "facts": facts})
+            found.append(
+                {"asset": asset, "partition": record.partition_key, "run": record.run_id, "time": record.timestamp, "facts": facts}
+            )
         if not page.has_more:
             return found
         cursor = page.cursor

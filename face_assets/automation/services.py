@@ -50,8 +50,8 @@ def _refuse_taken_port(settings: Settings) -> None:
         try:
             probe.bind((settings.host, settings.ui_port))
         except OSError as error:
-            sentence = f"Port {settings.ui_port} for the UI cannot be used ({error.strerror}): stop what holds it, or set FACE_ASSETS_UI_PORT to a free one."
-            raise UserError(sentence) from error
+            found = f"Port {settings.ui_port} for the UI cannot be used ({error.strerror})"
+            raise UserError(f"{found}: stop what holds it, or set FACE_ASSETS_UI_PORT to a free one.") from error
 
 
 def _wait_for_ui(settings: Settings, home: Home) -> None:

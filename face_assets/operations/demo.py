@@ -53,7 +53,10 @@ def _draw(folder: Path) -> None:
     for name, arguments in wanted.items():
         if (folder / name).is_dir():
             continue
-        with tqdm(desc=f"drawing {name}", file=sys.stderr, disable=not sys.stderr.isatty(), unit=" photos") as bar, new_directory(folder / name) as aside:
+        with (
+            tqdm(desc=f"drawing {name}", file=sys.stderr, disable=not sys.stderr.isatty(), unit=" photos") as bar,
+            new_directory(folder / name) as aside,
+        ):
             write_people(aside, **arguments, progress=bar.update)
 
 
@@ -90,7 +93,7 @@ Release          {release["release"]} (git tag {release["tag"]}), {gallery["peop
 Live             {live["live"]} at gRPC {live["grpc"]}, HTTP {live["http"]}
 UI               {ui_address(load_settings())}
 Asked            {asked["asked"]} unseen photos of enrolled people: {asked["right"]} right, {asked["wrong"]} wrong, {asked["refused"]} refused
-                 {asked["strangers"]} photos of strangers: {asked["strangers_refused"]} refused; {asked["no_face"]} photos without a face
+                 {asked["strangers"]} photos of strangers: {asked["strangers_refused"]} refused; {asked["no_face"]} without a face
 Home             {Home(load_settings().home).root}
 Took             {seconds:.0f} s. `make down` stops the server and the UI; `face-assets --help` says what else there is."""
     )

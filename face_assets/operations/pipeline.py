@@ -24,7 +24,7 @@ def follow_repository(repo: str | None) -> Workspace:
     if repo:
         before = load_settings().repo
         here = Path(repo).expanduser()
-        source = str(here.resolve()) if here.exists() or "://" not in repo and ":" not in repo else repo
+        source = str(here.resolve()) if here.exists() or ("://" not in repo and ":" not in repo) else repo
         remember(repo=source)
         if before and before != source:
             click.echo(f"This home followed {before} until now; from now on it follows {source}.", err=True)

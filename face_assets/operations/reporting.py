@@ -3,7 +3,6 @@
 import time
 from typing import Any
 
-
 from face_assets.automation.instance import open_instance
 from face_assets.automation.lineage import lineage
 from face_assets.automation.services import ui_address, ui_answers
@@ -26,7 +25,10 @@ def lineage_report(version: str) -> dict[str, Any]:
 def lineage_text(found: dict[str, Any]) -> str:
     """The lineage as lines, photos first."""
     release = found["chain"][-1]["facts"]
-    lines = [f"{found['release']} was made from commit {found['commit']}", f"  dataset version {release.get('dataset_version')}, seed {release.get('seed')}"]
+    lines = [
+        f"{found['release']} was made from commit {found['commit']}",
+        f"  dataset version {release.get('dataset_version')}, seed {release.get('seed')}",
+    ]
     for made in found["chain"]:
         lines.append(f"  {made['asset']:<22} {_when(made['time'])}  run {made['run'][:8]}  {made['facts'].get('fingerprint', '')}")
         lines.append(f"  {'':<22} {headline(made['asset'], made['facts'])}")
@@ -116,7 +118,8 @@ def status_text(found: dict[str, Any]) -> str:
     elif "error" in production:
         lines.append(f"production  unknown: {production['error']}")
     else:
-        lines.append(f"production  {production['version']} of commit {production['trained_commit'][:12]}, {production['tag']} by {production['assigned_by']}")
+        made = f"{production['version']} of commit {production['trained_commit'][:12]}"
+        lines.append(f"production  {made}, {production['tag']} by {production['assigned_by']}")
         lines.append(f"            {figures_text(production['metrics'])}")
     for run in found["runs"]:
         took = f"{run['seconds']} s" if run["seconds"] is not None else ""

@@ -52,7 +52,9 @@ def version_dataset(workspace: Workspace, commit: str, log: Log) -> Artifact:
         tracked = workspace.repository.files(commit, PHOTOS)
         manifest = make_manifest(((file.path, file.md5) for file in tracked), params.split)
         if not manifest.photos:
-            raise UserError(f"The data set at commit {commit[:12]} is empty: photos.dvc lists {len(tracked)} files, none in a person's folder.")
+            raise UserError(
+                f"The data set at commit {commit[:12]} is empty: photos.dvc lists {len(tracked)} files, none in a person's folder."
+            )
         facts = _inspect(workspace, commit, manifest.photos, params, log)
         problems = {photo.path: facts[photo.md5]["problem"] for photo in manifest.photos if "problem" in facts[photo.md5]}
         hashes = {md5: int(fact["hash"], 16) for md5, fact in facts.items() if "hash" in fact}
@@ -61,7 +63,9 @@ def version_dataset(workspace: Workspace, commit: str, log: Log) -> Artifact:
         manifest.write(directory / "manifest.csv")
         _write_rows(directory / "unreadable.csv", ("path", "problem"), sorted(problems.items()))
         _write_rows(directory / "exact_duplicates.csv", ("paths",), (["; ".join(photo.path for photo in group)] for group in exact))
-        _write_rows(directory / "near_duplicates.csv", ("path", "other", "bits"), ((one.path, other.path, bits) for one, other, bits in near))
+        _write_rows(
+            directory / "near_duplicates.csv", ("path", "other", "bits"), ((one.path, other.path, bits) for one, other, bits in near)
+        )
         people = {split: len(manifest.identities(split)) for split in ("train", "validation", "test")}
         photos = Counter(photo.split for photo in manifest.photos)
         counts = Counter(photo.identity for photo in manifest.photos)
@@ -117,7 +121,9 @@ def align(workspace: Workspace, commit: str, source: str, md5s: Iterable[str], d
         log(f"detecting faces in {len(missing):,} photos not seen before")
         files = workspace.repository.locate(commit, source, missing)
         progress = _every_few_seconds(log, "aligned")
-        align_photos(files, store, workspace.detector_networks(), detector_config(detector), max_megapixels, workspace.settings.cores, progress)
+        align_photos(
+            files, store, workspace.detector_networks(), detector_config(detector), max_megapixels, workspace.settings.cores, progress
+        )
     return len(missing)
 
 
@@ -176,7 +182,9 @@ def read_faces(aligned: Artifact, *splits: str) -> list[Face]:
     return [Face(row["path"], row["md5"], row["identity"], row["split"]) for row in rows]
 
 
-def _write_sheets(workspace: Workspace, commit: str, params: Params, faces: list[Photo], unusable: list[tuple[str, ...]], directory: Path) -> None:
+def _write_sheets(
+    workspace: Workspace, commit: str, params: Params, faces: list[Photo], unusable: list[tuple[str, ...]], directory: Path
+) -> None:
     size = params.detector.image_size
     sample = faces[:: max(1, len(faces) // SHEET)][:SHEET]
     captions = {photo.md5: photo.identity for photo in sample}

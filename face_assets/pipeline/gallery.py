@@ -13,7 +13,7 @@ from face_assets.errors import UserError
 from face_assets.fingerprint import fingerprint
 from face_assets.params import Params
 from face_assets.pipeline.dataset import Face, align, read_faces
-from face_assets.pipeline.embedder import embed
+from face_assets.pipeline.embedder import Embedding, embed
 from face_assets.pipeline.workspace import Log, Workspace
 
 GALLERY = "gallery"
@@ -76,7 +76,7 @@ def served_embeddings(workspace: Workspace, params: Params, exported: Artifact, 
     so that a new head costs no pass over the crops; in another precision from the engine itself, kept by content.
     """
     if params.export.precision == "f32":
-        return embed(workspace, params, str(exported.directory / "embedder.pt"), md5s, log)
+        return embed(workspace, Embedding.of(params, str(exported.directory / "embedder.pt")), md5s, log)
     from face_assets.vision.embed import Engine
 
     store = workspace.home.embeddings(fingerprint(exported.fingerprint, workspace.detector_fingerprint(params.detector)))

@@ -41,8 +41,12 @@ class Parts:
 def make_release(workspace: Workspace, commit: str, parts: Parts, log: Log) -> Artifact:
     """The release of the commit, registered once for the same inputs, and in production if the gate let it through."""
     params = workspace.params(commit)
-    inputs = fingerprint(parts.gallery.fingerprint, parts.exported.fingerprint, params.evaluation.fingerprint(), params.serving.fingerprint())
-    bundle = workspace.home.artifacts.make("recognizer_release", inputs, lambda directory: _bundle(workspace, commit, params, parts, directory, log))
+    inputs = fingerprint(
+        parts.gallery.fingerprint, parts.exported.fingerprint, params.evaluation.fingerprint(), params.serving.fingerprint()
+    )
+    bundle = workspace.home.artifacts.make(
+        "recognizer_release", inputs, lambda directory: _bundle(workspace, commit, params, parts, directory, log)
+    )
     workspace.repository.refresh()
     release = workspace.releases.find(inputs)
     new = release is None
@@ -170,6 +174,7 @@ def _stage(workspace: Workspace, commit: str, release: Release, evaluation: Arti
         named = COMMIT_IN_MESSAGE.search(production.message or "")
         newest = named.group(1) if named else production.release.trained_commit
         if newest != commit and workspace.repository.is_ancestor(commit, newest):
-            return False, f"not put in production: {production.release.version} there was made from the newer commit {newest[:12]}; `face-assets promote` does it"
+            there = f"{production.release.version} there was made for the newer commit {newest[:12]}"
+            return False, f"not put in production: {there}; `face-assets promote {release.version}` does it"
     workspace.stages.assign(release.version, message=f"The gate let it through, for commit {commit}", author="face-assets")
     return True, "put in production: the gate let it through"

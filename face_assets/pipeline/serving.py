@@ -47,7 +47,9 @@ def production(workspace: Workspace) -> Assignment:
 def write_repository(workspace: Workspace, release: Release) -> ModelVersion:
     """The Triton model repository's version folders of a release; the same release gives the same number."""
     bundle = workspace.releases.bundle(release)
-    return write_models(bundle, release.version, release.commit, workspace.home.serving / "models", ROOT / "triton_models", workspace.settings.cores)
+    return write_models(
+        bundle, release.version, release.commit, workspace.home.serving / "models", ROOT / "triton_models", workspace.settings.cores
+    )
 
 
 def target(workspace: Workspace, log: Log) -> EmbeddedTarget:
@@ -85,7 +87,9 @@ def deploy(workspace: Workspace, log: Log) -> Deployment:
 
 def _give_back(workspace: Workspace, assignment: Assignment, live: str | None, reason: str) -> None:
     if live:
-        workspace.stages.assign(live, message=f"Gave production back: {assignment.release.version} failed its verification: {reason}", author="face-assets")
+        workspace.stages.assign(
+            live, message=f"Gave production back: {assignment.release.version} failed its verification: {reason}", author="face-assets"
+        )
     else:
         workspace.stages.unassign(assignment, message=f"{assignment.release.version} failed its verification: {reason}")
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from face_assets.errors import UserError
 from face_assets.files import write_bytes
-
 from face_assets.pipeline.workspace import Workspace
 
 NAMES = ("vggface2", "casia-webface", "scratch")
@@ -23,7 +22,9 @@ def resolve_weights(workspace: Workspace, commit: str) -> str:
         return str(path)
     pointer = workspace.repository.pointer(commit, weights)
     if pointer is not None:
-        return str(_with_suffix(workspace, workspace.repository.locate(commit, weights, [pointer.md5])[pointer.md5], pointer.md5, path.suffix))
+        return str(
+            _with_suffix(workspace, workspace.repository.locate(commit, weights, [pointer.md5])[pointer.md5], pointer.md5, path.suffix)
+        )
     content = workspace.repository.read(commit, weights)
     if content is None:
         names = ", ".join(NAMES)

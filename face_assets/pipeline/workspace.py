@@ -59,7 +59,9 @@ class Workspace:
         """params.yaml at the commit. Raises UserError that names each wrong key."""
         content = self.repository.read(commit, "params.yaml")
         if content is None:
-            raise UserError(f"params.yaml is missing at commit {commit[:12]}: add one (`face-assets params` prints every default) and commit it.")
+            raise UserError(
+                f"params.yaml is missing at commit {commit[:12]}: add one (`face-assets params` prints every default) and commit it."
+            )
         try:
             text = content.decode()
         except UnicodeDecodeError as error:
