@@ -2,14 +2,12 @@
 
 import csv
 import io
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from face_assets.files import write_text
+from face_assets.files import write_json, write_text
 
 MOST_PHOTOS = 1000  # half a million pairs place the curve well enough; the evaluation takes them all
 FAR = 1e-3
@@ -41,7 +39,7 @@ def evenly(count: int, most: int = MOST_PHOTOS) -> np.ndarray:
 
 
 def write_curve(curve: Sequence[Mapping[str, float]], output: Path) -> None:
-    """Writes output/learning_curve.csv, and output/metrics as dvclive does (metrics.json, plots/metrics/*.tsv) for `dvc metrics`."""
+    """Writes output/learning_curve.csv, and output/metrics in dvclive's layout (metrics.json, plots/metrics/*.tsv)."""
     columns = list(dict.fromkeys(key for row in curve for key in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -52,22 +50,14 @@ def write_curve(curve: Sequence[Mapping[str, float]], output: Path) -> None:
 
 
 def _write_dvclive(curve: Sequence[Mapping[str, float]], directory: Path) -> None:
-    """All of it at the end, so that a run that was resumed leaves the same files; Git, DVC and Studio are left alone."""
-    offline = os.environ.get("DVC_STUDIO_OFFLINE")
-    os.environ["DVC_STUDIO_OFFLINE"] = "true"
-    try:
-        from dvclive import Live
+    """dvclive's files without dvclive, which runs `dvc init` in whatever git repository the process happens to stand in.
 
-        live: Any = Live(str(directory), save_dvc_exp=False, dvcyaml=None)
-        for row in curve:
-            live.step = int(row["epoch"])
-            for key, value in row.items():
-                if key != "epoch":
-                    live.log_metric(key, value)
-            live.make_summary()
-        live.end()
-    finally:
-        if offline is None:
-            del os.environ["DVC_STUDIO_OFFLINE"]
-        else:
-            os.environ["DVC_STUDIO_OFFLINE"] = offline
+    All of it at the end, so that a run that was resumed leaves the same files.
+    """
+    last: dict[str, float] = {}
+    for key in dict.fromkeys(key for row in curve for key in row if key != "epoch"):
+        points = [(row["epoch"], row[key]) for row in curve if key in row]
+        lines = [f"step\t{key}", *(f"{epoch}\t{value}" for epoch, value in points)]
+        write_text(directory / "plots" / "metrics" / f"{key}.tsv", "\n".join(lines) + "\n")
+        last[key] = points[-1][1]
+    write_json(directory / "metrics.json", {**last, "step": curve[-1]["epoch"]})

@@ -159,9 +159,8 @@ def _compile(model: "nn.Module", whitening: "Whitening", image_size: int, thread
     from face_assets.embedder.network import TrunkFeatures
 
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message="Converting a tensor to a Python"
-        )  # the crop's side is a constant of the graph, as it should be
+        # The crop's side is a constant of the graph, as it should be; and OpenVINO still traces with torch.jit.
+        warnings.filterwarnings("ignore", message="Converting a tensor to a Python|.torch.jit.trace")
         network = ov.convert_model(
             TrunkFeatures(model, whitening).eval(),
             example_input=torch.zeros((2, image_size, image_size, 3), dtype=torch.uint8),
