@@ -1,0 +1,114 @@
+"""Files, content store, artifacts: whole or absent, whatever happens in between."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from face_assets import processes
+from face_assets.artifacts import ArtifactStore
+from face_assets.content_store import ContentStore, Entry
+from face_assets.files import file_lock, new_directory, write_bytes
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    write_bytes(file, b"old")
+    with pytest.raises(TypeError):
+        write_bytes(file, "not bytes")  # type: ignore[arg-type]
+    assert file.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_directory_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), new_directory(tmp_path / "made") as aside:
+        (aside / "half").write_text("x")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_first_of_two_makers_of_a_directory_wins(tmp_path: Path) -> None:
+    with new_directory(tmp_path / "made") as slow:
+        (slow / "by").write_text("slow")
+        with new_directory(tmp_path / "made") as quick:
+            (quick / "by").write_text("quick")
+    assert (tmp_path / "made" / "by").read_text() == "quick"
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+def test_an_artifact_killed_half_way_is_made_again(tmp_path: Path) -> None:
+    script = f"""
+from pathlib import Path; import time
+from face_assets.artifacts import ArtifactStore
+def fill(directory):
+    (directory / "half").write_text("x"); print("filling", flush=True); time.sleep(60)
+ArtifactStore(Path({str(tmp_path)!r})).make("kind", "name", fill)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        child.kill()
+    store = ArtifactStore(tmp_path)
+    assert store.find("kind", "name") is None
+    made = store.make("kind", "name", lambda directory: {"fact": 1})
+    assert (made.reused, made.summary["fact"]) == (False, 1)
+    assert store.make("kind", "name", lambda directory: pytest.fail("made twice")).reused
+
+
+def _write_many(path: Path, first: int) -> None:
+    store = ContentStore(path)
+    for start in range(first, first + 500, 50):
+        store.put(Entry(str(number), {"by": first}, bytes([number % 256]) * 1000) for number in range(start, start + 50))
+
+
+def test_two_processes_write_one_content_store(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_write_many, args=(path, first)) for first in (0, 250)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+        assert writer.exitcode == 0
+    store = ContentStore(path)
+    keys = [str(number) for number in range(760)]
+    assert store.missing(keys) == [str(number) for number in range(750, 760)]
+    assert {entry.key: entry.blob for entry in store.entries(keys)}["77"] == bytes([77]) * 1000
+
+
+def test_the_first_entry_of_a_key_stays(tmp_path: Path) -> None:
+    store = ContentStore(tmp_path / "store.sqlite")
+    store.put([Entry("a", {"n": 1}, b"1")])
+    store.put([Entry("a", {"n": 2}, b"2")])
+    assert store.facts(["a", "b"]) == {"a": {"n": 1}}
+
+
+def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
+    script = f"""
+from pathlib import Path; import time
+from face_assets.files import file_lock
+with file_lock(Path({str(tmp_path / "lock")!r})):
+    print("held", flush=True); time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        child.send_signal(signal.SIGKILL)
+    with file_lock(tmp_path / "lock"):
+        pass
+
+
+def test_a_process_is_told_from_another_with_its_pid(tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    started = processes.start(command, tmp_path / "log", record, os.environ, tmp_path)
+    assert processes.recorded(record) == started
+    assert processes.stop(record)
+    assert not processes.stop(record)
+    record.write_text(f'{{"pid": {os.getpid()}, "began": 1}}')
+    assert processes.recorded(record) is None
+    assert not processes.stop(record)
