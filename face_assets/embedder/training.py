@@ -141,9 +141,8 @@ def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: in
         rows = Rows(inputs[len(labels) :], torch.from_numpy(validation_labels))
         size = len(rows) if module.over_features else VALIDATION_BATCH
         validation = batches(rows, [list(range(i, min(i + size, len(rows)))) for i in range(0, len(rows), size)])
-    log(
-        f"training {settings.unfreeze} on {len(labels):,} photos of {len(people):,} people, {len(sampler)} batches of {sampler.size} an epoch"
-    )
+    many = f"{len(labels):,} photos of {len(people):,} people"
+    log(f"training {settings.unfreeze} on {many}, {len(sampler)} batches of {sampler.size} an epoch")
     photos, seconds = _fit(module, batches(Rows(*columns), sampler), validation, work, log)
     return TrainingResult(embedding_size, settings.epochs, seconds, photos / seconds if seconds else 0.0, module.curve)
 

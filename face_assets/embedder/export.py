@@ -1,0 +1,133 @@
+"""The embedder as an engine, whitening and normalisation inside the graph: ONNX, and OpenVINO made from it."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from face_assets.files import write_bytes, write_json
+from face_assets.fingerprint import file_digest
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from face_assets.embedder.network import Whitening
+
+INPUT, OUTPUT = "crops", "embeddings"
+BATCH = 16
+
+
+def export_engine(model: "nn.Module", whitening: "Whitening", image_size: int, precision: str, output: Path, embedding_size: int) -> None:
+    """Writes embedder.onnx, embedder.xml, embedder.bin and engine.json into `output`: the same bytes for the same model.
+
+    crops: uint8 (n, image_size, image_size, 3), RGB -> embeddings: float32 (n, embedding_size) of unit length, for any n. The weights
+    are float32 in both files; `precision` (f32, bf16) is that of the arithmetic, which the server is told through engine.json.
+    """
+    import openvino as ov
+
+    write_bytes(output / "embedder.onnx", _onnx(model, whitening, image_size))
+    network = ov.Core().read_model(output / "embedder.onnx")
+    for number, operation in enumerate(network.get_ordered_ops()):
+        if operation.get_friendly_name().startswith(f"{operation.get_type_name()}_"):  # counted over the whole process
+            operation.set_friendly_name(f"{operation.get_type_name()}_{number}")
+    ov.save_model(network, output / "embedder.xml", compress_to_fp16=False)
+    engine = {
+        "precision": precision,
+        "embedding_size": embedding_size,
+        "image_size": image_size,
+        "whitening": whitening,
+        "weights": file_digest(output / "embedder.bin"),
+    }
+    write_json(output / "engine.json", engine)
+
+
+def parity(
+    model: "nn.Module", whitening: "Whitening", engine_directory: Path, crops: np.ndarray, precision: str
+) -> dict[str, dict[str, float]]:
+    """Cosines between torch's embeddings of `crops`, uint8 (n, s, s, 3) with n >= 1, and each engine's: the least and the mean.
+
+    Keys onnxruntime (computes in float32) and openvino (in `precision`), each with min and mean. Raises ValueError without crops.
+    """
+    import onnxruntime  # type: ignore[import-untyped]
+    import openvino as ov
+    import torch
+
+    from face_assets.embedder.network import ServedEmbedder
+
+    if not len(crops):
+        raise ValueError("parity needs at least one crop")
+    served = ServedEmbedder(model, whitening).eval()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(engine_directory / "embedder.onnx", options, providers=["CPUExecutionProvider"])
+    settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+    compiled = ov.Core().compile_model(engine_directory / "embedder.xml", "CPU", settings)
+    cosines: dict[str, list[np.ndarray]] = {"onnxruntime": [], "openvino": []}
+    for start in range(0, len(crops), BATCH):
+        batch = np.ascontiguousarray(crops[start : start + BATCH])
+        with torch.inference_mode():
+            expected = served(torch.from_numpy(batch)).numpy()
+        cosines["onnxruntime"].append(_cosine(expected, session.run([OUTPUT], {INPUT: batch})[0]))
+        cosines["openvino"].append(_cosine(expected, compiled(batch)[0]))
+    every = {name: np.concatenate(parts) for name, parts in cosines.items()}
+    return {name: {"min": float(found.min()), "mean": float(found.mean())} for name, found in every.items()}
+
+
+def _cosine(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Cosines (n,) between the rows of two arrays (n, d), in float64; an embedding that is not finite gives -1."""
+    a, b = first.astype(np.float64), second.astype(np.float64)
+    cosines = (a * b).sum(1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-12)
+    return np.where(np.isfinite(cosines), cosines, -1.0)
+
+
+def _onnx(model: "nn.Module", whitening: "Whitening", image_size: int) -> bytes:
+    """The ONNX file, without the exporter's notes, which hold paths of this machine."""
+    import torch
+
+    from face_assets.embedder.network import ServedEmbedder
+
+    example = torch.zeros((2, image_size, image_size, 3), dtype=torch.uint8)
+    with _quiet():
+        program = torch.onnx.export(
+            ServedEmbedder(model, whitening).eval(),
+            (example,),
+            dynamo=True,
+            dynamic_shapes=({0: torch.export.Dim("n")},),
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            verbose=False,
+        )
+    assert program is not None
+    proto = program.model_proto
+    notes = [
+        proto,
+        proto.graph,
+        *proto.graph.node,
+        *proto.graph.input,
+        *proto.graph.output,
+        *proto.graph.value_info,
+        *proto.graph.initializer,
+    ]
+    for item in notes:
+        del item.metadata_props[:]
+        item.doc_string = ""
+    content: bytes = proto.SerializeToString(deterministic=True)
+    return content
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps back the exporter's remarks on operators and deprecations of its own parts."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
