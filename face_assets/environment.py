@@ -6,7 +6,19 @@ from importlib.metadata import PackageNotFoundError, version
 
 from face_assets.fingerprint import fingerprint
 
-LIBRARIES = ("dagster", "dvc", "facenet-pytorch", "gto", "lightning", "numpy", "openvino", "pillow", "pytorch-metric-learning", "scikit-learn", "torch")
+LIBRARIES = (
+    "dagster",
+    "dvc",
+    "facenet-pytorch",
+    "gto",
+    "lightning",
+    "numpy",
+    "openvino",
+    "pillow",
+    "pytorch-metric-learning",
+    "scikit-learn",
+    "torch",
+)
 
 
 @cache

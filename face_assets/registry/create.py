@@ -1,0 +1,107 @@
+"""Making a data repository: photos under DVC, parameters under git, a DVC remote beside."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from face_assets.errors import UserError
+from face_assets.files import write_text
+from face_assets.registry.data_repository import run_dvc
+from face_assets.registry.git import GitError, git
+
+Progress = Callable[[int, int, str], None]
+README = """# Face photos
+
+`photos/` holds one folder a person, tracked by DVC. Change photos or params.yaml, then:
+
+    dvc add photos && git add photos.dvc params.yaml && git commit -m "…" && dvc push
+
+Face Assets reads commits of this repository; releases are git tags `face-recognizer@vX.Y.Z`.
+"""
+
+
+def create_repository(path: Path, photos: Path, params_text: str, remote: str | None, gallery: Path | None, progress: Progress) -> str:
+    """Makes the repository, or ends what a killed call began; returns the commit. Raises UserError."""
+    if (path / "photos.dvc").is_file():
+        raise UserError(f"{path} is a data repository already: add photos there, `dvc add photos`, and commit.")
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path} is not a folder.")
+    if path.is_dir() and any(path.iterdir()) and not (path / ".git").exists():
+        raise UserError(f"{path} is not empty and no git repository: name a new folder, or run `git init` there.")
+    folders = {"photos": photos, **({"gallery": gallery} if gallery else {})}
+    found = {name: photo_files(folder) for name, folder in folders.items()}
+    path.mkdir(parents=True, exist_ok=True)
+    if not (path / ".git").exists():
+        git("init", "-q", "-b", "main", cwd=path)
+    if not (path / ".dvc" / "config").is_file():
+        run_dvc(path, "init", "-q", "-f")
+    for name, files in found.items():
+        copy_photos(folders[name], files, path / name, progress)
+    if not (path / "params.yaml").is_file():
+        write_text(path / "params.yaml", params_text)
+    if not (path / "README.md").is_file():
+        write_text(path / "README.md", README)
+    url = remote or str(path.resolve().with_name(path.name + ".dvc-remote"))
+    run_dvc(path, "remote", "add", "-q", "-f", "-d", "storage", url)
+    return _commit(path, list(folders), "Keep face photos under DVC")
+
+
+def commit_photos(path: Path, added: Path, message: str, progress: Progress = lambda done, whole, what: None) -> str:
+    """Copies a folder of photos into the repository's photos, commits and pushes to the DVC remote; returns the commit."""
+    copy_photos(added, photo_files(added), path / "photos", progress)
+    return _commit(path, ["photos"], message)
+
+
+def _commit(path: Path, tracked: list[str], message: str) -> str:
+    run_dvc(path, "add", "-q", *tracked)
+    run_dvc(path, "push", "-q")
+    paths = [f"{name}.dvc" for name in tracked]
+    more = [
+        name
+        for name in (".gitignore", "params.yaml", "README.md", ".dvc/config", ".dvc/.gitignore", ".dvcignore")
+        if (path / name).exists()
+    ]
+    git("add", "--", *paths, *more, cwd=path)
+    if git("status", "--porcelain", "--untracked-files=no", cwd=path).strip():
+        git("commit", "-q", "-m", message, "--", *paths, *more, cwd=path, env=_identity(path))
+    return git("rev-parse", "HEAD", cwd=path).decode().strip()
+
+
+def _identity(path: Path) -> dict[str, str]:
+    """A fallback for a machine on which git knows nobody."""
+    try:
+        git("var", "GIT_COMMITTER_IDENT", cwd=path)
+    except GitError:
+        return {
+            f"GIT_{who}_{what}": value
+            for who in ("AUTHOR", "COMMITTER")
+            for what, value in (("NAME", "Face Assets"), ("EMAIL", "face-assets@localhost"))
+        }
+    return {}
+
+
+def photo_files(folder: Path) -> list[Path]:
+    """The files below `folder`, relative; links that leave it and special files are left out. Raises UserError when nothing is left."""
+    root = folder.resolve()
+    found = []
+    for base, folders, names in os.walk(root):
+        folders.sort()
+        for name in sorted(names):
+            file = Path(base, name)
+            if file.is_file() and file.resolve().is_relative_to(root):
+                found.append(file.relative_to(root))
+    if not found:
+        raise UserError(f"{folder} holds no files: it needs one folder a person, with that person's photos in it.")
+    return found
+
+
+def copy_photos(source: Path, files: list[Path], target: Path, progress: Progress) -> None:
+    """Copies, by hard link where the file system has them; a file that is there already is replaced."""
+    for number, file in enumerate(files, 1):
+        to = target / file
+        to.parent.mkdir(parents=True, exist_ok=True)
+        to.unlink(missing_ok=True)
+        shutil.copyfile(source.resolve() / file, to)
+        if number % 500 == 0 or number == len(files):
+            progress(number, len(files), f"copying {target.name}")

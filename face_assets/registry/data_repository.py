@@ -1,0 +1,259 @@
+"""The user's Git + DVC repository, read at a commit through a mirror of our own."""
+
+import configparser
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+import yaml
+
+from face_assets.errors import UserError
+from face_assets.files import file_lock
+from face_assets.fingerprint import fingerprint
+from face_assets.registry.git import GitError, git
+
+DVC_ENVIRONMENT = {"DVC_NO_ANALYTICS": "1", "GIT_TERMINAL_PROMPT": "0"}
+
+
+@dataclass(frozen=True)
+class CommitInfo:
+    sha: str
+    author: str
+    time: str
+    subject: str
+    branches: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """What a .dvc file says at a commit: the md5 of the folder or file."""
+
+    md5: str
+    size: int | None
+    files: int | None
+    path: str
+
+
+@dataclass(frozen=True)
+class TrackedFile:
+    path: str
+    md5: str
+
+
+class DataRepository:
+    def __init__(self, source: str, home: Path):
+        expanded = Path(source).expanduser()
+        self.local = expanded.resolve() if expanded.exists() else None
+        self.source = str(self.local) if self.local else source
+        self.home = home
+        self.mirror = home / "mirrors" / f"{fingerprint(self.source)}.git"
+        self.cache = home / "dvc-cache"
+        self._fetched = False
+
+    def refresh(self) -> None:
+        """Brings branches and tags of the source into the mirror. Raises UserError."""
+        with file_lock(self.mirror.with_suffix(".lock")):
+            if not (self.mirror / "HEAD").is_file():
+                if self.local and not self._is_git(self.local):
+                    raise UserError(f"{self.source} is not a git repository: make one with `face-assets init`, or name another.")
+                git("init", "-q", "--bare", self.mirror)
+            specs = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", "+HEAD:refs/source/HEAD")
+            try:
+                git("fetch", "-q", "--prune", "--force", "--no-tags", "--update-shallow", self.source, *specs, cwd=self.mirror)
+            except GitError as error:
+                raise UserError(f"The data repository {self.source} cannot be read: {error}") from error
+        self._fetched = True
+
+    @staticmethod
+    def _is_git(path: Path) -> bool:
+        try:
+            git("rev-parse", "--git-dir", cwd=path)
+        except (GitError, NotADirectoryError):
+            return False
+        return True
+
+    def git(self, *arguments: str) -> bytes:
+        if not self._fetched and not (self.mirror / "HEAD").is_file():
+            self.refresh()
+        return git(*arguments, cwd=self.mirror)
+
+    def resolve(self, revision: str) -> str:
+        name = "refs/source/HEAD" if revision == "HEAD" else revision
+        for _ in range(2):
+            try:
+                return self.git("rev-parse", "--verify", "-q", "--end-of-options", f"{name}^{{commit}}").decode().strip()
+            except GitError:
+                self._fetch_commit(revision)
+        raise UserError(f"{revision!r} names no commit of {self.source}.")
+
+    def _fetch_commit(self, revision: str) -> None:
+        """Fetches a commit that no branch or tag reaches; a name that is no commit id is simply not there."""
+        self.refresh()
+        if len(revision) == 40:
+            try:
+                git("fetch", "-q", "--no-tags", self.source, revision, cwd=self.mirror)
+            except GitError:
+                return
+
+    def read(self, commit: str, path: str) -> bytes | None:
+        """A file's bytes at the commit, None where there is none. Raises UserError for a symbolic link."""
+        entry = self.git("ls-tree", "-z", commit, "--", path).decode()
+        if not entry:
+            return None
+        if entry.startswith("120000"):
+            raise UserError(f"{path} at commit {commit[:12]} is a symbolic link: commit the file itself.")
+        return self.git("cat-file", "blob", f"{commit}:{path}")
+
+    def commit_info(self, commit: str) -> CommitInfo:
+        sha, author, when, subject = (
+            self.git("show", "-s", "--format=%H%n%an <%ae>%n%cI%n%s", commit).decode(errors="replace").split("\n")[:4]
+        )
+        branches = self.git("for-each-ref", "--contains", commit, "--format=%(refname:short)", "refs/heads").decode().split()
+        return CommitInfo(sha, author, when, subject, tuple(branches))
+
+    def is_ancestor(self, older: str, newer: str) -> bool:
+        try:
+            self.git("merge-base", "--is-ancestor", older, newer)
+        except GitError:
+            return False
+        return True
+
+    def pointer(self, commit: str, name: str) -> Pointer | None:
+        """What NAME.dvc says at the commit, None where there is none. Raises UserError for a pointer that DVC 3 did not write."""
+        content = self.read(commit, f"{name}.dvc")
+        if content is None:
+            return None
+        where = f"{name}.dvc at commit {commit[:12]}"
+        try:
+            out = yaml.safe_load(content)["outs"][0]
+            md5, path = str(out["md5"]), str(out["path"])
+        except (yaml.YAMLError, KeyError, IndexError, TypeError, UnicodeDecodeError) as error:
+            raise UserError(f"{where} is not a pointer of DVC: track {name} again with `dvc add {name}`.") from error
+        if out.get("hash") != "md5":
+            raise UserError(f"{where} was written by DVC 2: run `dvc cache migrate --dvc-files`, commit and push again.")
+        return Pointer(md5, out.get("size"), out.get("nfiles"), path)
+
+    def files(self, commit: str, name: str) -> list[TrackedFile]:
+        """The files of a tracked folder in path order, or the one tracked file. Raises UserError."""
+        pointer = self._required(commit, name)
+        if not pointer.md5.endswith(".dir"):
+            return [TrackedFile(PurePosixPath(pointer.path).name, pointer.md5)]
+        listing = self._bytes_of(commit, name, [pointer.md5])[pointer.md5]
+        entries = json.loads(listing.read_text(encoding="utf-8"))
+        for entry in entries:
+            path = PurePosixPath(entry["relpath"])
+            if path.is_absolute() or ".." in path.parts:
+                raise UserError(
+                    f"{name}.dvc at commit {commit[:12]} lists {entry['relpath']!r}, which leaves the folder: add the folder again."
+                )
+        return sorted((TrackedFile(entry["relpath"], entry["md5"]) for entry in entries), key=lambda file: file.path)
+
+    def locate(self, commit: str, name: str, md5s: Iterable[str]) -> dict[str, Path]:
+        """Where the bytes of `md5s` lie on this machine, fetched from the DVC remote where they do not. Read only."""
+        return self._bytes_of(commit, name, list(dict.fromkeys(md5s)))
+
+    def _required(self, commit: str, name: str) -> Pointer:
+        pointer = self.pointer(commit, name)
+        if pointer is None:
+            raise UserError(f"{name}.dvc is missing at commit {commit[:12]}: track it with `dvc add {name}` and commit {name}.dvc.")
+        return pointer
+
+    def _bytes_of(self, commit: str, name: str, md5s: list[str]) -> dict[str, Path]:
+        found = self._in_caches(md5s)
+        if len(found) < len(md5s):
+            said = self._dvc_fetch(commit, name)
+            found |= self._in_caches([md5 for md5 in md5s if md5 not in found])
+            missing = [md5 for md5 in md5s if md5 not in found]
+            if missing:
+                raise UserError(
+                    f"{len(missing)} of {len(md5s)} files of {name}.dvc at commit {commit[:12]} are neither in a cache nor in the DVC remote "
+                    f"(such as {missing[0]}): `dvc push` from the machine that has them. DVC said: {said}"
+                )
+        return found
+
+    def _in_caches(self, md5s: Iterable[str]) -> dict[str, Path]:
+        found = {}
+        for md5 in md5s:
+            for cache in self._caches:
+                path = cache / "files" / "md5" / md5[:2] / md5[2:]
+                if path.is_file():
+                    found[md5] = path
+                    break
+        return found
+
+    @cached_property
+    def _caches(self) -> list[Path]:
+        if self.local is None:
+            return [self.cache]
+        theirs = self.local / ".dvc" / "cache"
+        for file in ("config", "config.local"):
+            directory = _ini(self.local / ".dvc" / file).get("cache", "dir", fallback=None)
+            if directory:
+                theirs = (self.local / ".dvc" / directory).resolve()
+        return [self.cache, theirs]
+
+    def _dvc_fetch(self, commit: str, name: str) -> str:
+        """Fetches into our cache; returns DVC's last words, since it fails when a single file is missing."""
+        with self.checkout(commit) as clone:
+            done = run_dvc(clone, "fetch", f"{name}.dvc", check=False)
+        return _last_line(done) if done.returncode else "nothing"
+
+    @contextmanager
+    def checkout(self, commit: str) -> Iterator[Path]:
+        """A temporary clone of ours, detached at the commit, whose DVC cache is the platform's and whose remotes are the source's."""
+        if self.read(commit, ".dvc/config") is None:
+            raise UserError(
+                f"Commit {commit[:12]} of {self.source} has no DVC (.dvc/config): run `dvc init` there, or `face-assets init` a new one."
+            )
+        self.home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="clone-", dir=self.home) as folder:
+            clone = Path(folder)
+            git("clone", "-q", "--shared", "--no-checkout", self.mirror, clone)
+            git("checkout", "-q", "--detach", commit, cwd=clone)
+            self._configure(clone)
+            yield clone
+
+    def _configure(self, clone: Path) -> None:
+        config = configparser.ConfigParser(interpolation=None)
+        for base, file in ((clone, "config"), (self.local, "config.local")):
+            if base is None:
+                continue
+            for section, values in _ini(base / ".dvc" / file).items():
+                if section.strip("'").startswith('remote "'):
+                    config.setdefault(section, {})  # type: ignore[arg-type]
+                    config[section].update(values)
+                    url = values.get("url", "")
+                    if url and "://" not in url and not Path(url).is_absolute() and self.local:
+                        config[section]["url"] = str((self.local / ".dvc" / url).resolve())
+        config["cache"] = {"dir": str(self.cache)}
+        config["core"] = {"analytics": "false", "autostage": "false", "check_update": "false"}
+        with open(clone / ".dvc" / "config.local", "w", encoding="utf-8") as file:
+            config.write(file)
+
+
+def _ini(path: Path) -> configparser.ConfigParser:
+    config = configparser.ConfigParser(interpolation=None)
+    if path.is_file():
+        config.read_string("\n".join(line.strip() for line in path.read_text(encoding="utf-8").splitlines()))
+    return config
+
+
+def run_dvc(cwd: Path, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
+    """The dvc of this environment in `cwd`. Raises UserError with DVC's last line."""
+    command = [sys.executable, "-m", "dvc", *arguments]
+    done = subprocess.run(command, cwd=cwd, env={**os.environ, **DVC_ENVIRONMENT}, capture_output=True, text=True, check=False)
+    if check and done.returncode:
+        raise UserError(f"dvc {arguments[0]}: {_last_line(done)}")
+    return done
+
+
+def _last_line(done: "subprocess.CompletedProcess[str]") -> str:
+    lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.strip().splitlines() or ["no message"]
+    return lines[0].removeprefix("ERROR: ").strip()

@@ -1,0 +1,24 @@
+"""Git as the registry uses it: one call, its output or a sentence."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from face_assets.errors import UserError
+
+QUIET = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+
+
+class GitError(UserError):
+    """A git command that failed, with git's own last words."""
+
+
+def git(*arguments: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None) -> bytes:
+    """The standard output of a git command. Raises GitError."""
+    clean = {name: value for name, value in os.environ.items() if name not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")}
+    done = subprocess.run(["git", *map(str, arguments)], cwd=cwd, env={**clean, **QUIET, **(env or {})}, capture_output=True, check=False)
+    if done.returncode:
+        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
+        telling = [line for line in lines if line.startswith(("fatal:", "error:", " ! "))] or lines
+        raise GitError(f"git {arguments[0]}: {telling[-1].strip()}")
+    return done.stdout

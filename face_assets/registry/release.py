@@ -1,0 +1,214 @@
+"""Releases: immutable bundles tracked by DVC, registered as GTO tags on commits that the tag alone reaches."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from face_assets.errors import UserError
+from face_assets.files import file_lock, new_directory, write_json
+from face_assets.registry.data_repository import DataRepository, run_dvc
+from face_assets.registry.git import GitError, git
+
+NAME = "face-recognizer"
+AUTHOR, EMAIL = "Face Assets", "face-assets@localhost"
+VERSION = re.compile(rf"^{NAME}@v(\d+)\.(\d+)\.(\d+)$")
+TRIES = 5
+
+
+@dataclass(frozen=True)
+class Digests:
+    """What decides a version: `space` the embeddings, `recognition` gallery and thresholds, `packaging` the whole bundle."""
+
+    space: str
+    recognition: str
+    packaging: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """A registered release; `commit` is the release commit, `trained_commit` its parent."""
+
+    version: str
+    commit: str
+    trained_commit: str
+    inputs: str
+    digests: Digests
+    metrics: dict[str, Any]
+
+    @property
+    def tag(self) -> str:
+        """Its git tag."""
+        return f"{NAME}@{self.version}"
+
+
+class Releases:
+    """The releases of a data repository."""
+
+    def __init__(self, repository: DataRepository):
+        self.repository = repository
+
+    def all(self) -> list[Release]:
+        """Every registered release, by version."""
+        found = []
+        for line in (
+            self.repository.git("for-each-ref", "--format=%(refname:short) %(*objectname) %(objectname)", f"refs/tags/{NAME}@*")
+            .decode()
+            .splitlines()
+        ):
+            tag, *objects = line.split()
+            if VERSION.match(tag):
+                found.append(self._read(objects[0]))
+        return sorted((release for release in found if release), key=lambda release: numbers(release.version))
+
+    def _read(self, commit: str) -> Release | None:
+        content = self.repository.read(commit, "release.json")
+        if content is None:
+            return None
+        facts = json.loads(content)
+        return Release(facts["version"], commit, facts["trained_commit"], facts["inputs"], Digests(**facts["digests"]), facts["metrics"])
+
+    def find(self, inputs: str) -> Release | None:
+        """The release made from these inputs, the newest if there are several."""
+        return next((release for release in reversed(self.all()) if release.inputs == inputs), None)
+
+    def get(self, version: str) -> Release:
+        """The release of a version. Raises UserError."""
+        for release in self.all():
+            if release.version == version:
+                return release
+        raise UserError(f"{version} is not registered in {self.repository.source}; `face-assets releases` lists what is.")
+
+    def register(
+        self, bundle: Path, trained_commit: str, inputs: str, digests: Digests, metrics: Mapping[str, Any], plots: Mapping[str, Path]
+    ) -> Release:
+        """Registers the bundle under the next version, once for the same inputs. Raises UserError; nothing is visible until all is."""
+        with file_lock(self.repository.home / ".register.lock"):
+            for _ in range(TRIES):
+                self.repository.refresh()
+                found = self.find(inputs)
+                if found:
+                    return found
+                if self._push(bundle, trained_commit, inputs, digests, metrics, plots):
+                    self.repository.refresh()
+                    made = self.find(inputs)
+                    assert made is not None
+                    return made
+        raise UserError(f"Another machine keeps taking the next version in {self.repository.source}: run again.")
+
+    def _push(
+        self, bundle: Path, trained_commit: str, inputs: str, digests: Digests, metrics: Mapping[str, Any], plots: Mapping[str, Path]
+    ) -> bool:
+        """False when another machine took the version first."""
+        registered = self.all()
+        version = next_version(digests, registered[-1] if registered else None)
+        with self.repository.checkout(trained_commit) as clone:
+            _link_tree(bundle, clone / "release")
+            write_json(clone / "metrics.json", metrics)
+            for name, file in plots.items():
+                (clone / "plots").mkdir(exist_ok=True)
+                shutil.copyfile(file, clone / "plots" / name)
+            _declare(clone / "dvc.yaml", sorted(plots))
+            facts = {
+                "version": version,
+                "trained_commit": trained_commit,
+                "inputs": inputs,
+                "digests": asdict(digests),
+                "metrics": dict(metrics),
+            }
+            write_json(clone / "release.json", facts)
+            run_dvc(clone, "add", "-q", "release")
+            run_dvc(clone, "push", "-q", "release.dvc")
+            when = git("show", "-s", "--format=%cI", trained_commit, cwd=clone).decode().strip()
+            git("add", "-f", "release.dvc", "release.json", "metrics.json", "dvc.yaml", *(["plots"] if plots else []), cwd=clone)
+            git("commit", "-q", "--no-verify", "-m", f"Release {NAME} {version}", cwd=clone, env=identity(when))
+            commit = git("rev-parse", "HEAD", cwd=clone).decode().strip()
+            _gto_register(clone, commit, version, f"{NAME} {version}, made from {trained_commit}")
+            return push_tags(self.repository, clone, f"{NAME}@{version}")
+
+    def bundle(self, release: Release) -> Path:
+        """The release's files as a folder on this machine, fetched from the DVC remote where they are not there."""
+        folder = self.repository.home / "releases" / release.commit
+        if not folder.is_dir():
+            files = self.repository.files(release.commit, "release")
+            located = self.repository.locate(release.commit, "release", [file.md5 for file in files])
+            with new_directory(folder) as aside:
+                for file in files:
+                    target = aside / file.path
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(located[file.md5], target)
+        return folder
+
+
+def numbers(version: str) -> tuple[int, int, int]:
+    """(1, 2, 3) of "v1.2.3"."""
+    major, minor, patch = version.removeprefix("v").split(".")
+    return int(major), int(minor), int(patch)
+
+
+def next_version(digests: Digests, last: Release | None) -> str:
+    """MAJOR when embeddings no longer compare with the last release's, MINOR when gallery or threshold changed, else PATCH."""
+    if last is None:
+        return "v1.0.0"
+    major, minor, patch = numbers(last.version)
+    if digests.space != last.digests.space:
+        return f"v{major + 1}.0.0"
+    if digests.recognition != last.digests.recognition:
+        return f"v{major}.{minor + 1}.0"
+    return f"v{major}.{minor}.{patch + 1}"
+
+
+def identity(when: str) -> dict[str, str]:
+    """The same author and date make the same commit of the same bundle."""
+    return {
+        f"GIT_{who}_{what}": value
+        for who in ("AUTHOR", "COMMITTER")
+        for what, value in (("NAME", AUTHOR), ("EMAIL", EMAIL), ("DATE", when))
+    }
+
+
+def push_tags(repository: DataRepository, clone: Path, *tags: str) -> bool:
+    """Pushes tags to the source, all or none; False when one is taken there. Raises UserError when the source cannot be written."""
+    try:
+        git("push", "-q", "--atomic", repository.source, *(f"refs/tags/{tag}:refs/tags/{tag}" for tag in tags), cwd=clone)
+    except GitError as error:
+        if "already exists" in str(error) or "rejected" in str(error) or "cannot lock ref" in str(error):
+            return False
+        raise UserError(
+            f"The tag {tags[0]} could not be pushed to {repository.source}: {error}. The platform needs to write tags there."
+        ) from error
+    return True
+
+
+def _gto_register(clone: Path, commit: str, version: str, message: str) -> None:
+    import gto.api
+
+    gto.api.register(str(clone), NAME, commit, version=version, message=message, author=AUTHOR, author_email=EMAIL)
+
+
+def _link_tree(source: Path, target: Path) -> None:
+    def link(one: str, other: str) -> None:
+        try:
+            os.link(one, other)
+        except OSError:
+            shutil.copyfile(one, other)
+
+    shutil.copytree(source, target, copy_function=link)
+
+
+def _declare(file: Path, plots: list[str]) -> None:
+    """Adds metrics.json and the plots to the commit's dvc.yaml, so that `dvc metrics diff` and `dvc plots` find them."""
+    declared: dict[str, Any] = (yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None) or {}
+    declared["metrics"] = list(dict.fromkeys([*declared.get("metrics", []), "metrics.json"]))
+    ours = [{f"plots/{name}": AXES.get(name, {})} for name in plots]
+    declared["plots"] = [*declared.get("plots", []), *ours]
+    file.write_text(yaml.safe_dump(declared, sort_keys=False), encoding="utf-8")
+
+
+AXES: dict[str, dict[str, str]] = {"roc.csv": {"x": "far", "y": "tar"}, "learning_curve.csv": {"x": "epoch"}}

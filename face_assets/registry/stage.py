@@ -1,0 +1,83 @@
+"""Stages: which release is in production, as GTO's stage tags in the data repository say."""
+
+import re
+from dataclasses import dataclass
+
+from face_assets.errors import UserError
+from face_assets.files import file_lock
+from face_assets.registry.release import AUTHOR, EMAIL, NAME, Release, Releases, push_tags
+
+STAGE = re.compile(rf"^{NAME}#(?P<stage>[a-z0-9-]+)(?P<gone>!?)#(?P<number>\d+)$")
+FIELDS = "%00".join(["%(refname:short)", "%(*objectname)", "%(taggername)", "%(taggerdate:iso-strict)", "%(contents)"]) + "%00%00"
+TRIES = 5
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A stage tag: which release it names (None where it empties the stage), who set it, when and why."""
+
+    release: Release
+    tag: str
+    author: str
+    time: str
+    message: str
+    gone: bool = False
+
+
+class Stages:
+    """The stages of the releases of a data repository."""
+
+    def __init__(self, releases: Releases):
+        self.releases = releases
+        self.repository = releases.repository
+
+    def history(self, stage: str = "production") -> list[Assignment]:
+        """Every assignment of the stage, oldest first, as of the last refresh; tags that name no release of ours are left out."""
+        by_commit = {release.commit: release for release in self.releases.all()}
+        found = []
+        listing = self.repository.git("for-each-ref", f"--format={FIELDS}", f"refs/tags/{NAME}#{stage}*").decode(errors="replace")
+        for row in listing.split("\0\0\n"):
+            if not row.strip():
+                continue
+            tag, commit, author, when, message = (row.split("\0") + [""] * 5)[:5]
+            parsed = STAGE.match(tag)
+            if parsed and parsed["stage"] == stage and commit in by_commit:
+                assignment = Assignment(by_commit[commit], tag, author, when, message.strip(), bool(parsed["gone"]))
+                found.append((int(parsed["number"]), assignment))
+        return [assignment for _, assignment in sorted(found, key=lambda pair: pair[0])]
+
+    def production(self) -> Assignment | None:
+        """What is in production, None where nothing is."""
+        history = self.history()
+        return history[-1] if history and not history[-1].gone else None
+
+    def assign(self, version: str, message: str, author: str | None = None, stage: str = "production") -> Assignment | None:
+        """Puts a release into the stage, an older one too (a rollback); None when it is there already. Raises UserError."""
+        import gto.api
+
+        with file_lock(self.repository.home / ".stage.lock"):
+            for _ in range(TRIES):
+                self.repository.refresh()
+                release = self.releases.get(version)
+                now = self.production()
+                if now and now.release.commit == release.commit:
+                    return None
+                with self.repository.checkout(release.commit) as clone:
+                    who = {"author": author or AUTHOR, "author_email": EMAIL}
+                    tag = gto.api.assign(str(clone), NAME, stage, version=version, message=message, force=True, **who)
+                    if push_tags(self.repository, clone, str(tag.tag)):
+                        self.repository.refresh()
+                        return self.production()
+        raise UserError(
+            f"Another machine keeps assigning {stage} in {self.repository.source}: look at `face-assets status`, then run again."
+        )
+
+    def unassign(self, assignment: Assignment, message: str, stage: str = "production") -> None:
+        """Empties the stage: what was assigned failed, and nothing was there before."""
+        import gto.api
+
+        with file_lock(self.repository.home / ".stage.lock"), self.repository.checkout(assignment.release.commit) as clone:
+            who = {"author": AUTHOR, "author_email": EMAIL}
+            tag = gto.api.unassign(str(clone), NAME, version=assignment.release.version, stage=stage, message=message, **who)
+            push_tags(self.repository, clone, str(tag.tag))
+        self.repository.refresh()
