@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from face_assets.batches import batched
 from pathlib import Path
 
+from face_assets.batches import batched
 from face_assets.content_store import ContentStore, Entry
 from face_assets.vision.decode import UnusablePhoto, inspect
 
