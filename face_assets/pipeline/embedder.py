@@ -9,7 +9,7 @@ import numpy as np
 
 from face_assets.artifacts import Artifact
 from face_assets.code_version import code_version
-from face_assets.files import read_json, write_bytes, write_json
+from face_assets.files import read_json, write_bytes, write_csv, write_json
 from face_assets.fingerprint import fingerprint
 from face_assets.params import Detector, Params
 from face_assets.pipeline.dataset import Face, align, read_faces
@@ -137,8 +137,9 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, embe
             log(f"{name}: AUC {figures[name].auc:.4f}, accuracy {figures[name].accuracy:.4f} over {figures[name].pairs:,} pairs")
         verdict = gate.judge(figures["trained"], figures.get("production"), params.evaluation)
         write_json(directory / "evaluation.json", {name: found.to_json() for name, found in figures.items()})
+        write_csv(directory / "roc.csv", figures["trained"].roc)
         write_bytes(directory / "roc.png", plots.roc_plot({name: found.roc for name, found in figures.items()}))
-        write_bytes(directory / "scores.png", plots.histogram_plot(figures["trained"]))
+        write_bytes(directory / "scores.png", plots.histogram_plot(figures["trained"].histogram, figures["trained"].threshold))
         return {
             "test_people": len({face.identity for face in faces}),
             "test_photos": len(faces),

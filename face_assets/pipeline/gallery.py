@@ -35,14 +35,15 @@ def enroll(workspace: Workspace, commit: str, aligned: Artifact, evaluation: Art
         if not faces:
             raise UserError(f"Nobody can be enrolled at commit {commit[:12]}: no photo of gallery.dvc (or photos.dvc) has a usable face.")
         embeddings = served_embeddings(workspace, params, exported, [face.md5 for face in faces], log)
-        gallery.build(embeddings, [face.identity for face in faces], directory)
+        enrolled = gallery.templates_of(embeddings, [face.identity for face in faces])
+        gallery.write_gallery(enrolled, directory)
         probes = read_faces(aligned, "test")
-        strangers = served_embeddings(workspace, params, exported, [face.md5 for face in probes], log)
-        calibrated = gallery.calibrate(directory, strangers, [face.identity for face in probes], params.evaluation.fpir, fallback=threshold)
-        figures = gallery.identification_figures(
-            embeddings, [face.identity for face in faces], [face.md5 for face in faces],
-            strangers, [face.identity for face in probes], [face.md5 for face in probes], calibrated.threshold,
-        )  # fmt: skip
+        people = [face.identity for face in probes]
+        vectors = served_embeddings(workspace, params, exported, [face.md5 for face in probes], log)
+        calibrated = gallery.calibrate(enrolled, vectors, people, params.evaluation.fpir, fallback=threshold)
+        photos = {(face.identity, face.md5) for face in faces}
+        inside = [(face.identity, face.md5) in photos for face in probes]
+        figures = gallery.identification_figures(enrolled, vectors, people, inside, calibrated.threshold)
         return {
             "source": "gallery.dvc" if pointer else "photos.dvc",
             "people": len({face.identity for face in faces}),
@@ -50,7 +51,7 @@ def enroll(workspace: Workspace, commit: str, aligned: Artifact, evaluation: Art
             "people_without_face": without,
             "identification_threshold": calibrated.threshold,
             "identification_calibration": calibrated.to_json(),
-            "identification": figures,
+            "identification": dict(figures),
         }
 
     return workspace.home.artifacts.make("face_gallery", name, fill)

@@ -19,6 +19,7 @@ from face_assets.params import Params
 from face_assets.pipeline.dataset import read_faces
 from face_assets.pipeline.gallery import served_embeddings
 from face_assets.pipeline.workspace import Log, Workspace
+from face_assets.registry.model_card import CardFacts, model_card
 from face_assets.registry.release import Digests, Release
 
 CODE = ("face_assets.pipeline.release", "face_assets.registry.model_card")
@@ -90,7 +91,7 @@ def _bundle(workspace: Workspace, commit: str, params: Params, parts: Parts, dir
     _write_splits(parts.aligned, directory / "splits.csv")
     write_json(directory / "probes.json", _probes(workspace, params, parts, recognizer["identification_threshold"], log))
     write_json(directory / "provenance.json", _provenance(workspace, commit, params, parts))
-    write_text(directory / "model_card.md", _card(workspace, commit, params, parts))
+    write_text(directory / "model_card.md", _card(commit, params, parts))
     return {}
 
 
@@ -142,6 +143,23 @@ def _provenance(workspace: Workspace, commit: str, params: Params, parts: Parts)
         "artifacts": {name: getattr(parts, name).fingerprint for name in Parts.__dataclass_fields__},
         "detector": workspace.detector_fingerprint(params.detector),
     }
+
+
+def _card(commit: str, params: Params, parts: Parts) -> str:
+    facts = CardFacts(
+        commit=commit,
+        dataset=parts.dataset.summary,
+        aligned=parts.aligned.summary,
+        training=parts.embedder.summary,
+        figures=parts.evaluation.summary["figures"],
+        test_people=parts.evaluation.summary["test_people"],
+        gallery=parts.gallery.summary,
+        verification_threshold=parts.evaluation.summary["verification_threshold"],
+        far=params.evaluation.far,
+        precision=params.export.precision,
+        parameters=params.model_dump(mode="json"),
+    )
+    return model_card(facts)
 
 
 def _register(workspace: Workspace, commit: str, params: Params, parts: Parts, inputs: str, bundle: Path) -> Release:

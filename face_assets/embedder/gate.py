@@ -1,0 +1,50 @@
+"""The gate: good enough by itself, and not worse than what is in production."""
+
+from dataclasses import dataclass
+
+from face_assets import params
+from face_assets.embedder.evaluation import Evaluation
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the embedder may go on; every reason against it is a sentence with the figures and the parameter's key."""
+
+    passed: bool
+    reasons: list[str]
+
+
+def judge(trained: Evaluation, production: Evaluation | None, asked: params.Evaluation) -> Verdict:
+    """Absolute floors, and no regression against production on the same pairs beyond the margin."""
+    reasons = [
+        f"{name} is {found:.4f}, below evaluation.{key} {floor:g}"
+        for name, found, key, floor in (
+            ("AUC", trained.auc, "min_auc", asked.min_auc),
+            ("accuracy", trained.accuracy, "min_accuracy", asked.min_accuracy),
+        )
+        if found < floor
+    ]
+    reached = trained.tar_at(asked.far)
+    if asked.min_tar > 0 and reached.tar is None:
+        reasons.append(
+            f"TAR at FAR {asked.far:g} cannot be told from {trained.impostor:,} impostor pairs, so evaluation.min_tar {asked.min_tar:g} "
+            "is not shown to be reached: add test people, or choose a larger evaluation.far"
+        )
+    elif reached.tar is not None and reached.tar < asked.min_tar:
+        reasons.append(f"TAR at FAR {asked.far:g} is {reached.tar:.4f}, below evaluation.min_tar {asked.min_tar:g}")
+    if production:
+        reasons += _regression(trained, production, asked)
+    return Verdict(not reasons, reasons)
+
+
+def _regression(trained: Evaluation, production: Evaluation, asked: params.Evaluation) -> list[str]:
+    now, before = trained.tar_at(asked.far).tar, production.tar_at(asked.far).tar
+    if now is not None and before is not None:
+        name = f"TAR at FAR {asked.far:g}"
+    else:  # too few pairs to tell TAR at this FAR
+        name, now, before = "AUC", trained.auc, production.auc
+    if now >= before - asked.max_regression:
+        return []
+    return [
+        f"{name} is {now:.4f} against {before:.4f} of production on the same pairs, more than evaluation.max_regression {asked.max_regression:g} lower"
+    ]

@@ -1,0 +1,64 @@
+"""Plots for the event log: small PNGs, white behind, readable in both of Dagster's themes."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SIZE = (6.0, 3.6)
+DPI = 90
+
+
+def roc_plot(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
+    """TAR over FAR on a logarithmic axis; curves: name → {"far", "tar"}."""
+    figure, axes = _figure("false accept rate", "true accept rate")
+    for name, curve in curves.items():
+        axes.plot([max(far, 1e-6) for far in curve["far"]], curve["tar"], label=name, linewidth=1.5)
+    axes.set_xscale("log")
+    axes.set_xlim(1e-6, 1)
+    axes.set_ylim(0, 1.01)
+    axes.legend(loc="lower right")
+    return _png(figure)
+
+
+def histogram_plot(histogram: Mapping[str, Sequence[float]], threshold: float) -> bytes:
+    """The scores of genuine and impostor pairs, each as shares, and the threshold."""
+    figure, axes = _figure("cosine of two photos", "share of pairs")
+    for name in ("impostor", "genuine"):
+        axes.step(histogram["score"], histogram[name], where="post", label=name, linewidth=1.5)
+    axes.axvline(threshold, color="black", linestyle=":", label=f"threshold {threshold:.3f}")
+    axes.legend()
+    return _png(figure)
+
+
+def learning_curve_plot(curve: Sequence[Mapping[str, float]]) -> bytes:
+    """Every figure of the curve over the epochs: losses on the left axis, the rest on the right."""
+    figure, axes = _figure("epoch", "loss")
+    other = axes.twinx()
+    names = [name for name in dict.fromkeys(name for row in curve for name in row) if name not in ("epoch", "learning_rate")]
+    for number, name in enumerate(names):
+        rows = [row for row in curve if name in row]
+        place = axes if "loss" in name else other
+        place.plot([row["epoch"] for row in rows], [row[name] for row in rows], color=f"C{number}", label=name, linewidth=1.5)
+    handles = [handle for place in (axes, other) for handle in place.get_legend_handles_labels()[0]]
+    axes.legend(handles=handles, fontsize=7)
+    return _png(figure)
+
+
+def _figure(across: str, up: str) -> "tuple[Figure, Any]":
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
+    axes.grid(alpha=0.3)
+    return figure, axes
+
+
+def _png(figure: "Figure") -> bytes:
+    output = io.BytesIO()
+    figure.savefig(output, format="png", metadata={"Software": None})
+    return output.getvalue()

@@ -1,0 +1,137 @@
+"""The model card of a release: what it is, what made it, how good it is, what it is not for."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What the card says; figures: name (trained, start, production) → the headline figures of the evaluation."""
+
+    commit: str
+    dataset: Mapping[str, Any]
+    aligned: Mapping[str, Any]
+    training: Mapping[str, Any]
+    figures: Mapping[str, Mapping[str, Any]]
+    test_people: int
+    gallery: Mapping[str, Any]
+    verification_threshold: float
+    far: float
+    precision: str
+    parameters: Mapping[str, Any]
+
+
+def model_card(facts: CardFacts) -> str:
+    """The card as Markdown."""
+    return "\n".join([*_head(facts), *_data(facts), *_training(facts), *_figures(facts), *_limits(facts)]) + "\n"
+
+
+def _head(facts: CardFacts) -> list[str]:
+    return [
+        "# Face recognizer",
+        "",
+        "Finds faces (MTCNN), turns each into a unit vector (InceptionResnetV1, exported with its preprocessing) and looks it up among the",
+        f"enrolled people. Arithmetic of the engine: {facts.precision}.",
+        "",
+        "**Intended use**: recognizing people who are enrolled with their consent, on the server of the team that keeps their photos. "
+        "**Not for** deciding about people without a person's review, for finding people who were not asked, or for kinds of photos and "
+        "people that the data below does not hold.",
+        "",
+    ]
+
+
+def _data(facts: CardFacts) -> list[str]:
+    dataset, aligned = facts.dataset, facts.aligned
+    rows = [
+        ("commit", f"`{facts.commit}`"),
+        ("dataset version (DVC)", f"`{dataset['dataset_version']}`"),
+        ("photos, people", f"{dataset['photos']:,}, {dataset['people']:,}"),
+        *((f"people to {use}", f"{dataset['people_by_split'][split]:,}") for split, use in SPLITS.items()),
+        ("photos with a usable face", f"{aligned['found']:,}"),
+        (
+            "photos without",
+            f"{aligned['none']:,} no face, {aligned['unusable']:,} unreadable, {aligned['contradictions']:,} under two people",
+        ),
+    ]
+    return ["## Data", "", *_table(("", ""), rows), ""]
+
+
+SPLITS = {"train": "learn from", "validation": "watch while training", "test": "evaluate on (never seen)"}
+
+
+def _training(facts: CardFacts) -> list[str]:
+    training = facts.training
+    return [
+        "## Training",
+        "",
+        f"From `{_plain(training['weights'])}` (digest `{training['weights_fingerprint']}`), {training['epochs']} epochs over "
+        f"{training['photos']:,} photos of {training['people']:,} people, seed {training['seed']}, CosFace loss.",
+        "",
+        "<details><summary>Parameters</summary>",
+        "",
+        "```json",
+        json.dumps(facts.parameters, indent=2, sort_keys=True, ensure_ascii=False),
+        "```",
+        "</details>",
+        "",
+    ]
+
+
+def _figures(facts: CardFacts) -> list[str]:
+    fars = list(next(iter(facts.figures.values()))["tar"])
+    header = ("embedder", "AUC", "10-fold accuracy", "EER", *(f"TAR at FAR {far}" for far in fars))
+    rows = [
+        (
+            name,
+            f"{one['auc']:.4f}",
+            f"{one['accuracy']:.4f} ± {one['accuracy_std']:.4f}",
+            f"{one['eer']:.4f}",
+            *(_tar(one["tar"][far]) for far in fars),
+        )
+        for name, one in facts.figures.items()
+    ]
+    trained = facts.figures["trained"]
+    found, calibration = facts.gallery["identification"], facts.gallery["identification_calibration"]
+    return [
+        "## Figures",
+        "",
+        f"On {facts.test_people:,} people whom training never saw: {trained['genuine_pairs']:,} pairs of one person, "
+        f"{trained['impostor_pairs']:,} of two.",
+        "",
+        *_table(header, rows),
+        "",
+        f"Two photos are taken for one person from a cosine of **{facts.verification_threshold:.4f}** (FAR {facts.far:g}). "
+        f"A face is taken for one of the {facts.gallery['people']:,} enrolled from **{facts.gallery['identification_threshold']:.4f}**, where "
+        f"{calibration['measured_fpir']:.2%} of {calibration['strangers']:,} strangers' photos find somebody.",
+        "",
+        f"At that threshold: {found['right']:,} right, {found['wrong']:,} wrong, {found['refused']:,} refused of {found['enrolled']:,} photos of "
+        f"enrolled people; {found['strangers_accepted']:,} of {found['strangers']:,} photos of strangers taken for somebody.",
+        "",
+    ]
+
+
+def _tar(value: float | None) -> str:
+    return "too few pairs" if value is None else f"{value:.4f}"
+
+
+def _limits(facts: CardFacts) -> list[str]:
+    return [
+        "## Limits",
+        "",
+        "- A rate is as good as the pairs behind it, and as the likeness of these people and photos to those it will meet.",
+        "- Embeddings of two embedders (another MAJOR version) never compare: the gallery belongs to this release alone.",
+        "- Faces are biometric data: gallery and probes of this release are to be protected like the photos.",
+        f"- Made again by `face-assets run --commit {facts.commit[:12]}`.",
+    ]
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    lines = [header, tuple("---" for _ in header), *rows]
+    return ["| " + " | ".join(cell if cell.startswith("`") else _plain(cell) for cell in line) + " |" for line in lines]
+
+
+def _plain(text: str) -> str:
+    """Text that ends neither a table's cell nor a code span."""
+    return text.replace("|", "\\|").replace("`", "'").replace("\n", " ")
