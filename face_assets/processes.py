@@ -70,3 +70,13 @@ def _began(pid: int) -> int | None:
         return None
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] == "Z" else int(fields[19])
+
+
+def stop_orphans(record: Path) -> None:
+    """Ends what is left of the recorded process's session after the process itself was killed."""
+    if not record.is_file():
+        return
+    process = Process(**read_json(record))
+    if _began(process.pid) is None:  # otherwise it runs, or another process has its pid by now
+        _signal_group(process.pid, signal.SIGKILL)
+        record.unlink(missing_ok=True)

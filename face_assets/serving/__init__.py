@@ -1,0 +1,1 @@
+"""Serving a release with Triton: environment, server, model repository, deployment, verification, client."""

@@ -1,0 +1,98 @@
+"""The serving environment: a virtual environment with the Triton Inference Server, apart from the pipeline's own."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from face_assets.errors import UserError
+from face_assets.files import file_lock, write_text
+from face_assets.fingerprint import file_digest, fingerprint
+
+READY = ".ready"
+PARTS = ("bin", "backends", "caches")
+
+
+@dataclass(frozen=True)
+class ServingEnvironment:
+    """Where the server is and what it needs around it."""
+
+    directory: Path
+
+    @property
+    def server(self) -> Path:
+        """The program."""
+        return self.directory / "triton" / "bin" / "tritonserver"
+
+    @property
+    def backends(self) -> Path:
+        """Triton's backends, with the stub of this environment's Python."""
+        return self.directory / "triton" / "backends"
+
+    @property
+    def site_packages(self) -> Path:
+        """Where pip installed."""
+        return self.directory / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+
+    def variables(self, cores: int) -> dict[str, str]:
+        """The server's environment: the backend's Python is the first on PATH; numpy's threads leave the cores to the engines."""
+        kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
+        return {
+            **kept,
+            "PATH": f"{self.directory / 'bin'}:{kept.get('PATH', '')}",
+            "LD_LIBRARY_PATH": str(self.site_packages / "nvidia_pytriton.libs"),
+            "OPENBLAS_NUM_THREADS": "1",
+            "OMP_NUM_THREADS": "1",
+            "FACE_ASSETS_CORES": str(cores),
+        }
+
+
+def ensure_environment(directory: Path, requirements: Path, log: Callable[[str], None]) -> ServingEnvironment:
+    """The environment in `directory`, made the first time and again when the requirements change. Raises UserError when pip fails."""
+    environment = ServingEnvironment(directory)
+    wanted = fingerprint(file_digest(requirements), sys.version_info[:2], str(directory))
+    if _is_ready(directory, wanted):
+        return environment
+    with file_lock(directory.with_name(f".{directory.name}.lock")):
+        if not _is_ready(directory, wanted):
+            log(f"installing the Triton Inference Server into {directory}")
+            shutil.rmtree(directory, ignore_errors=True)
+            _run([sys.executable, "-m", "venv", str(directory)])
+            _run([str(directory / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", "-r", str(requirements)])
+            _lay_out(environment)
+            write_text(directory / READY, wanted)
+    return environment
+
+
+def _is_ready(directory: Path, wanted: str) -> bool:
+    stamp = directory / READY
+    return stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted
+
+
+def _run(command: list[str]) -> None:
+    clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    done = subprocess.run(command, env=clean, capture_output=True, text=True, check=False)
+    if done.returncode:
+        words = " ".join((done.stderr.strip().splitlines() or ["no message"])[-3:])
+        raise UserError(f"The serving environment could not be made: {words}")
+
+
+def _lay_out(environment: ServingEnvironment) -> None:
+    """The wheel's server in a folder of its own, with the stub of this Python beside the Python backend, as the server wants it."""
+    wheel = environment.site_packages / "pytriton" / "tritonserver"
+    for part in PARTS:
+        shutil.copytree(wheel / part, environment.directory / "triton" / part)
+    stub = wheel / "python_backend_stubs" / f"{sys.version_info.major}.{sys.version_info.minor}" / "triton_python_backend_stub"
+    if not stub.is_file():
+        raise UserError(f"nvidia-pytriton has no Python backend for Python {sys.version_info.major}.{sys.version_info.minor}: use 3.11 or 3.12.")
+    target = environment.backends / "python" / stub.name
+    shutil.copyfile(stub, target)
+    for program in (target, environment.server):
+        program.chmod(0o755)
+
+
+if __name__ == "__main__":
+    ensure_environment(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(sys.prefix) / "serving", Path(__file__).parents[2] / "deploy" / "requirements-serving.txt", print)

@@ -1,0 +1,145 @@
+"""The Triton server as a process: started on loopback with model control under a key, found again, stopped."""
+
+import secrets
+import socket
+import time
+import urllib.error
+import urllib.request
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from face_assets import processes
+from face_assets.errors import UserError
+from face_assets.files import read_json, write_json
+from face_assets.fingerprint import fingerprint
+from face_assets.serving.environment import ServingEnvironment
+
+SECONDS_TO_START = 60.0
+LARGEST_LOG = 20_000_000
+LAST_LINES = 5
+KEY = "face-assets-key"
+# who may ask questions may not change what answers, nor read the server's memory or log settings
+RESTRICTED_GRPC = "model-repository,shared-memory,trace,logging"
+RESTRICTED_HTTP = "model-repository,shared-memory,trace,logging"
+SHARED_MEMORY = Path("/dev/shm")
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The server's ports."""
+
+    http: int
+    grpc: int
+    metrics: int
+
+
+@dataclass(frozen=True)
+class Address:
+    """How to reach the server and, with the key, to control it."""
+
+    host: str
+    ports: Ports
+    key: str
+
+
+class TritonServer:
+    """One server of a folder: server.json (the process), address.json (ports and key), triton.log, models/."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.record = root / "server.json"
+        self.log = root / "triton.log"
+
+    def address(self) -> Address | None:
+        """Where the running server is reached; None when none runs."""
+        if processes.recorded(self.record) is None:
+            return None
+        stored: dict[str, Any] = read_json(self.root / "address.json")
+        return Address(stored["host"], Ports(**stored["ports"]), stored["key"])
+
+    def process(self) -> processes.Process | None:
+        """The running server's process."""
+        return processes.recorded(self.record)
+
+    def start(self, environment: ServingEnvironment, host: str, ports: Ports, cores: int) -> Address:
+        """Starts the server with no model loaded and waits until it answers. Raises UserError."""
+        self.sweep()
+        for name, port in (("HTTP", ports.http), ("GRPC", ports.grpc), ("METRICS", ports.metrics)):
+            _refuse_taken(host, name, port)
+        (self.root / "models").mkdir(parents=True, exist_ok=True)
+        if self.log.is_file() and self.log.stat().st_size > LARGEST_LOG:
+            self.log.replace(self.log.with_suffix(".log.1"))
+        address = Address(host, ports, secrets.token_hex(16))
+        write_json(self.root / "address.json", asdict(address))
+        (self.root / "address.json").chmod(0o600)
+        processes.start(self._command(environment, address), self.log, self.record, environment.variables(cores), self.root)
+        self._wait(address)
+        return address
+
+    def stop(self) -> bool:
+        """Stops the server; returns whether one ran."""
+        return processes.stop(self.record)
+
+    def sweep(self) -> None:
+        """Removes what a killed server left: its models' processes and their shared memory."""
+        processes.stop_orphans(self.record)
+        for region in SHARED_MEMORY.glob(f"{self._memory_prefix()}*"):
+            region.unlink(missing_ok=True)
+
+    def _memory_prefix(self) -> str:
+        return f"face_assets_{fingerprint(str(self.root))}_"
+
+    def _command(self, environment: ServingEnvironment, address: Address) -> list[str]:
+        ports = address.ports
+        return [
+            str(environment.server),
+            f"--model-repository={self.root / 'models'}",
+            f"--backend-directory={environment.backends}",
+            f"--backend-config=python,shm-region-prefix-name={self._memory_prefix()}",
+            "--model-control-mode=explicit",
+            "--disable-auto-complete-config",
+            "--exit-on-error=false",
+            f"--http-address={address.host}",
+            f"--http-port={ports.http}",
+            f"--grpc-address={address.host}",
+            f"--grpc-port={ports.grpc}",
+            f"--metrics-address={address.host}",
+            f"--metrics-port={ports.metrics}",
+            f"--grpc-restricted-protocol={RESTRICTED_GRPC}:{KEY}={address.key}",
+            f"--http-restricted-api={RESTRICTED_HTTP}:{KEY}={address.key}",
+            "--log-format=ISO8601",
+        ]
+
+    def _wait(self, address: Address) -> None:
+        ends = time.monotonic() + SECONDS_TO_START
+        while time.monotonic() < ends:
+            if answers(address):
+                return
+            if self.process() is None:
+                break
+            time.sleep(0.1)
+        self.stop()
+        last = " ".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:])
+        raise UserError(f"The Triton server did not start; its log {self.log} ends: {last}")
+
+
+def answers(address: Address) -> bool:
+    """Whether the server says that it is ready."""
+    try:
+        with urllib.request.urlopen(f"http://{address.host}:{address.ports.http}/v2/health/ready", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return False
+
+
+def _refuse_taken(host: str, name: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise UserError(
+                f"Port {port} for the server's {name} cannot be used on {host} ({error.strerror}): "
+                f"stop what holds it, or set FACE_ASSETS_{name}_PORT to a free one."
+            ) from error

@@ -1,0 +1,68 @@
+"""face_recognizer: one encoded photo to who is in it, through the detector and the embedder of the same release."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+from vision.search import Gallery  # noqa: E402
+
+
+class TritonPythonModel:
+    """The gallery and the threshold; the work is done by its siblings, named in the configuration, in its own version."""
+
+    def initialize(self, args):
+        parameters = {name: value["string_value"] for name, value in json.loads(args["model_config"])["parameters"].items()}
+        self.siblings = {"detector": parameters["detector"], "embedder": parameters["embedder"]}
+        self.release = parameters["release"]
+        self.max_batch = int(parameters["max_batch"])
+        self.version = int(args["model_version"])
+        recognizer = json.loads((HERE / "recognizer.json").read_text(encoding="utf-8"))
+        self.threshold = recognizer["identification_threshold"]
+        self.size = recognizer["embedding_size"]
+        self.gallery = Gallery.load(HERE)
+
+    async def execute(self, requests):
+        return [await self._answer(request) for request in requests]
+
+    async def _answer(self, request):
+        image = pb_utils.get_input_tensor_by_name(request, "IMAGE")
+        found = await self._ask("detector", [image], ["BOXES", "PROBABILITIES", "CROPS"])
+        if found.has_error():
+            return pb_utils.InferenceResponse(error=found.error())
+        boxes, probabilities, crops = (self._array(found, name) for name in ("BOXES", "PROBABILITIES", "CROPS"))
+        embeddings = np.empty((len(crops), self.size), np.float32)
+        for start in range(0, len(crops), self.max_batch):
+            part = pb_utils.Tensor("CROPS", np.ascontiguousarray(crops[start : start + self.max_batch]))
+            answer = await self._ask("embedder", [part], ["EMBEDDINGS"])
+            if answer.has_error():
+                return pb_utils.InferenceResponse(error=answer.error())
+            embeddings[start : start + self.max_batch] = self._array(answer, "EMBEDDINGS")
+        places, scores = self.gallery.search(embeddings)
+        accepted = scores >= self.threshold
+        names = [self.gallery.names[place] if taken else "" for place, taken in zip(places, accepted)]
+        outputs = {
+            "BOXES": boxes,
+            "PROBABILITIES": probabilities,
+            "EMBEDDINGS": embeddings,
+            "IDENTITY": np.array([name.encode() for name in names], dtype=np.object_),
+            "SCORE": scores,
+            "ACCEPTED": accepted,
+            "RELEASE": np.array([self.release.encode()], dtype=np.object_),
+        }
+        return pb_utils.InferenceResponse([pb_utils.Tensor(name, value) for name, value in outputs.items()])
+
+    async def _ask(self, sibling, inputs, outputs):
+        asked = pb_utils.InferenceRequest(
+            model_name=self.siblings[sibling], model_version=self.version, requested_output_names=outputs, inputs=inputs
+        )
+        return await asked.async_exec()
+
+    @staticmethod
+    def _array(response, name):
+        return pb_utils.get_output_tensor_by_name(response, name).as_numpy()
