@@ -83,7 +83,7 @@ class Embedder(Section):
 class Train(Section):
     """How the embedder is trained."""
 
-    unfreeze: Block = Field("head", description="head: last_linear and last_bn, over stored trunk features; a block: from it on; all")
+    unfreeze: Block = Field("head", description="head (over stored trunk features), a block from which on to train, or all")
     epochs: int = Field(60, ge=0, le=10_000, description="0 keeps the starting weights")
     batch_size: int = Field(512, ge=2)
     learning_rate: Positive = Field(0.0005, description="of the network; class centres learn at centre_learning_rate")

@@ -110,6 +110,6 @@ def _faces_check(artifact: Artifact, allowed: float) -> dg.AssetCheckResult:
         check_name="faces_found",
         passed=found["found"] > 0 and found["rejected_rate"] <= allowed,
         metadata={"rejected_rate": found["rejected_rate"], "allowed": allowed, "examples": found["rejected_examples"]},
-        description=f"{found['rejected_rate']:.2%} of {found['photos']} photos cannot be used: "
-        f"{found['none']} without a face, {found['unusable']} unreadable, {found['contradictions']} under two people; detector.max_rejected allows {allowed:.1%}",
+        description=f"{found['rejected_rate']:.2%} of {found['photos']} photos cannot be used: {found['none']} without a face, "
+        f"{found['unusable']} unreadable, {found['contradictions']} under two people; detector.max_rejected allows {allowed:.1%}",
     )

@@ -45,6 +45,5 @@ def _regression(trained: Evaluation, production: Evaluation, asked: params.Evalu
         name, now, before = "AUC", trained.auc, production.auc
     if now >= before - asked.max_regression:
         return []
-    return [
-        f"{name} is {now:.4f} against {before:.4f} of production on the same pairs, more than evaluation.max_regression {asked.max_regression:g} lower"
-    ]
+    margin = f"more than evaluation.max_regression {asked.max_regression:g} lower"
+    return [f"{name} is {now:.4f} against {before:.4f} of production on the same pairs, {margin}"]

@@ -92,7 +92,8 @@ Evaluation       {figures_text(release["figures"])} on {assets["embedder_evaluat
 Release          {release["release"]} (git tag {release["tag"]}), {gallery["people"]} people enrolled
 Live             {live["live"]} at gRPC {live["grpc"]}, HTTP {live["http"]}
 UI               {ui_address(load_settings())}
-Asked            {asked["asked"]} unseen photos of enrolled people: {asked["right"]} right, {asked["wrong"]} wrong, {asked["refused"]} refused
+Asked            {asked["asked"]} unseen photos of enrolled people:
+                 {asked["right"]} right, {asked["wrong"]} wrong, {asked["refused"]} refused
                  {asked["strangers"]} photos of strangers: {asked["strangers_refused"]} refused; {asked["no_face"]} without a face
 Home             {Home(load_settings().home).root}
 Took             {seconds:.0f} s. `make down` stops the server and the UI; `face-assets --help` says what else there is."""

@@ -13,9 +13,10 @@ from face_assets.params import Serving
 from face_assets.pipeline.workspace import Log, Workspace
 from face_assets.registry.release import Release
 from face_assets.registry.stage import Assignment
-from face_assets.serving.embedded import DeploymentRefused, EmbeddedTarget, Ports
+from face_assets.serving.embedded import DeploymentRefusedError, EmbeddedTarget
 from face_assets.serving.environment import ensure_environment
 from face_assets.serving.model_repository import ModelVersion, write_models
+from face_assets.serving.triton import Ports
 from face_assets.serving.verification import Probe
 
 ROOT = Path(__file__).parents[2]
@@ -77,7 +78,7 @@ def deploy(workspace: Workspace, log: Log) -> Deployment:
         return Deployment(live.release, verified=report.passed, reason="was live already", report=asdict(report), **named)
     try:
         report = server.deploy(version, probes(workspace, release), budget(workspace, release))
-    except DeploymentRefused as refused:
+    except DeploymentRefusedError as refused:
         kept = live.release if live else None
         _give_back(workspace, assignment, kept, str(refused))
         return Deployment(kept, verified=False, reason=str(refused), report=asdict(refused.report) if refused.report else {}, **named)

@@ -173,8 +173,8 @@ class DataRepository:
             missing = [md5 for md5 in md5s if md5 not in found]
             if missing:
                 raise UserError(
-                    f"{len(missing)} of {len(md5s)} files of {name}.dvc at commit {commit[:12]} are neither in a cache nor in the DVC remote "
-                    f"(such as {missing[0]}): `dvc push` from the machine that has them. DVC said: {said}"
+                    f"{len(missing)} of {len(md5s)} files of {name}.dvc at commit {commit[:12]} are neither in a cache nor in the DVC "
+                    f"remote (such as {missing[0]}): `dvc push` from the machine that has them. DVC said: {said}"
                 )
         return found
 

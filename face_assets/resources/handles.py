@@ -24,7 +24,10 @@ class ArtifactHandles(dg.ConfigurableIOManager):
             raise dg.Failure(f"{asset} has not been materialized for commit {commit[:12]}: materialize it first.", allow_retries=False)
         artifact = Artifact.from_json(read_json(file))
         if not (artifact.directory / SUMMARY).is_file():
-            raise dg.Failure(f"The files of {asset} for commit {commit[:12]} are gone from {artifact.directory}: materialize it again.", allow_retries=False)
+            raise dg.Failure(
+                f"The files of {asset} for commit {commit[:12]} are gone from {artifact.directory}: materialize it again.",
+                allow_retries=False,
+            )
         return artifact
 
 

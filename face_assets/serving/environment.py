@@ -87,7 +87,9 @@ def _lay_out(environment: ServingEnvironment) -> None:
         shutil.copytree(wheel / part, environment.directory / "triton" / part)
     stub = wheel / "python_backend_stubs" / f"{sys.version_info.major}.{sys.version_info.minor}" / "triton_python_backend_stub"
     if not stub.is_file():
-        raise UserError(f"nvidia-pytriton has no Python backend for Python {sys.version_info.major}.{sys.version_info.minor}: use 3.11 or 3.12.")
+        raise UserError(
+            f"nvidia-pytriton has no Python backend for Python {sys.version_info.major}.{sys.version_info.minor}: use 3.11 or 3.12."
+        )
     target = environment.backends / "python" / stub.name
     shutil.copyfile(stub, target)
     for program in (target, environment.server):
@@ -95,4 +97,8 @@ def _lay_out(environment: ServingEnvironment) -> None:
 
 
 if __name__ == "__main__":
-    ensure_environment(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(sys.prefix) / "serving", Path(__file__).parents[2] / "deploy" / "requirements-serving.txt", print)
+    ensure_environment(
+        Path(sys.argv[1]) if len(sys.argv) > 1 else Path(sys.prefix) / "serving",
+        Path(__file__).parents[2] / "deploy" / "requirements-serving.txt",
+        print,
+    )

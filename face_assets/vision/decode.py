@@ -19,7 +19,19 @@ GREY = (128, 128, 128)
 SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 HASH_WIDTH, HASH_HEIGHT = 9, 8
 # what Pillow raises on bytes that are not what they say
-BROKEN = (OSError, SyntaxError, ValueError, TypeError, struct.error, OverflowError, MemoryError, EOFError, IndexError, KeyError, Image.DecompressionBombError)
+BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    struct.error,
+    OverflowError,
+    MemoryError,
+    EOFError,
+    IndexError,
+    KeyError,
+    Image.DecompressionBombError,
+)
 
 
 class UnusablePhoto(ValueError):
@@ -106,5 +118,3 @@ def _difference_hash(image: Image.Image) -> int:
     """dHash (https://www.hackerfactor.com/blog/index.php?/archives/529-Kind-of-Like-That.html): brighter than the neighbour or not."""
     small = np.asarray(image.convert("L").resize((HASH_WIDTH, HASH_HEIGHT), Image.Resampling.BILINEAR)).astype(np.int16)
     return int.from_bytes(np.packbits(small[:, 1:] > small[:, :-1]).tobytes(), "big")
-
-

@@ -1,0 +1,98 @@
+"""A client of face_recognizer over gRPC."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from face_assets.errors import UserError
+
+RECOGNIZER = "face_recognizer"
+OUTPUTS = ("BOXES", "PROBABILITIES", "EMBEDDINGS", "IDENTITY", "SCORE", "ACCEPTED", "RELEASE")
+SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Face:
+    """box: float32 (4,), x1 y1 x2 y2; identity: "" where refused; score: cosine with the nearest person; embedding: float32 (d,)."""
+
+    box: npt.NDArray[np.float32]
+    probability: float
+    identity: str
+    score: float
+    accepted: bool
+    embedding: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The faces of a photo, the subject's first, and the release that found them."""
+
+    faces: list[Face]
+    release: str
+
+
+class RecognizerClient:
+    """Asks one server; `model` names another than the live recognizer for verification."""
+
+    def __init__(self, address: str, model: str = RECOGNIZER):
+        self.address = address
+        self.model = model
+
+    @cached_property
+    def _client(self) -> Any:
+        from tritonclient.grpc import InferenceServerClient
+
+        return InferenceServerClient(self.address)
+
+    def require_ready(self) -> None:
+        """Raises UserError where no server answers, or nothing is live on it."""
+        from tritonclient.utils import InferenceServerException
+
+        try:
+            ready = self._client.is_server_ready(client_timeout=5.0) and self._client.is_model_ready(self.model, client_timeout=5.0)
+        except InferenceServerException as error:
+            raise UserError(f"No server answers at {self.address}: `face-assets up` brings it back.") from error
+        if not ready:
+            raise UserError(f"The server at {self.address} has nothing live: `face-assets run`, or `face-assets up`.")
+
+    def identify(self, photo: bytes) -> Answer:
+        """Who is in an encoded photo. Raises UserError with the server's sentence."""
+        from tritonclient.grpc import InferInput, InferRequestedOutput
+        from tritonclient.utils import InferenceServerException
+
+        image = InferInput("IMAGE", [1], "BYTES")
+        image.set_data_from_numpy(np.array([photo], dtype=np.object_))
+        try:
+            outputs = [InferRequestedOutput(name) for name in OUTPUTS]
+            result = self._client.infer(self.model, [image], outputs=outputs, client_timeout=SECONDS)
+        except InferenceServerException as error:
+            raise UserError(_sentence(error)) from error
+        boxes, probabilities, embeddings, identities, scores, accepted, release = (result.as_numpy(name) for name in OUTPUTS)
+        faces = [
+            Face(box, float(probability), identity.decode(), float(score), bool(taken), embedding)
+            for box, probability, identity, score, taken, embedding in zip(
+                boxes, probabilities, identities, scores, accepted, embeddings, strict=True
+            )
+        ]
+        return Answer(faces, release[0].decode())
+
+    @cached_property
+    def _parameters(self) -> dict[str, str]:
+        config = self._client.get_model_config(self.model).config
+        return {name: value.string_value for name, value in config.parameters.items()}
+
+    def live_release(self) -> str:
+        """The release that answers."""
+        return self._parameters["release"]
+
+    def verification_threshold(self) -> float:
+        """The cosine from which two photos show one person."""
+        return float(self._parameters["verification_threshold"])
+
+
+def _sentence(error: Any) -> str:
+    message = str(error.message()).strip()
+    return message.partition("message: ")[2] or message

@@ -1,0 +1,248 @@
+"""The embedded target: one local Triton server; a candidate is loaded beside the live release, verified, then promoted."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from face_assets.errors import UserError
+from face_assets.files import file_lock, read_json, write_json
+from face_assets.params import Serving
+from face_assets.serving import model_repository as models
+from face_assets.serving.client import RecognizerClient
+from face_assets.serving.environment import ServingEnvironment
+from face_assets.serving.model_repository import CANDIDATE, DETECTOR, EMBEDDER, MODELS, RECOGNIZER, ModelVersion
+from face_assets.serving.triton import Address, Ports, TritonServer, answers
+from face_assets.serving.verification import Probe, VerificationReport, verify
+
+KEY_HEADER = "triton-grpc-protocol-face-assets-key"
+SECONDS_TO_LOAD = 120.0
+SECONDS_TO_DRAIN = 30.0
+PROBES_AFTER = 3
+
+
+class DeploymentRefusedError(UserError):
+    """The candidate did not show what it must; what was live still is. `report` is None where it did not even load."""
+
+    def __init__(self, reason: str, report: VerificationReport | None):
+        super().__init__(reason)
+        self.report = report
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the server does now."""
+
+    running: bool
+    ready: bool
+    live: ModelVersion | None
+    previous: ModelVersion | None
+    pid: int | None
+    ports: Ports | None
+
+
+def read_status(root: Path) -> Status:
+    """The status of the server of a folder, also from a process that did not start it."""
+    server = TritonServer(root)
+    live, previous = _state(root)
+    process, address = server.process(), server.address()
+    if process is None or address is None:
+        return Status(False, False, live, previous, None, None)
+    ready = False
+    if answers(address) and live:
+        ready = _Control(address).is_loaded(RECOGNIZER, live.number)
+    return Status(True, ready, live, previous, process.pid, address.ports)
+
+
+def stop_server(root: Path) -> bool:
+    """Stops the server of a folder; returns whether one ran."""
+    server = TritonServer(root)
+    ran = server.stop()
+    server.sweep()
+    return ran
+
+
+def _state(root: Path) -> tuple[ModelVersion | None, ModelVersion | None]:
+    file = root / "state.json"
+    if not file.is_file():
+        return None, None
+    stored = read_json(file)
+    live, previous = (ModelVersion(**stored[name]) if stored[name] else None for name in ("live", "previous"))
+    return live, previous
+
+
+class EmbeddedTarget:
+    """The server of a folder. state.json says what is live: it changes after a promotion has been verified, and not before."""
+
+    def __init__(self, root: Path, environment: ServingEnvironment, ports: Ports, cores: int, host: str = "127.0.0.1"):
+        self.root = root
+        self.models = root / "models"
+        self.environment = environment
+        self.ports = ports
+        self.cores = cores
+        self.host = host
+        self.server = TritonServer(root)
+
+    def status(self) -> Status:
+        """What the server does now."""
+        return read_status(self.root)
+
+    def start(self) -> None:
+        """Brings the server up with what is live, and mends what a killed deployment left. Raises UserError."""
+        with file_lock(self.root / ".deployment.lock"):
+            self._start()
+
+    def stop(self) -> bool:
+        """Stops the server; returns whether it ran."""
+        return stop_server(self.root)
+
+    def deploy(self, candidate: ModelVersion, probes: Sequence[Probe], budget: Serving) -> VerificationReport:
+        """Makes the candidate live, verified before and after. Raises DeploymentRefusedError; then what was live has not changed."""
+        with file_lock(self.root / ".deployment.lock"):
+            control = self._start()
+            live, _ = _state(self.root)
+            try:
+                report = self._verify_candidate(control, candidate, probes, budget)
+                self._promote(control, live, candidate, probes, budget)
+            finally:
+                self._unload_candidates(control)
+            write_json(self.root / "state.json", {"live": asdict(candidate), "previous": asdict(live) if live else None})
+            self._settle(control, candidate)
+            return report
+
+    def verify_live(self, probes: Sequence[Probe], budget: Serving) -> VerificationReport:
+        """Asks what is live. Raises UserError where nothing is."""
+        live, _ = _state(self.root)
+        if live is None:
+            raise UserError("Nothing is live on this server.")
+        return verify(self._client(RECOGNIZER), live.release, probes, budget)
+
+    def sweep(self, keep: int) -> None:
+        """Deletes all version folders but the newest `keep`, the live and the previous one."""
+        live, previous = _state(self.root)
+        newest = [version.number for version in models.versions(self.models)][-keep:]
+        models.sweep(self.models, {*newest, *(version.number for version in (live, previous) if version)})
+
+    def _client(self, model: str) -> RecognizerClient:
+        address = self.server.address()
+        assert address is not None
+        return RecognizerClient(f"{address.host}:{address.ports.grpc}", model)
+
+    def _start(self) -> "_Control":
+        address = self.server.address()
+        if address is None or not answers(address):
+            self.server.stop()
+            models.remove_candidates(self.models)
+            address = self.server.start(self.environment, self.host, self.ports, self.cores)
+        control = _Control(address)
+        self._unload_candidates(control)
+        live, _ = _state(self.root)
+        if live and not all(control.loaded(model) == [live.number] for model in MODELS):
+            self._load(control, live)
+        return control
+
+    def _load(self, control: "_Control", version: ModelVersion) -> None:
+        for model in MODELS:
+            control.load(models.configure(self.models, model, [version.number]))
+
+    def _verify_candidate(
+        self, control: "_Control", candidate: ModelVersion, probes: Sequence[Probe], budget: Serving
+    ) -> VerificationReport:
+        try:
+            for model in MODELS:
+                control.load(models.configure(self.models, model, [candidate.number], candidate=True))
+        except UserError as error:
+            raise DeploymentRefusedError(f"it does not load: {error}", None) from error
+        report = verify(self._client(CANDIDATE + RECOGNIZER), candidate.release, probes, budget)
+        if not report.passed:
+            raise DeploymentRefusedError(report.failures, report)
+        return report
+
+    def _promote(
+        self, control: "_Control", live: ModelVersion | None, candidate: ModelVersion, probes: Sequence[Probe], budget: Serving
+    ) -> None:
+        """The parts of both releases first, then the recognizer, which always asks parts of its own version."""
+        numbers = list(dict.fromkeys(version.number for version in (live, candidate) if version))
+        try:
+            for model in (DETECTOR, EMBEDDER):
+                control.load(models.configure(self.models, model, numbers))
+            control.load(models.configure(self.models, RECOGNIZER, [candidate.number]))
+            report = verify(self._client(RECOGNIZER), candidate.release, probes[:PROBES_AFTER], budget)
+            if not report.passed:
+                raise DeploymentRefusedError(f"after the promotion: {report.failures}", report)
+        except UserError as error:
+            self._take_back(control, live)
+            if isinstance(error, DeploymentRefusedError):
+                raise
+            raise DeploymentRefusedError(f"the promotion failed: {error}", None) from error
+
+    def _take_back(self, control: "_Control", live: ModelVersion | None) -> None:
+        if live is None:
+            for model in reversed(MODELS):
+                control.unload(model)
+            return
+        control.load(models.configure(self.models, RECOGNIZER, [live.number]))
+        self._settle(control, live)
+
+    def _settle(self, control: "_Control", version: ModelVersion) -> None:
+        """Unloads the parts of other releases, once no request of theirs is under way."""
+        control.wait_for_drain(RECOGNIZER, version.number)
+        for model in (DETECTOR, EMBEDDER):
+            if control.loaded(model) != [version.number]:
+                control.load(models.configure(self.models, model, [version.number]))
+
+    def _unload_candidates(self, control: "_Control") -> None:
+        for model in reversed(MODELS):
+            control.unload(CANDIDATE + model)
+        models.remove_candidates(self.models)
+
+
+class _Control:
+    """Model control over gRPC, with the key that no caller has."""
+
+    def __init__(self, address: Address):
+        from tritonclient.grpc import InferenceServerClient
+
+        self._client = InferenceServerClient(f"{address.host}:{address.ports.grpc}")
+        self._headers = {KEY_HEADER: address.key}
+
+    def load(self, model: str) -> None:
+        """Loads what config.pbtxt says. Raises UserError with Triton's sentence."""
+        from tritonclient.utils import InferenceServerException
+
+        try:
+            self._client.load_model(model, headers=self._headers, client_timeout=SECONDS_TO_LOAD)
+        except InferenceServerException as error:
+            raise UserError(f"Triton cannot load {model}: {error.message()}") from error
+
+    def unload(self, model: str) -> None:
+        """Unloads a model that is loaded; another is none of our business."""
+        if self._versions(model):
+            self._client.unload_model(model, headers=self._headers)
+            ends = time.monotonic() + SECONDS_TO_DRAIN
+            while self._versions(model) and time.monotonic() < ends:
+                time.sleep(0.05)
+
+    def loaded(self, model: str) -> list[int]:
+        """The versions that are ready, in order."""
+        return sorted(number for number, state in self._versions(model).items() if state == "READY")
+
+    def is_loaded(self, model: str, number: int) -> bool:
+        """Whether a version is ready."""
+        return number in self.loaded(model)
+
+    def wait_for_drain(self, model: str, number: int) -> None:
+        """Waits until every other version has answered its last request."""
+        ends = time.monotonic() + SECONDS_TO_DRAIN
+        while set(self._versions(model)) - {number} and time.monotonic() < ends:
+            time.sleep(0.05)
+
+    def _versions(self, model: str) -> dict[int, str]:
+        """States of the versions that are not gone."""
+        index: Any = self._client.get_model_repository_index(headers=self._headers, client_timeout=10.0)
+        return {
+            int(one.version): one.state
+            for one in index.models
+            if one.name == model and one.version and one.state in ("READY", "LOADING", "UNLOADING")
+        }

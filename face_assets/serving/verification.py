@@ -1,0 +1,116 @@
+"""Verification of a deployment: real photos through the real protocol, compared with the offline answers and the budget."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from face_assets.errors import UserError
+from face_assets.params import Serving
+from face_assets.serving.client import Answer, RecognizerClient
+
+SCORE_TOLERANCE = 0.005
+NO_PHOTO = b"this is no photo"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A photo and the offline answer for its subject; identity: the nearest person, whether accepted or not."""
+
+    content: bytes
+    embedding: npt.NDArray[np.float32]
+    identity: str
+    score: float
+    accepted: bool
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class VerificationReport:
+    """What a deployment showed."""
+
+    release: str
+    checks: list[Check]
+    probes: int
+    min_cosine: float
+    median_ms: float
+    p99_ms: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def failures(self) -> str:
+        """The failed checks in a sentence."""
+        return "; ".join(f"{check.name}: {check.detail}" for check in self.checks if not check.passed)
+
+
+def verify(client: RecognizerClient, release: str, probes: Sequence[Probe], budget: Serving) -> VerificationReport:
+    """Asks every probe after one to warm up; a server that errs fails the check, it does not raise."""
+    if not probes:
+        return VerificationReport(release, [Check("probes", False, "the release has no probe to verify with")], 0, 0.0, 0.0, 0.0)
+    answers, milliseconds, errors = [], [], []
+    try:
+        client.identify(probes[0].content)
+    except UserError as error:
+        errors.append(str(error))
+    for probe in probes:
+        started = time.perf_counter()
+        try:
+            answers.append((probe, client.identify(probe.content)))
+        except UserError as error:
+            errors.append(str(error))
+        milliseconds.append((time.perf_counter() - started) * 1000)
+    median, p99 = (float(value) for value in np.percentile(milliseconds, (50, 99)))
+    cosines = [float(answer.faces[0].embedding @ probe.embedding) if answer.faces else -1.0 for probe, answer in answers]
+    least = min(cosines, default=-1.0)
+    checks = [
+        Check("answers", not errors, f"{len(errors)} of {len(probes)} photos failed" + (f", such as: {errors[0]}" if errors else "")),
+        Check("embeddings", least >= budget.min_cosine, f"worst cosine with the offline embedding {least:.6f}, asked {budget.min_cosine}"),
+        _decisions(answers),
+        _release(answers, release),
+        _bad_input(client),
+        Check(
+            "latency", median <= budget.max_latency_ms, f"median {median:.0f} ms, p99 {p99:.0f} ms, budget {budget.max_latency_ms:.0f} ms"
+        ),
+    ]
+    return VerificationReport(release, checks, len(probes), round(least, 7), round(median, 2), round(p99, 2))
+
+
+def _decisions(answers: Sequence[tuple[Probe, Answer]]) -> Check:
+    wrong = []
+    for probe, answer in answers:
+        if not answer.faces:
+            wrong.append("a photo's face was not found")
+            continue
+        face = answer.faces[0]
+        expected = probe.identity if probe.accepted else ""
+        near_threshold = abs(face.score - probe.score) <= SCORE_TOLERANCE and face.accepted != probe.accepted
+        if abs(face.score - probe.score) > SCORE_TOLERANCE or (face.identity != expected and not near_threshold):
+            wrong.append(f"{face.identity or 'refused'} at {face.score:.4f} instead of {expected or 'refused'} at {probe.score:.4f}")
+    return Check("decisions", not wrong, f"{len(wrong)} of {len(answers)} differ from offline" + (f", such as {wrong[0]}" if wrong else ""))
+
+
+def _release(answers: Sequence[tuple[Probe, Answer]], release: str) -> Check:
+    said = sorted({answer.release for _, answer in answers})
+    return Check("release", said == [release], f"the answers come from {', '.join(said) or 'nothing'}, expected {release}")
+
+
+def _bad_input(client: RecognizerClient) -> Check:
+    try:
+        client.identify(NO_PHOTO)
+    except UserError as error:
+        return Check("bad input", "cannot be used" in str(error), f"a file that is no photo is answered: {error}")
+    return Check("bad input", False, "a file that is no photo is answered as if it were one")
