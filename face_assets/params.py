@@ -70,7 +70,7 @@ class Embedder(Section):
 
     weights: str = Field(
         "vggface2",
-        description="vggface2, casia-webface, scratch, or the path of a state_dict (.pt) or Keras facenet (.h5), absolute or DVC-tracked in the repository",
+        description="vggface2, casia-webface, scratch, or a state_dict (.pt) or Keras facenet (.h5): a path, or DVC-tracked here",
     )
     embedding_size: int = Field(
         512, ge=16, le=2048, description="length of the vector when training from scratch; otherwise the weights decide"

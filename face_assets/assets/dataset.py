@@ -3,7 +3,7 @@
 import dagster as dg
 
 from face_assets.artifacts import Artifact
-from face_assets.assets.metadata import commit_of, materialized, user_errors
+from face_assets.assets.metadata import ARTIFACT, commit_of, materialized, user_errors
 from face_assets.automation.partitions import commits
 from face_assets.code_version import code_version
 from face_assets.params import Params
@@ -17,17 +17,22 @@ WARN = dg.AssetCheckSeverity.WARN
 @dg.asset(
     group_name=GROUP,
     partitions_def=commits,
+    dagster_type=ARTIFACT,
     deps=["photos", "parameters"],
     kinds={"dvc", "csv"},
     code_version=code_version(*dataset.VERSION_CODE),
     check_specs=[
-        dg.AssetCheckSpec("readable", "dataset_version", description="few enough photos are unreadable", blocking=True),
-        dg.AssetCheckSpec("enough_people", "dataset_version", description="there are people to train on and to test with", blocking=True),
-        dg.AssetCheckSpec("no_shared_photos", "dataset_version", description="no photo stands under two people, exactly or nearly"),
-        dg.AssetCheckSpec("splits_stable", "dataset_version", description="nobody moved between splits since the release in production"),
+        dg.AssetCheckSpec("readable", asset="dataset_version", description="few enough photos are unreadable", blocking=True),
+        dg.AssetCheckSpec(
+            "enough_people", asset="dataset_version", description="there are people to train on and to test with", blocking=True
+        ),
+        dg.AssetCheckSpec("no_shared_photos", asset="dataset_version", description="no photo stands under two people, exactly or nearly"),
+        dg.AssetCheckSpec(
+            "splits_stable", asset="dataset_version", description="nobody moved between splits since the release in production"
+        ),
     ],
 )
-def dataset_version(context: dg.AssetExecutionContext, platform: WorkspaceResource) -> dg.MaterializeResult[Artifact]:
+def dataset_version(context: dg.AssetExecutionContext, platform: WorkspaceResource) -> dg.MaterializeResult:
     """The manifest of the commit's photos: path, md5, identity and split of each."""
     workspace = platform.workspace()
     with user_errors():
@@ -82,13 +87,14 @@ def _dataset_checks(artifact: Artifact, params: Params, moved: list[str]) -> lis
 @dg.asset(
     group_name=GROUP,
     partitions_def=commits,
+    dagster_type=ARTIFACT,
     kinds={"openvino"},
     code_version=code_version(*dataset.ALIGN_CODE),
-    check_specs=[dg.AssetCheckSpec("faces_found", "aligned_faces", description="few enough photos have no usable face", blocking=True)],
+    check_specs=[
+        dg.AssetCheckSpec("faces_found", asset="aligned_faces", description="few enough photos have no usable face", blocking=True)
+    ],
 )
-def aligned_faces(
-    context: dg.AssetExecutionContext, platform: WorkspaceResource, dataset_version: Artifact
-) -> dg.MaterializeResult[Artifact]:
+def aligned_faces(context: dg.AssetExecutionContext, platform: WorkspaceResource, dataset_version: Artifact) -> dg.MaterializeResult:
     """MTCNN's face of each photo's subject, cropped; photos seen before cost nothing."""
     workspace = platform.workspace()
     with user_errors():

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from face_assets.artifacts import Artifact
-from face_assets.assets.metadata import commit_of, materialized, user_errors
+from face_assets.assets.metadata import ARTIFACT, commit_of, materialized, user_errors
 from face_assets.automation.partitions import commits
 from face_assets.code_version import code_version
 from face_assets.pipeline import embedder as steps
@@ -12,10 +12,8 @@ from face_assets.resources.workspace import WorkspaceResource
 GROUP = "embedder"
 
 
-@dg.asset(group_name=GROUP, partitions_def=commits, kinds={"pytorch"}, code_version=code_version(*steps.TRAIN_CODE))
-def face_embedder(
-    context: dg.AssetExecutionContext, platform: WorkspaceResource, aligned_faces: Artifact
-) -> dg.MaterializeResult[Artifact]:
+@dg.asset(group_name=GROUP, partitions_def=commits, dagster_type=ARTIFACT, kinds={"pytorch"}, code_version=code_version(*steps.TRAIN_CODE))
+def face_embedder(context: dg.AssetExecutionContext, platform: WorkspaceResource, aligned_faces: Artifact) -> dg.MaterializeResult:
     """InceptionResnetV1, trained with a margin softmax on the people of the train split."""
     workspace = platform.workspace()
     with user_errors():
@@ -26,13 +24,16 @@ def face_embedder(
 @dg.asset(
     group_name=GROUP,
     partitions_def=commits,
+    dagster_type=ARTIFACT,
     kinds={"scikitlearn"},
     code_version=code_version(*steps.EVALUATION_CODE),
-    check_specs=[dg.AssetCheckSpec("gate", "embedder_evaluation", description="good enough, and not worse than production", blocking=True)],
+    check_specs=[
+        dg.AssetCheckSpec("gate", asset="embedder_evaluation", description="good enough, and not worse than production", blocking=True)
+    ],
 )
 def embedder_evaluation(
     context: dg.AssetExecutionContext, platform: WorkspaceResource, aligned_faces: Artifact, face_embedder: Artifact
-) -> dg.MaterializeResult[Artifact]:
+) -> dg.MaterializeResult:
     """Verification on the test identities, all pairs, beside the starting weights and the release in production."""
     workspace = platform.workspace()
     with user_errors():
@@ -55,16 +56,19 @@ def _gate(artifact: Artifact) -> dg.AssetCheckResult:
 @dg.asset(
     group_name=GROUP,
     partitions_def=commits,
+    dagster_type=ARTIFACT,
     kinds={"onnx", "openvino"},
     code_version=code_version(*steps.EXPORT_CODE),
     deps=["embedder_evaluation"],
     check_specs=[
-        dg.AssetCheckSpec("parity", "exported_embedder", description="the engines give torch's embeddings on real crops", blocking=True)
+        dg.AssetCheckSpec(
+            "parity", asset="exported_embedder", description="the engines give torch's embeddings on real crops", blocking=True
+        )
     ],
 )
 def exported_embedder(
     context: dg.AssetExecutionContext, platform: WorkspaceResource, aligned_faces: Artifact, face_embedder: Artifact
-) -> dg.MaterializeResult[Artifact]:
+) -> dg.MaterializeResult:
     """The embedder as ONNX and OpenVINO, preprocessing inside: uint8 RGB in, unit vector out."""
     workspace = platform.workspace()
     with user_errors():

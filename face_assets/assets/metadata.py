@@ -14,6 +14,7 @@ from face_assets.errors import UserError
 from face_assets.pipeline.workspace import Workspace
 
 LARGEST_PLOT = 300_000
+ARTIFACT = dg.PythonObjectDagsterType(Artifact)
 
 
 @contextmanager
@@ -61,7 +62,7 @@ def materialized(
     plots: Mapping[str, str] = {},
     checks: Callable[[], list[dg.AssetCheckResult]] = list,
     **more: Any,
-) -> dg.MaterializeResult[Artifact]:
+) -> dg.MaterializeResult:
     """The result of an asset that holds `artifact`: its facts, plots (label → file name), provenance and checks."""
     facts = provenance(context, workspace, context.partition_key) | artifact.summary | more
     facts |= {"fingerprint": artifact.fingerprint, "made_now": not artifact.reused, "path": dg.MetadataValue.path(str(artifact.directory))}
@@ -88,6 +89,8 @@ def as_metadata(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _value(value: Any) -> Any:
+    if isinstance(value, dg.MetadataValue):
+        return value
     if value is None:
         return "none"
     if isinstance(value, Path):

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from face_assets.artifacts import Artifact
-from face_assets.assets.metadata import commit_of, materialized, user_errors
+from face_assets.assets.metadata import ARTIFACT, commit_of, materialized, user_errors
 from face_assets.automation.partitions import commits
 from face_assets.code_version import code_version
 from face_assets.pipeline import gallery, release
@@ -15,8 +15,9 @@ GROUP = "release"
 @dg.asset(
     group_name=GROUP,
     partitions_def=commits,
+    dagster_type=ARTIFACT,
     code_version=code_version(*gallery.CODE),
-    check_specs=[dg.AssetCheckSpec("people_enrolled", "face_gallery", description="somebody is enrolled", blocking=True)],
+    check_specs=[dg.AssetCheckSpec("people_enrolled", asset="face_gallery", description="somebody is enrolled", blocking=True)],
 )
 def face_gallery(
     context: dg.AssetExecutionContext,
@@ -24,7 +25,7 @@ def face_gallery(
     aligned_faces: Artifact,
     embedder_evaluation: Artifact,
     exported_embedder: Artifact,
-) -> dg.MaterializeResult[Artifact]:
+) -> dg.MaterializeResult:
     """The enrolled people under this embedder, and the threshold at which a stranger is refused."""
     workspace = platform.workspace()
     with user_errors():
@@ -43,7 +44,7 @@ def _enrolled(artifact: Artifact) -> dg.AssetCheckResult:
     )
 
 
-@dg.asset(group_name=GROUP, partitions_def=commits, kinds={"dvc", "git"}, code_version=code_version(*release.CODE))
+@dg.asset(group_name=GROUP, partitions_def=commits, dagster_type=ARTIFACT, kinds={"dvc", "git"}, code_version=code_version(*release.CODE))
 def recognizer_release(
     context: dg.AssetExecutionContext,
     platform: WorkspaceResource,
@@ -53,7 +54,7 @@ def recognizer_release(
     embedder_evaluation: Artifact,
     exported_embedder: Artifact,
     face_gallery: Artifact,
-) -> dg.MaterializeResult[Artifact]:
+) -> dg.MaterializeResult:
     """The immutable bundle, tracked by DVC and tagged in git; the gate's verdict decides whether it goes to production."""
     workspace = platform.workspace()
     with user_errors():

@@ -14,7 +14,7 @@ GROUP = "serving"
 
 
 @dg.asset(group_name=GROUP, kinds={"triton"}, deps=["recognizer_release"], code_version=code_version(*serving.CODE))
-def triton_model_repository(context: dg.AssetExecutionContext, platform: WorkspaceResource) -> dg.MaterializeResult[None]:
+def triton_model_repository(context: dg.AssetExecutionContext, platform: WorkspaceResource) -> dg.MaterializeResult:
     """Triton's model repository with the release in production, written whole beside the versions that are there."""
     workspace = platform.workspace()
     with user_errors():
@@ -37,10 +37,10 @@ def triton_model_repository(context: dg.AssetExecutionContext, platform: Workspa
     deps=["triton_model_repository"],
     code_version=code_version(*serving.CODE),
     check_specs=[
-        dg.AssetCheckSpec("verified", "triton_deployment", description="answers as offline, within the latency budget", blocking=True)
+        dg.AssetCheckSpec("verified", asset="triton_deployment", description="answers as offline, within the latency budget", blocking=True)
     ],
 )
-def triton_deployment(context: dg.AssetExecutionContext, platform: WorkspaceResource) -> dg.MaterializeResult[None]:
+def triton_deployment(context: dg.AssetExecutionContext, platform: WorkspaceResource) -> dg.MaterializeResult:
     """The running server: the release in production, verified with real requests before it took traffic."""
     workspace = platform.workspace()
     with user_errors():

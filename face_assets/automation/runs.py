@@ -1,6 +1,7 @@
 """Runs started by hand: launched in a process of their own, followed through the event log to the end."""
 
 import json
+import logging
 import subprocess
 import sys
 import time
@@ -92,7 +93,7 @@ def _read(entry: dg.EventLogEntry, report: RunReport, started: dict[str, float])
     name = entry.step_key or ""
     event = entry.dagster_event
     if event is None:
-        if entry.user_message:
+        if entry.level == logging.INFO:
             yield Step("message", name, entry.user_message)
         return
     if event.event_type == dg.DagsterEventType.STEP_START:

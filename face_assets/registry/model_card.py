@@ -104,10 +104,12 @@ def _figures(facts: CardFacts) -> list[str]:
         "",
         f"Two photos are taken for one person from a cosine of **{facts.verification_threshold:.4f}** (FAR {facts.far:g}). "
         f"A face is taken for one of the {facts.gallery['people']:,} enrolled from "
-        f"**{facts.gallery['identification_threshold']:.4f}**, where {calibration['measured_fpir']:.2%} of {calibration['strangers']:,} strangers' photos find somebody.",
+        f"**{facts.gallery['identification_threshold']:.4f}**, where "
+        f"{calibration['measured_fpir']:.2%} of {calibration['strangers']:,} strangers' photos find somebody.",
         "",
         f"At that threshold: {found['right']:,} right, {found['wrong']:,} wrong, {found['refused']:,} refused of "
-        f"{found['enrolled']:,} photos of enrolled people; {found['strangers_accepted']:,} of {found['strangers']:,} photos of strangers taken for somebody.",
+        f"{found['enrolled']:,} photos of enrolled people; "
+        f"{found['strangers_accepted']:,} of {found['strangers']:,} photos of strangers taken for somebody.",
         "",
     ]
 
