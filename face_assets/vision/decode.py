@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 Pixels = npt.NDArray[np.uint8]
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP")
+FORMATS = ("JPEG", "PNG", "WEBP")  # an MPO opens as JPEG
 MEGAPIXELS = 100.0
 SHORTEST_SIDE = 20
 GREY = (128, 128, 128)

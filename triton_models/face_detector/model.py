@@ -30,7 +30,9 @@ class TritonPythonModel:
         try:
             image = decode(pb_utils.get_input_tensor_by_name(request, "IMAGE").as_numpy().ravel()[0], self.max_megapixels)
         except UnusablePhoto as error:
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(f"the photo cannot be used: {error.reason}", pb_utils.TritonError.INVALID_ARG))
+            return pb_utils.InferenceResponse(
+                error=pb_utils.TritonError(f"the photo cannot be used: {error.reason}", pb_utils.TritonError.INVALID_ARG)
+            )
         faces = self.detector.detect(image)
         size = self.detector.config.image_size
         crops = np.empty((len(faces.boxes), size, size, 3), np.uint8)
