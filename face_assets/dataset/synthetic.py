@@ -1,0 +1,318 @@
+"""Synthetic people: parametric faces that MTCNN detects, an identity's traits from one generator, a photo's conditions from another."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFilter
+
+from face_assets.dataset.drawing import Canvas, Colour, Plane, View, bar, ellipse, fill, glow, ring
+
+SIZE = 250
+QUALITY = 90
+SKINS = [(255, 222, 196), (243, 200, 168), (226, 176, 136), (198, 144, 104), (172, 120, 86), (146, 100, 72), (122, 84, 62)]
+HAIRS = [(28, 22, 20), (58, 38, 24), (94, 62, 36), (140, 98, 52), (196, 160, 96), (226, 200, 150), (150, 66, 30), (128, 128, 130), (208, 208, 206)]
+IRISES = [(66, 42, 24), (98, 66, 36), (70, 104, 66), (70, 104, 142), (110, 130, 140), (40, 30, 24)]
+GIVEN = ["Ada", "Björn", "Chloé", "Dimitri", "Esra", "Farid", "Grete", "Hana", "Iván", "Jun", "Kofi", "Łucja", "Mei", "Nadia", "Olu", "Priya"]
+FAMILY = ["Adler", "Bianchi", "Castro", "Dąbrowski", "Evans", "Fischer", "García", "Haddad", "Ito", "Jansen", "Kaya", "Lindqvist", "Mbeki", "Ng"]
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What makes a person: colours, and lengths as shares of the picture's side."""
+
+    skin: Colour
+    hair: Colour
+    iris: Colour
+    face_width: float
+    face_height: float
+    jaw: float
+    eye_distance: float
+    eye_height: float
+    eye_width: float
+    eye_opening: float
+    eye_slant: float
+    brow_thickness: float
+    brow_height: float
+    brow_bend: float
+    nose_length: float
+    nose_width: float
+    mouth_height: float
+    mouth_width: float
+    lip: float
+    lip_red: float
+    ear: float
+    hairline: float
+    hair_volume: float
+    hair_length: float
+    parting: float
+    curls: float
+    bald: bool
+    beard: float
+    moustache: float
+    glasses: int
+    frame: Colour
+    freckles: int
+    mole: tuple[float, float] | None
+    marks: int
+
+
+def traits(identity: int, seed: int = 0) -> Traits:
+    """The traits of a person, the same for the same number and seed."""
+    random = np.random.default_rng([seed, identity, 1])
+
+    def between(low: float, high: float) -> float:
+        return float(random.uniform(low, high))
+
+    def one_of(colours: list[tuple[int, int, int]], spread: float) -> Colour:
+        return np.clip(np.array(colours[int(random.integers(len(colours)))]) * random.uniform(1 - spread, 1 + spread, 3), 8, 255)
+
+    bearded = random.random() < 0.35
+    return Traits(
+        skin=one_of(SKINS, 0.05),
+        hair=one_of(HAIRS, 0.15),
+        iris=one_of(IRISES, 0.15),
+        face_width=between(0.185, 0.25),
+        face_height=between(0.27, 0.335),
+        jaw=between(0.05, 0.34),
+        eye_distance=between(0.082, 0.112),
+        eye_height=between(-0.065, -0.02),
+        eye_width=between(0.036, 0.056),
+        eye_opening=between(0.014, 0.025),
+        eye_slant=between(-0.16, 0.16),
+        brow_thickness=between(0.004, 0.016),
+        brow_height=between(0.048, 0.078),
+        brow_bend=between(0.0, 0.4),
+        nose_length=between(0.115, 0.175),
+        nose_width=between(0.036, 0.068),
+        mouth_height=between(0.175, 0.225),
+        mouth_width=between(0.06, 0.11),
+        lip=between(0.009, 0.027),
+        lip_red=between(0.0, 1.0),
+        ear=between(0.03, 0.055),
+        hairline=between(0.15, 0.24),
+        hair_volume=between(0.0, 0.07),
+        hair_length=between(0.0, 0.42) if random.random() < 0.6 else 0.0,
+        parting=between(-0.16, 0.16),
+        curls=between(0.0, 0.014),
+        bald=bool(random.random() < 0.12),
+        beard=between(0.4, 0.9) if bearded else 0.0,
+        moustache=between(0.4, 0.9) if bearded or random.random() < 0.1 else 0.0,
+        glasses=int(random.integers(1, 4)) if random.random() < 0.25 else 0,
+        frame=random.uniform(10, 110, 3),
+        freckles=int(random.integers(15, 45)) if random.random() < 0.2 else 0,
+        mole=(between(-0.13, 0.13), between(0.02, 0.2)) if random.random() < 0.4 else None,
+        marks=int(random.integers(2**31)),
+    )
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What makes a photo: where the face is, its expression, the light, the camera."""
+
+    view: View
+    yaw: float
+    smile: float
+    gaze: float
+    light: float
+    exposure: float
+    tint: npt.NDArray[np.float64]
+    blur: float
+    noise: float
+    occluded: float
+    background: npt.NDArray[np.float64]
+    clothes: Colour
+    camera: int
+
+
+def conditions(identity: int, photo: int, seed: int = 0) -> Conditions:
+    """The conditions of a person's photo, the same for the same numbers and seed."""
+    random = np.random.default_rng([seed, identity, photo, 2])
+
+    def between(low: float, high: float) -> float:
+        return float(random.uniform(low, high))
+
+    return Conditions(
+        view=View(between(-0.05, 0.05), between(-0.05, 0.04), between(0.9, 1.12), between(-0.16, 0.16)),
+        yaw=between(-0.022, 0.022),
+        smile=between(-0.15, 0.55),
+        gaze=between(-0.008, 0.008),
+        light=between(-0.3, 0.3),
+        exposure=between(0.9, 1.2),
+        tint=random.uniform(0.94, 1.06, 3),
+        blur=between(0.4, 1.4),
+        noise=between(1.0, 6.0),
+        occluded=between(0.2, 0.32) if random.random() < 0.06 else 0.0,
+        background=random.uniform(30, 225, (2, 3)),
+        clothes=random.uniform(20, 235, 3),
+        camera=int(random.integers(2**31)),
+    )
+
+
+def draw(identity: int, photo: int, seed: int = 0, size: int = SIZE) -> Image.Image:
+    """A photo of a synthetic person: RGB, size x size, the same pixels for the same arguments."""
+    who, how = traits(identity, seed), conditions(identity, photo, seed)
+    down = np.linspace(0, 1, size)[:, None, None]
+    ground = how.background[0] * (1 - down) + how.background[1] * down
+    canvas = Canvas(size, how.view, np.broadcast_to(ground, (size, size, 3)).astype(np.float32))
+    _behind(canvas, who, how)
+    _head(canvas, who, how)
+    _eyes(canvas, who, how)
+    _nose(canvas, who, how)
+    _mouth(canvas, who, how)
+    _marks(canvas, who, how)
+    _hair(canvas, who)
+    _glasses(canvas, who, how)
+    return _camera(canvas.pixels, how, size)
+
+
+def _behind(canvas: Canvas, who: Traits, how: Conditions) -> None:
+    if who.hair_length and not who.bald:
+        half, length = who.face_width + 0.02 + who.hair_volume, who.hair_length
+        canvas.paint(0, 0, 0.7, who.hair, lambda u, v: fill(np.maximum(np.abs(u) - half - 0.01 * np.sin(v * 40), np.maximum(-0.1 - v, v - length)), 0.02))
+    canvas.paint(0, 0.66, 0.55, how.clothes, ellipse(0.42, 0.26, 0.02))
+    canvas.paint(0, 0.33, 0.3, who.skin * 0.74, lambda u, v: fill(np.maximum(np.abs(u) - who.face_width * 0.55, np.abs(v) - 0.14), 0.02))
+    for side in (-1, 1):
+        canvas.paint(side * who.face_width, 0.02, 0.12, who.skin * 0.84, ellipse(0.028, who.ear, 0.01))
+        canvas.paint(side * who.face_width, 0.02, 0.12, who.skin * 0.62, ellipse(0.012, who.ear * 0.6, 0.02))
+
+
+def _outline(who: Traits) -> Callable[[Plane, Plane], Plane]:
+    """Distance from the head's outline: an ellipse whose lower half narrows to the jaw."""
+
+    def distance(u: Plane, v: Plane) -> Plane:
+        half = who.face_width * np.where(v > 0, 1 - who.jaw * np.clip(v / who.face_height, 0, 1.2) ** 2, 1)
+        return (np.sqrt((u / half) ** 2 + (v / who.face_height) ** 2) - 1) * who.face_width
+
+    return distance
+
+
+def _head(canvas: Canvas, who: Traits, how: Conditions) -> None:
+    across, down = canvas.u / who.face_width, canvas.v / who.face_height
+    depth = np.sqrt(np.clip(1 - across**2 - down**2, 0, 1))
+    shade = np.clip(0.64 + 0.36 * depth + how.light * across * 0.6 - 0.1 * down, 0.35, 1.12)
+    distance = _outline(who)
+    canvas.paint(0, 0, 0.5, who.skin * shade[..., None], lambda u, v: fill(distance(u, v), 0.012))
+    for side in (-1, 1):
+        x = how.yaw + side * who.eye_distance
+        canvas.paint(x, who.eye_height - 0.008, 0.14, who.skin * 0.55, glow(0.058, 0.034, 0.5))
+        canvas.paint(how.yaw + side * 0.115, 0.1, 0.14, who.skin * np.array([1, 0.8, 0.78]), glow(0.05, 0.04, 0.4))
+    if who.beard:
+        ridge = who.mouth_height - 0.03
+        canvas.paint(0, 0.2, 0.35, who.hair, lambda u, v: who.beard * fill(distance(u, v + 0.2), 0.02) * fill(ridge - 0.2 - v + 1.2 * u * u, 0.06))
+
+
+def _eyes(canvas: Canvas, who: Traits, how: Conditions) -> None:
+    for side in (-1, 1):
+        x, y = how.yaw + side * who.eye_distance, who.eye_height
+        slant = side * who.eye_slant
+        canvas.paint(x, y - 0.003, 0.1, who.skin * 0.4, bar(who.eye_width * 1.14, who.eye_opening * 1.3, slope=slant))
+        canvas.paint(x, y, 0.1, np.array([236.0, 233, 229]), bar(who.eye_width, who.eye_opening, slope=slant))
+        inside = bar(who.eye_width, who.eye_opening, slope=slant)
+        shift = how.gaze + how.yaw * 0.3
+        for radius, colour in ((who.eye_opening * 0.98, who.iris), (who.eye_opening * 0.48, np.array([10.0, 8, 8]))):
+            disc = ellipse(radius, radius)
+            canvas.paint(x, y, 0.1, colour, lambda u, v, disc=disc, inside=inside: disc(u - shift, v) * inside(u, v))  # type: ignore[misc]
+        canvas.paint(x + shift + 0.005, y - 0.006, 0.03, np.array([250.0, 250, 250]), ellipse(0.0035, 0.0035))
+        lid = bar(who.eye_width * 1.1, 0.004, bend=0.0, slope=slant)
+        opening = who.eye_opening
+        width = who.eye_width
+        arch = lambda u, v, lid=lid: lid(u, v + opening * (1 - (u / width) ** 2))  # type: ignore[misc]  # noqa: E731
+        canvas.paint(x, y, 0.1, np.array([36.0, 24, 18]), arch)
+        brow = bar(who.eye_width * 1.35, who.brow_thickness, bend=who.brow_bend, slope=side * 0.12 - slant, softness=0.01)
+        canvas.paint(x, y - who.brow_height, 0.12, who.hair * 0.7, brow)
+
+
+def _nose(canvas: Canvas, who: Traits, how: Conditions) -> None:
+    x, top = how.yaw * 1.7, who.eye_height
+    side = -1.0 if how.light > 0 else 1.0
+    canvas.paint(x + side * 0.018, top + who.nose_length * 0.55, 0.2, who.skin * 0.6, glow(0.012, who.nose_length * 0.5, 0.45))
+    canvas.paint(x, top + who.nose_length * 0.6, 0.2, np.minimum(who.skin * 1.15, 255), glow(0.013, who.nose_length * 0.5, 0.45))
+    canvas.paint(x, top + who.nose_length + 0.012, 0.12, who.skin * 0.52, glow(who.nose_width * 0.85, 0.013, 0.6))
+    for side in (-1, 1):
+        canvas.paint(x + side * who.nose_width * 0.48, top + who.nose_length + 0.004, 0.05, who.skin * 0.22, glow(0.010, 0.007, 0.85))
+
+
+def _mouth(canvas: Canvas, who: Traits, how: Conditions) -> None:
+    x, y = how.yaw, who.mouth_height
+    red = who.skin * (np.array([0.84, 0.56, 0.54]) * (1 - who.lip_red) + np.array([0.86, 0.34, 0.38]) * who.lip_red)
+    bend = -how.smile
+    if who.moustache:
+        canvas.paint(x, y - who.lip - 0.014, 0.16, who.hair * 0.9, bar(who.mouth_width * 1.05, 0.014, bend=0.12, softness=0.012))
+    canvas.paint(x, y, 0.18, red, bar(who.mouth_width, who.lip, bend=bend, softness=0.008))
+    canvas.paint(x, y, 0.18, np.array([62.0, 24, 26]), bar(who.mouth_width * 0.95, 0.0035, bend=bend))
+    canvas.paint(x, y + who.lip + 0.026, 0.12, who.skin * 0.6, glow(0.05, 0.011, 0.4))
+
+
+def _marks(canvas: Canvas, who: Traits, how: Conditions) -> None:
+    random = np.random.default_rng(who.marks)
+    for _ in range(who.freckles):
+        canvas.paint(how.yaw + random.normal(0, 0.07), 0.05 + random.normal(0, 0.03), 0.02, who.skin * 0.62, glow(0.004, 0.004, 0.7))
+    if who.mole:
+        canvas.paint(how.yaw + who.mole[0], who.mole[1], 0.03, who.skin * 0.28, ellipse(0.007, 0.007))
+
+
+def _hair(canvas: Canvas, who: Traits) -> None:
+    if who.bald:
+        return
+    distance = _outline(who)
+    grey = who.hair * (1 + 0.15 * np.sin(canvas.u * 130)[..., None])
+
+    def top(u: Plane, v: Plane) -> Plane:
+        edge = v + who.hairline - 0.9 * (u - who.parting) ** 2 - who.curls * np.sin(u * 90)
+        return fill(np.maximum(distance(u, v) - 0.014 - who.hair_volume, edge), 0.012)
+
+    canvas.paint(0, 0, 0.5, grey, top)
+
+
+def _glasses(canvas: Canvas, who: Traits, how: Conditions) -> None:
+    if not who.glasses:
+        return
+    stretch = {1: 1.0, 2: 1.3, 3: 1.15}[who.glasses]
+    thickness = {1: 0.006, 2: 0.012, 3: 0.008}[who.glasses]
+    for side in (-1, 1):
+        canvas.paint(how.yaw + side * who.eye_distance, who.eye_height, 0.12, who.frame, ring(0.054, thickness, stretch))
+    canvas.paint(how.yaw, who.eye_height - 0.012, 0.08, who.frame, bar(max(who.eye_distance - 0.054 * stretch, 0.012), 0.004))
+
+
+def _camera(pixels: Plane, how: Conditions, size: int) -> Image.Image:
+    random = np.random.default_rng(how.camera)
+    if how.occluded:
+        pixels[int(size * (1 - how.occluded)) :] = how.clothes.astype(np.float32)
+    image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(how.blur * size / SIZE))
+    exposed = np.asarray(image, np.float32) * (how.exposure * how.tint).astype(np.float32)
+    noisy = exposed + random.normal(0, how.noise, exposed.shape).astype(np.float32)
+    return Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
+
+
+def name_of(identity: int) -> str:
+    """An invented name, one a person, some with letters beyond ASCII."""
+    number, family = divmod(identity, len(FAMILY))
+    more, given = divmod(number + family, len(GIVEN))
+    rounds = identity // (len(GIVEN) * len(FAMILY))
+    del more
+    return f"{GIVEN[given]} {FAMILY[family]}" + (f" {rounds + 1}" if rounds else "")
+
+
+def write_people(
+    folder: Path,
+    people: int,
+    photos: int,
+    seed: int = 0,
+    first_person: int = 0,
+    first_photo: int = 0,
+    progress: Callable[[int], object] | None = None,
+) -> None:
+    """Writes folder/NAME/NAME_0001.jpg and so on; `progress` is told of each photo."""
+    for identity in range(first_person, first_person + people):
+        name = name_of(identity)
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for photo in range(first_photo, first_photo + photos):
+            output = io.BytesIO()
+            draw(identity, photo, seed).save(output, "JPEG", quality=QUALITY)
+            (folder / name / f"{name}_{photo + 1:04d}.jpg").write_bytes(output.getvalue())
+            if progress:
+                progress(1)
