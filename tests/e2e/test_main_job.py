@@ -1,0 +1,198 @@
+"""From a commit of photos to a verified answer of the real server, by the command, on synthetic people."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from face_assets.dataset.synthetic import write_people
+from face_assets.registry.create import commit_photos
+from face_assets.registry.git import git
+
+PEOPLE, PHOTOS = 24, 5
+PARAMS = """
+split: {validation: 0.1, test: 0.3, min_test_people: 3}
+detector: {image_size: 80, margin: 16, max_rejected: 0.3}
+embedder: {weights: scratch, embedding_size: 64}
+train: {unfreeze: all, epochs: 2, batch_size: 32, learning_rate: 0.002, anchor: 0.0, scale: 16.0, photos_per_person: 4}
+evaluation: {far: 0.05, fpir: 0.1, min_auc: 0.4, min_accuracy: 0.4, max_regression: 1.0}
+serving: {probes: 6, max_latency_ms: 5000}
+"""
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def live(cli: Any) -> dict[str, Any]:
+    """A data repository whose first commit is live."""
+    write_people(cli.folder / "photos", PEOPLE, PHOTOS)
+    write_people(cli.folder / "unseen", 3, 1, first_photo=PHOTOS)
+    (cli.folder / "params.yaml").write_text(PARAMS)
+    cli("init", "data", "--photos", "photos", "--params", "params.yaml")
+    report = cli.json("run", "--repo", "data")
+    assert report["success"]
+    return report  # type: ignore[no-any-return]
+
+
+def rerun(cli: Any, **kwargs: Any) -> dict[str, Any]:
+    report: dict[str, Any] = cli.json("run", **kwargs)
+    return report
+
+
+def set_params(cli: Any, text: str) -> None:
+    (cli.folder / "data" / "params.yaml").write_text(text)
+    git("commit", "-q", "-am", "Change parameters", cwd=cli.folder / "data", env=IDENTITY)
+
+
+IDENTITY = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in (("NAME", "Ann"), ("EMAIL", "ann@example.org"))}
+
+
+def test_the_first_commit_goes_live(cli: Any, live: dict[str, Any]) -> None:
+    assert live["assets"]["triton_deployment"]["live"] == "v1.0.0"
+    assert live["assets"]["aligned_faces"]["detected_now"] == PEOPLE * PHOTOS
+    status = cli.json("status")
+    assert (status["server"]["ready"], status["server"]["live"], status["production"]["version"]) == (True, "v1.0.0", "v1.0.0")
+
+
+def test_every_materialization_says_where_it_comes_from(live: dict[str, Any]) -> None:
+    for asset, facts in live["assets"].items():
+        assert {"commit", "dataset_version", "parameters", "code_version", "seed", "environment", "path"} <= set(facts), asset
+        assert facts["commit"] == live["commit"]
+
+
+def test_the_live_server_answers_about_photos(cli: Any, live: dict[str, Any]) -> None:
+    photos = sorted((cli.folder / "unseen").rglob("*.jpg"))
+    answers = cli.json("identify", *photos)
+    assert [answer["release"] for answer in answers] == ["v1.0.0"] * len(photos)
+    one = next((cli.folder / "photos").rglob("*.jpg"))
+    assert "the same person" in cli("verify", one, one)
+    (cli.folder / "no photo.jpg").write_text("text")
+    assert "cannot be used" in cli("identify", "no photo.jpg", status=1)
+
+
+def test_the_event_log_alone_tells_the_lineage(cli: Any, live: dict[str, Any]) -> None:
+    found = cli.json("lineage", "live")
+    assert found["commit"] == live["commit"]
+    assert [made["asset"] for made in found["chain"]][0] == "dataset_version"
+    assert len(found["chain"]) == 7
+    assert found["chain"][0]["facts"]["dataset_version"] == live["assets"]["dataset_version"]["dataset_version"]
+    assert "v9.9.9" in cli("lineage", "v9.9.9", status=1)
+
+
+def test_an_unchanged_commit_makes_nothing_again(cli: Any, live: dict[str, Any]) -> None:
+    again = rerun(cli)
+    made = {asset for asset, facts in again["assets"].items() if facts.get("made_now")}
+    assert made <= {"embedder_evaluation"}  # which compares with the release that is in production by now
+    assert again["assets"]["recognizer_release"]["release"] == "v1.0.0"
+    assert again["assets"]["recognizer_release"]["new"] is False
+    assert again["assets"]["triton_deployment"]["reason"] == "was live already"
+
+
+def test_added_photos_alone_are_detected_and_a_release_follows_and_can_be_rolled_back(cli: Any, live: dict[str, Any]) -> None:
+    write_people(cli.folder / "added", 4, 1, first_photo=PHOTOS + 1)
+    commit = commit_photos(cli.folder / "data", cli.folder / "added", "Add four photos")
+    report = rerun(cli)
+    assert report["commit"] == commit
+    assert report["assets"]["aligned_faces"]["detected_now"] == 4
+    assert report["assets"]["triton_deployment"]["live"] == "v2.0.0"
+    log = git("log", "-1", "--format=%P", "face-recognizer@v2.0.0", cwd=cli.folder / "data").decode().strip()
+    assert log == commit
+    assert git("branch", "--contains", "face-recognizer@v2.0.0", cwd=cli.folder / "data").decode() == ""
+    diff = subprocess.run(
+        [sys.executable, "-m", "dvc", "metrics", "diff", "--json", "face-recognizer@v1.0.0", "face-recognizer@v2.0.0"],
+        cwd=cli.folder / "data", capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "auc" in json.loads(diff.stdout)["metrics.json"]
+    back = cli.json("rollback", "--reason", "a test")
+    assert back["version"] == "v1.0.0"
+    assert cli.json("status")["server"]["live"] == "v1.0.0"
+    assert cli.json("promote", "2.0.0")["success"]
+
+
+def test_a_gate_that_fails_leaves_production_untouched_and_says_why(cli: Any, live: dict[str, Any]) -> None:
+    before = cli.json("status")["server"]["live"]
+    set_params(cli, PARAMS.replace("min_auc: 0.4", "min_auc: 0.9999"))
+    done = cli.run("run")
+    assert done.returncode == 3
+    assert "evaluation.min_auc" in done.stderr
+    assert cli.json("status")["server"]["live"] == before
+    assert len(cli.json("releases")) == 2
+
+
+def test_a_deployment_over_its_budget_leaves_the_live_release_and_gives_production_back(cli: Any, live: dict[str, Any]) -> None:
+    before = cli.json("status")["server"]["live"]
+    set_params(cli, PARAMS.replace("max_latency_ms: 5000", "max_latency_ms: 0.001"))
+    done = cli.run("run")
+    assert done.returncode == 3
+    assert "latency" in done.stderr
+    status = cli.json("status")
+    assert (status["server"]["live"], status["production"]["version"]) == (before, before)
+    set_params(cli, PARAMS)
+
+
+def test_a_killed_server_comes_back_with_what_production_says(cli: Any, live: dict[str, Any]) -> None:
+    before = cli.json("status")["server"]
+    subprocess.run(["kill", "-9", str(before["pid"])], check=True)
+    time.sleep(0.5)
+    assert cli.json("status", status=1)["server"]["ready"] is False
+    assert before["live"] in cli("up", "--no-ui")
+    assert cli.json("status")["server"]["ready"] is True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("run", "--repo", "nothing-here"), "nothing-here"),
+        (("run", "--repo", "photos"), "not a git repository"),
+        (("run", "--commit", "no-such-branch"), "no-such-branch"),
+        (("promote", "v7.0.0"), "v7.0.0"),
+        (("init", "data", "--photos", "photos"), "already"),
+        (("init", "other", "--photos", "nowhere"), "nowhere"),
+        (("identify", "nowhere.jpg"), "no such file"),
+        (("verify", "nowhere.jpg", "params.yaml"), "nowhere.jpg"),
+    ],
+)
+def test_a_mistake_gets_a_sentence(cli: Any, live: dict[str, Any], arguments: tuple[str, ...], sentence: str) -> None:
+    assert sentence in cli(*arguments, status=1)
+    cli.run("run", "--repo", "data", "--until", "evaluation") if "--repo" in arguments else None
+
+
+@pytest.mark.parametrize(
+    ("params", "sentence"),
+    [
+        ("train: {epoch: 1}", "train.epoch"),
+        ("detector: {margin: wide}", "detector.margin"),
+        ("embedder: {weights: /nowhere/weights.pt}", "/nowhere/weights.pt"),
+    ],
+)
+def test_a_mistake_in_the_parameters_is_named(cli: Any, live: dict[str, Any], params: str, sentence: str) -> None:
+    kept = (cli.folder / "data" / "params.yaml").read_text()
+    set_params(cli, params)
+    assert sentence in cli("run", status=1)
+    set_params(cli, kept)
+
+
+def test_down_leaves_nothing_and_up_brings_everything_back(cli: Any, live: dict[str, Any]) -> None:
+    before = cli.json("status")["server"]["live"]
+    assert "server" in cli("down")
+    assert "Nothing" in cli("down")
+    said = cli("up")
+    assert "UI: http" in said
+    assert before in said
+    assert cli.json("status")["ui"]["up"] is True
+
+
+def test_all_but_the_event_log_comes_back_from_the_repository_and_its_remote(cli: Any, live: dict[str, Any]) -> None:
+    before = cli.json("status")["server"]["live"]
+    cli("down")
+    home = Path(cli.environment["FACE_ASSETS_HOME"])
+    for folder in home.iterdir():
+        if folder.name not in ("dagster", "settings.json"):
+            shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
+    assert before in cli("up", "--no-ui")
+    assert cli.json("status")["server"]["ready"] is True
