@@ -38,12 +38,11 @@ def _no_traceback(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Group(click.Group):
-    """Commands whose user errors are a sentence and an exit status of 1."""
+    """Commands whose users' mistakes get a sentence and an exit status of 1."""
 
-    def command(self, *args: Any, **kwargs: Any) -> Callable[..., Any]:
-        """As click's, with `_no_traceback` around the body."""
-        register = super().command(*args, **kwargs)
-        return lambda body: register(_no_traceback(body))
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click's, with `_no_traceback` around the command."""
+        return _no_traceback(super().invoke)(ctx)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})

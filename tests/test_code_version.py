@@ -9,7 +9,13 @@ from face_assets import code_version as module
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name, text in {"__init__": "", "a": "from face_assets import b\nx = 1\n", "b": "y = 2\n", "c": "z = 3\n", "errors": "e = 1\n"}.items():
+    for name, text in {
+        "__init__": "",
+        "a": "from face_assets import b\nx = 1\n",
+        "b": "y = 2\n",
+        "c": "z = 3\n",
+        "errors": "e = 1\n",
+    }.items():
         (tmp_path / f"{name}.py").write_text(text)
     monkeypatch.setattr(module, "PACKAGE", tmp_path)
     return tmp_path

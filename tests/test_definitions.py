@@ -31,17 +31,14 @@ def _described(defs: dg.Definitions) -> str:
     for key in sorted(graph.asset_check_keys):
         check = graph.get_check_spec(key)
         lines.append(f"check {key.asset_key.to_user_string()}:{key.name}{' blocking' if check.blocking else ''}: {check.description}")
-    for name in (jobs.COMMIT_TO_LIVE, jobs.COMMIT_TO_EVALUATION, jobs.DEPLOY_PRODUCTION):
-        lines.append(f"job {name}: {', '.join(sorted(node.name for node in defs.resolve_job_def(name).nodes))}")
+    names = (jobs.COMMIT_TO_LIVE, jobs.COMMIT_TO_EVALUATION, jobs.DEPLOY_PRODUCTION)
+    lines.extend(f"job {name}: {', '.join(sorted(node.name for node in defs.resolve_job_def(name).nodes))}" for name in names)
     return "\n".join(lines) + "\n"
 
 
 def test_the_definitions_are_the_snapshot(defs: dg.Definitions) -> None:
-    """After a wanted change: delete definitions.txt, run this, and read its diff."""
-    found = _described(defs)
-    if not SNAPSHOT.exists():
-        SNAPSHOT.write_text(found, encoding="utf-8")
-    assert found == SNAPSHOT.read_text(encoding="utf-8")
+    """After a wanted change: run `python tests/test_definitions.py`, and read the diff."""
+    assert _described(defs) == SNAPSHOT.read_text(encoding="utf-8")
 
 
 def test_every_asset_says_which_code_made_it(defs: dg.Definitions) -> None:
@@ -51,7 +48,8 @@ def test_every_asset_says_which_code_made_it(defs: dg.Definitions) -> None:
 
 
 def test_loading_the_code_location_imports_no_heavy_library() -> None:
-    script = "import sys, definitions; print([name for name in ('torch', 'openvino', 'sklearn', 'matplotlib', 'lightning', 'dvc') if name in sys.modules])"
+    heavy = ("torch", "openvino", "sklearn", "matplotlib", "lightning", "dvc")
+    script = f"import sys, definitions; print([name for name in {heavy} if name in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]"
 
@@ -59,3 +57,10 @@ def test_loading_the_code_location_imports_no_heavy_library() -> None:
 def test_selection_strings_work_beside_dvc() -> None:
     """With the antlr4 that DVC's hydra-core 1.3 pins, every selection string raises TypeError."""
     assert dg.AssetSelection.from_string("+a")
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    from definitions import defs as present
+
+    SNAPSHOT.write_text(_described(present), encoding="utf-8")

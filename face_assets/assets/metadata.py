@@ -28,7 +28,7 @@ def user_errors(**metadata: str) -> Iterator[None]:
 
 def commit_of(context: dg.AssetExecutionContext, workspace: Workspace) -> str:
     """The run's commit, known to the mirror. Raises UserError when the partition is not a full commit id."""
-    commit = context.partition_key
+    commit: str = context.partition_key
     if len(commit) != 40 or workspace.repository.resolve(commit) != commit:
         raise UserError(f"The partition {commit!r} is not a full commit id: add the partition that `git rev-parse {commit}` prints.")
     return commit

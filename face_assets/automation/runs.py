@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -126,7 +126,7 @@ def _last_cause(error: Any) -> str:
     return str(error.message).strip()
 
 
-def plain_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+def plain_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Dagster's metadata values as plain ones; pictures and cards left out."""
     facts = {}
     for key, value in metadata.items():

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Plane = npt.NDArray[np.float32]
+Plane = npt.NDArray[Any]
 Shape = Callable[[Plane, Plane], Plane]
 Colour = npt.NDArray[np.float64]
 SOFTNESS = 0.006
@@ -58,7 +59,7 @@ class Canvas:
 
 def fill(distance: Plane, softness: float = SOFTNESS) -> Plane:
     """1 inside (negative distance), 0 outside, soft in between."""
-    return np.clip(0.5 - distance / softness, 0, 1)
+    return np.asarray(np.clip(0.5 - distance / softness, 0, 1))
 
 
 def ellipse(width: float, height: float, softness: float = SOFTNESS, opacity: float = 1.0) -> Shape:

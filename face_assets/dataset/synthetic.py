@@ -14,10 +14,52 @@ from face_assets.dataset.drawing import Canvas, Colour, Plane, View, bar, ellips
 SIZE = 250
 QUALITY = 90
 SKINS = [(255, 222, 196), (243, 200, 168), (226, 176, 136), (198, 144, 104), (172, 120, 86), (146, 100, 72), (122, 84, 62)]
-HAIRS = [(28, 22, 20), (58, 38, 24), (94, 62, 36), (140, 98, 52), (196, 160, 96), (226, 200, 150), (150, 66, 30), (128, 128, 130), (208, 208, 206)]
+HAIRS = [
+    (28, 22, 20),
+    (58, 38, 24),
+    (94, 62, 36),
+    (140, 98, 52),
+    (196, 160, 96),
+    (226, 200, 150),
+    (150, 66, 30),
+    (128, 128, 130),
+    (208, 208, 206),
+]
 IRISES = [(66, 42, 24), (98, 66, 36), (70, 104, 66), (70, 104, 142), (110, 130, 140), (40, 30, 24)]
-GIVEN = ["Ada", "Björn", "Chloé", "Dimitri", "Esra", "Farid", "Grete", "Hana", "Iván", "Jun", "Kofi", "Łucja", "Mei", "Nadia", "Olu", "Priya"]
-FAMILY = ["Adler", "Bianchi", "Castro", "Dąbrowski", "Evans", "Fischer", "García", "Haddad", "Ito", "Jansen", "Kaya", "Lindqvist", "Mbeki", "Ng"]
+GIVEN = [
+    "Ada",
+    "Björn",
+    "Chloé",
+    "Dimitri",
+    "Esra",
+    "Farid",
+    "Grete",
+    "Hana",
+    "Iván",
+    "Jun",
+    "Kofi",
+    "Łucja",
+    "Mei",
+    "Nadia",
+    "Olu",
+    "Priya",
+]
+FAMILY = [
+    "Adler",
+    "Bianchi",
+    "Castro",
+    "Dąbrowski",
+    "Evans",
+    "Fischer",
+    "García",
+    "Haddad",
+    "Ito",
+    "Jansen",
+    "Kaya",
+    "Lindqvist",
+    "Mbeki",
+    "Ng",
+]
 
 
 @dataclass(frozen=True)
@@ -172,7 +214,13 @@ def draw(identity: int, photo: int, seed: int = 0, size: int = SIZE) -> Image.Im
 def _behind(canvas: Canvas, who: Traits, how: Conditions) -> None:
     if who.hair_length and not who.bald:
         half, length = who.face_width + 0.02 + who.hair_volume, who.hair_length
-        canvas.paint(0, 0, 0.7, who.hair, lambda u, v: fill(np.maximum(np.abs(u) - half - 0.01 * np.sin(v * 40), np.maximum(-0.1 - v, v - length)), 0.02))
+        canvas.paint(
+            0,
+            0,
+            0.7,
+            who.hair,
+            lambda u, v: fill(np.maximum(np.abs(u) - half - 0.01 * np.sin(v * 40), np.maximum(-0.1 - v, v - length)), 0.02),
+        )
     canvas.paint(0, 0.66, 0.55, how.clothes, ellipse(0.42, 0.26, 0.02))
     canvas.paint(0, 0.33, 0.3, who.skin * 0.74, lambda u, v: fill(np.maximum(np.abs(u) - who.face_width * 0.55, np.abs(v) - 0.14), 0.02))
     for side in (-1, 1):
@@ -202,28 +250,30 @@ def _head(canvas: Canvas, who: Traits, how: Conditions) -> None:
         canvas.paint(how.yaw + side * 0.115, 0.1, 0.14, who.skin * np.array([1, 0.8, 0.78]), glow(0.05, 0.04, 0.4))
     if who.beard:
         ridge = who.mouth_height - 0.03
-        canvas.paint(0, 0.2, 0.35, who.hair, lambda u, v: who.beard * fill(distance(u, v + 0.2), 0.02) * fill(ridge - 0.2 - v + 1.2 * u * u, 0.06))
+        canvas.paint(
+            0, 0.2, 0.35, who.hair, lambda u, v: who.beard * fill(distance(u, v + 0.2), 0.02) * fill(ridge - 0.2 - v + 1.2 * u * u, 0.06)
+        )
 
 
 def _eyes(canvas: Canvas, who: Traits, how: Conditions) -> None:
     for side in (-1, 1):
-        x, y = how.yaw + side * who.eye_distance, who.eye_height
-        slant = side * who.eye_slant
-        canvas.paint(x, y - 0.003, 0.1, who.skin * 0.4, bar(who.eye_width * 1.14, who.eye_opening * 1.3, slope=slant))
-        canvas.paint(x, y, 0.1, np.array([236.0, 233, 229]), bar(who.eye_width, who.eye_opening, slope=slant))
-        inside = bar(who.eye_width, who.eye_opening, slope=slant)
-        shift = how.gaze + how.yaw * 0.3
-        for radius, colour in ((who.eye_opening * 0.98, who.iris), (who.eye_opening * 0.48, np.array([10.0, 8, 8]))):
-            disc = ellipse(radius, radius)
-            canvas.paint(x, y, 0.1, colour, lambda u, v, disc=disc, inside=inside: disc(u - shift, v) * inside(u, v))  # type: ignore[misc]
-        canvas.paint(x + shift + 0.005, y - 0.006, 0.03, np.array([250.0, 250, 250]), ellipse(0.0035, 0.0035))
-        lid = bar(who.eye_width * 1.1, 0.004, bend=0.0, slope=slant)
-        opening = who.eye_opening
-        width = who.eye_width
-        arch = lambda u, v, lid=lid: lid(u, v + opening * (1 - (u / width) ** 2))  # type: ignore[misc]  # noqa: E731
-        canvas.paint(x, y, 0.1, np.array([36.0, 24, 18]), arch)
-        brow = bar(who.eye_width * 1.35, who.brow_thickness, bend=who.brow_bend, slope=side * 0.12 - slant, softness=0.01)
-        canvas.paint(x, y - who.brow_height, 0.12, who.hair * 0.7, brow)
+        _eye(canvas, who, how, side)
+
+
+def _eye(canvas: Canvas, who: Traits, how: Conditions, side: int) -> None:
+    x, y = how.yaw + side * who.eye_distance, who.eye_height
+    slant, shift = side * who.eye_slant, how.gaze + how.yaw * 0.3
+    inside = bar(who.eye_width, who.eye_opening, slope=slant)
+    canvas.paint(x, y - 0.003, 0.1, who.skin * 0.4, bar(who.eye_width * 1.14, who.eye_opening * 1.3, slope=slant))
+    canvas.paint(x, y, 0.1, np.array([236.0, 233, 229]), inside)
+    iris, pupil = ellipse(who.eye_opening * 0.98, who.eye_opening * 0.98), ellipse(who.eye_opening * 0.48, who.eye_opening * 0.48)
+    canvas.paint(x, y, 0.1, who.iris, lambda u, v: iris(u - shift, v) * inside(u, v))
+    canvas.paint(x, y, 0.1, np.array([10.0, 8, 8]), lambda u, v: pupil(u - shift, v) * inside(u, v))
+    canvas.paint(x + shift + 0.005, y - 0.006, 0.03, np.array([250.0, 250, 250]), ellipse(0.0035, 0.0035))
+    lid = bar(who.eye_width * 1.1, 0.004, slope=slant)
+    canvas.paint(x, y, 0.1, np.array([36.0, 24, 18]), lambda u, v: lid(u, v + who.eye_opening * (1 - (u / who.eye_width) ** 2)))
+    brow = bar(who.eye_width * 1.35, who.brow_thickness, bend=who.brow_bend, slope=side * 0.12 - slant, softness=0.01)
+    canvas.paint(x, y - who.brow_height, 0.12, who.hair * 0.7, brow)
 
 
 def _nose(canvas: Canvas, who: Traits, how: Conditions) -> None:
@@ -291,9 +341,8 @@ def _camera(pixels: Plane, how: Conditions, size: int) -> Image.Image:
 def name_of(identity: int) -> str:
     """An invented name, one a person, some with letters beyond ASCII."""
     number, family = divmod(identity, len(FAMILY))
-    more, given = divmod(number + family, len(GIVEN))
+    given = (number + family) % len(GIVEN)
     rounds = identity // (len(GIVEN) * len(FAMILY))
-    del more
     return f"{GIVEN[given]} {FAMILY[family]}" + (f" {rounds + 1}" if rounds else "")
 
 

@@ -2,10 +2,11 @@
 
 import csv
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import numpy as np
 
@@ -102,7 +103,7 @@ def moved_since_production(workspace: Workspace, dataset: Artifact) -> list[str]
     return moved(before, after)
 
 
-def _inspect(workspace: Workspace, commit: str, photos: list[Photo], params: Params, log: Log) -> dict[str, dict[str, object]]:
+def _inspect(workspace: Workspace, commit: str, photos: list[Photo], params: Params, log: Log) -> dict[str, dict[str, Any]]:
     store = workspace.home.inspections(fingerprint(params.photos.max_megapixels, code_version("face_assets.vision.decode")))
     md5s = [photo.md5 for photo in photos]
     missing = store.missing(md5s)
@@ -140,7 +141,8 @@ def align_dataset(workspace: Workspace, commit: str, dataset: Artifact, log: Log
         seconds = monotonic() - started
         facts = workspace.crops(params.detector).facts(photo.md5 for photo in photos)
         claimed = {photo.md5: {other.identity for other in group} for group in duplicates.exact(photos) for photo in group}
-        rows, faces, rejected = [], [], []
+        rows: list[tuple[Any, ...]] = []
+        faces: list[Photo] = []
         seen: set[tuple[str, str]] = set()
         for photo in photos:
             fact = facts[photo.md5]
@@ -151,7 +153,8 @@ def align_dataset(workspace: Workspace, commit: str, dataset: Artifact, log: Log
                 status, reason = "repeated", "the same file stands twice under this person"
             seen.add((photo.identity, photo.md5))
             rows.append((photo.path, photo.md5, photo.identity, photo.split, status, fact["faces"], reason))
-            (faces if status == "face" else rejected).append(photo)
+            if status == "face":
+                faces.append(photo)
         _write_rows(directory / "faces.csv", ("path", "md5", "identity", "split", "status", "faces", "reason"), rows)
         status = Counter(row[4] for row in rows)
         unusable = [row for row in rows if row[4] not in ("face", "repeated")]
@@ -183,7 +186,7 @@ def read_faces(aligned: Artifact, *splits: str) -> list[Face]:
 
 
 def _write_sheets(
-    workspace: Workspace, commit: str, params: Params, faces: list[Photo], unusable: list[tuple[str, ...]], directory: Path
+    workspace: Workspace, commit: str, params: Params, faces: list[Photo], unusable: list[tuple[Any, ...]], directory: Path
 ) -> None:
     size = params.detector.image_size
     sample = faces[:: max(1, len(faces) // SHEET)][:SHEET]
@@ -209,7 +212,7 @@ def _write_rows(path: Path, header: tuple[str, ...], rows: Iterable[Iterable[obj
         writer.writerows(rows)
 
 
-def _every_few_seconds(log: Log, done_word: str):  # type: ignore[no-untyped-def]
+def _every_few_seconds(log: Log, done_word: str) -> Callable[[int, int], None]:
     started = last = monotonic()
 
     def progress(done: int, whole: int) -> None:

@@ -227,15 +227,15 @@ class DataRepository:
                 continue
             for section, values in _ini(base / ".dvc" / file).items():
                 if section.strip("'").startswith('remote "'):
-                    config.setdefault(section, {})  # type: ignore[arg-type]
+                    config.setdefault(section, {})
                     config[section].update(values)
                     url = values.get("url", "")
                     if url and "://" not in url and not Path(url).is_absolute() and self.local:
                         config[section]["url"] = str((self.local / ".dvc" / url).resolve())
         config["cache"] = {"dir": str(self.cache)}
         config["core"] = {"analytics": "false", "autostage": "false", "check_update": "false"}
-        with open(clone / ".dvc" / "config.local", "w", encoding="utf-8") as file:
-            config.write(file)
+        with open(clone / ".dvc" / "config.local", "w", encoding="utf-8") as output:
+            config.write(output)
 
 
 def _ini(path: Path) -> configparser.ConfigParser:

@@ -1,7 +1,7 @@
 """The model card of a release: what it is, what made it, how good it is, what it is not for."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,7 +129,7 @@ def _limits(facts: CardFacts) -> list[str]:
     ]
 
 
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
     lines = [header, tuple("---" for _ in header), *rows]
     return ["| " + " | ".join(cell if cell.startswith("`") else _plain(cell) for cell in line) + " |" for line in lines]
 

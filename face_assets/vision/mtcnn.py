@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[Any]
+Ints = npt.NDArray[Any]
 Pixels = npt.NDArray[np.uint8]
 
 STRIDE, CELL = 2, 12
@@ -188,9 +188,12 @@ def _average(integral: npt.NDArray[Any], rows: tuple[Ints, Ints], columns: tuple
     else:
         top, bottom, left, right = top[:, :, None], bottom[:, :, None], left[:, None], right[:, None]
         sums = integral[bottom, right] - integral[top, right] - integral[bottom, left] + integral[top, left]
-        return ((sums / ((bottom - top) * (right - left))[..., None]).astype(np.float32) - np.float32(127.5)) * np.float32(0.0078125)
-    area = (bottom - top)[:, None, None] * (right - left)[None, :, None]
-    return ((sums / area).astype(np.float32) - np.float32(127.5)) * np.float32(0.0078125)
+        return _normalised(sums, ((bottom - top) * (right - left))[..., None])
+    return _normalised(sums, (bottom - top)[:, None, None] * (right - left)[None, :, None])
+
+
+def _normalised(sums: npt.NDArray[Any], area: Ints) -> Floats:
+    return np.asarray(((sums / area).astype(np.float32) - np.float32(127.5)) * np.float32(0.0078125))
 
 
 def _boxes_of_cells(regression: Floats, probability: Floats, scale: float, threshold: float) -> Floats:

@@ -49,7 +49,9 @@ def set_params(cli: Any, text: str) -> None:
     git("commit", "-q", "-am", "Change parameters", cwd=cli.folder / "data", env=IDENTITY)
 
 
-IDENTITY = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in (("NAME", "Ann"), ("EMAIL", "ann@example.org"))}
+IDENTITY = {
+    f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in (("NAME", "Ann"), ("EMAIL", "ann@example.org"))
+}
 
 
 def test_the_first_commit_goes_live(cli: Any, live: dict[str, Any]) -> None:
@@ -78,7 +80,7 @@ def test_the_live_server_answers_about_photos(cli: Any, live: dict[str, Any]) ->
 def test_the_event_log_alone_tells_the_lineage(cli: Any, live: dict[str, Any]) -> None:
     found = cli.json("lineage", "live")
     assert found["commit"] == live["commit"]
-    assert [made["asset"] for made in found["chain"]][0] == "dataset_version"
+    assert found["chain"][0]["asset"] == "dataset_version"
     assert len(found["chain"]) == 7
     assert found["chain"][0]["facts"]["dataset_version"] == live["assets"]["dataset_version"]["dataset_version"]
     assert "v9.9.9" in cli("lineage", "v9.9.9", status=1)

@@ -25,10 +25,10 @@ class TritonPythonModel:
     def execute(self, requests):
         crops = [pb_utils.get_input_tensor_by_name(request, "CROPS").as_numpy() for request in requests]
         fits = [batch.shape[1:] == (self.side, self.side, 3) for batch in crops]
-        good = [batch for batch, fit in zip(crops, fits) if fit]
+        good = [batch for batch, fit in zip(crops, fits, strict=True) if fit]
         vectors = self.engine.embed(np.concatenate(good)) if good else None
         responses, start = [], 0
-        for batch, fit in zip(crops, fits):
+        for batch, fit in zip(crops, fits, strict=True):
             if fit:
                 part = vectors[start : start + len(batch)]
                 start += len(batch)

@@ -45,7 +45,7 @@ class TritonPythonModel:
             embeddings[start : start + self.max_batch] = self._array(answer, "EMBEDDINGS")
         places, scores = self.gallery.search(embeddings)
         accepted = scores >= self.threshold
-        names = [self.gallery.names[place] if taken else "" for place, taken in zip(places, accepted)]
+        names = [self.gallery.names[place] if taken else "" for place, taken in zip(places, accepted, strict=True)]
         outputs = {
             "BOXES": boxes,
             "PROBABILITIES": probabilities,
