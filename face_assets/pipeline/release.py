@@ -5,7 +5,7 @@ import json
 import os
 import re
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,17 +45,14 @@ def make_release(workspace: Workspace, commit: str, parts: Parts, log: Log) -> A
     inputs = fingerprint(
         parts.gallery.fingerprint, parts.exported.fingerprint, params.evaluation.fingerprint(), params.serving.fingerprint()
     )
-    bundle = workspace.home.artifacts.make(
-        "recognizer_release", inputs, lambda directory: _bundle(workspace, commit, params, parts, directory, log)
-    )
     workspace.repository.refresh()
     release = workspace.releases.find(inputs)
     new = release is None
     if release is None:
-        log("registering the release: DVC add and push, git tag")
-        release = _register(workspace, commit, params, parts, inputs, bundle.directory)
+        release = _make_new(workspace, commit, params, parts, inputs, log)
     staged, reason = _stage(workspace, commit, release, parts.evaluation)
     log(f"{release.version}: {reason}")
+    directory = workspace.releases.bundle(release)
     summary = {
         "release": release.version,
         "tag": f"face-recognizer@{release.version}",
@@ -64,15 +61,27 @@ def make_release(workspace: Workspace, commit: str, parts: Parts, log: Log) -> A
         "new": new,
         "production": staged,
         "stage_reason": reason,
-        "megabytes": round(sum(file.stat().st_size for file in bundle.directory.rglob("*") if file.is_file()) / 1e6, 1),
+        "megabytes": round(sum(file.stat().st_size for file in directory.rglob("*") if file.is_file()) / 1e6, 1),
         "figures": parts.evaluation.summary["figures"]["trained"],
-        "seconds": bundle.summary["seconds"],
     }
-    return replace(bundle, summary=summary)
+    return Artifact("recognizer_release", inputs, directory, summary, reused=not new)
 
 
-def _bundle(workspace: Workspace, commit: str, params: Params, parts: Parts, directory: Path, log: Log) -> dict[str, Any]:
+def _make_new(workspace: Workspace, commit: str, params: Params, parts: Parts, inputs: str, log: Log) -> Release:
+    """Puts the bundle together and registers it."""
+
+    def fill(directory: Path) -> dict[str, Any]:
+        _bundle(workspace, commit, params, parts, directory / "bundle", log)
+        return {}
+
+    bundle = workspace.home.artifacts.make("release_bundle", fingerprint(inputs, commit, parts.evaluation.fingerprint), fill)
+    log("registering the release: DVC add and push, git tag")
+    return _register(workspace, commit, params, parts, inputs, bundle.directory / "bundle")
+
+
+def _bundle(workspace: Workspace, commit: str, params: Params, parts: Parts, directory: Path, log: Log) -> None:
     log("putting the bundle together")
+    directory.mkdir()
     for name in ENGINE:
         _link(parts.exported.directory / name, directory / name)
     _link(parts.gallery.directory / "gallery.npz", directory / "gallery.npz")
@@ -92,7 +101,6 @@ def _bundle(workspace: Workspace, commit: str, params: Params, parts: Parts, dir
     write_json(directory / "probes.json", _probes(workspace, params, parts, recognizer["identification_threshold"], log))
     write_json(directory / "provenance.json", _provenance(workspace, commit, params, parts))
     write_text(directory / "model_card.md", _card(commit, params, parts))
-    return {}
 
 
 def _link(source: str | Path, target: str | Path) -> None:

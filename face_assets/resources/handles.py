@@ -4,7 +4,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from face_assets.artifacts import SUMMARY, Artifact
+from face_assets.artifacts import Artifact
 from face_assets.files import read_json, write_json
 from face_assets.settings import load_settings
 
@@ -23,7 +23,7 @@ class ArtifactHandles(dg.ConfigurableIOManager):
         if not file.is_file():
             raise dg.Failure(f"{asset} has not been materialized for commit {commit[:12]}: materialize it first.", allow_retries=False)
         artifact = Artifact.from_json(read_json(file))
-        if not (artifact.directory / SUMMARY).is_file():
+        if not artifact.directory.is_dir():
             raise dg.Failure(
                 f"The files of {asset} for commit {commit[:12]} are gone from {artifact.directory}: materialize it again.",
                 allow_retries=False,

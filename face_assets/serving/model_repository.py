@@ -22,7 +22,7 @@ FILES = {
     EMBEDDER: ("embedder.xml", "embedder.bin", "engine.json"),
     RECOGNIZER: ("gallery.npz", "recognizer.json"),
 }
-WAITING_INSTANCES = 4
+WAITING_INSTANCES = 2
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,73 @@
+"""kill -9 during each asset in turn: run again, and the release is the one that a run without a kill gives."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from face_assets.dataset.synthetic import write_people
+from face_assets.registry.git import git
+
+PARAMS = """
+split: {validation: 0.1, test: 0.3, min_test_people: 2}
+detector: {image_size: 80, margin: 16, max_rejected: 0.4}
+embedder: {weights: scratch, embedding_size: 32}
+train: {unfreeze: all, epochs: 2, batch_size: 16, learning_rate: 0.002, anchor: 0.0, scale: 16.0}
+evaluation: {far: 0.05, fpir: 0.1, min_auc: 0.0, min_accuracy: 0.0, max_regression: 1.0}
+serving: {probes: 3, max_latency_ms: 5000}
+"""
+ASSETS = (
+    "dataset_version", "aligned_faces", "face_embedder", "embedder_evaluation", "exported_embedder", "face_gallery",
+    "recognizer_release", "triton_model_repository", "triton_deployment",
+)  # fmt: skip
+SECONDS_INTO_A_STEP = {"face_embedder": 3.0, "exported_embedder": 2.0, "recognizer_release": 1.0, "triton_deployment": 4.0}
+
+pytestmark = pytest.mark.slow
+
+
+def release_of(repository: Path) -> bytes:
+    return git("show", "face-recognizer@v1.0.0:release.json", cwd=repository)
+
+
+def kill_in(cli: Any, asset: str) -> None:
+    """Starts a run and kills it, and all that it started but the server, while it is in `asset`."""
+    command = [str(Path(sys.executable).with_name("face-assets")), "run", "--repo", "data", "--json"]
+    logs = Path(cli.environment["FACE_ASSETS_HOME"]) / "logs" / "runs"
+    before = set(logs.glob("*.log"))
+    with subprocess.Popen(command, env=cli.environment, cwd=cli.folder, stdout=subprocess.DEVNULL, start_new_session=True) as run:
+        ends = time.monotonic() + 180
+        while time.monotonic() < ends:
+            text = "".join(log.read_text(errors="replace") for log in set(logs.glob("*.log")) - before)
+            if f"{asset} - STEP_START" in text:
+                break
+            assert run.poll() is None, f"the run ended before {asset} began"
+            time.sleep(0.05)
+        time.sleep(SECONDS_INTO_A_STEP.get(asset, 0.15))
+        os.killpg(run.pid, signal.SIGKILL)
+
+
+def test_a_kill_in_any_asset_changes_nothing_in_the_end(cli: Any) -> None:
+    write_people(cli.folder / "photos", 14, 4)
+    (cli.folder / "params.yaml").write_text(PARAMS)
+    cli("init", "data", "--photos", "photos", "--params", "params.yaml")
+    shutil.copytree(cli.folder / "data", cli.folder / "undisturbed", symlinks=True)
+    for asset in ASSETS:
+        kill_in(cli, asset)
+    report = cli.json("run")
+    assert report["assets"]["triton_deployment"]["live"] == "v1.0.0"
+    assert cli.json("status")["server"]["ready"] is True
+    tags = git("tag", cwd=cli.folder / "data").decode().split()
+    assert tags == ["face-recognizer#production#1", "face-recognizer@v1.0.0"]
+
+    cli("down")
+    other = Path(cli.environment["FACE_ASSETS_HOME"]).with_name("undisturbed-home")
+    undisturbed = type(cli)({**cli.environment, "FACE_ASSETS_HOME": str(other)}, cli.folder)
+    undisturbed("run", "--repo", "undisturbed")
+    undisturbed("down")
+    assert release_of(cli.folder / "data") == release_of(cli.folder / "undisturbed")
