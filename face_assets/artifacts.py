@@ -6,7 +6,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from face_assets.files import new_directory, read_json, write_json
+from face_assets.files import file_lock, new_directory, read_json, write_json
 
 SUMMARY = "summary.json"
 
@@ -45,15 +45,18 @@ class ArtifactStore:
         return Artifact(kind, fingerprint, directory, read_json(directory / SUMMARY), reused=True)
 
     def make(self, kind: str, fingerprint: str, fill: Callable[[Path], dict[str, Any]]) -> Artifact:
-        """The artifact, made by `fill` (which puts files into a folder and returns the summary) where it is not there yet."""
-        found = self.find(kind, fingerprint)
-        if found:
-            return found
-        directory = self.root / kind / fingerprint
-        started = monotonic()
-        with new_directory(directory) as aside:
-            summary = fill(aside)
-            write_json(aside / SUMMARY, {**summary, "seconds": round(monotonic() - started, 3)})
+        """The artifact, made by `fill` (which puts files into a folder and returns the summary) where it is not there yet.
+
+        Of two runs that want the same artifact at once, one makes it and the other waits.
+        """
+        with file_lock(self.root / kind / f".{fingerprint}.lock"):
+            found = self.find(kind, fingerprint)
+            if found:
+                return found
+            started = monotonic()
+            with new_directory(self.root / kind / fingerprint) as aside:
+                summary = fill(aside)
+                write_json(aside / SUMMARY, {**summary, "seconds": round(monotonic() - started, 3)})
         made = self.find(kind, fingerprint)
-        assert made is not None, directory
+        assert made is not None, fingerprint
         return replace(made, reused=False)

@@ -1,6 +1,8 @@
 """The metadata that every materialization carries, so that the event log alone tells how a thing came about."""
 
 import base64
+import errno
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,8 +24,21 @@ def user_errors(**metadata: str) -> Iterator[None]:
     """Turns what a user can mend into a Failure with the sentence, which Dagster does not retry."""
     try:
         yield
-    except UserError as error:
-        raise dg.Failure(str(error), metadata={"reason": str(error), **metadata}, allow_retries=False) from error
+    except (UserError, OSError, sqlite3.OperationalError) as error:
+        sentence = _sentence(error)
+        if sentence is None:
+            raise
+        raise dg.Failure(sentence, metadata={"reason": sentence, **metadata}, allow_retries=False) from error
+
+
+def _sentence(error: Exception) -> str | None:
+    """What a user is told, None for what is no user's to mend."""
+    if isinstance(error, UserError):
+        return str(error)
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or "disk is full" in str(error):
+        return f"The disk is full ({error}): free some space and run again; what was finished is kept."
+    return None
 
 
 def commit_of(context: dg.AssetExecutionContext, workspace: Workspace) -> str:
