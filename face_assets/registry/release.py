@@ -178,7 +178,7 @@ def push_tags(repository: DataRepository, clone: Path, *tags: str) -> bool:
     try:
         git("push", "-q", "--atomic", repository.source, *(f"refs/tags/{tag}:refs/tags/{tag}" for tag in tags), cwd=clone)
     except GitError as error:
-        if "already exists" in str(error) or "rejected" in str(error) or "cannot lock ref" in str(error):
+        if git("ls-remote", repository.source, *(f"refs/tags/{tag}" for tag in tags), cwd=clone):
             return False
         raise UserError(
             f"The tag {tags[0]} could not be pushed to {repository.source}: {error}. The platform needs to write tags there."
