@@ -105,9 +105,9 @@ class EmbeddedTarget:
             try:
                 report = self._verify_candidate(control, candidate, probes, budget)
                 self._promote(control, live, candidate, probes, budget)
+                write_json(self.root / "state.json", {"live": asdict(candidate), "previous": asdict(live) if live else None})
             finally:
-                self._unload_candidates(control)
-            write_json(self.root / "state.json", {"live": asdict(candidate), "previous": asdict(live) if live else None})
+                self._unload_candidates(control, wait=False)
             self._settle(control, candidate)
             return report
 
@@ -192,9 +192,9 @@ class EmbeddedTarget:
             if control.loaded(model) != [version.number]:
                 control.load(models.configure(self.models, model, [version.number]))
 
-    def _unload_candidates(self, control: "_Control") -> None:
+    def _unload_candidates(self, control: "_Control", wait: bool = True) -> None:
         for model in reversed(MODELS):
-            control.unload(CANDIDATE + model)
+            control.unload(CANDIDATE + model, wait)
         models.remove_candidates(self.models)
 
 
@@ -216,13 +216,13 @@ class _Control:
         except InferenceServerException as error:
             raise UserError(f"Triton cannot load {model}: {error.message()}") from error
 
-    def unload(self, model: str) -> None:
-        """Unloads a model that is loaded; another is none of our business."""
-        if self._versions(model):
+    def unload(self, model: str, wait: bool = True) -> None:
+        """Unloads a model that is loaded, and waits until its processes are gone."""
+        if self.loaded(model):
             self._client.unload_model(model, headers=self._headers)
-            ends = time.monotonic() + SECONDS_TO_DRAIN
-            while self._versions(model) and time.monotonic() < ends:
-                time.sleep(0.05)
+        ends = time.monotonic() + SECONDS_TO_DRAIN
+        while wait and self._versions(model) and time.monotonic() < ends:
+            time.sleep(0.05)
 
     def loaded(self, model: str) -> list[int]:
         """The versions that are ready, in order."""

@@ -100,6 +100,7 @@ class TritonServer:
             "--model-control-mode=explicit",
             "--disable-auto-complete-config",
             "--exit-on-error=false",
+            "--strict-readiness=false",  # else a release that is being unloaded makes the whole server unready
             f"--http-address={address.host}",
             f"--http-port={ports.http}",
             f"--grpc-address={address.host}",
