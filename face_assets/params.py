@@ -41,7 +41,7 @@ class Split(Section):
 class Photos(Section):
     """What a photo may be."""
 
-    max_megapixels: Positive = Field(100.0, description="larger images are refused before they are decoded")
+    max_megapixels: float = Field(100.0, gt=0.0, le=178.0, description="larger images are refused before they are decoded")
     max_unusable: Fraction = Field(0.05, description="share of unreadable photos past which the data set's check fails")
     near_duplicate_distance: int = Field(3, ge=0, le=16, description="bits of 64 in which the hashes of near duplicates may differ")
 

@@ -1,7 +1,9 @@
 """From the bytes of a photo to upright RGB pixels, or a sentence why not."""
 
 import io
+import re
 import struct
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ SHORTEST_SIDE = 20
 GREY = (128, 128, 128)
 SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 HASH_WIDTH, HASH_HEIGHT = 9, 8
+PIXELS = re.compile(r"\((\d+) pixels\)")
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # our own limit decides
 # what Pillow raises on bytes that are not what they say
 BROKEN = (
     OSError,
@@ -30,7 +34,6 @@ BROKEN = (
     EOFError,
     IndexError,
     KeyError,
-    Image.DecompressionBombError,
 )
 
 
@@ -84,6 +87,9 @@ def _opened(content: bytes, max_megapixels: float) -> Iterator[Image.Image]:
         raise
     except UnidentifiedImageError as error:
         raise UnusablePhoto("not a JPEG, PNG or WebP image") from error
+    except Image.DecompressionBombError as error:  # Pillow looks at the header too, and gives up at 178 megapixels
+        found = PIXELS.search(str(error))
+        raise UnusablePhoto(f"{int(found[1]) / 1e6 if found else 178:.1f} megapixels, more than {max_megapixels:.1f}") from error
     except BROKEN as error:
         sentence = str(error).lower()
         raise UnusablePhoto("truncated" if "truncated" in sentence or "eof" in sentence else f"broken image ({_short(error)})") from error
