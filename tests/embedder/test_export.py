@@ -1,6 +1,6 @@
 """The exported engine answers as torch does, for any number of crops, and is the same file every time."""
 
-# ruff: noqa: TID253  (the room's own tests use its libraries)
+
 
 from pathlib import Path
 

@@ -1,6 +1,6 @@
 """Trunk features: the same as torch's, of one crop alone to the bit, computed once."""
 
-# ruff: noqa: TID253  (the room's own tests use its libraries)
+
 
 from pathlib import Path
 

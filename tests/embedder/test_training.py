@@ -1,6 +1,6 @@
 """Training: it learns, it is the same every time, and a kill costs an epoch and nothing else."""
 
-# ruff: noqa: TID253  (the room's own tests use its libraries)
+
 
 import csv
 import json

@@ -1,6 +1,6 @@
 """Starting weights: every accepted kind gives the same network, every unusable one a sentence."""
 
-# ruff: noqa: TID253  (the room's own tests use its libraries)
+
 
 import socket
 from pathlib import Path
