@@ -169,7 +169,7 @@ def test_a_mistake_gets_a_sentence(cli: Any, live: dict[str, Any], arguments: tu
     [
         ("train: {epoch: 1}", "train.epoch"),
         ("detector: {margin: wide}", "detector.margin"),
-        ("embedder: {weights: /nowhere/weights.pt}", "/nowhere/weights.pt"),
+        (PARAMS.replace("weights: scratch", "weights: /nowhere/weights.pt"), "/nowhere/weights.pt"),
     ],
 )
 def test_a_mistake_in_the_parameters_is_named(cli: Any, live: dict[str, Any], params: str, sentence: str) -> None:

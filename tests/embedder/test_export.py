@@ -1,7 +1,5 @@
 """The exported engine answers as torch does, for any number of crops, and is the same file every time."""
 
-
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Trunk features: the same as torch's, of one crop alone to the bit, computed once."""
 
-
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Training: it learns, it is the same every time, and a kill costs an epoch and nothing else."""
 
-
-
 import csv
 import json
 import os

@@ -1,7 +1,5 @@
 """Starting weights: every accepted kind gives the same network, every unusable one a sentence."""
 
-
-
 import socket
 from pathlib import Path
 
