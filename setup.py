@@ -21,7 +21,6 @@ setup(
         "hydra-core>=1.4.0rc3",  # 1.3 (by dvc) pins an antlr4 that breaks Dagster's selection strings
         "antlr4-python3-runtime>=4.13",  # the same
         "gto>=1.10",  # releases and stages as git tags
-        "dvclive>=3.49",  # learning curves that DVC reads
         "torch>=2.2",  # the embedder
         "facenet-pytorch>=2.5.3",  # MTCNN and InceptionResnetV1
         "lightning>=2.6",  # the training loop, with checkpoints
