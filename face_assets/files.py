@@ -58,6 +58,14 @@ def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
     write_text(path, "\n".join(rows) + "\n")
 
 
+def link_or_copy(source: str | Path, target: str | Path) -> None:
+    """A hard link, so that bytes stand once on the disk; a copy where the file system has no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def fsync_tree(directory: Path) -> None:
     """Fsyncs every file and folder below `directory`."""
     for root, _, names in os.walk(directory):

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 
 from face_assets.artifacts import Artifact
 from face_assets.environment import environment
-from face_assets.files import write_json, write_text
+from face_assets.files import link_or_copy, write_json, write_text
 from face_assets.fingerprint import file_digest, fingerprint, tree_digest
 from face_assets.params import Params
 from face_assets.pipeline.dataset import read_faces
@@ -83,10 +82,10 @@ def _bundle(workspace: Workspace, commit: str, params: Params, parts: Parts, dir
     log("putting the bundle together")
     directory.mkdir()
     for name in ENGINE:
-        _link(parts.exported.directory / name, directory / name)
-    _link(parts.gallery.directory / "gallery.npz", directory / "gallery.npz")
-    _link(parts.evaluation.directory / "evaluation.json", directory / "evaluation.json")
-    shutil.copytree(workspace.detector_networks(), directory / "detector", copy_function=_link)
+        link_or_copy(parts.exported.directory / name, directory / name)
+    link_or_copy(parts.gallery.directory / "gallery.npz", directory / "gallery.npz")
+    link_or_copy(parts.evaluation.directory / "evaluation.json", directory / "evaluation.json")
+    shutil.copytree(workspace.detector_networks(), directory / "detector", copy_function=link_or_copy)
     recognizer = {
         "detector": params.detector.model_dump(mode="json", exclude={"max_rejected"}),
         "max_megapixels": params.photos.max_megapixels,
@@ -101,14 +100,6 @@ def _bundle(workspace: Workspace, commit: str, params: Params, parts: Parts, dir
     write_json(directory / "probes.json", _probes(workspace, params, parts, recognizer["identification_threshold"], log))
     write_json(directory / "provenance.json", _provenance(workspace, commit, params, parts))
     write_text(directory / "model_card.md", _card(commit, params, parts))
-
-
-def _link(source: str | Path, target: str | Path) -> None:
-    """A hard link: the bytes of a release stand once on the disk; a copy where the file system has none."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
 
 
 def _write_splits(aligned: Artifact, path: Path) -> None:

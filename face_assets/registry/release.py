@@ -1,7 +1,6 @@
 """Releases: immutable bundles tracked by DVC, registered as GTO tags on commits that the tag alone reaches."""
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import Any
 import yaml
 
 from face_assets.errors import UserError
-from face_assets.files import file_lock, new_directory, write_json
+from face_assets.files import file_lock, link_or_copy, new_directory, write_json
 from face_assets.registry.data_repository import DataRepository, run_dvc
 from face_assets.registry.git import GitError, git
 
@@ -109,7 +108,7 @@ class Releases:
         registered = self.all()
         version = next_version(digests, registered[-1] if registered else None)
         with self.repository.checkout(trained_commit) as clone:
-            _link_tree(bundle, clone / "release")
+            shutil.copytree(bundle, clone / "release", copy_function=link_or_copy)
             write_json(clone / "metrics.json", metrics)
             for name, file in plots.items():
                 (clone / "plots").mkdir(exist_ok=True)
@@ -190,16 +189,6 @@ def _gto_register(clone: Path, commit: str, version: str, message: str) -> None:
     import gto.api
 
     gto.api.register(str(clone), NAME, commit, version=version, message=message, author=AUTHOR, author_email=EMAIL)
-
-
-def _link_tree(source: Path, target: Path) -> None:
-    def link(one: str, other: str) -> None:
-        try:
-            os.link(one, other)
-        except OSError:
-            shutil.copyfile(one, other)
-
-    shutil.copytree(source, target, copy_function=link)
 
 
 def _declare(file: Path, plots: list[str]) -> None:

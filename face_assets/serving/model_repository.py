@@ -1,13 +1,12 @@
 """The Triton model repository: a release's three models in version folders, and the configurations that switch between them."""
 
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from face_assets.files import file_lock, new_directory, read_json, write_json, write_text
+from face_assets.files import file_lock, link_or_copy, new_directory, read_json, write_json, write_text
 from face_assets.fingerprint import fingerprint
 
 if TYPE_CHECKING:
@@ -75,16 +74,9 @@ def _fill(folder: Path, model: str, bundle: Path, templates: Path) -> None:
     for name in FILES[model]:
         source = bundle / name
         if source.is_dir():
-            shutil.copytree(source, folder / name, copy_function=_link)
+            shutil.copytree(source, folder / name, copy_function=link_or_copy)
         else:
-            _link(source, folder / name)
-
-
-def _link(source: str | Path, target: str | Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
+            link_or_copy(source, folder / name)
 
 
 def _write_configs(folder: Path, bundle: Path, release: str, release_commit: str, templates: Path, cores: int) -> None:

@@ -9,7 +9,8 @@ from face_assets.content_store import ContentStore
 from face_assets.dataset import alignment
 from face_assets.dataset.contact_sheet import contact_sheet
 from face_assets.dataset.inspection import inspect_photos
-from face_assets.dataset.synthetic import draw, name_of, write_people
+from face_assets.dataset.synthetic import draw, write_people
+from face_assets.dataset.traits import name_of
 from face_assets.embedder.facenet import export_detector
 from face_assets.vision.mtcnn import Detector, DetectorConfig
 
