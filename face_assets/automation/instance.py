@@ -1,10 +1,14 @@
 """Dagster's instance of a home: where its event log stands, and the dagster.yaml that it reads."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+import sqlalchemy.exc
 
+from face_assets.errors import UserError
 from face_assets.files import write_bytes
 from face_assets.home import Home
 
@@ -23,6 +27,11 @@ def prepare_dagster_home(home: Home) -> Path:
     return home.dagster
 
 
-def open_instance(home: Home) -> dg.DagsterInstance:
-    """The instance with the home's event log."""
-    return dg.DagsterInstance.from_config(str(prepare_dagster_home(home)))
+@contextmanager
+def open_instance(home: Home) -> Iterator[dg.DagsterInstance]:
+    """The instance with the home's event log. Raises UserError when that cannot be read or written, as on a full disk."""
+    try:
+        with dg.DagsterInstance.from_config(str(prepare_dagster_home(home))) as instance:
+            yield instance
+    except sqlalchemy.exc.DatabaseError as error:
+        raise UserError(f"Dagster's event log in {home.dagster} cannot be read or written ({error.orig}): is the disk full?") from error
