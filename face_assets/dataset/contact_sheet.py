@@ -22,9 +22,15 @@ def contact_sheet(images: Sequence[tuple[npt.NDArray[np.uint8], str]], columns: 
         picture = Image.fromarray(pixels)
         picture.thumbnail((side - 2, side))
         sheet.paste(picture, (left, top))
-        while caption and draw.textlength(caption, font=font) > side - 2:
-            caption = caption[:-1]
-        draw.text((left, top + side), caption, fill="black", font=font)
+        draw.text((left, top + side), _cut(caption, side - 2, draw, font), fill="black", font=font)
     output = io.BytesIO()
     sheet.quantize(COLOURS).save(output, "PNG", optimize=True)
     return output.getvalue()
+
+
+def _cut(caption: str, width: int, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """The beginning of the caption, on one line, that is at most `width` pixels wide."""
+    text = " ".join(caption[:width].split())
+    while text and draw.textlength(text, font=font) > width:
+        text = text[:-1]
+    return text

@@ -2,13 +2,28 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations, pairwise
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from face_assets.dataset.manifest import Photo
 
 BITS = 64
-LARGEST_BUCKET = 200
 FLAT_BITS = 4
+MOST_COMPARISONS = 1_000_000_000
+MOST_PAIRS = 100_000
+
+
+@dataclass(frozen=True)
+class NearDuplicates:
+    """pairs: two photos and the bits in which they differ, nearest first; not_compared: candidates left out because they were more than
+    MOST_COMPARISONS, or because about MOST_PAIRS pairs had been found: 0 where the list is whole."""
+
+    pairs: list[tuple[Photo, Photo, int]]
+    not_compared: int
 
 
 def exact(photos: Iterable[Photo]) -> list[list[Photo]]:
@@ -20,24 +35,55 @@ def exact(photos: Iterable[Photo]) -> list[list[Photo]]:
 
 
 def near(hashes: Mapping[str, int], photos: Sequence[Photo], distance: int) -> list[tuple[Photo, Photo, int]]:
-    """Pairs of photos of two people whose 64-bit hashes (by md5) differ in at most `distance` bits, exact duplicates left out.
+    """The pairs that `search` finds."""
+    return search(hashes, photos, distance).pairs
 
-    Two such hashes agree in one of distance + 1 bands (multi-index hashing), so only photos that share a band are compared. Nearly flat
-    images, whose hashes say nothing, are left out, and a band shared by more than LARGEST_BUCKET photos is passed over.
+
+def search(hashes: Mapping[str, int], photos: Sequence[Photo], distance: int) -> NearDuplicates:
+    """Photos of two people whose 64-bit hashes (by md5) differ in at most `distance` bits, exact duplicates left out.
+
+    Two such hashes agree in one of distance + 1 bands (multi-index hashing, Norouzi et al. 2012), so only photos that share a band are
+    compared. Nearly flat images, whose hashes say nothing, are left out.
     """
     first = {photo.md5: photo for photo in reversed(photos)}
-    telling = {md5: value for md5, value in hashes.items() if md5 in first and FLAT_BITS <= value.bit_count() <= BITS - FLAT_BITS}
+    md5s = sorted(md5 for md5, value in hashes.items() if md5 in first and FLAT_BITS <= value.bit_count() <= BITS - FLAT_BITS)
+    values = np.array([hashes[md5] for md5 in md5s], np.uint64)
+    numbers = {identity: number for number, identity in enumerate(dict.fromkeys(first[md5].identity for md5 in md5s))}
+    people = np.array([numbers[first[md5].identity] for md5 in md5s], np.int64)
     edges = [BITS * band // (distance + 1) for band in range(distance + 2)]
-    pairs: dict[tuple[str, str], int] = {}
+    found: set[tuple[int, int]] = set()
+    not_compared = 0
     for low, high in pairwise(edges):
-        buckets: dict[int, list[str]] = defaultdict(list)
-        for md5, value in telling.items():
-            buckets[(value >> low) & ((1 << (high - low)) - 1)].append(md5)
-        for bucket in buckets.values():
-            if 1 < len(bucket) <= LARGEST_BUCKET:
-                for one, other in combinations(sorted(bucket), 2):
-                    bits = (telling[one] ^ telling[other]).bit_count()
-                    if bits <= distance and first[one].identity != first[other].identity:
-                        pairs[one, other] = bits
-    found = [(first[one], first[other], bits) for (one, other), bits in pairs.items()]
-    return sorted(found, key=lambda pair: (pair[2], pair[0].path, pair[1].path))
+        band = (values >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)
+        pairs, left = _sharing(band, values, people, distance, MOST_COMPARISONS // (distance + 1), MOST_PAIRS - len(found))
+        found.update(pairs)
+        not_compared += left
+    named = [(first[md5s[one]], first[md5s[other]], int(values[one] ^ values[other]).bit_count()) for one, other in found]
+    return NearDuplicates(sorted(named, key=lambda pair: (pair[2], pair[0].path, pair[1].path)), not_compared)
+
+
+def _sharing(
+    band: npt.NDArray[np.uint64], values: npt.NDArray[np.uint64], people: npt.NDArray[np.int64], distance: int, comparisons: int, most: int
+) -> tuple[list[tuple[int, int]], int]:
+    """Rows of two people that share a band and are near; and how many candidates were left when a limit was met.
+
+    Sorted by band, candidates lie one step apart, then two, and so on: each step is compared at once.
+    """
+    order = np.argsort(band, kind="stable")
+    band, values, people = band[order], values[order], people[order]
+    sizes = np.unique(band, return_counts=True)[1]
+    left = int((sizes * (sizes - 1) // 2).sum())
+    pairs: list[tuple[int, int]] = []
+    rows: npt.NDArray[Any] = np.arange(len(band))
+    budget = comparisons
+    for step in range(1, len(band)):
+        rows = rows[rows < len(band) - step]
+        rows = rows[band[rows] == band[rows + step]]
+        if not len(rows) or len(rows) > budget or len(pairs) >= most:
+            break
+        close = np.bitwise_count(values[rows] ^ values[rows + step]) <= distance
+        hits = rows[close & (people[rows] != people[rows + step])]
+        pairs += zip(order[hits].tolist(), order[hits + step].tolist(), strict=True)
+        budget -= len(rows)
+        left -= len(rows)
+    return pairs, left

@@ -12,7 +12,7 @@ from face_assets.errors import UserError
 from face_assets.params import Split
 
 SplitName = Literal["train", "validation", "test"]
-IGNORED = ("thumbs.db", "desktop.ini")
+IGNORED = ("thumbs.db", "desktop.ini", "icon\r")
 FIELDS = ("path", "md5", "identity", "split")
 
 
@@ -45,7 +45,7 @@ class Manifest:
     def write(self, path: Path) -> None:
         """Writes the photos as CSV."""
         with open(path, "w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
+            writer = csv.writer(file, lineterminator="\r\n")  # so that csv quotes a name with either character
             writer.writerow(FIELDS)
             writer.writerows((photo.path, photo.md5, photo.identity, photo.split) for photo in self.photos)
 
@@ -66,7 +66,7 @@ def _split_name(name: str) -> SplitName:
 
 
 def make_manifest(files: Iterable[tuple[str, str]], split: Split) -> Manifest:
-    """The manifest of (path below the photos folder, md5). Raises UserError for a path that leaves the folder.
+    """The manifest of (path below the photos folder, md5). Raises UserError for a path that leaves the folder or is not UTF-8.
 
     The identity is the first folder's name in Unicode's composed form, so that a name written on macOS and on Linux is one person.
     """
@@ -74,8 +74,10 @@ def make_manifest(files: Iterable[tuple[str, str]], split: Split) -> Manifest:
     photos, misplaced, ignored = [], [], 0
     for path, md5 in files:
         parts = PurePosixPath(path).parts
-        if path.startswith("/") or ".." in parts:
-            raise UserError(f"The data set lists {path!r}, which leaves its folder: add the folder again.")
+        if not parts or path.startswith("/") or ".." in parts:
+            raise UserError(f"The data set lists {path!r}, which is no file in its folder: add the folder again.")
+        if not _is_unicode(path):
+            raise UserError(f"The name of {path!r} in the data set is not UTF-8: rename the file or its folder, and add the folder again.")
         if parts[-1].lower() in IGNORED or any(part.startswith(".") for part in parts):
             ignored += 1
         elif len(parts) < 2:
@@ -89,9 +91,14 @@ def make_manifest(files: Iterable[tuple[str, str]], split: Split) -> Manifest:
     return Manifest(photos, sorted(misplaced), ignored)
 
 
+def _is_unicode(path: str) -> bool:
+    """Whether no byte of the name had to be smuggled in as a surrogate."""
+    return path.isascii() or not any("\ud800" <= character <= "\udfff" for character in path)
+
+
 def assign_split(identity: str, split: Split) -> SplitName:
     """The split of an identity: by a hash of its name and the seed, so that nobody moves when people or photos are added."""
-    digest = hashlib.sha256(f"{split.seed}\0{identity}".encode("utf-8", "surrogatepass")).digest()
+    digest = hashlib.sha256(f"{split.seed}\0{identity}".encode()).digest()
     place = int.from_bytes(digest[:8], "big") / 2**64
     if place < split.test:
         return "test"

@@ -75,6 +75,6 @@ def test_the_detector_finds_synthetic_people(networks: Path) -> None:
 
 
 def test_a_contact_sheet_stays_small() -> None:
-    images = [(np.asarray(draw(number % 5, number)), "A very long caption that must be cut") for number in range(40)]
+    images = [(np.asarray(draw(number % 5, number)), "A very long caption\nthat must be cut " * 200) for number in range(40)]
     assert len(contact_sheet(images)) < 300_000
     assert contact_sheet([])
