@@ -3,25 +3,34 @@
 import io
 import re
 import struct
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL.Image import Transpose
 
 Pixels = npt.NDArray[np.uint8]
 
-FORMATS = ("JPEG", "PNG", "WEBP")  # an MPO opens as JPEG
 MEGAPIXELS = 100.0
 SHORTEST_SIDE = 20
 GREY = (128, 128, 128)
 SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 HASH_WIDTH, HASH_HEIGHT = 9, 8
+ORIENTATION = 0x0112  # EXIF
+TURNS = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
 PIXELS = re.compile(r"\((\d+) pixels\)")
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # our own limit decides
+SIDEWAYS = (Transpose.TRANSPOSE, Transpose.ROTATE_270, Transpose.TRANSVERSE, Transpose.ROTATE_90)
 # what Pillow raises on bytes that are not what they say
 BROKEN = (
     OSError,
@@ -59,7 +68,7 @@ class Inspection:
 def decode(content: bytes, max_megapixels: float = MEGAPIXELS) -> Pixels:
     """uint8 (h, w, 3) RGB, upright by EXIF; transparency lies on grey, 16 bits are scaled to 8. Raises UnusablePhoto."""
     with _opened(content, max_megapixels) as image:
-        return np.asarray(_rgb(ImageOps.exif_transpose(image)))
+        return np.asarray(_rgb(_upright(image, _turn(image))))
 
 
 def inspect(content: bytes, max_megapixels: float = MEGAPIXELS) -> Inspection:
@@ -69,8 +78,9 @@ def inspect(content: bytes, max_megapixels: float = MEGAPIXELS) -> Inspection:
         width, height = image.size
         if kind in ("JPEG", "MPO"):
             image.draft(None, (HASH_WIDTH * 8, HASH_HEIGHT * 8))
-        upright = _rgb(ImageOps.exif_transpose(image))
-        if (width < height) != (upright.width < upright.height):
+        turn = _turn(image)
+        upright = _rgb(_upright(image, turn))
+        if turn in SIDEWAYS:
             width, height = height, width
         return Inspection("JPEG" if kind == "MPO" else kind, width, height, mode, _difference_hash(upright))
 
@@ -80,19 +90,43 @@ def _opened(content: bytes, max_megapixels: float) -> Iterator[Image.Image]:
     if not content:
         raise UnusablePhoto("empty file")
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        with _plugin(content) as image:
             _refuse(image, max_megapixels)
             yield image
     except UnusablePhoto:
         raise
-    except UnidentifiedImageError as error:
-        raise UnusablePhoto("not a JPEG, PNG or WebP image") from error
-    except Image.DecompressionBombError as error:  # Pillow looks at the header too, and gives up at 178 megapixels
-        found = PIXELS.search(str(error))
-        raise UnusablePhoto(f"{int(found[1]) / 1e6 if found else 178:.1f} megapixels, more than {max_megapixels:.1f}") from error
+    except Image.DecompressionBombError as error:  # Pillow's WebP has a limit of its own, 179 megapixels, before ours can be asked
+        found, limit = PIXELS.search(str(error)), min(max_megapixels, 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6)
+        size = f"{int(found[1]) / 1e6:.1f} megapixels" if found else "too many pixels"
+        raise UnusablePhoto(f"{size}, more than {limit:.1f}") from error
     except BROKEN as error:
         sentence = str(error).lower()
         raise UnusablePhoto("truncated" if "truncated" in sentence or "eof" in sentence else f"broken image ({_short(error)})") from error
+
+
+def _plugin(content: bytes) -> Image.Image:
+    """Opened by its first bytes and not by Image.open, whose limit on pixels is the whole process's and would speak before ours."""
+    file = io.BytesIO(content)
+    if content.startswith(b"\xff\xd8\xff"):
+        return JpegImagePlugin.jpeg_factory(file)  # also MPO
+    if content.startswith(b"\x89PNG\r\n\x1a\n"):
+        return PngImagePlugin.PngImageFile(file)
+    if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
+        return WebPImagePlugin.WebPImageFile(file)
+    raise UnusablePhoto("not a JPEG, PNG or WebP image")
+
+
+def _turn(image: Image.Image) -> Transpose | None:
+    """What makes the photo upright; None where it is, or where its EXIF is broken, which spoils no pixel."""
+    image.load()  # damaged pixels must be noticed here: reading EXIF may load the image too
+    try:
+        return TURNS.get(image.getexif().get(ORIENTATION, 1))
+    except BROKEN:
+        return None
+
+
+def _upright(image: Image.Image, turn: Transpose | None) -> Image.Image:
+    return image if turn is None else image.transpose(turn)
 
 
 def _short(error: BaseException) -> str:
@@ -112,7 +146,10 @@ def _refuse(image: Image.Image, max_megapixels: float) -> None:
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode in SIXTEEN_BITS:
         deep = np.asarray(image).astype(np.uint32)
-        return Image.fromarray(np.clip(deep // 257, 0, 255).astype(np.uint8)).convert("RGB")
+        clear = deep == image.info.get("transparency", -1)  # a key colour is given in 16 bits
+        image = Image.fromarray(np.clip(deep // 257, 0, 255).astype(np.uint8))
+        if clear.any():
+            image.putalpha(Image.fromarray(np.where(clear, 0, 255).astype(np.uint8)))
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         layer = image.convert("RGBA")
         ground = Image.new("RGBA", layer.size, (*GREY, 255))

@@ -1,14 +1,16 @@
 """Decoding: every kind of image that a camera or a careless tool writes, and every kind of damage."""
 
 import io
+import struct
 import warnings
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from face_assets.dataset.synthetic import draw
-from face_assets.vision.decode import UnusablePhoto, decode, inspect
+from face_assets.vision.decode import MEGAPIXELS, UnusablePhoto, decode, inspect
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -89,6 +91,48 @@ def test_a_decompression_bomb_is_refused_by_our_own_limit_and_a_wide_photo_is_no
         with pytest.raises(UnusablePhoto, match=r"400\.0 megapixels, more than 100\.0"):
             decode(bomb)
         assert decode(encoded(Image.new("1", (20_000, 100)), "PNG")).shape == (100, 20_000, 3)
+
+
+@pytest.mark.parametrize("limit", [MEGAPIXELS, 250.0])
+def test_the_limit_is_ours_alone_whatever_pillow_warns_of(limit: float) -> None:
+    pixels = int(limit * 1e6) // 10_000 - 100
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        content = encoded(Image.new("1", (10_000, pixels)), "PNG")
+        assert inspect(content, limit).height == pixels
+
+
+def test_a_webp_bomb_says_its_size() -> None:
+    header = b"VP8X" + struct.pack("<IB3x", 10, 0) + (16_000 - 1).to_bytes(3, "little") * 2
+    with pytest.raises(UnusablePhoto, match=r"256\.0 megapixels, more than 100\.0"):
+        decode(b"RIFF" + struct.pack("<I", len(header) + 4) + b"WEBP" + header)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_broken_exif_spoils_no_photo(photo: Image.Image, kind: str) -> None:
+    content = encoded(photo, kind, exif=b"Exif\0\0neither a TIFF file nor anything else")
+    assert decode(content).shape == (250, 250, 3)
+    assert inspect(content).width == 250
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("size", [(599, 600), (600, 599)])
+def test_the_size_of_a_photo_that_is_nearly_square(photo: Image.Image, size: tuple[int, int], orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(photo.resize(size), "JPEG", exif=exif)
+    found = inspect(content)
+    assert decode(content).shape == (found.height, found.width, 3)
+
+
+def test_a_hidden_colour_of_sixteen_bits_does_not_show() -> None:
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 60, 60, 16, 0, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress((b"\0" + b"\xff\xff" * 60) * 60))
+    content = b"\x89PNG\r\n\x1a\n" + header + chunk(b"tRNS", b"\xff\xff") + pixels + chunk(b"IEND", b"")
+    assert (decode(content) == 128).all()
 
 
 def test_damage_never_raises_anything_else(photo: Image.Image) -> None:
