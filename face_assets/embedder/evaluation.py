@@ -18,6 +18,7 @@ FARS = (1e-2, 1e-3, 1e-4)
 FOLDS = 10
 PAIRS_A_KIND = 3000
 CURVE_POINTS = 400
+ABOVE_EVERY_COSINE = 1.0 + 1e-4
 HISTOGRAM_BINS = 100
 
 
@@ -76,10 +77,15 @@ class Evaluation:
 def evaluate(embeddings: Floats, identities: npt.NDArray[Any], far: float, seed: int) -> Evaluation:
     """Figures over all pairs. embeddings: float32 (n, d) of unit length; identities: (n,) integers.
 
-    Raises UserError without at least one pair of one person and one pair of two.
+    Raises UserError without at least one pair of one person and one pair of two, and for embeddings that are not finite.
     """
     from sklearn.metrics import auc as area
 
+    if broken := int((~np.isfinite(embeddings).all(axis=1)).sum()):
+        raise UserError(
+            f"The embedder gives no finite numbers for {broken:,} of {len(embeddings):,} test photos, as after a training that diverged: "
+            "lower train.learning_rate or train.scale, or start from other embedder.weights."
+        )
     genuine, impostor = count_scores(embeddings, identities)
     if not genuine.sum() or not impostor.sum():
         raise UserError(
@@ -130,8 +136,8 @@ def bin_of(scores: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
 
 
 def _edge(place: int) -> float:
-    """The lowest cosine of a bin."""
-    return float(place / (BINS / 2) - 1)
+    """The lowest cosine of a bin; above the last, one that no rounding of two equal vectors reaches."""
+    return float(place / (BINS / 2) - 1) if place < BINS else ABOVE_EVERY_COSINE
 
 
 def tar_at_far(genuine: Counts, impostor: Counts, far: float) -> TarAtFar:

@@ -15,6 +15,7 @@ from face_assets.files import write_bytes
 Floats = npt.NDArray[np.float32]
 THEN = (1980, 1, 1, 0, 0, 0)
 HAIR = 1e-4
+SCORES_AT_ONCE = 16_000_000
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,15 @@ def stranger_scores(enrolled: Enrolled, probes: Floats, identities: Sequence[str
     """The best cosine of each probe with a template of somebody else; probes with nobody else to find are left out."""
     if len(enrolled.names) == 0 or len(probes) == 0:
         return np.empty(0, np.float32)
-    scores = probes @ enrolled.templates.T
     rows = {name: row for row, name in enumerate(enrolled.names)}
-    own = [(probe, rows[name]) for probe, name in enumerate(identities) if name in rows]
-    if own:
-        scores[tuple(np.array(own).T)] = -2
-    best = scores.max(axis=1)
+    own = np.array([rows.get(name, -1) for name in identities])
+    best = np.empty(len(probes), np.float32)
+    step = max(1, SCORES_AT_ONCE // len(enrolled.names))
+    for start in range(0, len(probes), step):
+        scores = probes[start : start + step] @ enrolled.templates.T
+        known = np.flatnonzero(own[start : start + step] >= 0)
+        scores[known, own[start : start + step][known]] = -2
+        best[start : start + step] = scores.max(axis=1)
     return np.asarray(best[best > -2], np.float32)
 
 

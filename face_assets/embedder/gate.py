@@ -1,6 +1,6 @@
 """The gate: good enough by itself, and not worse than what is in production."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from face_assets import params
 from face_assets.embedder.evaluation import Evaluation
@@ -8,10 +8,14 @@ from face_assets.embedder.evaluation import Evaluation
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the embedder may go on; every reason against it is a sentence with the figures and the parameter's key."""
+    """Whether the embedder may go on; every reason against it is a sentence with the figures and the parameter's key.
+
+    notes: what the verdict does not rest on, though it was asked for.
+    """
 
     passed: bool
     reasons: list[str]
+    notes: list[str] = field(default_factory=list)
 
 
 def judge(trained: Evaluation, production: Evaluation | None, asked: params.Evaluation) -> Verdict:
@@ -32,17 +36,21 @@ def judge(trained: Evaluation, production: Evaluation | None, asked: params.Eval
         )
     elif reached.tar is not None and reached.tar < asked.min_tar:
         reasons.append(f"TAR at FAR {asked.far:g} is {reached.tar:.4f}, below evaluation.min_tar {asked.min_tar:g}")
+    notes = []
     if production:
         reasons += _regression(trained, production, asked)
-    return Verdict(not reasons, reasons)
+        if reached.tar is None:
+            notes.append(f"compared with production by AUC: {trained.impostor:,} impostor pairs cannot tell TAR at FAR {asked.far:g}")
+    return Verdict(not reasons, reasons, notes)
 
 
 def _regression(trained: Evaluation, production: Evaluation, asked: params.Evaluation) -> list[str]:
     now, before = trained.tar_at(asked.far).tar, production.tar_at(asked.far).tar
     if now is not None and before is not None:
         name = f"TAR at FAR {asked.far:g}"
-    else:  # too few pairs to tell TAR at this FAR
-        name, now, before = "AUC", trained.auc, production.auc
+    else:
+        name = f"AUC (TAR at FAR {asked.far:g} cannot be told from {trained.impostor:,} impostor pairs)"
+        now, before = trained.auc, production.auc
     if now >= before - asked.max_regression:
         return []
     margin = f"more than evaluation.max_regression {asked.max_regression:g} lower"

@@ -8,7 +8,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What the card says; figures: name (trained, start, production) → the headline figures of the evaluation."""
+    """What the card says; figures: name (trained, start, production) → the headline figures of the evaluation.
+
+    passed, reasons: the gate's verdict, left out of the card where it is not given.
+    """
 
     commit: str
     dataset: Mapping[str, Any]
@@ -21,6 +24,8 @@ class CardFacts:
     far: float
     precision: str
     parameters: Mapping[str, Any]
+    passed: bool | None = None
+    reasons: Sequence[str] = ()
 
 
 def model_card(facts: CardFacts) -> str:
@@ -93,7 +98,7 @@ def _figures(facts: CardFacts) -> list[str]:
         for name, one in facts.figures.items()
     ]
     trained = facts.figures["trained"]
-    found, calibration = facts.gallery["identification"], facts.gallery["identification_calibration"]
+    found = facts.gallery["identification"]
     return [
         "## Figures",
         "",
@@ -102,16 +107,41 @@ def _figures(facts: CardFacts) -> list[str]:
         "",
         *_table(header, rows),
         "",
-        f"Two photos are taken for one person from a cosine of **{facts.verification_threshold:.4f}** (FAR {facts.far:g}). "
+        *_verdict(facts),
+        f"Two photos are taken for one person from a cosine of **{facts.verification_threshold:.4f}** ({_far(facts)}). "
         f"A face is taken for one of the {facts.gallery['people']:,} enrolled from "
-        f"**{facts.gallery['identification_threshold']:.4f}**, where "
-        f"{calibration['measured_fpir']:.2%} of {calibration['strangers']:,} strangers' photos find somebody.",
+        f"**{facts.gallery['identification_threshold']:.4f}**, {_fpir(facts.gallery['identification_calibration'])}.",
         "",
         f"At that threshold: {found['right']:,} right, {found['wrong']:,} wrong, {found['refused']:,} refused of "
         f"{found['enrolled']:,} photos of enrolled people; "
         f"{found['strangers_accepted']:,} of {found['strangers']:,} photos of strangers taken for somebody.",
         "",
     ]
+
+
+def _verdict(facts: CardFacts) -> list[str]:
+    if facts.passed is None:
+        return []
+    return [f"The gate {'passed' if facts.passed else 'refused'} it.", *(f"- {_plain(reason)}" for reason in facts.reasons), ""]
+
+
+def _resolved(facts: CardFacts) -> bool:
+    return int(facts.far * facts.figures["trained"]["impostor_pairs"]) >= 1
+
+
+def _far(facts: CardFacts) -> str:
+    if _resolved(facts):
+        return f"FAR {facts.far:g}"
+    return f"just above every impostor pair: they are too few to show FAR {facts.far:g}"
+
+
+def _fpir(calibration: Mapping[str, Any]) -> str:
+    """Where the threshold of identification comes from, and what was seen there."""
+    strangers = calibration["strangers"]
+    if not strangers:
+        return "the threshold for two photos, as there was no stranger to try it with"
+    seen = f"where {calibration['measured_fpir']:.2%} of {strangers:,} strangers' photos find somebody"
+    return seen if calibration["resolved"] else f"{seen}; they are too few to show the {calibration['fpir']:g} asked for"
 
 
 def _tar(value: float | None) -> str:
@@ -123,6 +153,8 @@ def _limits(facts: CardFacts) -> list[str]:
         "## Limits",
         "",
         "- A rate is as good as the pairs behind it, and as the likeness of these people and photos to those it will meet.",
+        f"- {facts.figures['trained']['impostor_pairs']:,} impostor pairs tell no false accept rate below "
+        f"{1 / facts.figures['trained']['impostor_pairs']:.1g}.",
         "- Embeddings of two embedders (another MAJOR version) never compare: the gallery belongs to this release alone.",
         "- Faces are biometric data: gallery and probes of this release are to be protected like the photos.",
         f"- Made again by `face-assets run --commit {facts.commit[:12]}`.",

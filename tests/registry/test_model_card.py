@@ -1,0 +1,50 @@
+"""The model card: says what was found, and of a rate that was not shown that it was not."""
+
+from dataclasses import replace
+
+from face_assets.registry.model_card import CardFacts, model_card
+
+HEADLINE = {"auc": 0.99, "accuracy": 0.98, "accuracy_std": 0.01, "eer": 0.02, "genuine_pairs": 300, "impostor_pairs": 20_000}
+FACTS = CardFacts(
+    commit="c" * 40,
+    dataset={"dataset_version": "d.dir", "photos": 1200, "people": 90, "people_by_split": {"train": 60, "validation": 10, "test": 20}},
+    aligned={"found": 1190, "none": 6, "unusable": 3, "contradictions": 1},
+    training={"weights": "my `odd`\nfile.pt", "weights_fingerprint": "abc", "epochs": 3, "photos": 800, "people": 60, "seed": 0},
+    figures={"trained": {**HEADLINE, "tar": {"0.001": 0.91, "0.0001": None}}, "start": {**HEADLINE, "tar": {"0.001": 0.9, "0.0001": 0.8}}},
+    test_people=20,
+    gallery={
+        "people": 90,
+        "identification_threshold": 0.51,
+        "identification_calibration": {"measured_fpir": 0.0096, "fpir": 0.01, "strangers": 416, "resolved": True},
+        "identification": {"enrolled": 400, "right": 390, "wrong": 1, "refused": 9, "strangers": 16, "strangers_accepted": 0},
+    },
+    verification_threshold=0.42,
+    far=0.001,
+    precision="f32",
+    parameters={"train": {"seed": 0}},
+)
+
+
+def test_the_card_says_the_figures_and_where_they_come_from() -> None:
+    card = model_card(FACTS)
+    for said in ("c" * 40, "d.dir", "| trained | 0.9900 |", "0.9100 | too few pairs |", "0.4200** (FAR 0.001)", "0.96% of 416 strangers"):
+        assert said in card, said
+    assert "from `my 'odd' file.pt`" in card.replace("From", "from")
+    assert "production" not in card
+    assert "The gate" not in card
+
+
+def test_a_rate_that_was_not_shown_is_not_claimed() -> None:
+    few = {**FACTS.figures["trained"], "impostor_pairs": 900}
+    calibration = {"measured_fpir": 0.0, "fpir": 0.01, "strangers": 40, "resolved": False}
+    card = model_card(replace(FACTS, figures={"trained": few}, gallery={**FACTS.gallery, "identification_calibration": calibration}))
+    assert "too few to show FAR 0.001" in card
+    assert "too few to show the 0.01" in card
+    none = {**calibration, "strangers": 0}
+    assert "0 strangers" not in model_card(replace(FACTS, gallery={**FACTS.gallery, "identification_calibration": none}))
+
+
+def test_the_verdict_stands_in_the_card_where_it_is_given() -> None:
+    assert "The gate passed it." in model_card(replace(FACTS, passed=True))
+    refused = model_card(replace(FACTS, passed=False, reasons=["AUC is 0.5, below evaluation.min_auc 0.9"]))
+    assert "The gate refused it.\n- AUC is 0.5" in refused
