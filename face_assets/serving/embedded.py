@@ -19,6 +19,7 @@ from face_assets.serving.verification import Probe, VerificationReport, verify
 KEY_HEADER = "triton-grpc-protocol-face-assets-key"
 SECONDS_TO_LOAD = 120.0
 SECONDS_TO_DRAIN = 30.0
+SECONDS_TO_ANSWER = 10.0
 PROBES_AFTER = 3
 
 
@@ -105,7 +106,7 @@ class EmbeddedTarget:
             try:
                 report = self._verify_candidate(control, candidate, probes, budget)
                 self._promote(control, live, candidate, probes, budget)
-                write_json(self.root / "state.json", {"live": asdict(candidate), "previous": asdict(live) if live else None})
+                self._write_state(candidate)
             finally:
                 self._unload_candidates(control, wait=False)
             self._settle(control, candidate)
@@ -119,10 +120,18 @@ class EmbeddedTarget:
         return verify(self._client(RECOGNIZER), live.release, probes, budget)
 
     def sweep(self, keep: int) -> None:
-        """Deletes all version folders but the newest `keep`, the live and the previous one."""
+        """Deletes all version folders but the newest `keep`, the live and the previous one; no deployment is under way meanwhile."""
+        with file_lock(self.root / ".deployment.lock"):
+            live, previous = _state(self.root)
+            newest = [version.number for version in models.versions(self.models)][-keep:] if keep else []
+            models.sweep(self.models, {*newest, *(version.number for version in (live, previous) if version)})
+
+    def _write_state(self, candidate: ModelVersion) -> None:
+        """The candidate is live, and what was live before it is the previous one, also when the same is deployed again."""
         live, previous = _state(self.root)
-        newest = [version.number for version in models.versions(self.models)][-keep:]
-        models.sweep(self.models, {*newest, *(version.number for version in (live, previous) if version)})
+        if live and live.number != candidate.number:
+            previous = live
+        write_json(self.root / "state.json", {"live": asdict(candidate), "previous": asdict(previous) if previous else None})
 
     def _client(self, model: str) -> RecognizerClient:
         address = self.server.address()
@@ -131,7 +140,7 @@ class EmbeddedTarget:
 
     def _start(self) -> "_Control":
         address = self.server.address()
-        if address is None or not answers(address):
+        if address is None or not self._answers_at_last(address):
             self.server.stop()
             models.remove_candidates(self.models)
             address = self.server.start(self.environment, self.host, self.ports, self.cores)
@@ -139,12 +148,25 @@ class EmbeddedTarget:
         self._unload_candidates(control)
         live, _ = _state(self.root)
         if live and not all(control.loaded(model) == [live.number] for model in MODELS):
-            self._load(control, live)
+            self._bring_back(control, live)
         return control
 
-    def _load(self, control: "_Control", version: ModelVersion) -> None:
-        for model in MODELS:
-            control.load(models.configure(self.models, model, [version.number]))
+    def _answers_at_last(self, address: Address) -> bool:
+        """A busy server may be late with one answer; it is not stopped for that."""
+        ends = time.monotonic() + SECONDS_TO_ANSWER
+        while not answers(address):
+            if time.monotonic() > ends or self.server.process() is None:
+                return False
+            time.sleep(0.1)
+        return True
+
+    def _bring_back(self, control: "_Control", live: ModelVersion) -> None:
+        """To what is live from wherever a killed deployment stopped, and without failing a request of the release that answers now."""
+        answering = [number for number in control.loaded(RECOGNIZER) if number != live.number]
+        for model in (DETECTOR, EMBEDDER):
+            control.load(models.configure(self.models, model, [*answering, live.number]))
+        control.load(models.configure(self.models, RECOGNIZER, [live.number]))
+        self._settle(control, live)
 
     def _verify_candidate(
         self, control: "_Control", candidate: ModelVersion, probes: Sequence[Probe], budget: Serving
@@ -218,8 +240,13 @@ class _Control:
 
     def unload(self, model: str, wait: bool = True) -> None:
         """Unloads a model that is loaded, and waits until its processes are gone."""
+        from tritonclient.utils import InferenceServerException
+
         if self.loaded(model):
-            self._client.unload_model(model, headers=self._headers)
+            try:
+                self._client.unload_model(model, headers=self._headers, client_timeout=SECONDS_TO_LOAD)
+            except InferenceServerException as error:
+                raise UserError(f"Triton cannot unload {model}: {error.message()}") from error
         ends = time.monotonic() + SECONDS_TO_DRAIN
         while wait and self._versions(model) and time.monotonic() < ends:
             time.sleep(0.05)
@@ -239,8 +266,13 @@ class _Control:
             time.sleep(0.05)
 
     def _versions(self, model: str) -> dict[int, str]:
-        """States of the versions that are not gone."""
-        index: Any = self._client.get_model_repository_index(headers=self._headers, client_timeout=10.0)
+        """States of the versions that are not gone. Raises UserError where the server has died."""
+        from tritonclient.utils import InferenceServerException
+
+        try:
+            index: Any = self._client.get_model_repository_index(headers=self._headers, client_timeout=SECONDS_TO_ANSWER)
+        except InferenceServerException as error:
+            raise UserError(f"The Triton server does not answer: {error.message()}; `face-assets up` brings it back.") from error
         return {
             int(one.version): one.state
             for one in index.models

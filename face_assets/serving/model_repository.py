@@ -41,6 +41,8 @@ def write_models(bundle: Path, release: str, release_commit: str, root: Path, te
     """
     digest = fingerprint(release_commit, code_digest(templates), cores)
     with file_lock(root / ".versions.lock"):
+        for partial in root.glob("*/.partial-*"):  # of a run that was killed; the lock says that nobody fills it now
+            shutil.rmtree(partial)
         known = versions(root)
         for version in known:
             if version.digest == digest and all((root / model / str(version.number)).is_dir() for model in MODELS):
