@@ -1,0 +1,350 @@
+"""Deployments under load, kills at each of their moments, and what callers may and may not ask of the server."""
+
+import io
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from face_assets.dataset.synthetic import draw
+from face_assets.errors import UserError
+from face_assets.serving.client import RecognizerClient
+from face_assets.serving.embedded import EmbeddedTarget
+from face_assets.serving.triton import SHARED_MEMORY, Ports
+
+pytestmark = pytest.mark.slow
+
+
+def client(target: EmbeddedTarget) -> RecognizerClient:
+    return RecognizerClient(f"127.0.0.1:{target.ports.grpc}")
+
+
+class Load:
+    """What the askers saw: answers of each release, and whatever was wrong."""
+
+    def __init__(self, kit: Any):
+        self.kit = kit
+        self.answers: Counter[str] = Counter()
+        self.wrong: list[str] = []
+
+    def see(self, release: str, size: int, identity: str) -> None:
+        """An answer is wholly of one release: its embedding's size and its gallery's names say so too."""
+        self.answers[release] += 1
+        if size != self.kit.size(release) or not identity.startswith(release):
+            self.wrong.append(f"{release} with {size} numbers and {identity!r}")
+
+
+@contextmanager
+def load(kit: Any, target: EmbeddedTarget, grpc: int, http: int) -> Iterator[Load]:
+    """Asks all the time from so many threads."""
+    from tritonclient.http import InferenceServerClient, InferInput
+    from tritonclient.utils import InferenceServerException
+
+    seen, over, photo = Load(kit), threading.Event(), kit.photo(0, 2)
+
+    def ask_grpc() -> None:
+        asker = client(target)
+        while not over.is_set():
+            try:
+                answer = asker.identify(photo)
+            except UserError as error:
+                seen.wrong.append(f"gRPC: {error}")
+                continue
+            seen.see(answer.release, len(answer.faces[0].embedding), answer.faces[0].identity)
+
+    def ask_http() -> None:
+        asker = InferenceServerClient(f"127.0.0.1:{target.ports.http}")
+        image = InferInput("IMAGE", [1], "BYTES")
+        image.set_data_from_numpy(np.array([photo], dtype=np.object_))
+        while not over.is_set():
+            try:
+                answer = asker.infer("face_recognizer", [image])
+            except (InferenceServerException, OSError) as error:
+                seen.wrong.append(f"HTTP: {error}")
+                continue
+            release, embeddings, identity = (answer.as_numpy(name) for name in ("RELEASE", "EMBEDDINGS", "IDENTITY"))
+            seen.see(release[0].decode(), embeddings.shape[1], identity[0].decode())
+        asker.close()
+
+    threads = [threading.Thread(target=ask) for ask in [ask_grpc] * grpc + [ask_http] * http]
+    for thread in threads:
+        thread.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_a_first_deployment_answers_as_offline(kit: Any, target: EmbeddedTarget) -> None:
+    version = kit.deploy(target, "v1.0.0")
+    status = target.status()
+    assert (status.running, status.ready, status.live) == (True, True, version)
+    asker = client(target)
+    asker.require_ready()
+    assert asker.live_release() == "v1.0.0"
+    for probe in kit.probes("v1.0.0"):
+        answer = asker.identify(probe.content)
+        assert answer.release == "v1.0.0"
+        assert answer.faces[0].embedding @ probe.embedding > 0.9999
+        assert answer.faces[0].identity == probe.identity
+        assert answer.faces[0].score == pytest.approx(probe.score, abs=1e-4)
+
+
+def test_a_swap_and_a_rollback_under_load_lose_and_mix_nothing(kit: Any, target: EmbeddedTarget) -> None:
+    first, second = kit.deploy(target, "v1.0.0"), kit.write(target.models, "v2.0.0")
+    probes = {release: kit.probes(release) for release in ("v1.0.0", "v2.0.0")}
+    with load(kit, target, grpc=4, http=1) as seen:
+        for version in (second, first):
+            before = sum(seen.answers.values())
+            began = time.monotonic()
+            target.deploy(version, probes[version.release], kit.budget)
+            seconds = time.monotonic() - began
+            print(f"to {version.release} in {seconds:.1f} s, {sum(seen.answers.values()) - before} answers meanwhile")
+            assert client(target).identify(kit.photo(0, 2)).release == version.release
+    assert seen.wrong == []
+    assert min(seen.answers["v1.0.0"], seen.answers["v2.0.0"]) > 5
+    status = target.status()
+    assert (status.live, status.previous) == (first, second)
+
+
+# kills itself before the given call of a method, counted from 1
+KILLED = """
+import os, pickle, signal, sys
+from pathlib import Path
+from face_assets.serving import embedded
+where, number = sys.argv[2], int(sys.argv[3])
+owner = embedded._Control if where == "load" else embedded.EmbeddedTarget
+real, calls = getattr(owner, where), []
+def counted(self, *arguments, **named):
+    calls.append(1)
+    if len(calls) == number:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(self, *arguments, **named)
+setattr(owner, where, counted)
+target, version, probes, budget = pickle.loads(Path(sys.argv[1]).read_bytes())
+target.deploy(version, probes, budget)
+"""
+MOMENTS = {
+    "a candidate half loaded": ("load", 2),
+    "both releases' parts loaded": ("load", 6),
+    "promoted, not written down": ("_write_state", 1),
+    "written down, not cleaned up": ("_settle", 1),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_deployment_killed_anywhere_is_mended_without_failing_a_request(
+    kit: Any, target: EmbeddedTarget, tmp_path: Path, moment: str
+) -> None:
+    live = target.status().live or kit.deploy(target, "v1.0.0")
+    other = "v2.0.0" if live.release == "v1.0.0" else "v1.0.0"
+    candidate = kit.write(target.models, other)
+    job = tmp_path / "job"
+    job.write_bytes(pickle.dumps((target, candidate, kit.probes(other), kit.budget)))
+    where, number = MOMENTS[moment]
+    with load(kit, target, grpc=1, http=0) as seen:
+        done = subprocess.run([sys.executable, "-c", KILLED, str(job), where, str(number)], check=False, cwd=Path(__file__).parents[2])
+        assert done.returncode == -signal.SIGKILL
+        target.start()
+        status = target.status()
+        assert status.live is not None
+        assert status.live.release == (other if where == "_settle" else live.release)
+        assert status.ready
+        assert client(target).identify(kit.photo(0, 2)).release == status.live.release
+    assert seen.wrong == []
+    assert not list(target.models.glob("candidate_*"))
+    assert target.status().pid == status.pid
+
+
+def test_a_killed_server_comes_back_with_what_was_live(kit: Any, target: EmbeddedTarget) -> None:
+    live = target.status().live or kit.deploy(target, "v1.0.0")
+    pid = target.status().pid
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+    while target.status().running:
+        time.sleep(0.05)
+    target.start()
+    assert target.status().pid != pid
+    assert client(target).identify(kit.photo(0, 2)).release == live.release
+
+
+def test_two_deployments_at_once_go_one_after_another(kit: Any, target: EmbeddedTarget) -> None:
+    versions = [kit.write(target.models, release) for release in ("v1.0.0", "v2.0.0")]
+    failures: list[BaseException] = []
+
+    def deploy(number: int) -> None:
+        mine = EmbeddedTarget(target.root, kit.environment, target.ports, 2)
+        try:
+            mine.deploy(versions[number], kit.probes(versions[number].release), kit.budget)
+        except UserError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=deploy, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    status = target.status()
+    assert status.ready
+    assert {status.live, status.previous} == set(versions)
+    assert status.live is not None
+    assert client(target).identify(kit.photo(0, 2)).release == status.live.release
+
+
+@pytest.fixture
+def live(kit: Any, target: EmbeddedTarget) -> EmbeddedTarget:
+    if not target.status().ready:
+        kit.deploy(target, "v1.0.0")
+    return target
+
+
+def encoded(image: Image.Image, kind: str, **settings: Any) -> bytes:
+    output = io.BytesIO()
+    image.save(output, kind, **settings)
+    return output.getvalue()
+
+
+def test_odd_photos_are_answered_and_broken_ones_get_a_sentence(kit: Any, live: EmbeddedTarget) -> None:
+    person, asker = draw(0, 2), client(live)
+    alpha = person.copy()
+    alpha.putalpha(255)
+    good = [encoded(alpha, "PNG"), encoded(person, "WEBP"), encoded(person.convert("CMYK"), "JPEG")]
+    animated = encoded(person, "WEBP", save_all=True, append_images=[draw(1, 2)], duration=100)
+    broken = {b"": "empty", b"no photo": "not a JPEG", kit.photo(0, 2)[:1500]: "truncated", animated: "animated"}
+    with load(kit, live, grpc=1, http=0) as seen:
+        for content in good:
+            assert len(asker.identify(content).faces) == 1
+        for content, reason in broken.items():
+            with pytest.raises(UserError, match=f"^the photo cannot be used: {reason}"):
+                asker.identify(content)
+    assert seen.wrong == []
+
+
+def test_a_photo_may_show_nobody_or_two(live: EmbeddedTarget) -> None:
+    asker = client(live)
+    assert asker.identify(encoded(Image.new("RGB", (200, 200), (90, 90, 90)), "PNG")).faces == []
+    pair = Image.new("RGB", (500, 250))
+    pair.paste(draw(0, 0), (0, 0))
+    pair.paste(draw(3, 0), (250, 0))
+    faces = asker.identify(encoded(pair, "PNG")).faces
+    assert len(faces) == 2
+    assert sorted(bool(face.box[0] > 250) for face in faces) == [False, True]
+    assert all(np.linalg.norm(face.embedding) == pytest.approx(1, abs=1e-4) for face in faces)
+
+
+def test_callers_without_the_key_control_nothing(kit: Any, live: EmbeddedTarget) -> None:
+    from tritonclient.grpc import InferenceServerClient
+    from tritonclient.utils import InferenceServerException
+
+    caller = InferenceServerClient(f"127.0.0.1:{live.ports.grpc}")
+    for call in (caller.unload_model, caller.load_model):
+        with pytest.raises(InferenceServerException, match="restricted"):
+            call("face_recognizer")
+    with pytest.raises(InferenceServerException, match="restricted"):
+        caller.get_model_repository_index()
+    for action in ("index", "models/face_recognizer/load", "models/face_recognizer/unload"):
+        asked = urllib.request.Request(f"http://127.0.0.1:{live.ports.http}/v2/repository/{action}", data=b"{}", method="POST")
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(asked, timeout=10)
+    assert client(live).identify(kit.photo(0, 2)).faces
+
+
+def crops_input(crops: np.ndarray) -> Any:
+    from tritonclient.grpc import InferInput
+
+    made = InferInput("CROPS", list(crops.shape), "UINT8")
+    made.set_data_from_numpy(crops)
+    return made
+
+
+def test_crops_of_another_size_get_a_sentence(live: EmbeddedTarget) -> None:
+    from tritonclient.grpc import InferenceServerClient
+    from tritonclient.utils import InferenceServerException
+
+    caller = InferenceServerClient(f"127.0.0.1:{live.ports.grpc}")
+    with pytest.raises(InferenceServerException, match="crops must be 80x80x3, found 96x80x3"):
+        caller.infer("face_embedder", [crops_input(np.zeros((1, 96, 80, 3), np.uint8))])
+    vectors = caller.infer("face_embedder", [crops_input(np.full((2, 80, 80, 3), 9, np.uint8))]).as_numpy("EMBEDDINGS")
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx([1, 1], abs=1e-4)
+
+
+def test_single_crops_of_many_callers_reach_the_engine_in_batches(live: EmbeddedTarget) -> None:
+    from tritonclient.grpc import InferenceServerClient
+
+    caller = InferenceServerClient(f"127.0.0.1:{live.ports.grpc}")
+
+    def counts() -> tuple[int, int]:
+        (one,) = caller.get_inference_statistics("face_embedder").model_stats
+        return one.inference_count, one.execution_count
+
+    crops = np.random.default_rng(0).integers(0, 255, (96, 80, 80, 3)).astype(np.uint8)
+    before, answers, errors = counts(), {}, []
+    done = threading.Semaphore(0)
+
+    def keep(number: int, result: Any, error: Any) -> None:
+        answers[number] = None if error else result.as_numpy("EMBEDDINGS")[0]
+        errors.extend([error] if error else [])
+        done.release()
+
+    for number, crop in enumerate(crops):
+        caller.async_infer(
+            "face_embedder", [crops_input(crop[None])], callback=lambda result, error, number=number: keep(number, result, error)
+        )
+    assert all(done.acquire(timeout=60) for _ in crops)
+    assert errors == []
+    inferences, executions = (now - then for now, then in zip(counts(), before, strict=True))
+    assert inferences == len(crops)
+    assert executions < inferences / 2
+    alone = caller.infer("face_embedder", [crops_input(crops[:32])]).as_numpy("EMBEDDINGS")
+    np.testing.assert_allclose(np.stack([answers[number] for number in range(32)]), alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["HTTP", "GRPC", "METRICS"])
+def test_a_port_in_use_names_its_setting(kit: Any, tmp_path: Path, name: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        free = kit.free_ports()
+        ports = Ports(**{**free.__dict__, name.lower(): taken.getsockname()[1]})
+        with pytest.raises(UserError, match=f"FACE_ASSETS_{name}_PORT"):
+            kit.target(tmp_path / "serving", ports).start()
+
+
+def processes_of(target: EmbeddedTarget) -> list[str]:
+    """The command lines that name the server's folder."""
+    lines = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = file.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if str(target.root) in line:
+            lines.append(line)
+    return lines
+
+
+def test_a_stopped_server_leaves_no_process_and_no_shared_memory(live: EmbeddedTarget) -> None:
+    prefix = live.server._memory_prefix()
+    assert len(processes_of(live)) > 3
+    assert list(SHARED_MEMORY.glob(f"{prefix}*"))
+    assert live.stop()
+    assert processes_of(live) == []
+    assert list(SHARED_MEMORY.glob(f"{prefix}*")) == []
+    assert not live.stop()
+    assert live.status().live is not None  # start() brings it back
