@@ -7,7 +7,7 @@ from pathlib import Path
 
 from face_assets.errors import UserError
 from face_assets.files import write_text
-from face_assets.registry.data_repository import run_dvc
+from face_assets.registry.data_repository import dvc_config, run_dvc
 from face_assets.registry.git import GitError, git
 
 Progress = Callable[[int, int, str], None]
@@ -23,7 +23,7 @@ Face Assets reads commits of this repository; releases are git tags `face-recogn
 
 def create_repository(path: Path, photos: Path, params_text: str, remote: str | None, gallery: Path | None, progress: Progress) -> str:
     """Makes the repository, or ends what a killed call began; returns the commit. Raises UserError."""
-    if (path / "photos.dvc").is_file():
+    if _is_committed(path, "photos.dvc"):
         raise UserError(f"{path} is a data repository already: add photos there, `dvc add photos`, and commit.")
     if path.exists() and not path.is_dir():
         raise UserError(f"{path} is not a folder.")
@@ -42,9 +42,20 @@ def create_repository(path: Path, photos: Path, params_text: str, remote: str | 
         write_text(path / "params.yaml", params_text)
     if not (path / "README.md").is_file():
         write_text(path / "README.md", README)
-    url = remote or str(path.resolve().with_name(path.name + ".dvc-remote"))
-    run_dvc(path, "remote", "add", "-q", "-f", "-d", "storage", url)
+    if remote or not dvc_config(path / ".dvc" / "config").get("core", "remote", fallback=None):
+        url = remote or str(path.resolve().with_name(path.resolve().name + ".dvc-remote"))
+        run_dvc(path, "remote", "add", "-q", "-f", "-d", "storage", url)
     return _commit(path, list(folders), "Keep face photos under DVC")
+
+
+def _is_committed(path: Path, name: str) -> bool:
+    """Whether the repository's last commit holds the file: a killed call may have left it without a commit."""
+    if not (path / ".git").exists():
+        return (path / name).is_file()
+    try:
+        return bool(git("ls-tree", "HEAD", "--", name, cwd=path))
+    except GitError:
+        return False
 
 
 def commit_photos(path: Path, added: Path, message: str, progress: Progress = lambda done, whole, what: None) -> str:
@@ -63,7 +74,7 @@ def _commit(path: Path, tracked: list[str], message: str) -> str:
         if (path / name).exists()
     ]
     git("add", "--", *paths, *more, cwd=path)
-    if git("status", "--porcelain", "--untracked-files=no", cwd=path).strip():
+    if git("status", "--porcelain", "--untracked-files=no", "--", *paths, *more, cwd=path).strip():
         git("commit", "-q", "-m", message, "--", *paths, *more, cwd=path, env=_identity(path))
     return git("rev-parse", "HEAD", cwd=path).decode().strip()
 
@@ -71,7 +82,8 @@ def _commit(path: Path, tracked: list[str], message: str) -> str:
 def _identity(path: Path) -> dict[str, str]:
     """A fallback for a machine on which git knows nobody."""
     try:
-        git("var", "GIT_COMMITTER_IDENT", cwd=path)
+        for who in ("AUTHOR", "COMMITTER"):
+            git("var", f"GIT_{who}_IDENT", cwd=path)
     except GitError:
         return {
             f"GIT_{who}_{what}": value
@@ -97,11 +109,13 @@ def photo_files(folder: Path) -> list[Path]:
 
 
 def copy_photos(source: Path, files: list[Path], target: Path, progress: Progress) -> None:
-    """Copies, by hard link where the file system has them; a file that is there already is replaced."""
+    """Copies; a file that is there already is replaced, and one that is itself the source stays."""
     for number, file in enumerate(files, 1):
         to = target / file
         to.parent.mkdir(parents=True, exist_ok=True)
-        to.unlink(missing_ok=True)
-        shutil.copyfile(source.resolve() / file, to)
+        photo = source.resolve() / file
+        if not (to.exists() and to.samefile(photo)):
+            to.unlink(missing_ok=True)
+            shutil.copyfile(photo, to)
         if number % 500 == 0 or number == len(files):
             progress(number, len(files), f"copying {target.name}")

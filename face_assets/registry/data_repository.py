@@ -2,7 +2,7 @@
 
 import configparser
 import json
-import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -17,9 +17,11 @@ import yaml
 from face_assets.errors import UserError
 from face_assets.files import file_lock
 from face_assets.fingerprint import fingerprint
-from face_assets.registry.git import GitError, git
+from face_assets.registry.git import GitError, environment, git
 
 DVC_ENVIRONMENT = {"DVC_NO_ANALYTICS": "1", "GIT_TERMINAL_PROMPT": "0"}
+MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
+HOUSEKEEPING = ("-c", "gc.autoDetach=false", "-c", "maintenance.autoDetach=false")
 
 
 @dataclass(frozen=True)
@@ -60,16 +62,27 @@ class DataRepository:
     def refresh(self) -> None:
         """Brings branches and tags of the source into the mirror. Raises UserError."""
         with file_lock(self.mirror.with_suffix(".lock")):
-            if not (self.mirror / "HEAD").is_file():
-                if self.local and not self._is_git(self.local):
-                    raise UserError(f"{self.source} is not a git repository: make one with `face-assets init`, or name another.")
-                git("init", "-q", "--bare", self.mirror)
-            specs = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", "+HEAD:refs/source/HEAD")
+            if not (self.mirror / "HEAD").is_file() and self.local and not self._is_git(self.local):
+                raise UserError(f"{self.source} is not a git repository: make one with `face-assets init`, or name another.")
+            git("init", "-q", "--bare", self.mirror)
+            self._drop_stale_locks()
+            specs = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", "+HEAD:refs/source/HEAD"]
             try:
-                git("fetch", "-q", "--prune", "--force", "--no-tags", "--update-shallow", self.source, *specs, cwd=self.mirror)
+                self._fetch(specs)
             except GitError as error:
-                raise UserError(f"The data repository {self.source} cannot be read: {error}") from error
+                if "remote ref HEAD" not in str(error):
+                    raise UserError(f"The data repository {self.source} cannot be read: {error}") from error
+                self._fetch(specs[:2])  # a bare repository whose HEAD names a branch that nobody pushed
         self._fetched = True
+
+    def _fetch(self, specs: list[str]) -> None:
+        options = ("--prune", "--force", "--no-tags", "--update-shallow")
+        git(*HOUSEKEEPING, "fetch", "-q", *options, self.source, *specs, cwd=self.mirror)
+
+    def _drop_stale_locks(self) -> None:
+        """Under our own lock nobody writes to the mirror: git's lock files there are what a killed process left."""
+        for lock in (*self.mirror.glob("*.lock"), *(self.mirror / "refs").rglob("*.lock")):
+            lock.unlink(missing_ok=True)
 
     @staticmethod
     def _is_git(path: Path) -> bool:
@@ -86,21 +99,29 @@ class DataRepository:
 
     def resolve(self, revision: str) -> str:
         name = "refs/source/HEAD" if revision == "HEAD" else revision
-        for _ in range(2):
-            try:
-                return self.git("rev-parse", "--verify", "-q", "--end-of-options", f"{name}^{{commit}}").decode().strip()
-            except GitError:
-                self._fetch_commit(revision)
-        raise UserError(f"{revision!r} names no commit of {self.source}.")
+        commit = self._commit_of(name)
+        if commit is None:
+            self._fetch_commit(revision)
+            commit = self._commit_of(name)
+        if commit is None:
+            raise UserError(f"{revision!r} names no commit of {self.source}.")
+        return commit
+
+    def _commit_of(self, name: str) -> str | None:
+        try:
+            return self.git("rev-parse", "--verify", "-q", "--end-of-options", f"{name}^{{commit}}").decode().strip()
+        except GitError:
+            return None
 
     def _fetch_commit(self, revision: str) -> None:
         """Fetches a commit that no branch or tag reaches; a name that is no commit id is simply not there."""
         self.refresh()
         if len(revision) == 40:
-            try:
-                git("fetch", "-q", "--no-tags", self.source, revision, cwd=self.mirror)
-            except GitError:
-                return
+            with file_lock(self.mirror.with_suffix(".lock")):
+                try:
+                    git(*HOUSEKEEPING, "fetch", "-q", "--no-tags", "--update-shallow", self.source, revision, cwd=self.mirror)
+                except GitError:
+                    return
 
     def read(self, commit: str, path: str) -> bytes | None:
         """A file's bytes at the commit, None where there is none. Raises UserError for a symbolic link."""
@@ -138,6 +159,8 @@ class DataRepository:
             raise UserError(f"{where} is not a pointer of DVC: track {name} again with `dvc add {name}`.") from error
         if out.get("hash") != "md5":
             raise UserError(f"{where} was written by DVC 2: run `dvc cache migrate --dvc-files`, commit and push again.")
+        if not MD5.fullmatch(md5):
+            raise UserError(f"{where} names {md5!r}, which is no md5: track {name} again with `dvc add {name}`.")
         return Pointer(md5, out.get("size"), out.get("nfiles"), path)
 
     def files(self, commit: str, name: str) -> list[TrackedFile]:
@@ -146,14 +169,18 @@ class DataRepository:
         if not pointer.md5.endswith(".dir"):
             return [TrackedFile(PurePosixPath(pointer.path).name, pointer.md5)]
         listing = self._bytes_of(commit, name, [pointer.md5])[pointer.md5]
-        entries = json.loads(listing.read_text(encoding="utf-8"))
-        for entry in entries:
-            path = PurePosixPath(entry["relpath"])
+        where = f"{name}.dvc at commit {commit[:12]}"
+        try:
+            files = [TrackedFile(str(entry["relpath"]), str(entry["md5"])) for entry in json.loads(listing.read_text(encoding="utf-8"))]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"The listing of {where}, {listing}, is broken: delete that file, so that it is fetched again.") from error
+        for file in files:
+            path = PurePosixPath(file.path)
             if path.is_absolute() or ".." in path.parts:
-                raise UserError(
-                    f"{name}.dvc at commit {commit[:12]} lists {entry['relpath']!r}, which leaves the folder: add the folder again."
-                )
-        return sorted((TrackedFile(entry["relpath"], entry["md5"]) for entry in entries), key=lambda file: file.path)
+                raise UserError(f"{where} lists {file.path!r}, which leaves the folder: add the folder again.")
+            if not MD5.fullmatch(file.md5):
+                raise UserError(f"{where} lists {file.path!r} with {file.md5!r}, which is no md5: add the folder again.")
+        return sorted(files, key=lambda file: file.path)
 
     def locate(self, commit: str, name: str, md5s: Iterable[str]) -> dict[str, Path]:
         """Where the bytes of `md5s` lie on this machine, fetched from the DVC remote where they do not. Read only."""
@@ -193,10 +220,12 @@ class DataRepository:
         if self.local is None:
             return [self.cache]
         theirs = self.local / ".dvc" / "cache"
-        for file in ("config", "config.local"):
-            directory = _ini(self.local / ".dvc" / file).get("cache", "dir", fallback=None)
+        committed = self.read("refs/source/HEAD", ".dvc/config") if self._commit_of("refs/source/HEAD") else None
+        local = self.local / ".dvc" / "config.local"
+        for config in (_parse((committed or b"").decode(errors="replace"), f".dvc/config of {self.source}"), dvc_config(local)):
+            directory = config.get("cache", "dir", fallback=None)
             if directory:
-                theirs = (self.local / ".dvc" / directory).resolve()
+                theirs = (self.local / ".dvc" / Path(directory).expanduser()).resolve()
         return [self.cache, theirs]
 
     def _dvc_fetch(self, commit: str, name: str) -> str:
@@ -225,30 +254,51 @@ class DataRepository:
         for base, file in ((clone, "config"), (self.local, "config.local")):
             if base is None:
                 continue
-            for section, values in _ini(base / ".dvc" / file).items():
+            for section, values in dvc_config(base / ".dvc" / file).items():
                 if section.strip("'").startswith('remote "'):
                     config.setdefault(section, {})
                     config[section].update(values)
                     url = values.get("url", "")
-                    if url and "://" not in url and not Path(url).is_absolute() and self.local:
+                    if url and "://" not in url and not Path(url).expanduser().is_absolute() and self.local:
                         config[section]["url"] = str((self.local / ".dvc" / url).resolve())
+                if section == "core" and "remote" in values:
+                    config["core"] = {"remote": values["remote"]}
         config["cache"] = {"dir": str(self.cache)}
-        config["core"] = {"analytics": "false", "autostage": "false", "check_update": "false"}
-        with open(clone / ".dvc" / "config.local", "w", encoding="utf-8") as output:
+        config.setdefault("core", {})
+        quiet = {"analytics": "false", "autostage": "false", "check_update": "false"}
+        config["core"].update({**quiet, "site_cache_dir": str(clone / ".dvc" / "site")})
+        for values in config.values():
+            for key, value in values.items():
+                values[key] = f'"{value}"' if set(value) & set(",#") else value
+        local = clone / ".dvc" / "config.local"
+        local.unlink(missing_ok=True)  # a commit may hold one, even as a link that leads out of the clone
+        with open(local, "w", encoding="utf-8") as output:
             config.write(output)
 
 
-def _ini(path: Path) -> configparser.ConfigParser:
+def dvc_config(path: Path) -> configparser.ConfigParser:
+    """A configuration file of DVC, empty where there is none. Raises UserError."""
+    return _parse(path.read_text(encoding="utf-8") if path.is_file() else "", str(path))
+
+
+def _parse(text: str, where: str) -> configparser.ConfigParser:
+    """A configuration of DVC, its values without the quotes DVC sets around commas. Raises UserError."""
     config = configparser.ConfigParser(interpolation=None)
-    if path.is_file():
-        config.read_string("\n".join(line.strip() for line in path.read_text(encoding="utf-8").splitlines()))
+    try:
+        config.read_string("\n".join(line.strip() for line in text.splitlines()))
+    except configparser.Error as error:
+        raise UserError(f"{where} is not a configuration of DVC: {str(error).splitlines()[0]}") from error
+    for values in config.values():
+        for key, value in values.items():
+            if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+                values[key] = value[1:-1]
     return config
 
 
 def run_dvc(cwd: Path, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
     """The dvc of this environment in `cwd`. Raises UserError with DVC's last line."""
     command = [sys.executable, "-m", "dvc", *arguments]
-    done = subprocess.run(command, cwd=cwd, env={**os.environ, **DVC_ENVIRONMENT}, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=cwd, env={**environment(), **DVC_ENVIRONMENT}, capture_output=True, text=True, check=False)
     if check and done.returncode:
         raise UserError(f"dvc {arguments[0]}: {_last_line(done)}")
     return done

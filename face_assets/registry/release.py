@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from face_assets.errors import UserError
-from face_assets.files import file_lock, link_or_copy, new_directory, write_json
+from face_assets.files import file_lock, link_or_copy, new_directory, write_json, write_text
 from face_assets.registry.data_repository import DataRepository, run_dvc
 from face_assets.registry.git import GitError, git
 
@@ -57,21 +57,27 @@ class Releases:
         """Every registered release, by version."""
         found = []
         for line in (
-            self.repository.git("for-each-ref", "--format=%(refname:short) %(*objectname) %(objectname)", f"refs/tags/{NAME}@*")
+            self.repository.git("for-each-ref", "--format=%(refname:lstrip=2) %(*objectname) %(objectname)", f"refs/tags/{NAME}@*")
             .decode()
             .splitlines()
         ):
             tag, *objects = line.split()
             if VERSION.match(tag):
-                found.append(self._read(objects[0]))
+                found.append(self._read(tag, objects[0]))
         return sorted((release for release in found if release), key=lambda release: numbers(release.version))
 
-    def _read(self, commit: str) -> Release | None:
+    def _read(self, tag: str, commit: str) -> Release | None:
+        """None for a tag that somebody set by hand on a commit that is no release of ours."""
         content = self.repository.read(commit, "release.json")
         if content is None:
             return None
-        facts = json.loads(content)
-        return Release(facts["version"], commit, facts["trained_commit"], facts["inputs"], Digests(**facts["digests"]), facts["metrics"])
+        try:
+            facts = json.loads(content)
+            digests = Digests(**facts["digests"])
+            release = Release(facts["version"], commit, facts["trained_commit"], facts["inputs"], digests, facts["metrics"])
+        except (ValueError, KeyError, TypeError):
+            return None
+        return release if release.tag == tag else None
 
     def find(self, inputs: str) -> Release | None:
         """The release made from these inputs, the newest if there are several."""
@@ -106,12 +112,14 @@ class Releases:
     ) -> bool:
         """False when another machine took the version first."""
         registered = self.all()
-        version = next_version(digests, registered[-1] if registered else None)
+        version = self._free(next_version(digests, registered[-1] if registered else None))
         with self.repository.checkout(trained_commit) as clone:
+            _make_room(clone, trained_commit)
             shutil.copytree(bundle, clone / "release", copy_function=link_or_copy)
             write_json(clone / "metrics.json", metrics)
             for name, file in plots.items():
                 (clone / "plots").mkdir(exist_ok=True)
+                (clone / "plots" / name).unlink(missing_ok=True)
                 shutil.copyfile(file, clone / "plots" / name)
             _declare(clone / "dvc.yaml", sorted(plots))
             facts = {
@@ -126,10 +134,19 @@ class Releases:
             run_dvc(clone, "push", "-q", "release.dvc")
             when = git("show", "-s", "--format=%cI", trained_commit, cwd=clone).decode().strip()
             git("add", "-f", "release.dvc", "release.json", "metrics.json", "dvc.yaml", *(["plots"] if plots else []), cwd=clone)
-            git("commit", "-q", "--no-verify", "-m", f"Release {NAME} {version}", cwd=clone, env=identity(when))
+            message = f"Release {NAME} {version}"
+            git("-c", "commit.gpgsign=false", "commit", "-q", "--no-verify", "-m", message, cwd=clone, env=identity(when))
             commit = git("rev-parse", "HEAD", cwd=clone).decode().strip()
             _gto_register(clone, commit, version, f"{NAME} {version}, made from {trained_commit}")
             return push_tags(self.repository, clone, f"{NAME}@{version}")
+
+    def _free(self, version: str) -> str:
+        """`version`, or the next PATCH that no tag holds: people set tags by hand, too."""
+        taken = set(self.repository.git("for-each-ref", "--format=%(refname:lstrip=2)", f"refs/tags/{NAME}@*").decode().splitlines())
+        while f"{NAME}@{version}" in taken:
+            major, minor, patch = numbers(version)
+            version = f"v{major}.{minor}.{patch + 1}"
+        return version
 
     def bundle(self, release: Release) -> Path:
         """The release's files as a folder on this machine, fetched from the DVC remote where they are not there."""
@@ -193,11 +210,35 @@ def _gto_register(clone: Path, commit: str, version: str, message: str) -> None:
 
 def _declare(file: Path, plots: list[str]) -> None:
     """Adds metrics.json and the plots to the commit's dvc.yaml, so that `dvc metrics diff` and `dvc plots` find them."""
-    declared: dict[str, Any] = (yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None) or {}
-    declared["metrics"] = list(dict.fromkeys([*declared.get("metrics", []), "metrics.json"]))
+    try:
+        declared = (yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None) or {}
+        metrics, drawn = declared.get("metrics") or [], declared.get("plots") or []
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
+        raise UserError("dvc.yaml of the trained commit is not YAML that DVC reads: mend it and commit.") from error
+    declared["metrics"] = [*(metric for metric in metrics if _name(metric) != "metrics.json"), "metrics.json"]
+    if isinstance(drawn, dict):
+        drawn = [{name: settings} for name, settings in drawn.items()]
     ours = [{f"plots/{name}": AXES.get(name, {})} for name in plots]
-    declared["plots"] = [*declared.get("plots", []), *ours]
-    file.write_text(yaml.safe_dump(declared, sort_keys=False), encoding="utf-8")
+    declared["plots"] = [*(plot for plot in drawn if _name(plot) not in {f"plots/{name}" for name in plots}), *ours]
+    write_text(file, yaml.safe_dump(declared, sort_keys=False))
+
+
+def _name(entry: Any) -> str:
+    """Of an entry of dvc.yaml: a path, or a path with its settings."""
+    return str(next(iter(entry), "")) if isinstance(entry, dict) else str(entry)
+
+
+def _make_room(clone: Path, commit: str) -> None:
+    """Sees to it that what the release adds lands in the clone, all of it. Raises UserError where git has something of that name."""
+    (clone / ".dvcignore").unlink(missing_ok=True)  # it speaks of the user's files, and would thin out the bundle
+    for name in ("release", "plots"):
+        taken = clone / name
+        if taken.is_symlink() or (taken.exists() and (name == "release" or not taken.is_dir())):
+            raise UserError(f"{name} at commit {commit[:12]} stands where a release keeps its files: rename it and commit.")
+    for name in ("release.dvc", "release.json", "metrics.json"):
+        (clone / name).unlink(missing_ok=True)
+    if (clone / "dvc.yaml").is_symlink():
+        raise UserError(f"dvc.yaml at commit {commit[:12]} is a symbolic link: commit the file itself.")
 
 
 AXES: dict[str, dict[str, str]] = {"roc.csv": {"x": "far", "y": "tar"}, "learning_curve.csv": {"x": "epoch"}}

@@ -8,13 +8,13 @@ from face_assets.files import file_lock
 from face_assets.registry.release import AUTHOR, EMAIL, NAME, Release, Releases, push_tags
 
 STAGE = re.compile(rf"^{NAME}#(?P<stage>[a-z0-9-]+)(?P<gone>!?)#(?P<number>\d+)$")
-FIELDS = "%00".join(["%(refname:short)", "%(*objectname)", "%(taggername)", "%(taggerdate:iso-strict)", "%(contents)"]) + "%00%00"
+FIELDS = "%00".join(["%(refname:lstrip=2)", "%(*objectname)", "%(taggername)", "%(taggerdate:iso-strict)", "%(contents)"]) + "%00%00"
 TRIES = 5
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """A stage tag: which release it names (None where it empties the stage), who set it, when and why."""
+    """A stage tag: which release it puts into the stage, or takes out (`gone`), who set it, when and why."""
 
     release: Release
     tag: str
@@ -48,8 +48,17 @@ class Stages:
 
     def production(self) -> Assignment | None:
         """What is in production, None where nothing is."""
-        history = self.history()
-        return history[-1] if history and not history[-1].gone else None
+        return self._current("production")
+
+    def _current(self, stage: str) -> Assignment | None:
+        """The last assignment, unless its release was taken out again since; taking out an earlier one changes nothing."""
+        now = None
+        for assignment in self.history(stage):
+            if not assignment.gone:
+                now = assignment
+            elif now and now.release.commit == assignment.release.commit:
+                now = None
+        return now
 
     def assign(self, version: str, message: str, author: str | None = None, stage: str = "production") -> Assignment | None:
         """Puts a release into the stage, an older one too (a rollback); None when it is there already. Raises UserError."""
@@ -59,7 +68,7 @@ class Stages:
             for _ in range(TRIES):
                 self.repository.refresh()
                 release = self.releases.get(version)
-                now = self.production()
+                now = self._current(stage)
                 if now and now.release.commit == release.commit:
                     return None
                 with self.repository.checkout(release.commit) as clone:
@@ -67,17 +76,28 @@ class Stages:
                     tag = gto.api.assign(str(clone), NAME, stage, version=version, message=message, force=True, **who)
                     if push_tags(self.repository, clone, str(tag.tag)):
                         self.repository.refresh()
-                        return self.production()
-        raise UserError(
-            f"Another machine keeps assigning {stage} in {self.repository.source}: look at `face-assets status`, then run again."
-        )
+                        return self._current(stage)
+        raise self._contended(stage)
 
     def unassign(self, assignment: Assignment, message: str, stage: str = "production") -> None:
-        """Empties the stage: what was assigned failed, and nothing was there before."""
+        """Empties the stage: what was assigned failed, and nothing was there before. What came after `assignment` stays."""
         import gto.api
 
-        with file_lock(self.repository.home / ".stage.lock"), self.repository.checkout(assignment.release.commit) as clone:
-            who = {"author": AUTHOR, "author_email": EMAIL}
-            tag = gto.api.unassign(str(clone), NAME, version=assignment.release.version, stage=stage, message=message, **who)
-            push_tags(self.repository, clone, str(tag.tag))
-        self.repository.refresh()
+        with file_lock(self.repository.home / ".stage.lock"):
+            for _ in range(TRIES):
+                self.repository.refresh()
+                now = self._current(stage)
+                if now is None or now.tag != assignment.tag:
+                    return
+                with self.repository.checkout(assignment.release.commit) as clone:
+                    who = {"author": AUTHOR, "author_email": EMAIL}
+                    tag = gto.api.unassign(str(clone), NAME, version=assignment.release.version, stage=stage, message=message, **who)
+                    if push_tags(self.repository, clone, str(tag.tag)):
+                        self.repository.refresh()
+                        return
+        raise self._contended(stage)
+
+    def _contended(self, stage: str) -> UserError:
+        return UserError(
+            f"Another machine keeps assigning {stage} in {self.repository.source}: look at `face-assets status`, then run again."
+        )

@@ -1,5 +1,7 @@
 """Reading a data repository at a commit: whatever state the user's clone is in, and from the DVC remote alone."""
 
+import fcntl
+import json
 import shutil
 from pathlib import Path
 
@@ -27,26 +29,30 @@ def content(photos: Path) -> dict[str, bytes]:
     return {path.relative_to(photos).as_posix(): path.read_bytes() for path in photos.rglob("*") if path.is_file()}
 
 
-def test_a_dirty_working_tree_and_held_locks_are_neither_seen_nor_touched(repository: Path, photos: Path, tmp_path: Path) -> None:
-    expected = content(photos)
+def test_a_dirty_working_tree_and_held_locks_are_neither_seen_nor_touched(repository: Path, tmp_path: Path) -> None:
+    expected = content(repository / "photos")
     (repository / "params.yaml").write_text("not: [what was committed")
     (repository / ".git" / "index.lock").write_text("held")
     (repository / ".dvc" / "tmp").mkdir(exist_ok=True)
-    (repository / ".dvc" / "tmp" / "lock").write_text("held")
     shutil.rmtree(repository / "photos" / "Bob")
-    assert read_all(str(repository), tmp_path / "home") == expected
+    shutil.rmtree(repository / ".dvc" / "cache")
+    (repository / ".dvc" / "config").write_text("<<<<<<< ours")
+    with open(repository / ".dvc" / "tmp" / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert read_all(str(repository), tmp_path / "home") == expected
     assert (repository / ".git" / "index.lock").read_text() == "held"
     data = DataRepository(str(repository), tmp_path / "home")
     assert data.read(head(repository), "params.yaml") == b"train: {epochs: 1}\n"
 
 
 @pytest.mark.parametrize("kind", ["bare", "url", "shallow"])
-def test_bytes_that_are_only_in_the_remote_are_fetched(repository: Path, photos: Path, tmp_path: Path, kind: str) -> None:
+def test_bytes_that_are_only_in_the_remote_are_fetched(repository: Path, tmp_path: Path, kind: str) -> None:
     source = tmp_path / "source"
     url = f"file://{repository}"
     git("clone", "-q", *{"bare": ["--bare"], "url": ["--bare"], "shallow": ["--depth", "1"]}[kind], url, source)
     shutil.rmtree(repository / ".dvc" / "cache")
-    assert read_all(f"file://{source}" if kind == "url" else str(source), tmp_path / "home") == content(photos)
+    expected = content(repository / "photos")
+    assert read_all(f"file://{source}" if kind == "url" else str(source), tmp_path / "home") == expected
 
 
 def test_photos_missing_everywhere_are_counted_in_a_sentence(repository: Path, tmp_path: Path) -> None:
@@ -56,21 +62,20 @@ def test_photos_missing_everywhere_are_counted_in_a_sentence(repository: Path, t
         (cache / "files" / "md5" / files[0].md5[:2] / files[0].md5[2:]).unlink()
     with pytest.raises(UserError, match=r"1 of 6 files of photos.dvc .* neither in a cache nor in the DVC remote"):
         data.locate(data.resolve("HEAD"), "photos", [file.md5 for file in files])
-
-
-def test_a_remote_that_is_gone_is_named(repository: Path, tmp_path: Path) -> None:
     shutil.rmtree(repository / ".dvc" / "cache")
     shutil.rmtree(repository.with_name("data.dvc-remote"))
-    with pytest.raises(UserError, match=r"DVC said: .+"):
-        read_all(str(repository), tmp_path / "home")
+    with pytest.raises(UserError, match=r"1 of 1 files of photos.dvc .* DVC said: .+"):
+        read_all(str(repository), tmp_path / "another-home")
 
 
-def test_a_relative_remote_is_found_from_the_source(repository: Path, photos: Path, tmp_path: Path) -> None:
+def test_a_relative_remote_that_the_user_s_own_settings_choose_is_found(repository: Path, tmp_path: Path) -> None:
     config = repository / ".dvc" / "config"
     config.write_text(config.read_text().replace(str(repository.with_name("data.dvc-remote")), "../../data.dvc-remote"))
-    git("commit", "-qam", "Name the remote relatively", cwd=repository)
+    config.write_text(config.read_text().replace("    remote = storage\n", ""))
+    git("commit", "-qam", "Name the remote relatively, and no default", cwd=repository)
+    (repository / ".dvc" / "config.local").write_text("[core]\n    remote = storage\n")
     shutil.rmtree(repository / ".dvc" / "cache")
-    assert read_all(str(repository), tmp_path / "home") == content(photos)
+    assert read_all(str(repository), tmp_path / "home") == content(repository / "photos")
 
 
 def test_a_commit_that_no_branch_reaches_is_read(repository: Path, tmp_path: Path) -> None:
@@ -80,7 +85,28 @@ def test_a_commit_that_no_branch_reaches_is_read(repository: Path, tmp_path: Pat
     data = DataRepository(str(repository), tmp_path / "home")
     data.refresh()
     assert data.resolve(lost) == lost
-    assert data.commit_info(lost).subject == "Will be lost"
+    assert (data.commit_info(lost).subject, data.commit_info(lost).branches) == ("Will be lost", ())
+    for unknown in ("0" * 40, "nothing-of-that-name", "--all"):
+        with pytest.raises(UserError, match=f"'{unknown}' names no commit"):
+            data.resolve(unknown)
+
+
+def test_a_bare_source_whose_head_names_no_branch_is_read(repository: Path, tmp_path: Path) -> None:
+    git("init", "-q", "--bare", "-b", "never-pushed", tmp_path / "bare")
+    git("push", "-q", tmp_path / "bare", "main", cwd=repository)
+    data = DataRepository(str(tmp_path / "bare"), tmp_path / "home")
+    data.refresh()
+    assert data.resolve("main") == head(repository)
+
+
+def test_what_a_killed_fetch_left_does_not_stop_the_next(repository: Path, tmp_path: Path) -> None:
+    data = DataRepository(str(repository), tmp_path / "home")
+    data.refresh()
+    git("commit", "-q", "--allow-empty", "-m", "New", cwd=repository)
+    for lock in ("packed-refs.lock", "HEAD.lock", "refs/heads/main.lock"):
+        (data.mirror / lock).write_text("")
+    data.refresh()
+    assert data.resolve("main") == head(repository)
 
 
 def test_a_force_push_and_a_deleted_branch_are_followed(repository: Path, tmp_path: Path) -> None:
@@ -101,6 +127,7 @@ def test_a_force_push_and_a_deleted_branch_are_followed(repository: Path, tmp_pa
         ("outs:\n- md5: abc.dir\n  path: photos\n", "DVC 2"),
         ("outs: [", "no pointer|not a pointer"),
         ("nothing: here\n", "not a pointer"),
+        ("outs:\n- md5: //etc/hostname\n  hash: md5\n  path: photos\n", "no md5"),
     ],
 )
 def test_a_pointer_that_dvc_3_did_not_write_is_named(repository: Path, tmp_path: Path, pointer: str, sentence: str) -> None:
@@ -120,16 +147,38 @@ def test_a_pointer_that_is_a_symbolic_link_is_refused(repository: Path, tmp_path
         data.pointer(data.resolve("HEAD"), "photos")
 
 
-def test_a_listing_that_leaves_the_folder_is_refused(repository: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("listing", "sentence"),
+    [
+        (json.dumps([{"md5": "a" * 32, "relpath": "../../etc/passwd"}]), "leaves the folder"),
+        (json.dumps([{"md5": "a" * 32, "relpath": "/etc/passwd"}]), "leaves the folder"),
+        (json.dumps([{"md5": "//etc/hostname", "relpath": "Ann/1.jpg"}]), "no md5"),
+        ('[{"md5": "aa', "broken"),
+    ],
+)
+def test_a_listing_that_leads_out_of_the_folder_or_the_cache_is_refused(
+    repository: Path, tmp_path: Path, listing: str, sentence: str
+) -> None:
     data = DataRepository(str(repository), tmp_path / "home")
     commit = data.resolve("HEAD")
     pointer = data.pointer(commit, "photos")
     assert pointer
-    listing = repository / ".dvc" / "cache" / "files" / "md5" / pointer.md5[:2] / pointer.md5[2:]
-    listing.chmod(0o644)
-    listing.write_text('[{"md5": "aa", "relpath": "../../etc/passwd"}]')
-    with pytest.raises(UserError, match="leaves the folder"):
+    file = repository / ".dvc" / "cache" / "files" / "md5" / pointer.md5[:2] / pointer.md5[2:]
+    file.chmod(0o644)
+    file.write_text(listing)
+    with pytest.raises(UserError, match=sentence):
         data.files(commit, "photos")
+
+
+def test_a_commit_cannot_make_us_write_outside_the_clone(repository: Path, tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    (repository / ".dvc" / "config.local").symlink_to(tmp_path / "precious")
+    git("add", "-f", ".dvc/config.local", cwd=repository)
+    git("commit", "-qm", "Link", cwd=repository)
+    data = DataRepository(f"file://{repository}", tmp_path / "home")
+    with data.checkout(data.resolve("HEAD")) as clone:
+        assert str(data.cache) in (clone / ".dvc" / "config.local").read_text()
+    assert (tmp_path / "precious").read_text() == "mine"
 
 
 def test_what_is_no_repository_or_has_no_dvc_is_said_so(photos: Path, tmp_path: Path) -> None:
@@ -141,5 +190,7 @@ def test_what_is_no_repository_or_has_no_dvc_is_said_so(photos: Path, tmp_path: 
     git("commit", "-q", "--allow-empty", "-m", "Nothing", cwd=tmp_path / "bare-git")
     data = DataRepository(str(tmp_path / "bare-git"), tmp_path / "home")
     assert data.pointer(data.resolve("HEAD"), "photos") is None
+    with pytest.raises(UserError, match=r"photos\.dvc is missing"):
+        data.files(data.resolve("HEAD"), "photos")
     with pytest.raises(UserError, match="no DVC"), data.checkout(data.resolve("HEAD")):
         pass

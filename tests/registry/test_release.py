@@ -1,5 +1,6 @@
 """Releases and stages: git tags on commits that they alone reach, once for the same inputs, whole or not at all."""
 
+import json
 import multiprocessing
 import os
 import shutil
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from face_assets.errors import UserError
 from face_assets.registry.data_repository import DataRepository
@@ -33,20 +35,59 @@ def register(repository: Path, home: Path, bundle: Path, inputs: str, digests: D
     return releases.register(bundle, commit, inputs, digests, {"auc": 0.9}, {})
 
 
-def test_a_release_is_reachable_by_its_tag_alone_and_moves_nothing(
-    repository: Path, tmp_path: Path, bundle: Callable[[bytes], Path]
-) -> None:
-    before = git("for-each-ref", "refs/heads", cwd=repository), git("status", "--porcelain", cwd=repository)
-    release = register(repository, tmp_path / "home", bundle(b"a"), "inputs")
-    assert git("log", "-1", "--format=%P", release.tag, cwd=repository).decode().strip() == release.trained_commit
-    assert not git("branch", "--contains", release.tag, cwd=repository)
-    assert before == (git("for-each-ref", "refs/heads", cwd=repository), git("status", "--porcelain", cwd=repository))
+@pytest.fixture(scope="module")
+def two(original: Path, tmp_path_factory: pytest.TempPathFactory, bundle: Callable[[bytes], Path]) -> tuple[Path, list[Release]]:
+    """A data repository with two releases, made once."""
+    folder = tmp_path_factory.mktemp("two")
+    shutil.copytree(original, folder / "data")
+    (folder / "roc.csv").write_text("far,tar\n0.1,0.9\n")
+    (folder / "data" / ".dvcignore").write_text("*.xml\n")
+    (folder / "data" / "dvc.yaml").write_text(
+        "metrics:\n- metrics.json: {cache: false}\nplots:\n  theirs.csv: {x: a}\n  plots/roc.csv: {}\n"
+    )
+    for name in ("metrics.json", "release.json"):
+        (folder / "data" / name).write_text("{}")
+    git("add", ".", cwd=folder / "data")
+    git("commit", "-qm", "Have files of their own", cwd=folder / "data")
+    made = []
+    for content, digests, auc in ((b"a", FIRST, 0.9), (b"b", Digests("space", "other", "packaging"), 0.95)):
+        releases = open_releases(folder / "data", folder / "home")
+        commit = releases.repository.resolve("HEAD")
+        made.append(releases.register(bundle(content), commit, content.decode(), digests, {"auc": auc}, {"roc.csv": folder / "roc.csv"}))
+    return folder / "data", made
 
 
-def test_the_same_inputs_give_the_same_release(repository: Path, tmp_path: Path, bundle: Callable[[bytes], Path]) -> None:
-    first = register(repository, tmp_path / "home", bundle(b"a"), "inputs")
-    assert register(repository, tmp_path / "another-home", bundle(b"b"), "inputs") == first
-    assert git("tag", cwd=repository).decode().split() == ["face-recognizer@v1.0.0"]
+@pytest.fixture
+def released(two: tuple[Path, list[Release]], tmp_path: Path) -> Path:
+    """The test's own copy of it."""
+    return Path(shutil.copytree(two[0], tmp_path / "data"))
+
+
+def test_a_release_is_reachable_by_its_tag_alone_and_moves_nothing(two: tuple[Path, list[Release]]) -> None:
+    repository, releases = two
+    trained = git("rev-parse", "main", cwd=repository).decode().strip()
+    assert git("for-each-ref", "--format=%(refname)", "refs/heads", cwd=repository).split() == [b"refs/heads/main"]
+    assert not git("status", "--porcelain", cwd=repository)
+    for release in releases:
+        assert release.trained_commit == trained
+        assert git("log", "-1", "--format=%H %P", release.tag, cwd=repository).decode().split() == [release.commit, trained]
+        assert not git("branch", "--contains", release.tag, cwd=repository)
+
+
+def test_the_same_inputs_give_the_same_release(two: tuple[Path, list[Release]], tmp_path: Path, bundle: Callable[[bytes], Path]) -> None:
+    repository, releases = two
+    again = register(repository, tmp_path / "another-home", bundle(b"c"), "a", Digests("new", "new", "new"))
+    assert again == releases[0]
+    assert open_releases(repository, tmp_path / "home").all() == releases
+
+
+def test_the_same_bundle_gives_the_same_files_on_any_machine(repository: Path, tmp_path: Path, bundle: Callable[[bytes], Path]) -> None:
+    trees = set()
+    for name in ("one", "two"):
+        git("clone", "-q", "--bare", repository, tmp_path / f"{name}.git")
+        register(tmp_path / f"{name}.git", tmp_path / name, bundle(b"a"), "inputs")
+        trees.add(git("rev-parse", "face-recognizer@v1.0.0^{tree}", cwd=tmp_path / f"{name}.git"))
+    assert len(trees) == 1
 
 
 @pytest.mark.parametrize(
@@ -61,23 +102,47 @@ def test_the_version_says_what_changed(digests: Digests, version: str) -> None:
     assert next_version(digests, Release("v1.0.0", "c", "p", "i", FIRST, {})) == version
 
 
-def test_a_bundle_comes_back_from_the_remote_alone(repository: Path, tmp_path: Path, bundle: Callable[[bytes], Path]) -> None:
-    release = register(repository, tmp_path / "home", bundle(b"a"), "inputs")
-    shutil.rmtree(tmp_path / "home")
-    folder = open_releases(repository, tmp_path / "fresh").bundle(release)
+def test_a_bundle_comes_back_whole_from_the_remote_alone(two: tuple[Path, list[Release]], tmp_path: Path) -> None:
+    repository, releases = two
+    folder = open_releases(repository, tmp_path / "fresh").bundle(releases[0])
     assert (folder / "embedder.bin").read_bytes() == b"a" * 1000
-    assert (folder / "detector" / "pnet.xml").is_file()
+    assert (folder / "detector" / "pnet.xml").is_file(), "the user's .dvcignore does not speak of the bundle"
 
 
-def test_dvc_compares_two_releases_in_a_users_clone(repository: Path, tmp_path: Path, bundle: Callable[[bytes], Path]) -> None:
-    register(repository, tmp_path / "home", bundle(b"a"), "one")
-    register(repository, tmp_path / "home", bundle(b"b"), "two", Digests("other", "x", "y"))
-    git("clone", "-q", repository, tmp_path / "clone")
+def test_dvc_compares_two_releases_in_a_users_clone(two: tuple[Path, list[Release]], tmp_path: Path) -> None:
+    git("clone", "-q", two[0], tmp_path / "clone")
     compared = subprocess.run(
-        [sys.executable, "-m", "dvc", "metrics", "diff", "--all", "face-recognizer@v1.0.0", "face-recognizer@v2.0.0"],
+        [sys.executable, "-m", "dvc", "metrics", "diff", "--json", "face-recognizer@v1.0.0", "face-recognizer@v1.1.0"],
         cwd=tmp_path / "clone", capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert "auc" in compared.stdout
+    auc = json.loads(compared.stdout)["metrics.json"]["auc"]
+    assert (auc["old"], auc["new"]) == (0.9, 0.95)
+    declared = yaml.safe_load(git("show", "face-recognizer@v1.1.0:dvc.yaml", cwd=tmp_path / "clone"))
+    assert declared["metrics"] == ["metrics.json"]
+    assert declared["plots"] == [{"theirs.csv": {"x": "a"}}, {"plots/roc.csv": {"x": "far", "y": "tar"}}]
+
+
+def test_what_people_tag_by_hand_is_no_release_and_its_version_is_not_taken(
+    released: Path, tmp_path: Path, bundle: Callable[[bytes], Path]
+) -> None:
+    git("tag", "-a", "-m", "mine", "face-recognizer@v2.0.0", "main", cwd=released)
+    git("tag", "-a", "-m", "a copy", "face-recognizer@v1.0.9", "face-recognizer@v1.0.0^{}", cwd=released)
+    git("branch", "face-recognizer@v1.1.0", "main", cwd=released)
+    before = [release.version for release in open_releases(released, tmp_path / "home").all()]
+    assert before == ["v1.0.0", "v1.1.0"]
+    release = register(released, tmp_path / "home", bundle(b"c"), "c", Digests("other", "", ""))
+    assert release.version == "v2.0.1"
+
+
+def test_a_commit_cannot_make_a_release_write_outside_the_clone(released: Path, tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    (released / "plots").symlink_to(tmp_path / "precious")
+    git("add", "plots", cwd=released)
+    git("commit", "-qm", "Link", cwd=released)
+    releases = open_releases(released, tmp_path / "home")
+    with pytest.raises(UserError, match=r"plots at commit .* rename it"):
+        releases.register(tmp_path, releases.repository.resolve("HEAD"), "c", FIRST, {}, {"roc.csv": tmp_path / "roc.csv"})
+    assert not list((tmp_path / "precious").iterdir())
 
 
 def _register(repository: Path, home: Path, bundle: Path, inputs: str) -> None:
@@ -98,18 +163,20 @@ def test_two_machines_registering_at_once_get_two_versions(repository: Path, tmp
     assert [release.version for release in open_releases(repository, tmp_path / "home").all()] == ["v1.0.0", "v2.0.0"]
 
 
-@pytest.mark.parametrize("seconds", [0.6, 1.2])
-def test_a_kill_while_registering_leaves_nothing_half(
-    repository: Path, tmp_path: Path, bundle: Callable[[bytes], Path], seconds: float
-) -> None:
-    process = multiprocessing.get_context("spawn").Process(target=_register, args=(repository, tmp_path / "home", bundle(b"a"), "inputs"))
-    process.start()
-    time.sleep(seconds)
-    assert process.pid
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
-    register(repository, tmp_path / "home", bundle(b"a"), "inputs", Digests("inputs", "", ""))
+def test_a_kill_while_registering_leaves_nothing_half(repository: Path, tmp_path: Path, bundle: Callable[[bytes], Path]) -> None:
+    home = tmp_path / "home"
+    for last_seen in ("clone-*/release.dvc", "clone-*/.git/refs/tags/face-recognizer@v1.0.0"):
+        process = multiprocessing.get_context("spawn").Process(target=_register, args=(repository, home, bundle(b"a"), "inputs"))
+        process.start()
+        while not list(home.glob(last_seen)) and process.is_alive():
+            time.sleep(0.02)
+        assert process.pid
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+    release = register(repository, home, bundle(b"a"), "inputs", Digests("inputs", "", ""))
     assert git("tag", cwd=repository).decode().split() == ["face-recognizer@v1.0.0"]
+    assert (open_releases(repository, home).bundle(release) / "embedder.bin").read_bytes() == b"a" * 1000
 
 
 def test_a_source_that_cannot_be_written_is_said_so(repository: Path, tmp_path: Path, bundle: Callable[[bytes], Path]) -> None:
@@ -117,21 +184,20 @@ def test_a_source_that_cannot_be_written_is_said_so(repository: Path, tmp_path: 
     hook.parent.mkdir(exist_ok=True)
     hook.write_text("#!/bin/sh\nexit 1\n")
     hook.chmod(0o755)
-    with pytest.raises(UserError):
+    with pytest.raises(UserError, match=r"could not be pushed .* needs to write tags there"):
         register(repository, tmp_path / "home", bundle(b"a"), "inputs")
     assert not git("tag", cwd=repository)
+    assert not open_releases(repository, tmp_path / "home").all()
 
 
-def test_stages_follow_the_tags_whoever_sets_them(repository: Path, tmp_path: Path, bundle: Callable[[bytes], Path]) -> None:
-    register(repository, tmp_path / "home", bundle(b"a"), "one")
-    register(repository, tmp_path / "home", bundle(b"b"), "two", Digests("space", "other", "packaging"))
-    stages = Stages(open_releases(repository, tmp_path / "home"))
+def test_stages_follow_the_tags_whoever_sets_them(released: Path, tmp_path: Path) -> None:
+    stages = Stages(open_releases(released, tmp_path / "home"))
     assert stages.production() is None
     first = stages.assign("v1.0.0", "first")
     assert first and first.tag == "face-recognizer#production#1"
     assert stages.assign("v1.0.0", "again") is None
 
-    git("clone", "-q", repository, tmp_path / "colleague")
+    git("clone", "-q", released, tmp_path / "colleague")
     gto = [str(Path(sys.executable).with_name("gto")), "assign", "face-recognizer", "--version", "v1.1.0", "--stage", "production"]
     subprocess.run(gto, cwd=tmp_path / "colleague", check=True, capture_output=True)
     git("push", "-q", "--tags", cwd=tmp_path / "colleague")
@@ -142,7 +208,12 @@ def test_stages_follow_the_tags_whoever_sets_them(repository: Path, tmp_path: Pa
     back = stages.assign("v1.0.0", "rolled back", "Bob")
     assert back and (back.release.version, back.author, back.message) == ("v1.0.0", "Bob", "rolled back")
     assert [one.release.version for one in stages.history()] == ["v1.0.0", "v1.1.0", "v1.0.0"]
+    stages.unassign(first, "a late failure of what was replaced")
+    assert stages.production() == back, "what came after stays"
     stages.unassign(back, "nothing is good")
+    assert stages.production() is None
+    staging = stages.assign("v1.1.0", "try it", stage="staging")
+    assert staging and staging.tag.startswith("face-recognizer#staging#")
     assert stages.production() is None
     with pytest.raises(UserError, match="v9"):
         stages.assign("v9.0.0", "no such release")
