@@ -245,6 +245,8 @@ class DataRepository:
         with tempfile.TemporaryDirectory(prefix="clone-", dir=self.home) as folder:
             clone = Path(folder)
             git("clone", "-q", "--shared", "--no-checkout", self.mirror, clone)
+            if (self.mirror / "shallow").is_file():  # git then copies what the branches reach instead of sharing all
+                git("fetch", "-q", "--no-tags", "--update-shallow", self.mirror, commit, cwd=clone)
             git("checkout", "-q", "--detach", commit, cwd=clone)
             self._configure(clone)
             yield clone

@@ -91,6 +91,18 @@ def test_a_commit_that_no_branch_reaches_is_read(repository: Path, tmp_path: Pat
             data.resolve(unknown)
 
 
+def test_a_commit_that_no_branch_of_a_shallow_clone_reaches_is_checked_out(repository: Path, tmp_path: Path) -> None:
+    git("commit", "-q", "--allow-empty", "-m", "Second", cwd=repository)
+    git("clone", "-q", "--depth", "1", f"file://{repository}", tmp_path / "shallow")
+    git("commit", "-q", "--allow-empty", "-m", "Will be lost", cwd=tmp_path / "shallow")
+    lost = head(tmp_path / "shallow")
+    git("reset", "-q", "--hard", "HEAD~1", cwd=tmp_path / "shallow")
+    data = DataRepository(str(tmp_path / "shallow"), tmp_path / "home")
+    data.refresh()
+    with data.checkout(data.resolve(lost)) as clone:
+        assert head(clone) == lost
+
+
 def test_a_bare_source_whose_head_names_no_branch_is_read(repository: Path, tmp_path: Path) -> None:
     git("init", "-q", "--bare", "-b", "never-pushed", tmp_path / "bare")
     git("push", "-q", tmp_path / "bare", "main", cwd=repository)
