@@ -1,11 +1,15 @@
 """Fixtures of all tests: the real photos where they are, and a home of its own for each test that asks for one."""
 
 import os
+import random
+import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 REAL_DATA = "FACE_ASSETS_REAL_DATA"
+PORTS = range(20_000, 32_000)  # below those that the kernel gives to callers, who would take a server's while it is down
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,3 +34,20 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name)
     monkeypatch.setenv("FACE_ASSETS_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def free_ports() -> Callable[[int], list[int]]:
+    """Gives so many ports that nobody listens on, and none of them twice."""
+    shuffled = iter(random.sample(PORTS, len(PORTS)))
+
+    def free(count: int) -> list[int]:
+        found: list[int] = []
+        while len(found) < count:
+            port = next(shuffled)
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)):
+                    found.append(port)
+        return found
+
+    return free

@@ -1,7 +1,6 @@
 """Dagster's webserver and daemon as background processes of a home."""
 
 import os
-import socket
 import sys
 import time
 import urllib.error
@@ -12,6 +11,7 @@ from face_assets import processes
 from face_assets.automation.instance import ROOT, WORKSPACE, prepare_dagster_home
 from face_assets.errors import UserError
 from face_assets.home import Home
+from face_assets.ports import require_free
 from face_assets.settings import Settings
 
 WEBSERVER = "webserver"
@@ -35,23 +35,13 @@ def start_ui(settings: Settings) -> None:
     prepare_dagster_home(home)
     programs = Path(sys.executable).parent
     if processes.recorded(record(home, WEBSERVER)) is None:
-        _refuse_taken_port(settings)
+        require_free(settings.host, settings.ui_port, "the UI", "FACE_ASSETS_UI_PORT")
         command = [str(programs / "dagster-webserver"), "-h", settings.host, "-p", str(settings.ui_port), "-w", str(WORKSPACE)]
         processes.start(command, home.logs / "webserver.log", record(home, WEBSERVER), os.environ, ROOT)
     if processes.recorded(record(home, DAEMON)) is None:
         command = [str(programs / "dagster-daemon"), "run", "-w", str(WORKSPACE)]
         processes.start(command, home.logs / "daemon.log", record(home, DAEMON), os.environ, ROOT)
     _wait_for_ui(settings, home)
-
-
-def _refuse_taken_port(settings: Settings) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.ui_port))
-        except OSError as error:
-            found = f"Port {settings.ui_port} for the UI cannot be used ({error.strerror})"
-            raise UserError(f"{found}: stop what holds it, or set FACE_ASSETS_UI_PORT to a free one.") from error
 
 
 def _wait_for_ui(settings: Settings, home: Home) -> None:

@@ -1,0 +1,1 @@
+"""InceptionResnetV1: weights, features, training, evaluation, export, gallery."""

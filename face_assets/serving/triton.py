@@ -1,7 +1,6 @@
 """The Triton server as a process: started on loopback with model control under a key, found again, stopped."""
 
 import secrets
-import socket
 import time
 import urllib.error
 import urllib.request
@@ -13,6 +12,7 @@ from face_assets import processes
 from face_assets.errors import UserError
 from face_assets.files import read_json, write_json
 from face_assets.fingerprint import fingerprint
+from face_assets.ports import require_free
 from face_assets.serving.environment import ServingEnvironment
 
 SECONDS_TO_START = 60.0
@@ -66,7 +66,7 @@ class TritonServer:
         """Starts the server with no model loaded and waits until it answers. Raises UserError."""
         self.sweep()
         for name, port in (("HTTP", ports.http), ("GRPC", ports.grpc), ("METRICS", ports.metrics)):
-            _refuse_taken(host, name, port)
+            require_free(host, port, f"the server's {name}", f"FACE_ASSETS_{name}_PORT")
         (self.root / "models").mkdir(parents=True, exist_ok=True)
         if self.log.is_file() and self.log.stat().st_size > LARGEST_LOG:
             self.log.replace(self.log.with_suffix(".log.1"))
@@ -132,15 +132,3 @@ def answers(address: Address) -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, TimeoutError, ConnectionError):
         return False
-
-
-def _refuse_taken(host: str, name: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise UserError(
-                f"Port {port} for the server's {name} cannot be used on {host} ({error.strerror}): "
-                f"stop what holds it, or set FACE_ASSETS_{name}_PORT to a free one."
-            ) from error

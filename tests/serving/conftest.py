@@ -3,9 +3,8 @@
 import io
 import json
 import os
-import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -57,6 +56,7 @@ class Kit:
     folder: Path
     environment: ServingEnvironment
     budget: Serving
+    free_ports: Callable[[int], list[int]]
 
     def bundle(self, release: str) -> Path:
         """The bundle's folder, as pipeline/release.py puts it together."""
@@ -91,7 +91,7 @@ class Kit:
 
     def target(self, root: Path, ports: Ports | None = None) -> EmbeddedTarget:
         """A server of its own folder, not started."""
-        return EmbeddedTarget(root, self.environment, ports or self.free_ports(), 2)
+        return EmbeddedTarget(root, self.environment, ports or Ports(*self.free_ports(3)), 2)
 
     def deploy(self, target: EmbeddedTarget, release: str) -> ModelVersion:
         """Makes a release live."""
@@ -100,25 +100,16 @@ class Kit:
         return version
 
     @staticmethod
-    def free_ports() -> Ports:
-        """Three ports that nobody listens on."""
-        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
-        ports = Ports(*(one.getsockname()[1] for one in sockets))
-        for one in sockets:
-            one.close()
-        return ports
-
-    @staticmethod
     def size(release: str) -> int:
         """The length of a release's embeddings."""
         return SIZES[release]
 
 
 @pytest.fixture(scope="session")
-def kit(tmp_path_factory: pytest.TempPathFactory) -> Kit:
+def kit(tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], list[int]]) -> Kit:
     directory = Path(os.environ.get("FACE_ASSETS_SERVING_ENV") or Path(sys.prefix) / "serving")
     environment = ensure_environment(directory, ROOT / "deploy" / "requirements-serving.txt", print)
-    made = Kit(tmp_path_factory.mktemp("bundles"), environment, Serving(max_latency_ms=10_000.0, queue_delay_us=20_000))
+    made = Kit(tmp_path_factory.mktemp("bundles"), environment, Serving(max_latency_ms=10_000.0, queue_delay_us=20_000), free_ports)
     for release, size in SIZES.items():
         folder = made.bundle(release)
         (folder / "detector").mkdir(parents=True)

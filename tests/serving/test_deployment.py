@@ -14,6 +14,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -320,8 +321,7 @@ def test_single_crops_of_many_callers_reach_the_engine_in_batches(live: Embedded
 @pytest.mark.parametrize("name", ["HTTP", "GRPC", "METRICS"])
 def test_a_port_in_use_names_its_setting(kit: Any, tmp_path: Path, name: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        free = kit.free_ports()
-        ports = Ports(**{**free.__dict__, name.lower(): taken.getsockname()[1]})
+        ports = Ports(**{**asdict(Ports(*kit.free_ports(3))), name.lower(): taken.getsockname()[1]})
         with pytest.raises(UserError, match=f"FACE_ASSETS_{name}_PORT"):
             kit.target(tmp_path / "serving", ports).start()
 
