@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # torch stands on the command line with the rest: without its pin pip would fetch a CUDA build of several GB
 TORCH := torch==2.13.0
 
-.PHONY: demo test lint format up down bench clean
+.PHONY: demo test lint format screenshots up down bench clean
 
 demo: $(VENV)/.ready
 	$(BIN)/face-assets demo
@@ -23,6 +23,9 @@ lint: $(VENV)/.ready-dev
 format: $(VENV)/.ready-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+screenshots: $(VENV)/.ready-dev  # of the home in which `make demo` ran; needs Debian's chromium
+	$(BIN)/python tests/e2e/screenshots.py docs/images
 
 up: $(VENV)/.ready
 	$(BIN)/face-assets up

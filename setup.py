@@ -40,5 +40,6 @@ setup(
         "pyyaml",  # params.yaml and .dvc files
         "click",  # the command
         "tqdm",  # progress bars
+        "slack_sdk>=3.27",  # telling a Slack channel of problems
     ],
 )

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,39 @@ def run(repo: str | None, revision: str, until: str, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("selection", nargs=-1)
+@repo_option
+@click.option("--commit", "revision", help="Branch, tag or commit of the data repository; HEAD without it.")
+@click.option("--job", help="A job, or with SELECTION a part of it; without both commit_to_live.")
+@click.option("--follow/--no-follow", default=True, show_default=True, help="Stay until the run is over.")
+@json_option
+def launch(selection: tuple[str, ...], repo: str | None, revision: str | None, job: str | None, follow: bool, as_json: bool) -> None:
+    """Launch assets for a commit on the running platform (`face-assets up`).
+
+    SELECTION is a name (aligned_faces), with all that is upstream (+face_embedder) or downstream (face_embedder+), or an
+    expression of Dagster's selection language ('group:embedder and not exported_embedder'). Several are made together.
+    """
+    from face_assets.operations.launching import follow_launched, launch_assets
+
+    launched = launch_assets(repo, selection, revision, job)
+    if follow:
+        _end(follow_launched(launched, quiet=as_json), as_json)
+    _print_json(asdict(launched)) if as_json else click.echo(
+        f"Launched: {launched.ui}\nfollow it with: face-assets watch {launched.run_id[:8]}"
+    )
+
+
+@main.command()
+@click.argument("run")
+@json_option
+def watch(run: str, as_json: bool) -> None:
+    """Follow a run to its end, whoever launched it. RUN is its id or the beginning of it. Ctrl-C leaves the run alone."""
+    from face_assets.operations.launching import watch_run
+
+    _end(watch_run(run, quiet=as_json), as_json)
+
+
+@main.command()
 @click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
 @json_option
 def identify(photos: tuple[Path, ...], as_json: bool) -> None:
@@ -158,6 +192,18 @@ def lineage(version: str, as_json: bool) -> None:
 
     found = lineage_report(version)
     _print_json(found) if as_json else click.echo(lineage_text(found))
+
+
+@main.command()
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many runs.")
+@click.option("--failed", is_flag=True, help="Only runs that failed or were refused.")
+@json_option
+def history(limit: int, failed: bool, as_json: bool) -> None:
+    """List the runs, newest first: what each was for, how it ended, and where and why it failed."""
+    from face_assets.operations.history import history_report, history_text
+
+    rows = history_report(limit, failed)
+    _print_json(rows) if as_json else click.echo(history_text(rows, failed))
 
 
 @main.command()

@@ -3,3 +3,7 @@
 
 class UserError(Exception):
     """Something outside the code is wrong: a file, a setting, a service. Its message is shown without a traceback."""
+
+
+class UnreachableError(UserError):
+    """A service that does not answer now and may by itself answer later: trying again is worth it."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from face_assets.files import read_json, write_json
 
 POLL_SECONDS = 0.1
+CLOCK_ERROR = 1.0  # seconds that the two clocks may be apart
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,16 @@ def recorded(record: Path) -> Process | None:
         return None
     process = Process(**read_json(record))
     return process if _began(process.pid) == process.began else None
+
+
+def ran_at(pid: int, timestamp: float) -> bool:
+    """Whether the process that has this number now is the one that had it at `timestamp` (seconds since the epoch)."""
+    began = _began(pid)
+    if began is None:
+        return False
+    since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
+    began_at = time.time() - since_boot + began / os.sysconf("SC_CLK_TCK")
+    return began_at <= timestamp + CLOCK_ERROR
 
 
 def stop(record: Path, seconds: float = 10.0) -> bool:

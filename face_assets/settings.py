@@ -3,16 +3,19 @@
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from face_assets.errors import UserError
 from face_assets.files import file_lock, read_json, write_json
+from face_assets.notification.body import parse_body
 
 PREFIX = "FACE_ASSETS_"
 SETTINGS_FILE = "settings.json"
+SECRETS = ("notify_webhook", "notify_webhook_body", "notify_slack", "notify_smtp")
 
 
 def default_home() -> Path:
@@ -25,13 +28,23 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def _split(value: Any) -> Any:
+    """Patterns from one line of text, as the environment gives them."""
+    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+Patterns = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
 class Settings(BaseSettings):
     """Where things are and what they may use; parameters of the pipeline stand in the data repository's params.yaml."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
 
     home: Path = Field(default_factory=default_home, description="folder of all state; safe to delete")
     repo: str | None = Field(None, description="the data repository: a path or git URL; remembered from the last run")
+    production_branches: Patterns = Field(("main", "master"), description="branches whose commits go live, by shell patterns")
+    experiment_branches: Patterns = Field(("*",), description="branches whose commits stop after the evaluation; production's win")
     cores: int = Field(default_factory=usable_cores, ge=1, description="processors to use")
     host: str = Field("127.0.0.1", description="address that servers bind to")
     http_port: int = Field(8000, ge=1, le=65535, description="Triton's HTTP")
@@ -40,6 +53,40 @@ class Settings(BaseSettings):
     ui_port: int = Field(3000, ge=1, le=65535, description="Dagster's web interface")
     serving_env: Path = Field(default=Path(sys.prefix) / "serving", description="environment of the Triton server")
     keep_releases: int = Field(3, ge=2, description="releases that stay loadable on the server's disk")
+    notify_webhook: SecretStr | None = Field(None, description="URL that problems are POSTed to as JSON, and that they are over")
+    notify_webhook_body: str | None = Field(
+        None, repr=False, description='the JSON posted there, with placeholders in its texts, such as {"text": "{title}: {reason}"}'
+    )
+    notify_slack: SecretStr | None = Field(None, description="URL of a Slack incoming webhook, to be told the same")
+    notify_from: str | None = Field(None, description="address that mail about problems comes from")
+    notify_to: str | None = Field(None, description="addresses that it goes to, separated by commas")
+    notify_smtp: SecretStr | None = Field(None, description="mail server: smtp:// or smtps://, then [user:password@]host[:port]")
+
+    @field_validator("notify_webhook", "notify_slack")
+    @classmethod
+    def _is_web_address(cls, value: SecretStr | None) -> SecretStr | None:
+        return _address(value, ("http", "https"))
+
+    @field_validator("notify_smtp")
+    @classmethod
+    def _is_mail_server(cls, value: SecretStr | None, others: ValidationInfo) -> SecretStr | None:
+        if value and not (others.data.get("notify_from") and others.data.get("notify_to")):
+            raise ValueError("mail needs `notify_from` and `notify_to` too")
+        return _address(value, ("smtp", "smtps"))
+
+    @field_validator("notify_webhook_body")
+    @classmethod
+    def _is_body(cls, value: str | None) -> str | None:
+        if value:
+            parse_body(value)
+        return value
+
+    @field_validator("notify_from", "notify_to")
+    @classmethod
+    def _are_mail_addresses(cls, value: str | None) -> str | None:
+        if value and not all("@" in one and one.isprintable() for one in value.split(",")):
+            raise ValueError("mail addresses are wanted, such as `ann@example.org`")
+        return value
 
     @classmethod
     def settings_customise_sources(
@@ -54,6 +101,23 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
 
+def _address(value: SecretStr | None, schemes: tuple[str, ...]) -> SecretStr | None:
+    """The value, if it is an address with one of the schemes. Raises ValueError that does not repeat it."""
+    if value:
+        try:
+            parts = urlsplit(value.get_secret_value())
+            good = parts.scheme in schemes and parts.hostname and parts.port != 0 and value.get_secret_value().isprintable()
+        except ValueError:  # its own words may hold a password
+            good = False
+        if not good:
+            raise ValueError(f"an address that begins with {' or '.join(f'{scheme}://' for scheme in schemes)} and names a host is wanted")
+    return value
+
+
+def _found(key: str, value: Any) -> str:
+    return "" if key in SECRETS else f", found {value!r}"
+
+
 def load_settings() -> Settings:
     """The settings in force. Raises UserError that names each wrong key."""
     home = default_home()
@@ -64,7 +128,10 @@ def load_settings() -> Settings:
     except ValueError as error:
         if not isinstance(error, ValidationError):
             raise UserError(f"{file} is not JSON: {error}. Mend or delete it.") from error
-        sentences = [f"`{item['loc'][0]}`: {item['msg']}, found {item['input']!r}" for item in error.errors()]
+        sentences = [
+            f"`{item['loc'][0]}`: {item['msg'].removeprefix('Value error, ')}{_found(str(item['loc'][0]), item['input'])}"
+            for item in error.errors()
+        ]
         raise UserError(f"settings ({PREFIX}… variables and {file}): " + "; ".join(sentences)) from error
 
 

@@ -2,11 +2,16 @@
 
 import os
 import random
+import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from face_assets.registry.create import create_repository
+from face_assets.registry.git import git
+from tests.far_end import FarEnd
 
 REAL_DATA = "FACE_ASSETS_REAL_DATA"
 PORTS = range(20_000, 32_000)  # below those that the kernel gives to callers, who would take a server's while it is down
@@ -51,3 +56,73 @@ def free_ports() -> Callable[[int], list[int]]:
         return found
 
     return free
+
+
+PEOPLE = ("Ann", "Bob", "Zoë Müller")
+
+
+@pytest.fixture(autouse=True)
+def somebody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git knows who commits, whatever the machine says."""
+    for who in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{who}_NAME", "Ann")
+        monkeypatch.setenv(f"GIT_{who}_EMAIL", "ann@example.org")
+
+
+@pytest.fixture(scope="session")
+def make_photos() -> Callable[[Path], Path]:
+    """Fills a folder with files in place of photos, for what does not look into them."""
+
+    def make(folder: Path) -> Path:
+        for person in PEOPLE:
+            (folder / person).mkdir(parents=True)
+            for number in range(2):
+                (folder / person / f"{number} a.jpg").write_bytes(os.urandom(2000))
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def original(tmp_path_factory: pytest.TempPathFactory, make_photos: Callable[[Path], Path]) -> Path:
+    """A data repository made once, for the tests to copy."""
+    folder = tmp_path_factory.mktemp("original")
+    photos = make_photos(folder / "photos")
+    create_repository(folder / "data", photos, "train: {epochs: 1}\n", None, None, lambda done, whole, what: None)
+    return folder / "data"
+
+
+@pytest.fixture
+def repository(original: Path, tmp_path: Path) -> Path:
+    """A data repository of the test's own, with a DVC remote of its own."""
+    for name in ("data", "data.dvc-remote"):
+        shutil.copytree(original.with_name(name), tmp_path / name)
+    config = tmp_path / "data" / ".dvc" / "config"
+    config.write_text(config.read_text().replace(str(original.parent), str(tmp_path)))
+    git("commit", "-q", "-a", "--amend", "--no-edit", cwd=tmp_path / "data")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def far_end() -> Iterator[FarEnd]:
+    """A webhook's far end."""
+    there = FarEnd()
+    there.may_answer.set()
+    there.up()
+    yield there
+    there.may_answer.set()
+    there.down()
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bytes], Path]:
+    """Makes a new bundle of that content, as far as the registry looks into it."""
+
+    def make(content: bytes) -> Path:
+        folder = tmp_path_factory.mktemp("bundle")
+        (folder / "detector").mkdir()
+        (folder / "embedder.bin").write_bytes(content * 1000)
+        (folder / "detector" / "pnet.xml").write_text("<net/>")
+        return folder
+
+    return make

@@ -33,6 +33,13 @@ def _described(defs: dg.Definitions) -> str:
         lines.append(f"check {key.asset_key.to_user_string()}:{key.name}{' blocking' if check.blocking else ''}: {check.description}")
     names = (jobs.COMMIT_TO_LIVE, jobs.COMMIT_TO_EVALUATION, jobs.DEPLOY_PRODUCTION)
     lines.extend(f"job {name}: {', '.join(sorted(node.name for node in defs.resolve_job_def(name).nodes))}" for name in names)
+    for sensor in sorted(defs.sensors or [], key=lambda sensor: sensor.name):
+        assert isinstance(sensor, dg.SensorDefinition)
+        often = f"{sensor.default_status.value}, every {sensor.minimum_interval_seconds} s"
+        lines.append(f"sensor {sensor.name}: {often}: {sensor.description}")
+    for schedule in defs.schedules or []:
+        assert isinstance(schedule, dg.ScheduleDefinition)
+        lines.append(f"schedule {schedule.name}: {schedule.default_status.value}, {schedule.cron_schedule}: {schedule.description}")
     return "\n".join(lines) + "\n"
 
 

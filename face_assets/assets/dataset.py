@@ -4,6 +4,7 @@ import dagster as dg
 
 from face_assets.artifacts import Artifact
 from face_assets.assets.metadata import ARTIFACT, commit_of, materialized, user_errors
+from face_assets.automation.conditions import REMAKE
 from face_assets.automation.partitions import commits
 from face_assets.code_version import code_version
 from face_assets.params import Params
@@ -17,6 +18,7 @@ WARN = dg.AssetCheckSeverity.WARN
 @dg.asset(
     group_name=GROUP,
     partitions_def=commits,
+    automation_condition=REMAKE,
     dagster_type=ARTIFACT,
     deps=["photos", "parameters"],
     kinds={"dvc", "csv"},
@@ -35,7 +37,7 @@ WARN = dg.AssetCheckSeverity.WARN
 def dataset_version(context: dg.AssetExecutionContext, platform: WorkspaceResource) -> dg.MaterializeResult:
     """The manifest of the commit's photos: path, md5, identity and split of each."""
     workspace = platform.workspace()
-    with user_errors():
+    with user_errors(context):
         commit = commit_of(context, workspace)
         artifact = dataset.version_dataset(workspace, commit, context.log.info)
         moved = dataset.moved_since_production(workspace, artifact)
@@ -87,6 +89,7 @@ def _dataset_checks(artifact: Artifact, params: Params, moved: list[str]) -> lis
 @dg.asset(
     group_name=GROUP,
     partitions_def=commits,
+    automation_condition=REMAKE,
     dagster_type=ARTIFACT,
     kinds={"openvino"},
     code_version=code_version(*dataset.ALIGN_CODE),
@@ -97,7 +100,7 @@ def _dataset_checks(artifact: Artifact, params: Params, moved: list[str]) -> lis
 def aligned_faces(context: dg.AssetExecutionContext, platform: WorkspaceResource, dataset_version: Artifact) -> dg.MaterializeResult:
     """MTCNN's face of each photo's subject, cropped; photos seen before cost nothing."""
     workspace = platform.workspace()
-    with user_errors():
+    with user_errors(context):
         commit = commit_of(context, workspace)
         artifact = dataset.align_dataset(workspace, commit, dataset_version, context.log.info)
         allowed = workspace.params(commit).detector.max_rejected

@@ -4,7 +4,9 @@ import dagster as dg
 
 from face_assets.artifacts import Artifact
 from face_assets.assets.metadata import ARTIFACT, commit_of, materialized, user_errors
+from face_assets.automation.conditions import REMAKE
 from face_assets.automation.partitions import commits
+from face_assets.automation.pools import TRAINING
 from face_assets.code_version import code_version
 from face_assets.pipeline import embedder as steps
 from face_assets.resources.workspace import WorkspaceResource
@@ -12,11 +14,19 @@ from face_assets.resources.workspace import WorkspaceResource
 GROUP = "embedder"
 
 
-@dg.asset(group_name=GROUP, partitions_def=commits, dagster_type=ARTIFACT, kinds={"pytorch"}, code_version=code_version(*steps.TRAIN_CODE))
+@dg.asset(
+    group_name=GROUP,
+    partitions_def=commits,
+    automation_condition=REMAKE,
+    dagster_type=ARTIFACT,
+    kinds={"pytorch"},
+    code_version=code_version(*steps.TRAIN_CODE),
+    pool=TRAINING,
+)
 def face_embedder(context: dg.AssetExecutionContext, platform: WorkspaceResource, aligned_faces: Artifact) -> dg.MaterializeResult:
     """InceptionResnetV1, trained with a margin softmax on the people of the train split."""
     workspace = platform.workspace()
-    with user_errors():
+    with user_errors(context):
         artifact = steps.train_embedder(workspace, commit_of(context, workspace), aligned_faces, context.log.info)
         return materialized(context, workspace, artifact, plots={"learning_curve": "learning_curve.png"})
 
@@ -24,6 +34,7 @@ def face_embedder(context: dg.AssetExecutionContext, platform: WorkspaceResource
 @dg.asset(
     group_name=GROUP,
     partitions_def=commits,
+    automation_condition=REMAKE,
     dagster_type=ARTIFACT,
     kinds={"scikitlearn"},
     code_version=code_version(*steps.EVALUATION_CODE),
@@ -36,7 +47,7 @@ def embedder_evaluation(
 ) -> dg.MaterializeResult:
     """Verification on the test identities, all pairs, beside the starting weights and the release in production."""
     workspace = platform.workspace()
-    with user_errors():
+    with user_errors(context):
         artifact = steps.evaluate_embedder(workspace, commit_of(context, workspace), aligned_faces, face_embedder, context.log.info)
         return materialized(
             context, workspace, artifact, plots={"roc": "roc.png", "scores": "scores.png"}, checks=lambda: [_gate(artifact)]
@@ -56,6 +67,7 @@ def _gate(artifact: Artifact) -> dg.AssetCheckResult:
 @dg.asset(
     group_name=GROUP,
     partitions_def=commits,
+    automation_condition=REMAKE,
     dagster_type=ARTIFACT,
     kinds={"onnx", "openvino"},
     code_version=code_version(*steps.EXPORT_CODE),
@@ -71,7 +83,7 @@ def exported_embedder(
 ) -> dg.MaterializeResult:
     """The embedder as ONNX and OpenVINO, preprocessing inside: uint8 RGB in, unit vector out."""
     workspace = platform.workspace()
-    with user_errors():
+    with user_errors(context):
         commit = commit_of(context, workspace)
         artifact = steps.export_embedder(workspace, commit, aligned_faces, face_embedder, context.log.info)
         floor = workspace.params(commit).export.min_cosine

@@ -11,24 +11,32 @@ from typing import Any
 import dagster as dg
 
 from face_assets.artifacts import Artifact
+from face_assets.automation.tags import CAUSE
 from face_assets.environment import environment
-from face_assets.errors import UserError
+from face_assets.errors import UnreachableError, UserError
 from face_assets.pipeline.workspace import Workspace
 
 LARGEST_PLOT = 300_000
+RETRIES, SECONDS_BEFORE_A_RETRY = 3, 15
 ARTIFACT = dg.PythonObjectDagsterType(Artifact)
 
 
 @contextmanager
-def user_errors(**metadata: str) -> Iterator[None]:
-    """Turns what a user can mend into a Failure with the sentence, which Dagster does not retry."""
+def user_errors(context: dg.AssetExecutionContext | None = None) -> Iterator[None]:
+    """Turns what a user can mend into a Failure with the sentence; what may mend itself is tried again in a run that nobody waits for."""
     try:
         yield
     except (UserError, OSError, sqlite3.OperationalError) as error:
         sentence = _sentence(error)
         if sentence is None:
             raise
-        raise dg.Failure(sentence, metadata={"reason": sentence, **metadata}, allow_retries=False) from error
+        if context and isinstance(error, UnreachableError) and _may_try_again(context):
+            raise dg.RetryRequested(RETRIES, seconds_to_wait=SECONDS_BEFORE_A_RETRY * 2**context.retry_number) from error
+        raise dg.Failure(sentence, metadata={"reason": sentence}, allow_retries=False) from error
+
+
+def _may_try_again(context: dg.AssetExecutionContext) -> bool:
+    return context.retry_number < RETRIES and context.run.tags.get(CAUSE, "hand") != "hand"
 
 
 def _sentence(error: Exception) -> str | None:

@@ -4,7 +4,9 @@ import dagster as dg
 
 from face_assets.artifacts import Artifact
 from face_assets.assets.metadata import ARTIFACT, commit_of, materialized, user_errors
+from face_assets.automation.conditions import REMAKE
 from face_assets.automation.partitions import commits
+from face_assets.automation.pools import REGISTRATION
 from face_assets.code_version import code_version
 from face_assets.pipeline import gallery, release
 from face_assets.resources.workspace import WorkspaceResource
@@ -15,6 +17,7 @@ GROUP = "release"
 @dg.asset(
     group_name=GROUP,
     partitions_def=commits,
+    automation_condition=REMAKE,
     dagster_type=ARTIFACT,
     code_version=code_version(*gallery.CODE),
     check_specs=[dg.AssetCheckSpec("people_enrolled", asset="face_gallery", description="somebody is enrolled", blocking=True)],
@@ -28,7 +31,7 @@ def face_gallery(
 ) -> dg.MaterializeResult:
     """The enrolled people under this embedder, and the threshold at which a stranger is refused."""
     workspace = platform.workspace()
-    with user_errors():
+    with user_errors(context):
         commit = commit_of(context, workspace)
         artifact = gallery.enroll(workspace, commit, aligned_faces, embedder_evaluation, exported_embedder, context.log.info)
         return materialized(context, workspace, artifact, checks=lambda: [_enrolled(artifact)])
@@ -44,7 +47,15 @@ def _enrolled(artifact: Artifact) -> dg.AssetCheckResult:
     )
 
 
-@dg.asset(group_name=GROUP, partitions_def=commits, dagster_type=ARTIFACT, kinds={"dvc", "git"}, code_version=code_version(*release.CODE))
+@dg.asset(
+    group_name=GROUP,
+    partitions_def=commits,
+    automation_condition=REMAKE,
+    dagster_type=ARTIFACT,
+    kinds={"dvc", "git"},
+    code_version=code_version(*release.CODE),
+    pool=REGISTRATION,
+)
 def recognizer_release(
     context: dg.AssetExecutionContext,
     platform: WorkspaceResource,
@@ -57,7 +68,7 @@ def recognizer_release(
 ) -> dg.MaterializeResult:
     """The immutable bundle, tracked by DVC and tagged in git; the gate's verdict decides whether it goes to production."""
     workspace = platform.workspace()
-    with user_errors():
+    with user_errors(context):
         commit = commit_of(context, workspace)
         parts = release.Parts(dataset_version, aligned_faces, face_embedder, embedder_evaluation, exported_embedder, face_gallery)
         artifact = release.make_release(workspace, commit, parts, context.log.info)

@@ -5,6 +5,7 @@ import dagster as dg
 from face_assets.assets.metadata import user_errors
 from face_assets.automation.partitions import commits
 from face_assets.errors import UserError
+from face_assets.pipeline.versions import parameters_version, photos_version
 from face_assets.pipeline.workspace import Workspace
 from face_assets.resources.workspace import WorkspaceResource
 
@@ -22,19 +23,7 @@ def _versions(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.Dat
     return dg.DataVersionsByPartition(versions)
 
 
-def _photos_version(workspace: Workspace, commit: str) -> str:
-    pointer = workspace.repository.pointer(commit, "photos")
-    gallery = workspace.repository.pointer(commit, "gallery")
-    if pointer is None:
-        raise UserError(f"photos.dvc is missing at commit {commit[:12]}")
-    return "-".join(found.md5 for found in (pointer, gallery) if found)
-
-
-def _parameters_version(workspace: Workspace, commit: str) -> str:
-    return workspace.params(commit).fingerprint()
-
-
-VERSION_OF = {"photos": _photos_version, "parameters": _parameters_version}
+VERSION_OF = {"photos": photos_version, "parameters": parameters_version}
 
 
 @dg.observable_source_asset(

@@ -9,7 +9,7 @@ import dagster as dg
 import sqlalchemy.exc
 
 from face_assets.errors import UserError
-from face_assets.files import write_bytes
+from face_assets.files import file_lock, write_bytes
 from face_assets.home import Home
 
 ROOT = Path(__file__).parents[2]
@@ -30,8 +30,11 @@ def prepare_dagster_home(home: Home) -> Path:
 @contextmanager
 def open_instance(home: Home) -> Iterator[dg.DagsterInstance]:
     """The instance with the home's event log. Raises UserError when that cannot be read or written, as on a full disk."""
+    folder = prepare_dagster_home(home)
     try:
-        with dg.DagsterInstance.from_config(str(prepare_dagster_home(home))) as instance:
+        with file_lock(folder / ".opening.lock"):  # two that made the databases at once would leave them with two schema versions
+            instance = dg.DagsterInstance.from_config(str(folder))
+        with instance:
             yield instance
     except sqlalchemy.exc.DatabaseError as error:
         raise UserError(f"Dagster's event log in {home.dagster} cannot be read or written ({error.orig}): is the disk full?") from error

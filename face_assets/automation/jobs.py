@@ -2,11 +2,10 @@
 
 import dagster as dg
 
-from face_assets.automation.partitions import commits
-
 COMMIT_TO_LIVE = "commit_to_live"
 COMMIT_TO_EVALUATION = "commit_to_evaluation"
 DEPLOY_PRODUCTION = "deploy_production"
+DEPLOY_PRIORITY = "10"  # of the queue: before commits that wait to be trained
 
 SERVING = dg.AssetSelection.assets("triton_model_repository", "triton_deployment")
 EVALUATED = dg.AssetSelection.assets("embedder_evaluation").upstream()
@@ -14,13 +13,11 @@ EVALUATED = dg.AssetSelection.assets("embedder_evaluation").upstream()
 commit_to_live = dg.define_asset_job(
     COMMIT_TO_LIVE,
     selection=dg.AssetSelection.assets("recognizer_release").upstream() | SERVING,
-    partitions_def=commits,
     description="From the photos and parameters of a commit to a verified answer of the server.",
 )
 commit_to_evaluation = dg.define_asset_job(
     COMMIT_TO_EVALUATION,
     selection=EVALUATED,
-    partitions_def=commits,
     description="Trains and evaluates a commit and stops there: an experiment, compared with production.",
 )
 deploy_production = dg.define_asset_job(

@@ -8,7 +8,7 @@ import urllib.request
 from pathlib import Path
 
 from face_assets import processes
-from face_assets.automation.instance import ROOT, WORKSPACE, prepare_dagster_home
+from face_assets.automation.instance import ROOT, WORKSPACE, open_instance
 from face_assets.errors import UserError
 from face_assets.home import Home
 from face_assets.ports import require_free
@@ -32,7 +32,8 @@ def record(home: Home, name: str) -> Path:
 def start_ui(settings: Settings) -> None:
     """Starts webserver and daemon where they do not run, and waits until the UI answers. Raises UserError."""
     home = Home(settings.home)
-    prepare_dagster_home(home)
+    with open_instance(home):  # makes the databases, which webserver and daemon would both make in a fresh home
+        pass
     programs = Path(sys.executable).parent
     if processes.recorded(record(home, WEBSERVER)) is None:
         require_free(settings.host, settings.ui_port, "the UI", "FACE_ASSETS_UI_PORT")

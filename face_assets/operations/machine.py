@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from face_assets.automation import jobs
 from face_assets.automation.runs import run_job
 from face_assets.automation.services import start_ui, stop_ui, ui_address
+from face_assets.automation.tags import CAUSE
 from face_assets.errors import UserError
 from face_assets.home import Home
 from face_assets.pipeline.workspace import Workspace
@@ -27,7 +28,7 @@ def _bring_back(workspace: Workspace) -> str:
     workspace.repository.refresh()
     if workspace.stages.production() is None:
         return "Server: not started, no release is in production yet"
-    report = run_job(workspace.home, jobs.DEPLOY_PRODUCTION, None, lambda step: None)
+    report = run_job(workspace.home, jobs.DEPLOY_PRODUCTION, None, {CAUSE: "hand"}, lambda step: None)
     if not report.success:
         raise UserError("The server: " + "; ".join(dict.fromkeys(report.reasons)))
     facts = report.assets["triton_deployment"]

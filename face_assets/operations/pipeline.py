@@ -1,6 +1,7 @@
 """`face-assets run`: a job for a commit, followed to its end on the terminal."""
 
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,13 @@ import click
 from tqdm import tqdm
 
 from face_assets.automation import jobs
-from face_assets.automation.runs import RunReport, Step, run_job
+from face_assets.automation.runs import RunReport, Show, Step, run_job
+from face_assets.automation.tags import commit_tags
 from face_assets.home import Home
 from face_assets.pipeline.workspace import Workspace
 from face_assets.settings import load_settings, remember
 
 JOBS = {"live": jobs.COMMIT_TO_LIVE, "evaluation": jobs.COMMIT_TO_EVALUATION}
-STEPS = {jobs.COMMIT_TO_LIVE: 9, jobs.COMMIT_TO_EVALUATION: 4, jobs.DEPLOY_PRODUCTION: 2}
 REFUSALS = ("embedder_evaluation: gate", "triton_deployment: verified")
 
 
@@ -39,18 +40,27 @@ def run_commit(repo: str | None, revision: str, until: str, quiet: bool) -> dict
     workspace.params(commit)
     if not quiet:
         click.echo(f"commit {commit[:12]} of {workspace.settings.repo}", err=True)
-    return {"commit": commit, **run_on_terminal(workspace.home, JOBS[until], commit, quiet)}
+    return {"commit": commit, **run_on_terminal(workspace.home, JOBS[until], commit, commit_tags(workspace, commit, "hand"), quiet)}
 
 
-def run_on_terminal(home: Home, job: str, commit: str | None, quiet: bool) -> dict[str, Any]:
-    """Runs a job with a line for each asset, and a progress bar where there is a terminal."""
+def run_on_terminal(home: Home, job: str, commit: str | None, tags: Mapping[str, str], quiet: bool) -> dict[str, Any]:
+    """Runs a job in a child process, shown on the terminal; returns the report as JSON-able values."""
+    return shown_on_terminal(quiet, lambda show: run_job(home, job, commit, tags, show))
+
+
+def shown_on_terminal(quiet: bool, follow: Callable[[Show], RunReport]) -> dict[str, Any]:
+    """Follows a run with a line for each asset, and a progress bar where there is a terminal."""
     terminal = sys.stderr.isatty() and not quiet
-    with tqdm(total=STEPS[job], disable=not terminal, file=sys.stderr, bar_format="{desc:<60.60} {n_fmt}/{total_fmt} {elapsed}") as bar:
+    with tqdm(total=0, disable=not terminal, file=sys.stderr, bar_format="{desc:<60.60} {n_fmt}/{total_fmt} {elapsed}") as bar:
 
         def show(step: Step) -> None:
             if quiet:
                 return
-            if step.kind in ("start", "message"):
+            if step.kind == "planned":
+                bar.total += 1
+            elif step.kind == "state":
+                bar.write(f"… {step.text}", file=sys.stderr)
+            elif step.kind in ("start", "message"):
                 bar.set_description(f"{step.asset} {step.text}")
                 if step.kind == "message" and not terminal:
                     click.echo(f"  {step.asset}: {step.text}", err=True)
@@ -62,7 +72,7 @@ def run_on_terminal(home: Home, job: str, commit: str | None, quiet: bool) -> di
             else:
                 bar.write(f"✗ {step.asset}", file=sys.stderr)
 
-        report = run_job(home, job, commit, show)
+        report = follow(show)
     if not report.success and not quiet:
         for reason in dict.fromkeys(report.reasons):
             click.echo(f"Error: {reason}", err=True)

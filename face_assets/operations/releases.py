@@ -3,6 +3,8 @@
 from typing import Any
 
 from face_assets.automation import jobs
+from face_assets.automation.stage_sensor import promoting
+from face_assets.automation.tags import CAUSE
 from face_assets.errors import UserError
 from face_assets.operations.pipeline import follow_repository, run_on_terminal
 from face_assets.pipeline.workspace import Workspace
@@ -50,5 +52,6 @@ def roll_back(reason: str, quiet: bool) -> dict[str, Any]:
 
 def _promote(workspace: Workspace, version: str, reason: str, quiet: bool) -> dict[str, Any]:
     named = version if version.startswith("v") else f"v{version}"
-    workspace.stages.assign(named, message=reason)
-    return {"version": named, **run_on_terminal(workspace.home, jobs.DEPLOY_PRODUCTION, None, quiet)}
+    with promoting(workspace.home.root):
+        workspace.stages.assign(named, message=reason)
+        return {"version": named, **run_on_terminal(workspace.home, jobs.DEPLOY_PRODUCTION, None, {CAUSE: "hand"}, quiet)}

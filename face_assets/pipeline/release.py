@@ -20,6 +20,7 @@ from face_assets.pipeline.gallery import served_embeddings
 from face_assets.pipeline.workspace import Log, Workspace
 from face_assets.registry.model_card import CardFacts, model_card
 from face_assets.registry.release import Digests, Release
+from face_assets.registry.stage import Assignment
 
 CODE = ("face_assets.pipeline.release", "face_assets.registry.model_card")
 ENGINE = ("embedder.pt", "embedder.onnx", "embedder.xml", "embedder.bin", "engine.json")
@@ -184,14 +185,26 @@ def _stage(workspace: Workspace, commit: str, release: Release, evaluation: Arti
     """Assigns production if the gate passed and no newer commit is there. Returns whether it is production now, and why."""
     production = workspace.stages.production()
     if production and production.release.commit == release.commit:
+        if commit in workspace.repository.descendants(assigned_for(production)):  # on record, so that nothing between the two replaces it
+            workspace.stages.assign(release.version, message=f"It stays, for commit {commit}", author="face-assets", again=True)
         return True, "is in production already"
     if not evaluation.summary["passed"]:
         return False, "not put in production, the gate refused it: " + "; ".join(evaluation.summary["reasons"])
-    if production:
-        named = COMMIT_IN_MESSAGE.search(production.message or "")
-        newest = named.group(1) if named else production.release.trained_commit
-        if newest != commit and workspace.repository.is_ancestor(commit, newest):
-            there = f"{production.release.version} there was made for the newer commit {newest[:12]}"
-            return False, f"not put in production: {there}; `face-assets promote {release.version}` does it"
+    newer = _newer_in_production(workspace, commit)
+    if newer:
+        there = f"{newer.release.version} was put there for the newer commit {assigned_for(newer)[:12]}"
+        return False, f"not put in production: {there}; `face-assets promote {release.version}` does it"
     workspace.stages.assign(release.version, message=f"The gate let it through, for commit {commit}", author="face-assets")
     return True, "put in production: the gate let it through"
+
+
+def _newer_in_production(workspace: Workspace, commit: str) -> Assignment | None:
+    """What was put into production for a commit made after this one, if that is still on a branch: then this one came too late."""
+    after = workspace.repository.descendants(commit)
+    return next((one for one in reversed(workspace.stages.history()) if not one.gone and assigned_for(one) in after), None)
+
+
+def assigned_for(assignment: Assignment) -> str:
+    """The commit that a release was put into production for: the one its tag names, else the one it was trained from."""
+    named = COMMIT_IN_MESSAGE.search(assignment.message)
+    return named.group(1) if named else assignment.release.trained_commit

@@ -13,13 +13,15 @@ from face_assets.params import Serving
 from face_assets.pipeline.workspace import Log, Workspace
 from face_assets.registry.release import Release
 from face_assets.registry.stage import Assignment
+from face_assets.serving.client import RecognizerClient
 from face_assets.serving.embedded import DeploymentRefusedError, EmbeddedTarget
 from face_assets.serving.environment import ensure_environment
 from face_assets.serving.model_repository import ModelVersion, write_models
 from face_assets.serving.triton import Ports
-from face_assets.serving.verification import Probe
+from face_assets.serving.verification import Probe, verify
 
 ROOT = Path(__file__).parents[2]
+TEMPLATES = ROOT / "triton_models"
 CODE = ("face_assets.serving.model_repository", "face_assets.serving.embedded", "face_assets.serving.verification")
 
 
@@ -45,12 +47,11 @@ def production(workspace: Workspace) -> Assignment:
     return assignment
 
 
-def write_repository(workspace: Workspace, release: Release) -> ModelVersion:
-    """The Triton model repository's version folders of a release; the same release gives the same number."""
+def write_repository(workspace: Workspace, release: Release, anew: bool = False) -> ModelVersion:
+    """The Triton model repository's version folders of a release; the same release gives the same number, unless wanted `anew`."""
     bundle = workspace.releases.bundle(release)
-    return write_models(
-        bundle, release.version, release.commit, workspace.home.serving / "models", ROOT / "triton_models", workspace.settings.cores
-    )
+    models, cores = workspace.home.serving / "models", workspace.settings.cores
+    return write_models(bundle, release.version, release.commit, models, TEMPLATES, cores, anew)
 
 
 def target(workspace: Workspace, log: Log) -> EmbeddedTarget:
@@ -75,7 +76,11 @@ def deploy(workspace: Workspace, log: Log) -> Deployment:
     named = {"wanted": release.version, "tag": assignment.tag, "assigned_by": assignment.author}
     if live and live.number == version.number:
         report = server.verify_live(probes(workspace, release), budget(workspace, release))
-        return Deployment(live.release, verified=report.passed, reason="was live already", report=asdict(report), **named)
+        if report.passed or report.only_late:
+            reason = "was live already" if report.passed else report.failures
+            return Deployment(live.release, verified=report.passed, reason=reason, report=asdict(report), **named)
+        log(f"what is live answers wrongly, so a fresh copy takes its place: {report.failures}")
+        version = write_repository(workspace, release, anew=True)
     try:
         report = server.deploy(version, probes(workspace, release), budget(workspace, release))
     except DeploymentRefusedError as refused:
@@ -109,6 +114,17 @@ def probes(workspace: Workspace, release: Release) -> list[Probe]:
         )
         for probe in stored
     ]
+
+
+def trouble_of_live(workspace: Workspace, live: ModelVersion) -> str | None:
+    """Asks what is live about one photo; a sentence where it answers otherwise than offline. Lateness is no trouble. Raises UserError."""
+    release = workspace.releases.get(live.release)
+    if release.commit != live.release_commit:
+        raise UserError(f"{live.release} is live from another data repository.")
+    settings = workspace.settings
+    client = RecognizerClient(f"{settings.host}:{settings.grpc_port}")
+    report = verify(client, live.release, probes(workspace, release)[:1], budget(workspace, release))
+    return None if report.passed or report.only_late else f"The server answers wrongly: {report.failures}."
 
 
 def budget(workspace: Workspace, release: Release) -> Serving:

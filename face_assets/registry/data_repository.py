@@ -14,13 +14,14 @@ from pathlib import Path, PurePosixPath
 
 import yaml
 
-from face_assets.errors import UserError
+from face_assets.errors import UnreachableError, UserError
 from face_assets.files import file_lock
 from face_assets.fingerprint import fingerprint
 from face_assets.registry.git import GitError, environment, git
 
 DVC_ENVIRONMENT = {"DVC_NO_ANALYTICS": "1", "GIT_TERMINAL_PROMPT": "0"}
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
+SECONDS_TO_LIST = 20.0
 HOUSEKEEPING = ("-c", "gc.autoDetach=false", "-c", "maintenance.autoDetach=false")
 
 
@@ -71,9 +72,25 @@ class DataRepository:
                 self._fetch(specs)
             except GitError as error:
                 if "remote ref HEAD" not in str(error):
-                    raise UserError(f"The data repository {self.source} cannot be read: {error}") from error
+                    raise UnreachableError(f"The data repository {self.source} cannot be read: {error}") from error
                 self._fetch(specs[:2])  # a bare repository whose HEAD names a branch that nobody pushed
         self._fetched = True
+
+    def heads(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Branches and the platform's tags of the source, as it says itself, without fetching: name → object. Raises UserError."""
+        try:
+            listed = git("ls-remote", self.source, "refs/heads/*", "refs/tags/face-recognizer[@#]*", seconds=SECONDS_TO_LIST)
+        except GitError as error:
+            raise UnreachableError(f"The data repository {self.source} cannot be read: {error}") from error
+        names = [line.split("\t") for line in listed.decode(errors="replace").splitlines()]
+        branches = {name.removeprefix("refs/heads/"): sha for sha, name in names if name.startswith("refs/heads/")}
+        tags = {name.removeprefix("refs/tags/"): sha for sha, name in names if name.startswith("refs/tags/") and not name.endswith("^{}")}
+        return branches, tags
+
+    def mirrored_heads(self) -> dict[str, str]:
+        """The branches of the mirror, as of the last refresh: name → commit."""
+        listed = self.git("for-each-ref", "--format=%(refname:lstrip=2)%00%(objectname)", "refs/heads").decode(errors="replace")
+        return dict(line.split("\0") for line in listed.splitlines())
 
     def _fetch(self, specs: list[str]) -> None:
         options = ("--prune", "--force", "--no-tags", "--update-shallow")
@@ -139,12 +156,16 @@ class DataRepository:
         branches = self.git("for-each-ref", "--contains", commit, "--format=%(refname:short)", "refs/heads").decode().split()
         return CommitInfo(sha, author, when, subject, tuple(branches))
 
-    def is_ancestor(self, older: str, newer: str) -> bool:
+    def descendants(self, commit: str) -> set[str]:
+        """The commits on branches that were made from `commit`, directly or not."""
+        return set(self.git("rev-list", "--ancestry-path", "--branches", f"^{commit}").decode().split())
+
+    def is_on_a_branch(self, commit: str) -> bool:
+        """Whether a branch holds the commit, as of the last refresh."""
         try:
-            self.git("merge-base", "--is-ancestor", older, newer)
+            return bool(self.git("for-each-ref", "--count=1", "--contains", commit, "refs/heads"))
         except GitError:
             return False
-        return True
 
     def pointer(self, commit: str, name: str) -> Pointer | None:
         """What NAME.dvc says at the commit, None where there is none. Raises UserError for a pointer that DVC 3 did not write."""
@@ -186,6 +207,17 @@ class DataRepository:
         """Where the bytes of `md5s` lie on this machine, fetched from the DVC remote where they do not. Read only."""
         return self._bytes_of(commit, name, list(dict.fromkeys(md5s)))
 
+    def is_cached(self, md5: str) -> bool:
+        """Whether the bytes, and of a folder those of every file in it, lie on this machine."""
+        found = self._in_caches([md5])
+        if not found or not md5.endswith(".dir"):
+            return bool(found)
+        try:
+            files = {str(entry["md5"]) for entry in json.loads(found[md5].read_text(encoding="utf-8"))}
+        except (ValueError, KeyError, TypeError):
+            return False
+        return len(self._in_caches(files)) == len(files)
+
     def _required(self, commit: str, name: str) -> Pointer:
         pointer = self.pointer(commit, name)
         if pointer is None:
@@ -199,7 +231,7 @@ class DataRepository:
             found |= self._in_caches([md5 for md5 in md5s if md5 not in found])
             missing = [md5 for md5 in md5s if md5 not in found]
             if missing:
-                raise UserError(
+                raise UnreachableError(
                     f"{len(missing)} of {len(md5s)} files of {name}.dvc at commit {commit[:12]} are neither in a cache nor in the DVC "
                     f"remote (such as {missing[0]}): `dvc push` from the machine that has them. DVC said: {said}"
                 )

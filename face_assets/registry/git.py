@@ -18,10 +18,15 @@ class GitError(UserError):
     """A git command that failed, with git's own last words."""
 
 
-def git(*arguments: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None) -> bytes:
-    """The standard output of a git command. Raises GitError."""
+def git(*arguments: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None, seconds: float | None = None) -> bytes:
+    """The standard output of a git command. Raises GitError, also when it takes more than `seconds`."""
     command = ["git", *map(str, arguments)]
-    done = subprocess.run(command, cwd=cwd, env={**environment(), **QUIET, **(env or {})}, capture_output=True, check=False)
+    try:
+        done = subprocess.run(
+            command, cwd=cwd, env={**environment(), **QUIET, **(env or {})}, capture_output=True, check=False, timeout=seconds
+        )
+    except subprocess.TimeoutExpired as error:
+        raise GitError(f"git {command[1]}: no answer within {seconds:g} s") from error
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
         telling = [line for line in lines if line.startswith(("fatal:", "error:", " ! "))] or lines

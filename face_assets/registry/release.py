@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from face_assets.errors import UserError
+from face_assets.errors import UnreachableError, UserError
 from face_assets.files import file_lock, link_or_copy, new_directory, write_json, write_text
 from face_assets.registry.data_repository import DataRepository, run_dvc
 from face_assets.registry.git import GitError, git
@@ -131,7 +131,7 @@ class Releases:
             }
             write_json(clone / "release.json", facts)
             run_dvc(clone, "add", "-q", "release")
-            run_dvc(clone, "push", "-q", "release.dvc")
+            _push_bytes(clone)
             when = git("show", "-s", "--format=%cI", trained_commit, cwd=clone).decode().strip()
             git("add", "-f", "release.dvc", "release.json", "metrics.json", "dvc.yaml", *(["plots"] if plots else []), cwd=clone)
             message = f"Release {NAME} {version}"
@@ -160,6 +160,13 @@ class Releases:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(located[file.md5], target)
         return folder
+
+
+def _push_bytes(clone: Path) -> None:
+    try:
+        run_dvc(clone, "push", "-q", "release.dvc")
+    except UserError as error:
+        raise UnreachableError(f"The release could not be pushed to the DVC remote: {error}") from error
 
 
 def numbers(version: str) -> tuple[int, int, int]:
@@ -196,7 +203,7 @@ def push_tags(repository: DataRepository, clone: Path, *tags: str) -> bool:
     except GitError as error:
         if git("ls-remote", repository.source, *(f"refs/tags/{tag}" for tag in tags), cwd=clone):
             return False
-        raise UserError(
+        raise UnreachableError(
             f"The tag {tags[0]} could not be pushed to {repository.source}: {error}. The platform needs to write tags there."
         ) from error
     return True

@@ -60,8 +60,13 @@ class Stages:
                 now = None
         return now
 
-    def assign(self, version: str, message: str, author: str | None = None, stage: str = "production") -> Assignment | None:
-        """Puts a release into the stage, an older one too (a rollback); None when it is there already. Raises UserError."""
+    def assign(
+        self, version: str, message: str, author: str | None = None, stage: str = "production", again: bool = False
+    ) -> Assignment | None:
+        """Puts a release into the stage, an older one too (a rollback); None when it is there already, unless that is to be said `again`.
+
+        Raises UserError.
+        """
         import gto.api
 
         with file_lock(self.repository.home / ".stage.lock"):
@@ -69,7 +74,7 @@ class Stages:
                 self.repository.refresh()
                 release = self.releases.get(version)
                 now = self._current(stage)
-                if now and now.release.commit == release.commit:
+                if now and now.release.commit == release.commit and not again:
                     return None
                 with self.repository.checkout(release.commit) as clone:
                     who = {"author": author or AUTHOR, "author_email": EMAIL}

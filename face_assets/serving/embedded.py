@@ -56,6 +56,11 @@ def read_status(root: Path) -> Status:
     return Status(True, ready, live, previous, process.pid, address.ports)
 
 
+def was_started(root: Path) -> bool:
+    """Whether the server of a folder was started and not stopped since: then it must be there, and answer."""
+    return TritonServer(root).record.is_file()
+
+
 def stop_server(root: Path) -> bool:
     """Stops the server of a folder; returns whether one ran."""
     server = TritonServer(root)

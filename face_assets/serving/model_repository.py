@@ -34,8 +34,10 @@ class ModelVersion:
     digest: str
 
 
-def write_models(bundle: Path, release: str, release_commit: str, root: Path, templates: Path, cores: int) -> ModelVersion:
-    """Writes the version folders of a release's bundle, each whole; the same release and code give the same number.
+def write_models(
+    bundle: Path, release: str, release_commit: str, root: Path, templates: Path, cores: int, anew: bool = False
+) -> ModelVersion:
+    """Writes the version folders of a release's bundle, each whole; the same release and code give the same number, unless wanted `anew`.
 
     What is loaded does not change: that is the target's to do, through `configure`.
     """
@@ -45,7 +47,7 @@ def write_models(bundle: Path, release: str, release_commit: str, root: Path, te
             shutil.rmtree(partial)
         known = versions(root)
         for version in known:
-            if version.digest == digest and all((root / model / str(version.number)).is_dir() for model in MODELS):
+            if not anew and version.digest == digest and all((root / model / str(version.number)).is_dir() for model in MODELS):
                 return version
         number = max((version.number for version in known), default=0) + 1
         for model in MODELS:

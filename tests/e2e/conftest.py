@@ -46,3 +46,13 @@ def cli(tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], li
     command = Cli({**kept, **ports, "FACE_ASSETS_HOME": str(folder / "home")}, folder)
     yield command
     command("down")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") -> Iterator[None]:
+    """Where a test with a browser failed, keeps what the page showed, and says where."""
+    report: Any = yield  # type: ignore[misc]
+    shown = getattr(item, "funcargs", {})
+    if report.failed and "ui" in shown and "cli" in shown:
+        report.sections.append(("what the browser showed", shown["ui"].keep(shown["cli"].folder / "failures", item.name)))
+    return report  # type: ignore[no-any-return]

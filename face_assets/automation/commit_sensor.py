@@ -1,0 +1,203 @@
+"""The commit sensor: a commit that changes photos, gallery or parameters asks for one run of its own."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+import dagster as dg
+
+from face_assets.automation import jobs
+from face_assets.automation.partitions import commits
+from face_assets.automation.runs import UNDER_WAY
+from face_assets.automation.tags import commit_tags
+from face_assets.errors import UserError
+from face_assets.notification.message import Message
+from face_assets.notification.notifier import report_problem, report_well
+from face_assets.pipeline.versions import parameters_version, photos_version
+from face_assets.pipeline.workspace import Workspace
+from face_assets.registry.availability import missing_bytes
+from face_assets.registry.watch import Branches, NewCommit, inputs_of, new_commits
+from face_assets.resources.workspace import WorkspaceResource
+
+SECONDS_BETWEEN_TICKS = 2
+COMMITS_A_TICK = 20
+MOST_SECONDS_TO_WAIT = 10.0
+SECONDS_UNTIL_TOLD = 60.0
+UNREACHABLE = "repository: unreachable"
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A commit that cannot run yet: when it was first seen, how often it was looked at, and when it is looked at next."""
+
+    commit: str
+    branch: str
+    job: str
+    key: str
+    again: bool
+    since: float
+    tries: int = 0
+    next_try: float = 0.0
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """What the sensor has accounted for: the heads of the branches it watches, and the commits that wait."""
+
+    source: str
+    heads: dict[str, str] = field(default_factory=dict)
+    waiting: list[Waiting] = field(default_factory=list)
+
+    @staticmethod
+    def read(text: str | None, source: str) -> "Cursor":
+        """What a tick left; of another data repository nothing is kept."""
+        stored: dict[str, Any] = json.loads(text) if text else {}
+        if stored.get("source") != source:
+            return Cursor(source)
+        return Cursor(source, stored["heads"], [Waiting(**one) for one in stored["waiting"]])
+
+    def write(self) -> str:
+        """As text."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+@dataclass
+class Tick:
+    """What one look brought."""
+
+    requests: list[dg.RunRequest] = field(default_factory=list)
+    observations: list[dg.AssetObservation] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    cursor: Cursor | None = None
+
+
+@dg.sensor(
+    jobs=[jobs.commit_to_live, jobs.commit_to_evaluation],
+    minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Watches the branches of the data repository; asks for one run for each commit that changes what the pipeline reads.",
+)
+def commit_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResource) -> dg.SensorResult:
+    """Looks at the branches; what it found, and why it asks for nothing, stands in the tick."""
+    workspace = platform.workspace()
+    if not workspace.settings.repo:
+        return dg.SensorResult(skip_reason="No data repository is named yet: `face-assets run --repo PATH_OR_URL` names one.")
+    cursor = Cursor.read(context.cursor, workspace.settings.repo)
+    try:
+        tick = look(workspace, cursor, time.time(), lambda job, commit: _has_run(context.instance, job, commit))
+    except UserError as error:
+        report_problem(
+            workspace.settings, Message("problem", UNREACHABLE, "The data repository cannot be watched", str(error)), context.log.warning
+        )
+        return dg.SensorResult(skip_reason=str(error), cursor=context.cursor)
+    report_well(workspace.settings, Message("well", UNREACHABLE, "The data repository is watched again"), log=context.log.warning)
+    for sentence in tick.said:
+        context.log.info(sentence)
+    for message in tick.messages:
+        (report_problem if message.kind == "problem" else report_well)(workspace.settings, message, log=context.log.warning)
+    assert tick.cursor is not None
+    return dg.SensorResult(
+        run_requests=tick.requests,
+        skip_reason=None if tick.requests else "; ".join(tick.said) or "Nothing new.",
+        cursor=tick.cursor.write(),
+        dynamic_partitions_requests=[commits.build_add_request([str(request.partition_key) for request in tick.requests])],
+        asset_events=tick.observations,
+    )
+
+
+def _has_run(instance: dg.DagsterInstance, job: str, commit: str) -> bool:
+    """Whether somebody launched it for the commit already, as `face-assets run` does, and it went well or is under way."""
+    wanted = dg.RunsFilter(job_name=job, tags={"dagster/partition": commit}, statuses=[dg.DagsterRunStatus.SUCCESS, *UNDER_WAY])
+    return bool(instance.get_runs(wanted, limit=1))
+
+
+def look(workspace: Workspace, cursor: Cursor, now: float, has_run: Callable[[str, str], bool]) -> Tick:
+    """One look at the branches; `has_run`: whether a job ran for a commit. Raises UserError where the repository cannot be read; then
+    nothing is accounted for."""
+    repository = workspace.repository
+    branches = Branches(workspace.settings.production_branches, workspace.settings.experiment_branches)
+    heads, _ = repository.heads()
+    tick = Tick()
+    waiting = cursor.waiting
+    if branches.watched(heads) != cursor.heads:
+        repository.refresh()
+        heads = repository.mirrored_heads()
+        gone = sorted(set(cursor.heads) - set(heads))
+        tick.said += [f"branch {branch} is gone" for branch in gone]
+        for new in new_commits(repository, branches, cursor.heads, heads):
+            if new.reason:
+                tick.said.append(f"commit {new.commit[:12]} on {new.branch} {new.reason}: no run")
+            else:
+                waiting = [*waiting, _as_waiting(new, cursor, now)]
+    left = list(_take(workspace, waiting, now, has_run, tick))
+    tick.cursor = Cursor(cursor.source, branches.watched(heads), left)
+    return tick
+
+
+def _as_waiting(new: NewCommit, cursor: Cursor, now: float) -> Waiting:
+    job = jobs.COMMIT_TO_LIVE if new.production else jobs.COMMIT_TO_EVALUATION
+    key = f"{job}:{new.commit}"
+    if new.again:  # the branch was set back to it: what is live is to follow, though the commit may have run before
+        key += f":after:{cursor.heads.get(new.branch)}"
+    return Waiting(new.commit, new.branch, job, key, new.again, now)
+
+
+def _take(workspace: Workspace, waiting: list[Waiting], now: float, has_run: Callable[[str, str], bool], tick: Tick) -> Iterator[Waiting]:
+    """Asks for runs of those whose photos are there, oldest first, and yields those that go on waiting."""
+    looked = 0
+    for one in waiting:
+        if one.next_try > now or looked >= COMMITS_A_TICK:
+            tick.said.append(f"commit {one.commit[:12]} on {one.branch} waits")
+            yield one
+            continue
+        looked += 1
+        if not workspace.repository.is_on_a_branch(one.commit):
+            tick.said.append(f"commit {one.commit[:12]} is on no branch any more: no run")
+            continue
+        if not one.again and has_run(one.job, one.commit):
+            tick.said.append(f"commit {one.commit[:12]} on {one.branch} has run already")
+            continue
+        lacking = _lacking(workspace, one.commit)
+        if lacking:
+            tick.said.append(f"{lacking}; it waits since {time.strftime('%H:%M:%S', time.localtime(one.since))}")
+            if now - one.since > SECONDS_UNTIL_TOLD:
+                tick.messages.append(_message("problem", one, f"Commit {one.commit[:12]} waits for its photos", lacking))
+            yield replace(one, tries=one.tries + 1, next_try=now + min(MOST_SECONDS_TO_WAIT, 2.0**one.tries))
+            continue
+        _ask(workspace, one, tick)
+
+
+def _lacking(workspace: Workspace, commit: str) -> str | None:
+    inputs = inputs_of(workspace.repository, commit)
+    try:
+        return missing_bytes(workspace.repository, commit, tuple(name.removesuffix(".dvc") for name in inputs if name.endswith(".dvc")))
+    except UserError:
+        return None  # a pointer that nobody can read: the run fails with the sentence, on record
+
+
+def _ask(workspace: Workspace, one: Waiting, tick: Tick) -> None:
+    tags = commit_tags(workspace, one.commit, "commit", one.branch)
+    tick.requests.append(dg.RunRequest(run_key=one.key, job_name=one.job, partition_key=one.commit, tags=tags))
+    tick.observations += observations(workspace, one.commit, tags)
+    tick.said.append(f"commit {one.commit[:12]} on {one.branch} asks for {one.job}")
+    if one.tries:
+        tick.messages.append(_message("well", one, f"The photos of commit {one.commit[:12]} are there"))
+
+
+def _message(kind: Literal["problem", "well"], one: Waiting, title: str, reason: str = "") -> Message:
+    return Message(kind, f"{one.branch}: waiting: {one.commit}", title, reason, commit=one.commit, branch=one.branch)
+
+
+def observations(workspace: Workspace, commit: str, tags: Mapping[str, str]) -> list[dg.AssetObservation]:
+    """photos and parameters at the commit, with the versions by which the UI tells what is stale."""
+    observed = []
+    for asset, version_of in (("photos", photos_version), ("parameters", parameters_version)):
+        try:
+            version = version_of(workspace, commit)
+        except UserError:
+            continue
+        observed.append(dg.AssetObservation(asset, partition=commit, metadata=dict(tags), tags={"dagster/data_version": version}))
+    return observed

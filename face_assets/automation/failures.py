@@ -1,0 +1,149 @@
+"""Sensors that tell people of failed runs, once for each cause, and once when it is well again."""
+
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from face_assets.automation import tags
+from face_assets.automation.outcomes import Outcome, read_outcome
+from face_assets.errors import UserError
+from face_assets.notification.message import Message
+from face_assets.notification.notifier import Log, report_problem, report_well, send_unsent
+from face_assets.pipeline.workspace import Workspace
+from face_assets.resources.workspace import WorkspaceResource
+
+SECONDS_BETWEEN_TICKS = 3
+SECONDS_BETWEEN_TRIES = 15
+WILL_RETRY = "dagster/will_retry"
+PRODUCTION = "production"
+"""The line of work of runs that follow the stage; those for commits belong to a branch."""
+NO_REASON = "none"
+LATER_RUNS = 50
+
+
+@dg.run_failure_sensor(
+    monitor_all_code_locations=True,  # the runs of `face-assets run` have no code location, and would not be seen without
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
+    description="Records why a run failed, and tells people, once for each cause.",
+)
+def failed_runs(context: dg.RunFailureSensorContext, platform: WorkspaceResource) -> None:
+    """Looks at one failed run."""
+    run_failed(context.instance, context.dagster_run.run_id, platform.workspace(), context.log.warning)
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.SUCCESS,
+    monitor_all_code_locations=True,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
+    description="Tells people when what failed is well again.",
+)
+def succeeded_runs(context: dg.RunStatusSensorContext, platform: WorkspaceResource) -> None:
+    """Looks at one run that succeeded."""
+    run_succeeded(context.instance, context.dagster_run.run_id, platform.workspace(), context.log.warning)
+
+
+@dg.sensor(
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=SECONDS_BETWEEN_TRIES,
+    description="Tries again to send the messages that a webhook, Slack or the mail server did not take.",
+)
+def unsent_messages(context: dg.SensorEvaluationContext, platform: WorkspaceResource) -> dg.SkipReason:
+    """Hands what waits to the channels."""
+    troubles: list[str] = []
+    send_unsent(platform.workspace().settings, troubles.append)
+    for trouble in troubles:
+        context.log.warning(trouble)
+    return dg.SkipReason("; ".join(troubles) or "Nothing waits to be sent.")
+
+
+def run_failed(instance: dg.DagsterInstance, run_id: str, workspace: Workspace, log: Log) -> None:
+    """Puts the reason on the run and reports the problem, unless Dagster is going to retry the run."""
+    record = instance.get_run_record_by_id(run_id)
+    # Dagster marks any failed run so, but retries only those whose code location it knows: not those of `face-assets run`
+    if record is None or (record.dagster_run.tags.get(WILL_RETRY) == "true" and record.dagster_run.remote_job_origin):
+        return
+    outcome = _with_commit(instance, read_outcome(instance, record), workspace, log)
+    instance.add_run_tags(run_id, tags.reason_tag(f"{outcome.where}: {outcome.reason}"))
+    report_problem(workspace.settings, _problem(outcome), log)
+    for later in _successes_since(instance, outcome):
+        _report_success(_with_commit(instance, later, workspace, log), workspace, log)
+
+
+def run_succeeded(instance: dg.DagsterInstance, run_id: str, workspace: Workspace, log: Log) -> None:
+    """Reports as well what was open for this branch and succeeded now."""
+    record = instance.get_run_record_by_id(run_id)
+    if record is None:
+        return
+    if record.dagster_run.tags.get(tags.REASON, NO_REASON) != NO_REASON:  # a re-run begins with the tags of the run that failed
+        instance.add_run_tags(run_id, {tags.REASON: NO_REASON})
+    _report_success(_with_commit(instance, read_outcome(instance, record), workspace, log), workspace, log)
+
+
+def _with_commit(instance: dg.DagsterInstance, outcome: Outcome, workspace: Workspace, log: Log) -> Outcome:
+    """The outcome with branch, author and subject, which are put on the run too; one launched in the UI names its partition only."""
+    if not outcome.for_commit or (outcome.branch and outcome.author):
+        return outcome
+    try:
+        found = tags.commit_tags(workspace, outcome.commit, outcome.cause or "hand")
+    except (UserError, OSError) as error:  # the run itself may have failed by it
+        log(f"Author and branch of commit {outcome.commit[:12]} cannot be told: {error}")
+        return outcome
+    instance.add_run_tags(outcome.run_id, found)
+    names = (tags.BRANCH, tags.AUTHOR, tags.SUBJECT, tags.CAUSE)
+    branch, author, subject, cause = (found.get(name, "") for name in names)
+    return replace(outcome, branch=branch, author=author, subject=subject, cause=cause)
+
+
+def _successes_since(instance: dg.DagsterInstance, failure: Outcome) -> list[Outcome]:
+    """Runs that succeeded after the failure: their sensor may have looked at them before the failure was reported."""
+    ended = failure.ended or time.time()
+    since = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS], updated_after=datetime.fromtimestamp(ended, UTC))
+    records = instance.get_run_records(filters=since, limit=LATER_RUNS)
+    return [read_outcome(instance, record) for record in records if record.end_time and record.end_time > ended]
+
+
+def _line(outcome: Outcome) -> str:
+    """What has to become well: the branch, or production; a commit that is on no branch stands for itself."""
+    return (outcome.branch or outcome.commit) if outcome.for_commit else PRODUCTION
+
+
+def _of(outcome: Outcome) -> str:
+    return f"commit {outcome.commit[:12]} ({_line(outcome)})" if outcome.commit else _line(outcome)
+
+
+def _problem(outcome: Outcome) -> Message:
+    cause = (_line(outcome), outcome.asset or outcome.job, outcome.check or "failure", outcome.commit)
+    return Message(
+        kind="problem",
+        cause=": ".join(part for part in cause if part),
+        title=f"{outcome.where} {'refused' if outcome.check else 'failed for'} {_of(outcome)}",
+        reason=outcome.reason,
+        **_facts(outcome),
+    )
+
+
+def _report_success(outcome: Outcome, workspace: Workspace, log: Log) -> None:
+    # a run for any branch that ends in the server shows that production is well; of another branch it says nothing
+    lines = dict.fromkeys((_line(outcome), PRODUCTION))
+    causes = [f"{line}: {name}" for line in lines for name in (outcome.job, *outcome.done)]
+    what = f"a run of {', '.join(outcome.done)}" if outcome.job.startswith("__") else outcome.job  # Dagster's own job of chosen assets
+    message = Message("well", _line(outcome), f"{what} went through for {_of(outcome)}", **_facts(outcome))
+    report_well(workspace.settings, message, causes, outcome.ended, log)
+
+
+def _facts(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "commit": outcome.commit,
+        "branch": outcome.branch,
+        "author": outcome.author,
+        "asset": outcome.asset,
+        "job": outcome.job,
+        "run_id": outcome.run_id,
+        "figures": outcome.figures,
+        "time": outcome.ended or time.time(),
+    }

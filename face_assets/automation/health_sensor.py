@@ -1,0 +1,90 @@
+"""The health sensor: a server that is gone, or answers wrongly, is brought back with what production says."""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+
+import dagster as dg
+
+from face_assets.automation import jobs
+from face_assets.automation.reaping import close_dead_runs
+from face_assets.automation.stage_sensor import deployment_under_way
+from face_assets.automation.tags import CAUSE
+from face_assets.errors import UserError
+from face_assets.notification.message import Message
+from face_assets.notification.notifier import report_problem, report_well
+from face_assets.pipeline.serving import trouble_of_live
+from face_assets.pipeline.workspace import Workspace
+from face_assets.resources.workspace import WorkspaceResource
+from face_assets.serving.embedded import read_status, was_started
+
+SECONDS_BETWEEN_TICKS = 5
+LOST = "server: lost"
+SECONDS_BETWEEN_QUESTIONS = 20.0
+LOOKS = 2  # in a row, before a server is taken for lost: one that is busy may be late once
+FIRST_PAUSE, LONGEST_PAUSE = 15.0, 300.0  # seconds between attempts to mend, doubled each time
+
+
+@dataclass(frozen=True)
+class Health:
+    """What the looks so far showed: how many in a row saw trouble, how often a mending was asked for, and when it may be next."""
+
+    troubled: int = 0
+    asked: int = 0
+    next_try: float = 0.0
+    next_question: float = 0.0
+
+
+@dg.sensor(
+    job=jobs.deploy_production,
+    minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Looks whether the server is there and answers as its release must; brings back what production says.",
+)
+def health_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResource) -> dg.SensorResult:
+    """Looks, and closes runs whose process died."""
+    for run in close_dead_runs(context.instance):
+        context.log.warning(f"run {run[:8]} had lost its process: closed as failed")
+    workspace = platform.workspace()
+    health = Health(**json.loads(context.cursor)) if context.cursor else Health()
+    now = time.time()
+    asks = now >= health.next_question
+    trouble = find_trouble(workspace, asks)
+    next_question = now + SECONDS_BETWEEN_QUESTIONS if asks else health.next_question
+    if trouble is None:
+        if health.troubled:
+            report_well(workspace.settings, Message("well", LOST, "The server answers as it must again"), log=context.log.warning)
+        return _result(Health(next_question=next_question), "Nothing is wrong.")
+    health = Health(health.troubled + 1, health.asked, health.next_try, 0.0)
+    if health.troubled < LOOKS or now < health.next_try:
+        return _result(health, trouble)
+    if deploying := deployment_under_way(context.instance, workspace, None):
+        return _result(health, f"{trouble}; {deploying} deals with it")
+    pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**health.asked)
+    health = Health(health.troubled, health.asked + 1, now + pause, 0.0)
+    report_problem(workspace.settings, Message("problem", LOST, "The server is brought back", trouble), context.log.warning)
+    tags = {CAUSE: "health", "face_assets/trouble": trouble[:200], "dagster/priority": jobs.DEPLOY_PRIORITY}
+    return dg.SensorResult(run_requests=[dg.RunRequest(tags=tags)], cursor=json.dumps(asdict(health)))
+
+
+def find_trouble(workspace: Workspace, ask: bool) -> str | None:
+    """What is wrong with the server in a sentence; None where all is well, or the server was stopped on purpose. `ask`: also questions."""
+    if not workspace.settings.repo or not was_started(workspace.home.serving):
+        return None
+    status = read_status(workspace.home.serving)
+    if status.live is None:
+        return None
+    if not status.running:
+        return "The server is gone."
+    if not status.ready:
+        return f"The server is not ready to answer with {status.live.release}."
+    if not ask:
+        return None
+    try:
+        return trouble_of_live(workspace, status.live)
+    except UserError as error:
+        return f"The server cannot be asked: {error}"
+
+
+def _result(health: Health, reason: str) -> dg.SensorResult:
+    return dg.SensorResult(skip_reason=reason, cursor=json.dumps(asdict(health)))

@@ -1,0 +1,37 @@
+"""Runs whose process is gone without a word: closed, so that they neither seem to go on nor hold a pool."""
+
+import dagster as dg
+
+from face_assets import processes
+
+UNDER_WAY = (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
+GONE = "the process of the run ended before the run did"
+
+
+def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Marks runs as failed whose process on this machine has ended, and frees their pools; returns their ids.
+
+    Dagster watches the processes that its own launcher started, as long as that lives; a kill of everything, or of
+    `face-assets run`, leaves runs that nobody watches.
+    """
+    closed = []
+    for run in instance.get_runs(dg.RunsFilter(statuses=list(UNDER_WAY))):
+        if _is_dead(instance, run.run_id):
+            close(instance, run)
+            closed.append(run.run_id)
+    return closed
+
+
+def close(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    """Marks a run whose process is gone as failed."""
+    instance.report_run_failed(run, GONE)
+    instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+
+def _is_dead(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """By the process that wrote the run's first event; a process that began after it is another one with the same number."""
+    started = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.RUN_START, limit=1).records
+    event = started[0].event_log_entry.dagster_event if started else None
+    if event is None or event.pid is None:
+        return False
+    return not processes.ran_at(event.pid, started[0].event_log_entry.timestamp)

@@ -1,0 +1,96 @@
+"""The stage sensor: a stage tag that anybody assigned, here or in a colleague's clone, deploys that release."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+
+from face_assets.automation import jobs
+from face_assets.automation.runs import UNDER_WAY
+from face_assets.automation.tags import AUTHOR, CAUSE, COMMIT, STAGE_TAG
+from face_assets.errors import UserError
+from face_assets.pipeline.release import assigned_for
+from face_assets.pipeline.workspace import Workspace
+from face_assets.registry.stage import Assignment
+from face_assets.resources.workspace import WorkspaceResource
+from face_assets.serving.embedded import read_status
+
+SECONDS_BETWEEN_TICKS = 2
+STAGE = "face-recognizer#production"
+PARTITION = "dagster/partition"
+
+
+@dg.sensor(
+    job=jobs.deploy_production,
+    minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Watches the stage tags of the data repository; deploys what was put into production, an older release too.",
+)
+def stage_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResource) -> dg.SensorResult | dg.SkipReason:
+    """Compares the stage tags with what it has accounted for; its cursor is their digest."""
+    workspace = platform.workspace()
+    if not workspace.settings.repo:
+        return dg.SkipReason("No data repository is named yet.")
+    try:
+        _, tags = workspace.repository.heads()
+        seen = " ".join(sorted(f"{name}={sha[:12]}" for name, sha in tags.items() if name.startswith(STAGE)))
+        if seen == (context.cursor or ""):
+            return dg.SkipReason("No stage tag is new.")
+        workspace.repository.refresh()
+        assignment = workspace.stages.production()
+    except UserError as error:
+        return dg.SkipReason(str(error))
+    if assignment is None:
+        return dg.SensorResult(skip_reason="No release is in production.", cursor=seen)
+    live = read_status(workspace.home.serving).live
+    if live and live.release_commit == assignment.release.commit:
+        return dg.SensorResult(skip_reason=f"{assignment.release.version} is live already.", cursor=seen)
+    deploying = deployment_under_way(context.instance, workspace, assignment)
+    if deploying:
+        return dg.SkipReason(f"{assignment.release.version} is about to be deployed by {deploying}.")
+    return dg.SensorResult(run_requests=[_request(assignment)], cursor=seen)
+
+
+def _request(assignment: Assignment) -> dg.RunRequest:
+    tags = {CAUSE: "stage", STAGE_TAG: assignment.tag, AUTHOR: assignment.author, COMMIT: assignment.release.trained_commit}
+    return dg.RunRequest(run_key=f"stage:{assignment.tag}", tags={**tags, "dagster/priority": jobs.DEPLOY_PRIORITY})
+
+
+def deployment_under_way(instance: dg.DagsterInstance, workspace: Workspace, assignment: Assignment | None) -> str | None:
+    """What is deploying, or is about to deploy this assignment; None where nothing is."""
+    if is_promoting(workspace.home.root):
+        return "a command"
+    commit = assigned_for(assignment) if assignment else None
+    for run in instance.get_runs(dg.RunsFilter(statuses=list(UNDER_WAY))):
+        selected = {key.to_user_string() for key in run.asset_selection or ()}
+        deploys = run.job_name == jobs.DEPLOY_PRODUCTION or "triton_deployment" in selected
+        if deploys or (run.job_name == jobs.COMMIT_TO_LIVE and run.tags.get(PARTITION) == commit):
+            return f"run {run.run_id[:8]}"
+    return None
+
+
+@contextmanager
+def promoting(home: Path) -> Iterator[None]:
+    """Held by a command from before it assigns a stage tag until it has deployed it, so that the sensor does not do it, too."""
+    home.mkdir(parents=True, exist_ok=True)
+    with open(_lock(home), "a", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+def is_promoting(home: Path) -> bool:
+    """Whether a command does so now."""
+    if not _lock(home).exists():
+        return False
+    with open(_lock(home), "a", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _lock(home: Path) -> Path:
+    return home / ".promoting.lock"

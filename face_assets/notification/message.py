@@ -1,0 +1,77 @@
+"""A message: one cause that became a problem, or that is well again."""
+
+import json
+import math
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+LONGEST_REASON = 4000
+LONGEST_FIGURE = 500
+CREDENTIALS = re.compile(r"(?<=://)[^\s/\"']+@")
+
+
+@dataclass(frozen=True)
+class Message:
+    """What people are told. `cause` names what the problem comes from, from the general to the special: `main: embedder: gate`."""
+
+    kind: Literal["problem", "well"]
+    cause: str
+    title: str
+    reason: str = ""
+    commit: str = ""
+    branch: str = ""
+    author: str = ""
+    asset: str = ""
+    job: str = ""
+    run_id: str = ""
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    time: float = field(default_factory=time.time)
+
+    def text(self) -> str:
+        """The message as plain text: the title, the reason, and what is known of the run."""
+        facts = {
+            "commit": self.commit,
+            "branch": self.branch,
+            "author": self.author,
+            "asset": self.asset,
+            "run": " ".join(part for part in (self.job, self.run_id) if part),
+            **{name: _short(value) for name, value in self.figures.items()},
+        }
+        lines = [f"{'Problem' if self.kind == 'problem' else 'Well again'}: {self.title}"]
+        lines += [self.reason] if self.reason else []
+        lines += [f"{name}: {value}" for name, value in facts.items() if value != ""]
+        lines.append(f"time: {self.when()}")
+        return "\n".join(lines)
+
+    def when(self) -> str:
+        """The time of the message in ISO 8601, UTC."""
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.time))
+
+    def fit_to_send(self) -> "Message":
+        """The message with values that JSON holds, without credentials of URLs, and with a title of one line."""
+        values = plain(asdict(self))
+        title, reason = " ".join(values["title"].split()), values["reason"].strip()
+        if len(reason) > LONGEST_REASON:
+            reason = reason[:LONGEST_REASON] + " …"
+        return replace(self, **{**values, "title": title, "reason": reason})
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON holds it: NaN and infinities and unknown things as text, and no user or password of a URL in any text."""
+    if isinstance(value, Mapping):
+        return {str(plain(str(key))): plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    if value is None or isinstance(value, (bool, int)) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return CREDENTIALS.sub("…@", str(value).encode("utf-8", "replace").decode())
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST_FIGURE else text[:LONGEST_FIGURE] + " …"

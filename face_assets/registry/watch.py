@@ -1,0 +1,132 @@
+"""What is new on the branches of the data repository, and which of its commits change what the pipeline reads."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import yaml
+
+from face_assets.registry.data_repository import DataRepository
+from face_assets.registry.git import GitError
+
+POINTERS = ("photos.dvc", "gallery.dvc")
+PARAMETERS = "params.yaml"
+Inputs = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class NewCommit:
+    """A commit that came to a branch. `reason` says why it asks for no run, None where it does; `again`: the branch was set back to it."""
+
+    commit: str
+    branch: str
+    production: bool
+    reason: str | None = None
+    again: bool = False
+
+
+class Branches:
+    """Which branches are watched. Patterns are those of a shell; what matches `production` goes live, what matches `experiments`
+    stops after the evaluation, and the rest is left alone."""
+
+    def __init__(self, production: tuple[str, ...], experiments: tuple[str, ...]):
+        self.production = production
+        self.experiments = experiments
+
+    def is_production(self, branch: str) -> bool:
+        """Whether its releases go into production."""
+        return _matches(branch, self.production)
+
+    def watched(self, heads: Mapping[str, str]) -> dict[str, str]:
+        """The heads of the watched branches, those of production first."""
+        names = [branch for branch in heads if self.is_production(branch) or _matches(branch, self.experiments)]
+        return {branch: heads[branch] for branch in sorted(names, key=lambda name: (not self.is_production(name), name))}
+
+
+def _matches(branch: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(branch, pattern) for pattern in patterns)
+
+
+def new_commits(repository: DataRepository, branches: Branches, before: Mapping[str, str], heads: Mapping[str, str]) -> Iterator[NewCommit]:
+    """The commits by which the watched branches moved from the heads `before` to `heads`, in order on each branch.
+
+    Where nothing was watched before, the heads alone count: the past is not made up for. A branch's history is that of first parents,
+    so a merge is one commit, whose result counts, and not those it brought. Each commit is compared with the one before it on its
+    branch, and the first with where the branch stood. The mirror must hold `heads`.
+    """
+    told: set[str] = set()
+    watched = branches.watched(heads)
+    for branch, head in watched.items():
+        at = before.get(branch)
+        if at == head:
+            continue
+        if at is not None and not _is_known(repository, at):
+            at = None  # git has forgotten the old head: the branch is as good as new
+        others = [heads[other] for other in heads if other not in watched]
+        commits = _came(repository, at, head, [*before.values(), *others]) if before else [head]
+        production = branches.is_production(branch)
+        if not commits and not production:
+            continue  # it came to, or was set back to, what was there before
+        earlier = _inputs_before(repository, at, commits) if before else None
+        for commit in commits or [head]:
+            inputs = inputs_of(repository, commit)
+            if production or commit not in told:
+                yield NewCommit(commit, branch, production, _why_not(inputs, earlier), again=not commits and at is not None)
+            told.add(commit)
+            earlier = inputs
+
+
+def _came(repository: DataRepository, at: str | None, head: str, elsewhere: list[str]) -> list[str]:
+    """The commits from `at` to the head, oldest first; of a branch not seen before, those that were not `elsewhere`."""
+    known = [at] if at is not None else [commit for commit in elsewhere if _is_known(repository, commit)]
+    listed = repository.git("rev-list", "--first-parent", "--reverse", head, *(f"^{commit}" for commit in known), "--")
+    return listed.decode().split()
+
+
+def _inputs_before(repository: DataRepository, at: str | None, commits: list[str]) -> Inputs | None:
+    """Those where the branch stood, or of what its first new commit was made from; None where there is no such commit."""
+    if at is None and commits:
+        at = repository.git("show", "-s", "--format=%P", commits[0]).decode().partition(" ")[0].strip()
+    return inputs_of(repository, at) if at and _is_known(repository, at) else None
+
+
+def _is_known(repository: DataRepository, commit: str) -> bool:
+    try:
+        repository.git("cat-file", "-e", f"{commit}^{{commit}}")
+    except GitError:
+        return False
+    return True
+
+
+def _why_not(inputs: Inputs, earlier: Inputs | None) -> str | None:
+    """Why a commit asks for no run; None where it does."""
+    missing = [name for name in ("photos.dvc", PARAMETERS) if name not in inputs]
+    if missing:
+        return f"holds no {' and no '.join(missing)}"
+    return "changes neither photos, gallery nor parameters" if inputs == earlier else None
+
+
+def inputs_of(repository: DataRepository, commit: str) -> Inputs:
+    """What the pipeline reads at a commit: the git object of each pointer, of params.yaml, and of starting weights kept in the repository.
+
+    Raises GitError for a commit that the mirror does not hold.
+    """
+    found = _objects(repository, commit, (*POINTERS, PARAMETERS))
+    weights = _weights(repository, commit) if PARAMETERS in found else None
+    return found | _objects(repository, commit, (weights, f"{weights}.dvc")) if weights else found
+
+
+def _objects(repository: DataRepository, commit: str, paths: tuple[str, ...]) -> dict[str, str]:
+    listed = repository.git("ls-tree", "-z", commit, "--", *paths).decode(errors="replace")
+    rows = [row.split("\t", 1) for row in listed.split("\0") if row]
+    return {path: facts.split()[2] for facts, path in rows}
+
+
+def _weights(repository: DataRepository, commit: str) -> str | None:
+    """The path that params.yaml names as starting weights; None for a name, an absolute path, and what is no parameter file."""
+    try:
+        named = yaml.safe_load(repository.git("cat-file", "blob", f"{commit}:{PARAMETERS}"))["embedder"]["weights"]
+    except (GitError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
+        return None
+    inside = isinstance(named, str) and named and not named.startswith(("/", "~", ":", "-")) and ".." not in named.split("/")
+    return str(named) if inside else None

@@ -1,0 +1,166 @@
+"""The stage and health sensors on a real repository and instance: one deployment for a cause, and none for what is well."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from face_assets.automation.health_sensor import health_sensor
+from face_assets.automation.jobs import COMMIT_TO_LIVE, DEPLOY_PRODUCTION
+from face_assets.automation.reaping import close_dead_runs
+from face_assets.automation.stage_sensor import promoting, stage_sensor
+from face_assets.files import write_json
+from face_assets.home import Home
+from face_assets.pipeline.workspace import Workspace
+from face_assets.registry.git import git
+from face_assets.registry.release import Digests, Release
+from face_assets.resources.workspace import WorkspaceResource
+from face_assets.settings import load_settings
+
+
+@dataclass
+class Registry:
+    """Two releases of one commit, registered, and the sensors' looks at their stages."""
+
+    repository: Path
+    home: Path
+    workspace: Workspace
+    releases: list[Release]
+    instance: dg.DagsterInstance
+    cursor: str | None = None
+    said: str = ""
+
+    def look(self, sensor: dg.SensorDefinition = stage_sensor) -> list[dg.RunRequest]:
+        """What a tick asks for."""
+        with dg.build_sensor_context(self.instance, cursor=self.cursor) as context:
+            found = sensor(context, platform=WorkspaceResource())
+        if isinstance(found, dg.SkipReason):
+            self.said = str(found.skip_message)
+            return []
+        assert isinstance(found, dg.SensorResult)
+        self.cursor = found.cursor
+        self.said = str(found.skip_reason.skip_message) if found.skip_reason else ""
+        return list(found.run_requests or [])
+
+    def is_live(self, release: Release) -> None:
+        """As the embedded target writes it down."""
+        version = {"number": 1, "release": release.version, "release_commit": release.commit, "digest": ""}
+        write_json(Home(self.home).serving / "state.json", {"live": version, "previous": None})
+
+    def run(self, job: str, status: dg.DagsterRunStatus, **tags: str) -> None:
+        """A run of the event log."""
+        self.instance.add_run(dg.DagsterRun(job, status=status, tags={key.replace("__", "/"): value for key, value in tags.items()}))
+
+
+@pytest.fixture
+def registry(repository: Path, home: Path, bundle: Callable[[bytes], Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
+    monkeypatch.setenv("FACE_ASSETS_REPO", str(repository))
+    workspace = Workspace(load_settings())
+    commit = workspace.repository.resolve("HEAD")
+    releases = [
+        workspace.releases.register(bundle(space), commit, f"inputs {space!r}", Digests(space.decode(), "a", "a"), {"auc": 0.9}, {})
+        for space in (b"1", b"2")
+    ]
+    with dg.instance_for_test() as instance:
+        yield Registry(repository, home, workspace, releases, instance)
+
+
+def test_a_tag_from_another_clone_deploys_and_says_who_set_it(registry: Registry, tmp_path: Path) -> None:
+    assert registry.look() == []
+    registry.workspace.stages.assign("v1.0.0", "The first")
+    registry.is_live(registry.releases[0])
+    assert registry.look() == []
+    assert "live already" in registry.said
+    clone = tmp_path / "colleague"
+    git("clone", "-q", str(registry.repository), str(clone))
+    gto = [str(Path(sys.executable).with_name("gto")), "assign", "face-recognizer", "--version", "v2.0.0", "--stage", "production"]
+    subprocess.run(gto, cwd=clone, check=True, capture_output=True)
+    git("push", "-q", "origin", "--tags", cwd=clone)
+    (asked,) = registry.look()
+    assert asked.tags["face_assets/stage_tag"] == "face-recognizer#production#2"
+    assert asked.tags["face_assets/author"] == "Ann"
+    assert registry.look() == []
+
+
+def test_a_release_that_a_run_is_about_to_deploy_is_left_to_it(registry: Registry) -> None:
+    commit = registry.releases[0].trained_commit
+    registry.workspace.stages.assign("v1.0.0", f"The gate let it through, for commit {commit}")
+    registry.run(COMMIT_TO_LIVE, dg.DagsterRunStatus.STARTED, dagster__partition=commit)
+    assert registry.look() == []
+    assert "about to be deployed" in registry.said
+    registry.instance.report_run_failed(registry.instance.get_runs()[0])
+    assert len(registry.look()) == 1  # the run ended without deploying it
+
+
+def test_a_command_that_promotes_deploys_by_itself(registry: Registry) -> None:
+    with promoting(registry.home):
+        registry.workspace.stages.assign("v1.0.0", "by hand")
+        assert registry.look() == []
+        registry.is_live(registry.releases[0])
+    assert registry.look() == []
+    assert "live already" in registry.said
+
+
+def test_a_server_that_was_killed_is_brought_back_and_one_that_was_stopped_is_not(registry: Registry) -> None:
+    registry.is_live(registry.releases[0])
+    assert registry.look(health_sensor) == []
+    record = Home(registry.home).serving / "server.json"
+    with subprocess.Popen(["sleep", "60"]) as process:
+        process.kill()
+    write_json(record, {"pid": process.pid, "began": 1})
+    assert registry.look(health_sensor) == []  # it may be late once
+    (asked,) = registry.look(health_sensor)
+    assert asked.tags["face_assets/cause"] == "health"
+    assert "gone" in asked.tags["face_assets/trouble"]
+    assert registry.look(health_sensor) == []  # a pause before the next attempt
+    assert json.loads(registry.cursor or "")["asked"] == 1
+    record.unlink()
+    assert registry.look(health_sensor) == []
+    assert registry.said == "Nothing is wrong."
+
+
+def test_no_second_deployment_is_asked_for_while_one_is_under_way(registry: Registry) -> None:
+    registry.is_live(registry.releases[0])
+    write_json(Home(registry.home).serving / "server.json", {"pid": 2**22, "began": 1})
+    registry.run(DEPLOY_PRODUCTION, dg.DagsterRunStatus.STARTING)
+    for _ in range(3):
+        assert registry.look(health_sensor) == []
+    assert "deals with it" in registry.said
+
+
+SLEEPING = """
+import sys, time
+import dagster as dg
+
+@dg.asset(pool="training")
+def sleeper():
+    print("asleep", flush=True)
+    time.sleep(60)
+
+with dg.DagsterInstance.from_config(sys.argv[1]) as instance:
+    dg.materialize([sleeper], instance=instance)
+"""
+
+
+def test_a_run_whose_process_was_killed_is_closed_and_its_pool_is_free(tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text("concurrency: {pools: {default_limit: 1}}\ntelemetry: {enabled: false}\n")
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        command = [sys.executable, "-c", SLEEPING, str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            assert process.stdout
+            assert process.stdout.readline() == b"asleep\n"
+            assert close_dead_runs(instance) == []
+            os.kill(process.pid, signal.SIGKILL)
+        (run,) = instance.get_runs()
+        assert instance.event_log_storage.get_concurrency_info("training").claimed_slots
+        assert close_dead_runs(instance) == [run.run_id]
+        assert instance.get_runs()[0].status == dg.DagsterRunStatus.FAILURE
+        assert not instance.event_log_storage.get_concurrency_info("training").claimed_slots
+        assert close_dead_runs(instance) == []
