@@ -24,13 +24,27 @@ WARN = dg.AssetCheckSeverity.WARN
     kinds={"dvc", "csv"},
     code_version=code_version(*dataset.VERSION_CODE),
     check_specs=[
-        dg.AssetCheckSpec("readable", asset="dataset_version", description="few enough photos are unreadable", blocking=True),
         dg.AssetCheckSpec(
-            "enough_people", asset="dataset_version", description="there are people to train on and to test with", blocking=True
+            "readable", asset="dataset_version", partitions_def=commits, description="few enough photos are unreadable", blocking=True
         ),
-        dg.AssetCheckSpec("no_shared_photos", asset="dataset_version", description="no photo stands under two people, exactly or nearly"),
         dg.AssetCheckSpec(
-            "splits_stable", asset="dataset_version", description="nobody moved between splits since the release in production"
+            "enough_people",
+            asset="dataset_version",
+            partitions_def=commits,
+            description="there are people to train on and to test with",
+            blocking=True,
+        ),
+        dg.AssetCheckSpec(
+            "no_shared_photos",
+            asset="dataset_version",
+            partitions_def=commits,
+            description="no photo stands under two people, exactly or nearly",
+        ),
+        dg.AssetCheckSpec(
+            "splits_stable",
+            asset="dataset_version",
+            partitions_def=commits,
+            description="nobody moved between splits since the release in production",
         ),
     ],
 )
@@ -94,7 +108,9 @@ def _dataset_checks(artifact: Artifact, params: Params, moved: list[str]) -> lis
     kinds={"openvino"},
     code_version=code_version(*dataset.ALIGN_CODE),
     check_specs=[
-        dg.AssetCheckSpec("faces_found", asset="aligned_faces", description="few enough photos have no usable face", blocking=True)
+        dg.AssetCheckSpec(
+            "faces_found", asset="aligned_faces", partitions_def=commits, description="few enough photos have no usable face", blocking=True
+        )
     ],
 )
 def aligned_faces(context: dg.AssetExecutionContext, platform: WorkspaceResource, dataset_version: Artifact) -> dg.MaterializeResult:

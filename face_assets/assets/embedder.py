@@ -39,7 +39,13 @@ def face_embedder(context: dg.AssetExecutionContext, platform: WorkspaceResource
     kinds={"scikitlearn"},
     code_version=code_version(*steps.EVALUATION_CODE),
     check_specs=[
-        dg.AssetCheckSpec("gate", asset="embedder_evaluation", description="good enough, and not worse than production", blocking=True)
+        dg.AssetCheckSpec(
+            "gate",
+            asset="embedder_evaluation",
+            partitions_def=commits,
+            description="good enough, and not worse than production",
+            blocking=True,
+        )
     ],
 )
 def embedder_evaluation(
@@ -49,9 +55,15 @@ def embedder_evaluation(
     workspace = platform.workspace()
     with user_errors(context):
         artifact = steps.evaluate_embedder(workspace, commit_of(context, workspace), aligned_faces, face_embedder, context.log.info)
-        return materialized(
-            context, workspace, artifact, plots={"roc": "roc.png", "scores": "scores.png"}, checks=lambda: [_gate(artifact)]
-        )
+        plots = {"roc": "roc.png", "scores": "scores.png"}
+        return materialized(context, workspace, artifact, plots, lambda: [_gate(artifact)], **_single_figures(artifact))
+
+
+def _single_figures(artifact: Artifact) -> dict[str, float]:
+    """The trained embedder's figures as single numbers, which the UI draws over the commits."""
+    trained = artifact.summary["figures"]["trained"]
+    tar = {f"tar_at_far_{far}": value for far, value in trained["tar"].items() if value is not None}
+    return {"auc": trained["auc"], "accuracy": trained["accuracy"], "eer": trained["eer"], **tar}
 
 
 def _gate(artifact: Artifact) -> dg.AssetCheckResult:
@@ -74,7 +86,11 @@ def _gate(artifact: Artifact) -> dg.AssetCheckResult:
     deps=["embedder_evaluation"],
     check_specs=[
         dg.AssetCheckSpec(
-            "parity", asset="exported_embedder", description="the engines give torch's embeddings on real crops", blocking=True
+            "parity",
+            asset="exported_embedder",
+            partitions_def=commits,
+            description="the engines give torch's embeddings on real crops",
+            blocking=True,
         )
     ],
 )

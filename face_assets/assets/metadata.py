@@ -92,7 +92,7 @@ def materialized(
     pictures = {label: picture(artifact.directory / name) for label, name in plots.items() if (artifact.directory / name).is_file()}
     return dg.MaterializeResult(
         value=artifact,
-        metadata={**as_metadata(facts), **pictures},
+        metadata={**pictures, **as_metadata(facts)},
         data_version=dg.DataVersion(artifact.fingerprint),
         check_results=checks(),
     )

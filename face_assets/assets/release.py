@@ -20,7 +20,11 @@ GROUP = "release"
     automation_condition=REMAKE,
     dagster_type=ARTIFACT,
     code_version=code_version(*gallery.CODE),
-    check_specs=[dg.AssetCheckSpec("people_enrolled", asset="face_gallery", description="somebody is enrolled", blocking=True)],
+    check_specs=[
+        dg.AssetCheckSpec(
+            "people_enrolled", asset="face_gallery", partitions_def=commits, description="somebody is enrolled", blocking=True
+        )
+    ],
 )
 def face_gallery(
     context: dg.AssetExecutionContext,

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ def contact_sheet(images: Sequence[tuple[npt.NDArray[np.uint8], str]], columns: 
     rows = max(1, -(-len(images) // columns))
     sheet = Image.new("RGB", (columns * side, rows * (side + CAPTION)), "white")
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(size=10)
+    font = _font()
     for number, (pixels, caption) in enumerate(images):
         left, top = number % columns * side, number // columns * (side + CAPTION)
         picture = Image.fromarray(pixels)
@@ -28,7 +29,14 @@ def contact_sheet(images: Sequence[tuple[npt.NDArray[np.uint8], str]], columns: 
     return output.getvalue()
 
 
-def _cut(caption: str, width: int, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def _font() -> ImageFont.FreeTypeFont:
+    """matplotlib's, since Pillow's own knows no letter beyond Latin-1."""
+    from matplotlib import get_data_path
+
+    return ImageFont.truetype(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", 10)
+
+
+def _cut(caption: str, width: int, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont) -> str:
     """The beginning of the caption, on one line, that is at most `width` pixels wide."""
     text = " ".join(caption[:width].split())
     while text and draw.textlength(text, font=font) > width:

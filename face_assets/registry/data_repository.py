@@ -115,7 +115,7 @@ class DataRepository:
         return git(*arguments, cwd=self.mirror)
 
     def resolve(self, revision: str) -> str:
-        name = "refs/source/HEAD" if revision == "HEAD" else revision
+        name = re.sub(r"^HEAD(?=$|[~^])", "refs/source/HEAD", revision)
         commit = self._commit_of(name)
         if commit is None:
             self._fetch_commit(revision)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -168,8 +169,7 @@ class EmbeddedTarget:
     def _bring_back(self, control: "_Control", live: ModelVersion) -> None:
         """To what is live from wherever a killed deployment stopped, and without failing a request of the release that answers now."""
         answering = [number for number in control.loaded(RECOGNIZER) if number != live.number]
-        for model in (DETECTOR, EMBEDDER):
-            control.load(models.configure(self.models, model, [*answering, live.number]))
+        control.load(*(models.configure(self.models, model, [*answering, live.number]) for model in (DETECTOR, EMBEDDER)))
         control.load(models.configure(self.models, RECOGNIZER, [live.number]))
         self._settle(control, live)
 
@@ -177,8 +177,7 @@ class EmbeddedTarget:
         self, control: "_Control", candidate: ModelVersion, probes: Sequence[Probe], budget: Serving
     ) -> VerificationReport:
         try:
-            for model in MODELS:
-                control.load(models.configure(self.models, model, [candidate.number], candidate=True))
+            control.load(*(models.configure(self.models, model, [candidate.number], candidate=True) for model in MODELS))
         except UserError as error:
             raise DeploymentRefusedError(f"it does not load: {error}", None) from error
         report = verify(self._client(CANDIDATE + RECOGNIZER), candidate.release, probes, budget)
@@ -192,8 +191,7 @@ class EmbeddedTarget:
         """The parts of both releases first, then the recognizer, which always asks parts of its own version."""
         numbers = list(dict.fromkeys(version.number for version in (live, candidate) if version))
         try:
-            for model in (DETECTOR, EMBEDDER):
-                control.load(models.configure(self.models, model, numbers))
+            control.load(*(models.configure(self.models, model, numbers) for model in (DETECTOR, EMBEDDER)))
             control.load(models.configure(self.models, RECOGNIZER, [candidate.number]))
             report = verify(self._client(RECOGNIZER), candidate.release, probes[:PROBES_AFTER], budget)
             if not report.passed:
@@ -215,9 +213,8 @@ class EmbeddedTarget:
     def _settle(self, control: "_Control", version: ModelVersion) -> None:
         """Unloads the parts of other releases, once no request of theirs is under way."""
         control.wait_for_drain(RECOGNIZER, version.number)
-        for model in (DETECTOR, EMBEDDER):
-            if control.loaded(model) != [version.number]:
-                control.load(models.configure(self.models, model, [version.number]))
+        left = [model for model in (DETECTOR, EMBEDDER) if control.loaded(model) != [version.number]]
+        control.load(*(models.configure(self.models, model, [version.number]) for model in left))
 
     def _unload_candidates(self, control: "_Control", wait: bool = True) -> None:
         for model in reversed(MODELS):
@@ -234,8 +231,13 @@ class _Control:
         self._client = InferenceServerClient(f"{address.host}:{address.ports.grpc}")
         self._headers = {KEY_HEADER: address.key}
 
-    def load(self, model: str) -> None:
-        """Loads what config.pbtxt says. Raises UserError with Triton's sentence."""
+    def load(self, *names: str) -> None:
+        """Loads what each model's config.pbtxt says, all at once, since most of it is Python starting. Raises UserError."""
+        if names:
+            with ThreadPoolExecutor(len(names)) as pool:
+                list(pool.map(self._load, names))
+
+    def _load(self, model: str) -> None:
         from tritonclient.utils import InferenceServerException
 
         try:

@@ -138,6 +138,7 @@ def configure(root: Path, model: str, numbers: Sequence[int], candidate: bool = 
         config.parameters["detector"].string_value = prefix + DETECTOR
         config.parameters["embedder"].string_value = prefix + EMBEDDER
     if candidate:
+        config.instance_group[0].count = 1  # it is asked one photo at a time
         link = root / name / str(numbers[-1])
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)

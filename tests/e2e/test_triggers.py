@@ -191,11 +191,12 @@ def test_a_tag_from_a_colleagues_clone_rolls_back(team: Team) -> None:
 
 
 def test_a_killed_server_is_brought_back(team: Team) -> None:
-    before = team.live()
+    team.until_idle()
+    team.until_live(team.head())
     pid = json.loads(team.cli.run("status", "--json").stdout)["server"]["pid"]
     os.kill(pid, signal.SIGKILL)
-    team.until("the server is gone", lambda: team.live() != before, 20)
-    print(f"the server was back after {team.until('the server is back', lambda: team.live() == before):.0f} s")
+    team.until("the server is gone", lambda: team.head() not in team.live(), 20)
+    print(f"the server was back after {team.until_live(team.head()):.0f} s")
 
 
 def test_an_unreachable_repository_and_photos_that_come_late_lose_no_commit(team: Team) -> None:
@@ -218,6 +219,7 @@ def test_an_unreachable_repository_and_photos_that_come_late_lose_no_commit(team
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, to)
     team.until_live(commit)
+    team.until_idle()
     assert team.runs_for(commit) == ["SUCCESS"]
 
 

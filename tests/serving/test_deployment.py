@@ -131,7 +131,7 @@ import os, pickle, signal, sys
 from pathlib import Path
 from face_assets.serving import embedded
 where, number = sys.argv[2], int(sys.argv[3])
-owner = embedded._Control if where == "load" else embedded.EmbeddedTarget
+owner = embedded._Control if where == "_load" else embedded.EmbeddedTarget
 real, calls = getattr(owner, where), []
 def counted(self, *arguments, **named):
     calls.append(1)
@@ -143,8 +143,8 @@ target, version, probes, budget = pickle.loads(Path(sys.argv[1]).read_bytes())
 target.deploy(version, probes, budget)
 """
 MOMENTS = {
-    "a candidate half loaded": ("load", 2),
-    "both releases' parts loaded": ("load", 6),
+    "a candidate half loaded": ("_load", 2),
+    "both releases' parts loaded": ("_load", 6),
     "promoted, not written down": ("_write_state", 1),
     "written down, not cleaned up": ("_settle", 1),
 }
