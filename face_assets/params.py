@@ -145,7 +145,7 @@ def parse_params(text: str, where: str = "params.yaml") -> Params:
     """Params from YAML text. Raises UserError that names each wrong key, what was found, and what fits."""
     try:
         values: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that is none, a nest without end
         raise UserError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
     if values is None:
         values = {}

@@ -11,7 +11,7 @@ from pathlib import Path
 from face_assets.files import read_json, write_json
 
 POLL_SECONDS = 0.1
-CLOCK_ERROR = 1.0  # seconds that the two clocks may be apart
+CLOCK_ERROR = 3600.0  # seconds by which a clock may have been set meanwhile
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,10 @@ from face_assets.automation.partitions import commits
 from face_assets.automation.runs import UNDER_WAY
 from face_assets.automation.tags import commit_tags
 from face_assets.errors import UserError
+from face_assets.fingerprint import fingerprint
 from face_assets.notification.message import Message
-from face_assets.notification.notifier import report_problem, report_well
+from face_assets.notification.notifier import queue_problem, queue_well
+from face_assets.pipeline.release import assigned_for
 from face_assets.pipeline.versions import parameters_version, photos_version
 from face_assets.pipeline.workspace import Workspace
 from face_assets.registry.availability import missing_bytes
@@ -22,21 +24,23 @@ from face_assets.registry.watch import Branches, NewCommit, inputs_of, new_commi
 from face_assets.resources.workspace import WorkspaceResource
 
 SECONDS_BETWEEN_TICKS = 2
-COMMITS_A_TICK = 20
+SECONDS_A_TICK = 20.0  # for looking at commits; Dagster gives a tick 60
 MOST_SECONDS_TO_WAIT = 10.0
 SECONDS_UNTIL_TOLD = 60.0
 UNREACHABLE = "repository: unreachable"
+WELL = [dg.DagsterRunStatus.SUCCESS, *UNDER_WAY]
+EarlierRun = Callable[[str, str], str | None]
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """A commit that cannot run yet: when it was first seen, how often it was looked at, and when it is looked at next."""
+    """A commit that is not accounted for: when it was seen, how often it was looked at, and when it is looked at next. is_head: it is
+    where a branch of production came to stand."""
 
     commit: str
     branch: str
     job: str
-    key: str
-    again: bool
+    is_head: bool
     since: float
     tries: int = 0
     next_try: float = 0.0
@@ -44,7 +48,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Cursor:
-    """What the sensor has accounted for: the heads of the branches it watches, and the commits that wait."""
+    """What the sensor has accounted for: the heads of the branches it watches, and the commits that wait. source: which repository's."""
 
     source: str
     heads: dict[str, str] = field(default_factory=dict)
@@ -85,19 +89,18 @@ def commit_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResour
     workspace = platform.workspace()
     if not workspace.settings.repo:
         return dg.SensorResult(skip_reason="No data repository is named yet: `face-assets run --repo PATH_OR_URL` names one.")
-    cursor = Cursor.read(context.cursor, workspace.settings.repo)
+    cursor = Cursor.read(context.cursor, fingerprint(workspace.settings.repo))
     try:
-        tick = look(workspace, cursor, time.time(), lambda job, commit: _has_run(context.instance, job, commit))
+        tick = look(workspace, cursor, time.time(), lambda job, commit: _earlier_run(context.instance, job, commit))
     except UserError as error:
-        report_problem(
-            workspace.settings, Message("problem", UNREACHABLE, "The data repository cannot be watched", str(error)), context.log.warning
-        )
+        message = Message("problem", UNREACHABLE, "The data repository cannot be watched", str(error))
+        queue_problem(workspace.settings, message, context.log.warning)
         return dg.SensorResult(skip_reason=str(error), cursor=context.cursor)
-    report_well(workspace.settings, Message("well", UNREACHABLE, "The data repository is watched again"), log=context.log.warning)
+    queue_well(workspace.settings, Message("well", UNREACHABLE, "The data repository is watched again"), context.log.warning)
     for sentence in tick.said:
         context.log.info(sentence)
     for message in tick.messages:
-        (report_problem if message.kind == "problem" else report_well)(workspace.settings, message, log=context.log.warning)
+        (queue_problem if message.kind == "problem" else queue_well)(workspace.settings, message, context.log.warning)
     assert tick.cursor is not None
     return dg.SensorResult(
         run_requests=tick.requests,
@@ -108,15 +111,19 @@ def commit_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResour
     )
 
 
-def _has_run(instance: dg.DagsterInstance, job: str, commit: str) -> bool:
-    """Whether somebody launched it for the commit already, as `face-assets run` does, and it went well or is under way."""
-    wanted = dg.RunsFilter(job_name=job, tags={"dagster/partition": commit}, statuses=[dg.DagsterRunStatus.SUCCESS, *UNDER_WAY])
-    return bool(instance.get_runs(wanted, limit=1))
+def _earlier_run(instance: dg.DagsterInstance, job: str, commit: str) -> str | None:
+    """Whether somebody launched it for the commit before, as `face-assets run` does: "well" (or under way), "badly", None for never."""
+    for statuses, word in ((WELL, "well"), (None, "badly")):
+        if instance.get_runs(dg.RunsFilter(job_name=job, tags={"dagster/partition": commit}, statuses=statuses), limit=1):
+            return word
+    return None
 
 
-def look(workspace: Workspace, cursor: Cursor, now: float, has_run: Callable[[str, str], bool]) -> Tick:
-    """One look at the branches; `has_run`: whether a job ran for a commit. Raises UserError where the repository cannot be read; then
-    nothing is accounted for."""
+def look(workspace: Workspace, cursor: Cursor, now: float, earlier_run: EarlierRun) -> Tick:
+    """One look at the branches. `earlier_run`: how a job went for a commit before.
+
+    Raises UserError where the repository cannot be read; then nothing is accounted for.
+    """
     repository = workspace.repository
     branches = Branches(workspace.settings.production_branches, workspace.settings.experiment_branches)
     heads, _ = repository.heads()
@@ -131,56 +138,77 @@ def look(workspace: Workspace, cursor: Cursor, now: float, has_run: Callable[[st
             if new.reason:
                 tick.said.append(f"commit {new.commit[:12]} on {new.branch} {new.reason}: no run")
             else:
-                waiting = [*waiting, _as_waiting(new, cursor, now)]
-    left = list(_take(workspace, waiting, now, has_run, tick))
+                waiting = [*waiting, _as_waiting(new, now)]
+    left = list(_take(workspace, waiting, now, earlier_run, tick))
     tick.cursor = Cursor(cursor.source, branches.watched(heads), left)
     return tick
 
 
-def _as_waiting(new: NewCommit, cursor: Cursor, now: float) -> Waiting:
+def _as_waiting(new: NewCommit, now: float) -> Waiting:
     job = jobs.COMMIT_TO_LIVE if new.production else jobs.COMMIT_TO_EVALUATION
-    key = f"{job}:{new.commit}"
-    if new.again:  # the branch was set back to it: what is live is to follow, though the commit may have run before
-        key += f":after:{cursor.heads.get(new.branch)}"
-    return Waiting(new.commit, new.branch, job, key, new.again, now)
+    return Waiting(new.commit, new.branch, job, new.production and new.is_head, now)
 
 
-def _take(workspace: Workspace, waiting: list[Waiting], now: float, has_run: Callable[[str, str], bool], tick: Tick) -> Iterator[Waiting]:
-    """Asks for runs of those whose photos are there, oldest first, and yields those that go on waiting."""
-    looked = 0
-    for one in waiting:
-        if one.next_try > now or looked >= COMMITS_A_TICK:
+def _take(workspace: Workspace, waiting: list[Waiting], now: float, earlier_run: EarlierRun, tick: Tick) -> Iterator[Waiting]:
+    """Asks for runs of those whose photos are there, and yields those that go on waiting; new ones first, then those due longest."""
+    known: dict[tuple[str, ...], str | None] = {}
+    ends = time.monotonic() + SECONDS_A_TICK
+    for one in sorted(waiting, key=lambda waits: waits.next_try):
+        if one.next_try > now or time.monotonic() > ends:
             tick.said.append(f"commit {one.commit[:12]} on {one.branch} waits")
             yield one
             continue
-        looked += 1
-        if not workspace.repository.is_on_a_branch(one.commit):
-            tick.said.append(f"commit {one.commit[:12]} is on no branch any more: no run")
-            continue
-        if not one.again and has_run(one.job, one.commit):
-            tick.said.append(f"commit {one.commit[:12]} on {one.branch} has run already")
-            continue
-        lacking = _lacking(workspace, one.commit)
+        try:
+            lacking = _look_at(workspace, one, now, earlier_run, known, tick)
+        except Exception as error:  # whatever is odd about one commit must not keep the others from running
+            lacking = f"commit {one.commit[:12]} cannot be looked at ({type(error).__name__}: {error})"
         if lacking:
             tick.said.append(f"{lacking}; it waits since {time.strftime('%H:%M:%S', time.localtime(one.since))}")
             if now - one.since > SECONDS_UNTIL_TOLD:
-                tick.messages.append(_message("problem", one, f"Commit {one.commit[:12]} waits for its photos", lacking))
-            yield replace(one, tries=one.tries + 1, next_try=now + min(MOST_SECONDS_TO_WAIT, 2.0**one.tries))
-            continue
-        _ask(workspace, one, tick)
+                tick.messages.append(_message("problem", one, f"Commit {one.commit[:12]} waits", lacking))
+            pause = min(MOST_SECONDS_TO_WAIT, 2.0 ** min(one.tries, 10))
+            yield replace(one, tries=one.tries + 1, next_try=now + pause)
 
 
-def _lacking(workspace: Workspace, commit: str) -> str | None:
-    inputs = inputs_of(workspace.repository, commit)
+def _look_at(
+    workspace: Workspace, one: Waiting, now: float, earlier_run: EarlierRun, known: dict[tuple[str, ...], str | None], tick: Tick
+) -> str | None:
+    """Asks for the run of a commit where that is right; returns what it has to wait for. `known`: what earlier looks of the tick found."""
+    if not workspace.repository.is_on_a_branch(one.commit):
+        tick.said.append(f"commit {one.commit[:12]} is on no branch any more: no run")
+        return None
+    before = earlier_run(one.job, one.commit)
+    if before == "well" and not (one.is_head and _left_behind(workspace, one.commit)):
+        tick.said.append(f"commit {one.commit[:12]} on {one.branch} has run already")
+        return None
+    inputs = inputs_of(workspace.repository, one.commit)
+    pointers = tuple(f"{name}={blob}" for name, blob in sorted(inputs.items()) if name.endswith(".dvc"))
+    if pointers not in known:
+        known[pointers] = _lacking(workspace, one.commit, tuple(name.removesuffix(".dvc") for name in inputs if name.endswith(".dvc")))
+    if known[pointers]:
+        return known[pointers]
+    # Dagster runs a key once for ever; a branch may be set back to a commit that ran, or forward again to one that was left
+    key = f"{one.job}:{one.commit}" + (f":again:{one.since:.0f}" if before else "")
+    _ask(workspace, one, key, tick)
+    return None
+
+
+def _left_behind(workspace: Workspace, commit: str) -> bool:
+    """Whether production stands for another commit than this one, which ran well before."""
+    production = workspace.stages.production()
+    return production is not None and assigned_for(production) != commit
+
+
+def _lacking(workspace: Workspace, commit: str, tracked: tuple[str, ...]) -> str | None:
     try:
-        return missing_bytes(workspace.repository, commit, tuple(name.removesuffix(".dvc") for name in inputs if name.endswith(".dvc")))
+        return missing_bytes(workspace.repository, commit, tracked)
     except UserError:
         return None  # a pointer that nobody can read: the run fails with the sentence, on record
 
 
-def _ask(workspace: Workspace, one: Waiting, tick: Tick) -> None:
+def _ask(workspace: Workspace, one: Waiting, key: str, tick: Tick) -> None:
     tags = commit_tags(workspace, one.commit, "commit", one.branch)
-    tick.requests.append(dg.RunRequest(run_key=one.key, job_name=one.job, partition_key=one.commit, tags=tags))
+    tick.requests.append(dg.RunRequest(run_key=key, job_name=one.job, partition_key=one.commit, tags=tags))
     tick.observations += observations(workspace, one.commit, tags)
     tick.said.append(f"commit {one.commit[:12]} on {one.branch} asks for {one.job}")
     if one.tries:

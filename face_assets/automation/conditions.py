@@ -18,6 +18,8 @@ class InProduction(dg.AutomationCondition[dg.AssetKey]):
 
     def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
         """Reads the stage tags as the mirror has them."""
+        if context.candidate_subset.is_empty:
+            return dg.AutomationResult(context, context.candidate_subset)
         commit = _commit_in_production()
         is_partition = commit and context.asset_graph_view.instance.has_dynamic_partition(str(commits.name), commit)
         wanted = {commit} if commit and is_partition else set[str]()

@@ -16,7 +16,7 @@ from face_assets.pipeline.workspace import Workspace
 from face_assets.resources.workspace import WorkspaceResource
 
 SECONDS_BETWEEN_TICKS = 3
-SECONDS_BETWEEN_TRIES = 15
+SECONDS_BETWEEN_TRIES = 5
 WILL_RETRY = "dagster/will_retry"
 PRODUCTION = "production"
 """The line of work of runs that follow the stage; those for commits belong to a branch."""
@@ -50,7 +50,7 @@ def succeeded_runs(context: dg.RunStatusSensorContext, platform: WorkspaceResour
 @dg.sensor(
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=SECONDS_BETWEEN_TRIES,
-    description="Tries again to send the messages that a webhook, Slack or the mail server did not take.",
+    description="Sends what waits to be told, and tries again what a webhook, Slack or the mail server did not take.",
 )
 def unsent_messages(context: dg.SensorEvaluationContext, platform: WorkspaceResource) -> dg.SkipReason:
     """Hands what waits to the channels."""

@@ -12,7 +12,7 @@ from face_assets.automation.stage_sensor import deployment_under_way
 from face_assets.automation.tags import CAUSE
 from face_assets.errors import UserError
 from face_assets.notification.message import Message
-from face_assets.notification.notifier import report_problem, report_well
+from face_assets.notification.notifier import queue_problem, queue_well
 from face_assets.pipeline.serving import trouble_of_live
 from face_assets.pipeline.workspace import Workspace
 from face_assets.resources.workspace import WorkspaceResource
@@ -49,41 +49,48 @@ def health_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResour
     health = Health(**json.loads(context.cursor)) if context.cursor else Health()
     now = time.time()
     asks = now >= health.next_question
-    trouble = find_trouble(workspace, asks)
+    try:
+        trouble = find_trouble(workspace, asks)
+    except UserError as error:
+        return _result(health, f"It cannot be told whether the server is well: {error}")
     next_question = now + SECONDS_BETWEEN_QUESTIONS if asks else health.next_question
     if trouble is None:
         if health.troubled:
-            report_well(workspace.settings, Message("well", LOST, "The server answers as it must again"), log=context.log.warning)
+            queue_well(workspace.settings, Message("well", LOST, "The server answers as it must again"), context.log.warning)
         return _result(Health(next_question=next_question), "Nothing is wrong.")
     health = Health(health.troubled + 1, health.asked, health.next_try, 0.0)
     if health.troubled < LOOKS or now < health.next_try:
         return _result(health, trouble)
     if deploying := deployment_under_way(context.instance, workspace, None):
         return _result(health, f"{trouble}; {deploying} deals with it")
-    pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**health.asked)
+    pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(health.asked, 10))
     health = Health(health.troubled, health.asked + 1, now + pause, 0.0)
-    report_problem(workspace.settings, Message("problem", LOST, "The server is brought back", trouble), context.log.warning)
+    queue_problem(workspace.settings, Message("problem", LOST, "The server is brought back", trouble), context.log.warning)
     tags = {CAUSE: "health", "face_assets/trouble": trouble[:200], "dagster/priority": jobs.DEPLOY_PRIORITY}
     return dg.SensorResult(run_requests=[dg.RunRequest(tags=tags)], cursor=json.dumps(asdict(health)))
 
 
 def find_trouble(workspace: Workspace, ask: bool) -> str | None:
-    """What is wrong with the server in a sentence; None where all is well, or the server was stopped on purpose. `ask`: also questions."""
+    """What is wrong with the server in a sentence; None where all is well, or the server was stopped on purpose. `ask`: also questions.
+
+    Raises UserError where that cannot be known.
+    """
     if not workspace.settings.repo or not was_started(workspace.home.serving):
         return None
-    status = read_status(workspace.home.serving)
-    if status.live is None:
-        return None
-    if not status.running:
-        return "The server is gone."
-    if not status.ready:
-        return f"The server is not ready to answer with {status.live.release}."
-    if not ask:
+    production = workspace.stages.production()
+    if production is None:
         return None
     try:
-        return trouble_of_live(workspace, status.live)
+        status = read_status(workspace.home.serving)
     except UserError as error:
-        return f"The server cannot be asked: {error}"
+        return str(error)
+    if not status.running:
+        return "The server is gone."
+    if status.live is None or not status.ready:
+        return f"The server is not ready to answer with {status.live.release if status.live else 'anything'}."
+    if status.live.release_commit != production.release.commit:
+        return f"The server answers with {status.live.release}, and {production.release.version} is in production."
+    return trouble_of_live(workspace, status.live) if ask else None
 
 
 def _result(health: Health, reason: str) -> dg.SensorResult:

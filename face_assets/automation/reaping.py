@@ -1,6 +1,7 @@
 """Runs whose process is gone without a word: closed, so that they neither seem to go on nor hold a pool."""
 
 import dagster as dg
+from dagster import DefaultRunLauncher
 
 from face_assets import processes
 
@@ -14,18 +15,20 @@ def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     Dagster watches the processes that its own launcher started, as long as that lives; a kill of everything, or of
     `face-assets run`, leaves runs that nobody watches.
     """
-    closed = []
-    for run in instance.get_runs(dg.RunsFilter(statuses=list(UNDER_WAY))):
-        if _is_dead(instance, run.run_id):
-            close(instance, run)
-            closed.append(run.run_id)
-    return closed
+    if not isinstance(instance.run_launcher, DefaultRunLauncher):
+        return []  # runs may be on other machines, whose processes nobody sees from here
+    running = [run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=list(UNDER_WAY)))]
+    return [run for run in running if _is_dead(instance, run) and close(instance, run)]
 
 
-def close(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
-    """Marks a run whose process is gone as failed."""
+def close(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Marks a run whose process is gone as failed, unless it ended by itself; returns whether it did not."""
+    run = instance.get_run_by_id(run_id)
+    if run is None or run.is_finished:
+        return False
     instance.report_run_failed(run, GONE)
-    instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    instance.event_log_storage.free_concurrency_slots_for_run(run_id)
+    return True
 
 
 def _is_dead(instance: dg.DagsterInstance, run_id: str) -> bool:

@@ -109,7 +109,7 @@ def run_job(home: Home, job: str, commit: str | None, tags: Mapping[str, str], s
                 if child.poll() is None:
                     child.terminate()
                     child.wait()
-                _close(instance, run_id)
+                close(instance, run_id)
         if child.returncode and report.reasons:  # the sensor does so for every run, where the daemon is up
             instance.add_run_tags(run_id, reason_tag(report.reasons[0]))
     report.success = child.returncode == 0
@@ -164,12 +164,6 @@ def find_run(instance: dg.DagsterInstance, prefix: str) -> dg.DagsterRun:
         listed = ", ".join(run.run_id[: len(prefix) + 8] for run in found[:LISTED])
         raise UserError(f"{len(found)} runs begin with {prefix!r} ({listed}{', …' if len(found) > LISTED else ''}): give more of the id.")
     return found[0]
-
-
-def _close(instance: dg.DagsterInstance, run_id: str) -> None:
-    run = instance.get_run_by_id(run_id)
-    if run and not run.is_finished:
-        close(instance, run)
 
 
 def _follow(instance: dg.DagsterInstance, run_id: str, ended: Callable[[], bool], show: Show) -> RunReport:

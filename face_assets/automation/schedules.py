@@ -4,12 +4,21 @@ import dagster as dg
 
 from face_assets.automation import jobs
 from face_assets.automation.tags import CAUSE
+from face_assets.errors import UserError
+from face_assets.resources.workspace import WorkspaceResource
 
-daily_verification = dg.ScheduleDefinition(
-    name="daily_verification",
+
+@dg.schedule(
     job=jobs.deploy_production,
     cron_schedule="17 4 * * *",
-    tags={CAUSE: "schedule"},
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Asks what is live the questions of its release; puts a fresh copy in its place where it answers wrongly.",
 )
+def daily_verification(context: dg.ScheduleEvaluationContext, platform: WorkspaceResource) -> dg.RunRequest | dg.SkipReason:
+    """Verifies what is in production, if anything is."""
+    workspace = platform.workspace()
+    try:
+        production = workspace.stages.production() if workspace.settings.repo else None
+    except UserError as error:
+        return dg.SkipReason(str(error))
+    return dg.RunRequest(tags={CAUSE: "schedule"}) if production else dg.SkipReason("No release is in production yet.")

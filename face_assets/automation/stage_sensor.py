@@ -11,6 +11,7 @@ from face_assets.automation import jobs
 from face_assets.automation.runs import UNDER_WAY
 from face_assets.automation.tags import AUTHOR, CAUSE, COMMIT, STAGE_TAG
 from face_assets.errors import UserError
+from face_assets.fingerprint import fingerprint
 from face_assets.pipeline.release import assigned_for
 from face_assets.pipeline.workspace import Workspace
 from face_assets.registry.stage import Assignment
@@ -35,27 +36,28 @@ def stage_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResourc
         return dg.SkipReason("No data repository is named yet.")
     try:
         _, tags = workspace.repository.heads()
-        seen = " ".join(sorted(f"{name}={sha[:12]}" for name, sha in tags.items() if name.startswith(STAGE)))
+        seen = fingerprint(workspace.settings.repo, sorted((name, sha) for name, sha in tags.items() if name.startswith(STAGE)))
         if seen == (context.cursor or ""):
             return dg.SkipReason("No stage tag is new.")
         workspace.repository.refresh()
         assignment = workspace.stages.production()
+        live = read_status(workspace.home.serving).live
     except UserError as error:
         return dg.SkipReason(str(error))
     if assignment is None:
         return dg.SensorResult(skip_reason="No release is in production.", cursor=seen)
-    live = read_status(workspace.home.serving).live
-    if live and live.release_commit == assignment.release.commit:
-        return dg.SensorResult(skip_reason=f"{assignment.release.version} is live already.", cursor=seen)
     deploying = deployment_under_way(context.instance, workspace, assignment)
     if deploying:
         return dg.SkipReason(f"{assignment.release.version} is about to be deployed by {deploying}.")
+    if live and live.release_commit == assignment.release.commit:
+        return dg.SensorResult(skip_reason=f"{assignment.release.version} is live already.", cursor=seen)
     return dg.SensorResult(run_requests=[_request(assignment)], cursor=seen)
 
 
 def _request(assignment: Assignment) -> dg.RunRequest:
     tags = {CAUSE: "stage", STAGE_TAG: assignment.tag, AUTHOR: assignment.author, COMMIT: assignment.release.trained_commit}
-    return dg.RunRequest(run_key=f"stage:{assignment.tag}", tags={**tags, "dagster/priority": jobs.DEPLOY_PRIORITY})
+    # no run key: a tag may be deleted and its number used again
+    return dg.RunRequest(tags={**tags, "dagster/priority": jobs.DEPLOY_PRIORITY})
 
 
 def deployment_under_way(instance: dg.DagsterInstance, workspace: Workspace, assignment: Assignment | None) -> str | None:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 
+from face_assets.errors import UserError
 from face_assets.notification.body import DEFAULT_BODY
 from face_assets.notification.channels import Channel, Email, Slack, Webhook
 from face_assets.notification.ledger import Ledger
@@ -11,6 +12,22 @@ from face_assets.settings import Settings
 
 Log = Callable[[str], None]
 to_the_log: Log = logging.getLogger(__name__).warning
+
+
+def queue_problem(settings: Settings, message: Message, log: Log) -> None:
+    """As `report_problem`, but leaves the sending to whoever sends next, and never raises: for sensors that have more to do."""
+    try:
+        Ledger(settings.home).problem(message, tuple(channels(settings)))
+    except (UserError, OSError) as error:
+        log(f"{message.title}: cannot be told: {error}")
+
+
+def queue_well(settings: Settings, message: Message, log: Log) -> None:
+    """As `report_well`, but leaves the sending to whoever sends next, and never raises."""
+    try:
+        Ledger(settings.home).well(message, (), tuple(channels(settings)), None)
+    except (UserError, OSError) as error:
+        log(f"{message.title}: cannot be told: {error}")
 
 
 def report_problem(settings: Settings, message: Message, log: Log = to_the_log) -> bool:

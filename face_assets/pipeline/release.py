@@ -21,6 +21,7 @@ from face_assets.pipeline.workspace import Log, Workspace
 from face_assets.registry.model_card import CardFacts, model_card
 from face_assets.registry.release import Digests, Release
 from face_assets.registry.stage import Assignment
+from face_assets.registry.watch import matches
 
 CODE = ("face_assets.pipeline.release", "face_assets.registry.model_card")
 ENGINE = ("embedder.pt", "embedder.onnx", "embedder.xml", "embedder.bin", "engine.json")
@@ -185,7 +186,7 @@ def _stage(workspace: Workspace, commit: str, release: Release, evaluation: Arti
     """Assigns production if the gate passed and no newer commit is there. Returns whether it is production now, and why."""
     production = workspace.stages.production()
     if production and production.release.commit == release.commit:
-        if commit in workspace.repository.descendants(assigned_for(production)):  # on record, so that nothing between the two replaces it
+        if commit in _made_from(workspace, assigned_for(production)):  # on record, so that nothing between the two replaces it
             workspace.stages.assign(release.version, message=f"It stays, for commit {commit}", author="face-assets", again=True)
         return True, "is in production already"
     if not evaluation.summary["passed"]:
@@ -200,8 +201,15 @@ def _stage(workspace: Workspace, commit: str, release: Release, evaluation: Arti
 
 def _newer_in_production(workspace: Workspace, commit: str) -> Assignment | None:
     """What was put into production for a commit made after this one, if that is still on a branch: then this one came too late."""
-    after = workspace.repository.descendants(commit)
+    after = _made_from(workspace, commit)
     return next((one for one in reversed(workspace.stages.history()) if not one.gone and assigned_for(one) in after), None)
+
+
+def _made_from(workspace: Workspace, commit: str) -> set[str]:
+    """The later commits on the branches of production."""
+    heads = workspace.repository.mirrored_heads()
+    production = [head for branch, head in heads.items() if matches(branch, workspace.settings.production_branches)]
+    return workspace.repository.descendants(commit, production)
 
 
 def assigned_for(assignment: Assignment) -> str:

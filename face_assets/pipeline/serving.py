@@ -21,6 +21,7 @@ from face_assets.serving.triton import Ports
 from face_assets.serving.verification import Probe, verify
 
 ROOT = Path(__file__).parents[2]
+SECONDS_TO_ANSWER = 8.0
 TEMPLATES = ROOT / "triton_models"
 CODE = ("face_assets.serving.model_repository", "face_assets.serving.embedded", "face_assets.serving.verification")
 
@@ -93,9 +94,8 @@ def deploy(workspace: Workspace, log: Log) -> Deployment:
 
 def _give_back(workspace: Workspace, assignment: Assignment, live: str | None, reason: str) -> None:
     if live:
-        workspace.stages.assign(
-            live, message=f"Gave production back: {assignment.release.version} failed its verification: {reason}", author="face-assets"
-        )
+        message = f"Gave production back: {assignment.release.version} failed its verification: {reason}"
+        workspace.stages.assign(live, message, author="face-assets", instead_of=assignment)
     else:
         workspace.stages.unassign(assignment, message=f"{assignment.release.version} failed its verification: {reason}")
 
@@ -117,13 +117,17 @@ def probes(workspace: Workspace, release: Release) -> list[Probe]:
 
 
 def trouble_of_live(workspace: Workspace, live: ModelVersion) -> str | None:
-    """Asks what is live about one photo; a sentence where it answers otherwise than offline. Lateness is no trouble. Raises UserError."""
+    """Asks what is live about one photo; a sentence where it answers otherwise than offline. Lateness is no trouble.
+
+    Raises UserError where it cannot be known what the answer should be.
+    """
     release = workspace.releases.get(live.release)
     if release.commit != live.release_commit:
         raise UserError(f"{live.release} is live from another data repository.")
+    asked, expected = probes(workspace, release)[:1], budget(workspace, release)
     settings = workspace.settings
-    client = RecognizerClient(f"{settings.host}:{settings.grpc_port}")
-    report = verify(client, live.release, probes(workspace, release)[:1], budget(workspace, release))
+    client = RecognizerClient(f"{settings.host}:{settings.grpc_port}", seconds=SECONDS_TO_ANSWER)
+    report = verify(client, live.release, asked, expected)
     return None if report.passed or report.only_late else f"The server answers wrongly: {report.failures}."
 
 

@@ -1,12 +1,18 @@
 """Whether the bytes of a commit can be had yet: photos are often committed before they are pushed."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 from face_assets.errors import UserError
 from face_assets.registry.data_repository import DataRepository
+from face_assets.registry.git import without_credentials
 
-TRACKED = ("photos", "gallery")
+SECONDS_TO_ANSWER = 15.0
 
 
-def missing_bytes(repository: DataRepository, commit: str, tracked: tuple[str, ...] = TRACKED) -> str | None:
+def missing_bytes(repository: DataRepository, commit: str, tracked: tuple[str, ...]) -> str | None:
     """A sentence about what of the commit lies neither in a cache nor in its DVC remote; None where all is there.
 
     In the remote, a folder's listing alone is asked for: DVC pushes it after the files it lists. Raises UserError for a pointer that
@@ -17,15 +23,26 @@ def missing_bytes(repository: DataRepository, commit: str, tracked: tuple[str, .
     if not missing:
         return None
     try:
-        missing = _not_in_remote(repository, commit, missing)
-    except UserError:
-        raise
-    except Exception as error:  # DVC's file systems raise whatever their libraries do
-        words = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        return f"the DVC remote of commit {commit[:12]} cannot be reached: {words}"
+        missing = _ask(repository, commit, missing)
+    except UserError as error:
+        return f"the DVC remote of commit {commit[:12]} cannot be reached: {error}"
     if not missing:
         return None
     return f"{' and '.join(missing)} of commit {commit[:12]} are not in the DVC remote yet: `dvc push` brings them"
+
+
+def _ask(repository: DataRepository, commit: str, wanted: dict[str, str]) -> dict[str, str]:
+    """What the remote lacks, asked in a process of its own, since some of DVC's file systems wait for minutes. Raises UserError."""
+    command = [sys.executable, "-m", __name__, repository.source, str(repository.home), commit, json.dumps(wanted)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_ANSWER, check=False, stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired as error:
+        raise UserError(f"no answer within {SECONDS_TO_ANSWER:g} s") from error
+    if done.returncode:
+        words = done.stderr.strip().splitlines() or ["no message"]
+        raise UserError(without_credentials(words[-1]))
+    missing: dict[str, str] = json.loads(done.stdout)
+    return missing
 
 
 def _not_in_remote(repository: DataRepository, commit: str, wanted: dict[str, str]) -> dict[str, str]:
@@ -34,3 +51,8 @@ def _not_in_remote(repository: DataRepository, commit: str, wanted: dict[str, st
     with repository.checkout(commit) as clone, Repo(str(clone)) as opened:
         remote = opened.cloud.get_remote_odb()
         return {name: md5 for name, md5 in wanted.items() if not remote.exists(md5)}
+
+
+if __name__ == "__main__":
+    source, home, commit, wanted = sys.argv[1:]
+    print(json.dumps(_not_in_remote(DataRepository(source, Path(home)), commit, json.loads(wanted))))

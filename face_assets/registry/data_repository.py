@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,11 +17,12 @@ import yaml
 from face_assets.errors import UnreachableError, UserError
 from face_assets.files import file_lock
 from face_assets.fingerprint import fingerprint
-from face_assets.registry.git import GitError, environment, git
+from face_assets.registry.git import GitError, environment, git, without_credentials
 
 DVC_ENVIRONMENT = {"DVC_NO_ANALYTICS": "1", "GIT_TERMINAL_PROMPT": "0"}
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 SECONDS_TO_LIST = 20.0
+SECONDS_TO_TRANSFER = 900.0
 HOUSEKEEPING = ("-c", "gc.autoDetach=false", "-c", "maintenance.autoDetach=false")
 
 
@@ -55,6 +56,7 @@ class DataRepository:
         expanded = Path(source).expanduser()
         self.local = expanded.resolve() if expanded.exists() else None
         self.source = str(self.local) if self.local else source
+        self.shown = without_credentials(self.source)
         self.home = home
         self.mirror = home / "mirrors" / f"{fingerprint(self.source)}.git"
         self.cache = home / "dvc-cache"
@@ -64,7 +66,7 @@ class DataRepository:
         """Brings branches and tags of the source into the mirror. Raises UserError."""
         with file_lock(self.mirror.with_suffix(".lock")):
             if not (self.mirror / "HEAD").is_file() and self.local and not self._is_git(self.local):
-                raise UserError(f"{self.source} is not a git repository: make one with `face-assets init`, or name another.")
+                raise UserError(f"{self.shown} is not a git repository: make one with `face-assets init`, or name another.")
             git("init", "-q", "--bare", self.mirror)
             self._drop_stale_locks()
             specs = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", "+HEAD:refs/source/HEAD"]
@@ -72,7 +74,7 @@ class DataRepository:
                 self._fetch(specs)
             except GitError as error:
                 if "remote ref HEAD" not in str(error):
-                    raise UnreachableError(f"The data repository {self.source} cannot be read: {error}") from error
+                    raise UnreachableError(f"The data repository {self.shown} cannot be read: {error}") from error
                 self._fetch(specs[:2])  # a bare repository whose HEAD names a branch that nobody pushed
         self._fetched = True
 
@@ -81,8 +83,8 @@ class DataRepository:
         try:
             listed = git("ls-remote", self.source, "refs/heads/*", "refs/tags/face-recognizer[@#]*", seconds=SECONDS_TO_LIST)
         except GitError as error:
-            raise UnreachableError(f"The data repository {self.source} cannot be read: {error}") from error
-        names = [line.split("\t") for line in listed.decode(errors="replace").splitlines()]
+            raise UnreachableError(f"The data repository {self.shown} cannot be read: {error}") from error
+        names = [line.split("\t") for line in listed.decode(errors="replace").split("\n") if line]
         branches = {name.removeprefix("refs/heads/"): sha for sha, name in names if name.startswith("refs/heads/")}
         tags = {name.removeprefix("refs/tags/"): sha for sha, name in names if name.startswith("refs/tags/") and not name.endswith("^{}")}
         return branches, tags
@@ -90,11 +92,11 @@ class DataRepository:
     def mirrored_heads(self) -> dict[str, str]:
         """The branches of the mirror, as of the last refresh: name → commit."""
         listed = self.git("for-each-ref", "--format=%(refname:lstrip=2)%00%(objectname)", "refs/heads").decode(errors="replace")
-        return dict(line.split("\0") for line in listed.splitlines())
+        return dict(line.split("\0") for line in listed.split("\n") if line)
 
     def _fetch(self, specs: list[str]) -> None:
         options = ("--prune", "--force", "--no-tags", "--update-shallow")
-        git(*HOUSEKEEPING, "fetch", "-q", *options, self.source, *specs, cwd=self.mirror)
+        git(*HOUSEKEEPING, "fetch", "-q", *options, self.source, *specs, cwd=self.mirror, seconds=SECONDS_TO_TRANSFER)
 
     def _drop_stale_locks(self) -> None:
         """Under our own lock nobody writes to the mirror: git's lock files there are what a killed process left."""
@@ -109,10 +111,10 @@ class DataRepository:
             return False
         return True
 
-    def git(self, *arguments: str) -> bytes:
+    def git(self, *arguments: str, content: bytes | None = None) -> bytes:
         if not self._fetched and not (self.mirror / "HEAD").is_file():
             self.refresh()
-        return git(*arguments, cwd=self.mirror)
+        return git(*arguments, cwd=self.mirror, content=content)
 
     def resolve(self, revision: str) -> str:
         name = re.sub(r"^HEAD(?=$|[~^])", "refs/source/HEAD", revision)
@@ -121,7 +123,7 @@ class DataRepository:
             self._fetch_commit(revision)
             commit = self._commit_of(name)
         if commit is None:
-            raise UserError(f"{revision!r} names no commit of {self.source}.")
+            raise UserError(f"{revision!r} names no commit of {self.shown}.")
         return commit
 
     def _commit_of(self, name: str) -> str | None:
@@ -136,7 +138,17 @@ class DataRepository:
         if len(revision) == 40:
             with file_lock(self.mirror.with_suffix(".lock")):
                 try:
-                    git(*HOUSEKEEPING, "fetch", "-q", "--no-tags", "--update-shallow", self.source, revision, cwd=self.mirror)
+                    git(
+                        *HOUSEKEEPING,
+                        "fetch",
+                        "-q",
+                        "--no-tags",
+                        "--update-shallow",
+                        self.source,
+                        revision,
+                        cwd=self.mirror,
+                        seconds=SECONDS_TO_TRANSFER,
+                    )
                 except GitError:
                     return
 
@@ -149,16 +161,34 @@ class DataRepository:
             raise UserError(f"{path} at commit {commit[:12]} is a symbolic link: commit the file itself.")
         return self.git("cat-file", "blob", f"{commit}:{path}")
 
+    def read_many(self, names: Sequence[str]) -> list[bytes | None]:
+        """The files COMMIT:PATH, None where there is none, in one call whatever their number."""
+        if not names:
+            return []
+        output = self.git("cat-file", "--batch", content="".join(f"{name}\n" for name in names).encode())
+        found: list[bytes | None] = []
+        at = 0
+        for _ in names:
+            end = output.index(b"\n", at)
+            header, at = output[at:end].split(b" "), end + 1
+            if len(header) == 3 and header[1] == b"blob":
+                size = int(header[2])
+                found.append(output[at : at + size])
+                at += size + 1
+            else:
+                found.append(None)
+        return found
+
     def commit_info(self, commit: str) -> CommitInfo:
         sha, author, when, subject = (
             self.git("show", "-s", "--format=%H%n%an <%ae>%n%cI%n%s", commit).decode(errors="replace").split("\n")[:4]
         )
-        branches = self.git("for-each-ref", "--contains", commit, "--format=%(refname:short)", "refs/heads").decode().split()
-        return CommitInfo(sha, author, when, subject, tuple(branches))
+        branches = self.git("for-each-ref", "--contains", commit, "--format=%(refname:lstrip=2)", "refs/heads").decode(errors="replace")
+        return CommitInfo(sha, author, when, subject, tuple(branches.split("\n")[:-1]))
 
-    def descendants(self, commit: str) -> set[str]:
-        """The commits on branches that were made from `commit`, directly or not."""
-        return set(self.git("rev-list", "--ancestry-path", "--branches", f"^{commit}").decode().split())
+    def descendants(self, commit: str, heads: Iterable[str]) -> set[str]:
+        """The commits that were made from `commit`, directly or not, and that one of `heads` holds."""
+        return set(self.git("rev-list", "--ancestry-path", f"^{commit}", *heads, "--").decode().split())
 
     def is_on_a_branch(self, commit: str) -> bool:
         """Whether a branch holds the commit, as of the last refresh."""
@@ -176,7 +206,7 @@ class DataRepository:
         try:
             out = yaml.safe_load(content)["outs"][0]
             md5, path = str(out["md5"]), str(out["path"])
-        except (yaml.YAMLError, KeyError, IndexError, TypeError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
             raise UserError(f"{where} is not a pointer of DVC: track {name} again with `dvc add {name}`.") from error
         if out.get("hash") != "md5":
             raise UserError(f"{where} was written by DVC 2: run `dvc cache migrate --dvc-files`, commit and push again.")
@@ -254,7 +284,7 @@ class DataRepository:
         theirs = self.local / ".dvc" / "cache"
         committed = self.read("refs/source/HEAD", ".dvc/config") if self._commit_of("refs/source/HEAD") else None
         local = self.local / ".dvc" / "config.local"
-        for config in (_parse((committed or b"").decode(errors="replace"), f".dvc/config of {self.source}"), dvc_config(local)):
+        for config in (_parse((committed or b"").decode(errors="replace"), f".dvc/config of {self.shown}"), dvc_config(local)):
             directory = config.get("cache", "dir", fallback=None)
             if directory:
                 theirs = (self.local / ".dvc" / Path(directory).expanduser()).resolve()
@@ -271,7 +301,7 @@ class DataRepository:
         """A temporary clone of ours, detached at the commit, whose DVC cache is the platform's and whose remotes are the source's."""
         if self.read(commit, ".dvc/config") is None:
             raise UserError(
-                f"Commit {commit[:12]} of {self.source} has no DVC (.dvc/config): run `dvc init` there, or `face-assets init` a new one."
+                f"Commit {commit[:12]} of {self.shown} has no DVC (.dvc/config): run `dvc init` there, or `face-assets init` a new one."
             )
         self.home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="clone-", dir=self.home) as folder:

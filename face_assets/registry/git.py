@@ -1,12 +1,24 @@
 """Git as the registry uses it: one call, its output or a sentence."""
 
 import os
+import re
+import signal
 import subprocess
 from pathlib import Path
 
 from face_assets.errors import UserError
 
-QUIET = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+QUIET = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_ASKPASS": "",
+    "SSH_ASKPASS_REQUIRE": "never",
+    "GIT_HTTP_LOW_SPEED_LIMIT": "1000",  # bytes a second, over so many seconds: then the far end is taken for lost
+    "GIT_HTTP_LOW_SPEED_TIME": "30",
+    "LC_ALL": "C",
+}
+SSH = "ssh -oBatchMode=yes -oConnectTimeout=10 -oServerAliveInterval=15"
+CREDENTIALS = re.compile(r"(?<=://)[^\s/\"']+@")
 
 
 def environment() -> dict[str, str]:
@@ -18,18 +30,34 @@ class GitError(UserError):
     """A git command that failed, with git's own last words."""
 
 
-def git(*arguments: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None, seconds: float | None = None) -> bytes:
-    """The standard output of a git command. Raises GitError, also when it takes more than `seconds`."""
+def git(
+    *arguments: str | Path,
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
+    seconds: float | None = None,
+    content: bytes | None = None,
+) -> bytes:
+    """The standard output of a git command, fed with `content`. Raises GitError, also when it takes more than `seconds`."""
     command = ["git", *map(str, arguments)]
-    try:
-        done = subprocess.run(
-            command, cwd=cwd, env={**environment(), **QUIET, **(env or {})}, capture_output=True, check=False, timeout=seconds
-        )
-    except subprocess.TimeoutExpired as error:
-        raise GitError(f"git {command[1]}: no answer within {seconds:g} s") from error
-    if done.returncode:
-        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
+    variables = {"GIT_SSH_COMMAND": SSH, **environment(), **QUIET, **(env or {})}
+    with subprocess.Popen(
+        command, cwd=cwd, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    ) as process:
+        try:
+            output, said = process.communicate(content or b"", timeout=seconds)
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)  # git's helpers, too, which would go on without it
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise GitError(f"git {command[1]}: no answer within {seconds:g} s") from error
+            raise
+    if process.returncode:
+        lines = said.decode(errors="replace").strip().splitlines() or ["no message"]
         telling = [line for line in lines if line.startswith(("fatal:", "error:", " ! "))] or lines
         name = next(argument for argument in command[1:] if argument != "-c" and "=" not in argument)
-        raise GitError(f"git {name}: {telling[-1].strip()}")
-    return done.stdout
+        raise GitError(f"git {name}: {without_credentials(telling[-1].strip())}")
+    return output
+
+
+def without_credentials(text: str) -> str:
+    """The text without user and password in what looks like a URL."""
+    return CREDENTIALS.sub("", text)

@@ -19,6 +19,7 @@ NAME = "face-recognizer"
 AUTHOR, EMAIL = "Face Assets", "face-assets@localhost"
 VERSION = re.compile(rf"^{NAME}@v(\d+)\.(\d+)\.(\d+)$")
 TRIES = 5
+SECONDS_TO_PUSH = 120.0
 
 
 @dataclass(frozen=True)
@@ -55,29 +56,12 @@ class Releases:
 
     def all(self) -> list[Release]:
         """Every registered release, by version."""
-        found = []
-        for line in (
-            self.repository.git("for-each-ref", "--format=%(refname:lstrip=2) %(*objectname) %(objectname)", f"refs/tags/{NAME}@*")
-            .decode()
-            .splitlines()
-        ):
-            tag, *objects = line.split()
-            if VERSION.match(tag):
-                found.append(self._read(tag, objects[0]))
+        listed = self.repository.git("for-each-ref", "--format=%(refname:lstrip=2) %(*objectname) %(objectname)", f"refs/tags/{NAME}@*")
+        rows = [line.split() for line in listed.decode(errors="replace").split("\n") if line]
+        tags = {tag: objects[0] for tag, *objects in rows if VERSION.match(tag)}
+        contents = self.repository.read_many([f"{commit}:release.json" for commit in tags.values()])
+        found = [_parse(tag, commit, content) for (tag, commit), content in zip(tags.items(), contents, strict=True)]
         return sorted((release for release in found if release), key=lambda release: numbers(release.version))
-
-    def _read(self, tag: str, commit: str) -> Release | None:
-        """None for a tag that somebody set by hand on a commit that is no release of ours."""
-        content = self.repository.read(commit, "release.json")
-        if content is None:
-            return None
-        try:
-            facts = json.loads(content)
-            digests = Digests(**facts["digests"])
-            release = Release(facts["version"], commit, facts["trained_commit"], facts["inputs"], digests, facts["metrics"])
-        except (ValueError, KeyError, TypeError):
-            return None
-        return release if release.tag == tag else None
 
     def find(self, inputs: str) -> Release | None:
         """The release made from these inputs, the newest if there are several."""
@@ -88,7 +72,7 @@ class Releases:
         for release in self.all():
             if release.version == version:
                 return release
-        raise UserError(f"{version} is not registered in {self.repository.source}; `face-assets releases` lists what is.")
+        raise UserError(f"{version} is not registered in {self.repository.shown}; `face-assets releases` lists what is.")
 
     def register(
         self, bundle: Path, trained_commit: str, inputs: str, digests: Digests, metrics: Mapping[str, Any], plots: Mapping[str, Path]
@@ -105,7 +89,7 @@ class Releases:
                     made = self.find(inputs)
                     assert made is not None
                     return made
-        raise UserError(f"Another machine keeps taking the next version in {self.repository.source}: run again.")
+        raise UserError(f"Another machine keeps taking the next version in {self.repository.shown}: run again.")
 
     def _push(
         self, bundle: Path, trained_commit: str, inputs: str, digests: Digests, metrics: Mapping[str, Any], plots: Mapping[str, Path]
@@ -169,6 +153,19 @@ def _push_bytes(clone: Path) -> None:
         raise UnreachableError(f"The release could not be pushed to the DVC remote: {error}") from error
 
 
+def _parse(tag: str, commit: str, content: bytes | None) -> Release | None:
+    """None for a tag that somebody set by hand on a commit that is no release of ours."""
+    if content is None:
+        return None
+    try:
+        facts = json.loads(content)
+        digests = Digests(**facts["digests"])
+        release = Release(facts["version"], commit, facts["trained_commit"], facts["inputs"], digests, facts["metrics"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    return release if release.tag == tag else None
+
+
 def numbers(version: str) -> tuple[int, int, int]:
     """(1, 2, 3) of "v1.2.3"."""
     major, minor, patch = version.removeprefix("v").split(".")
@@ -199,12 +196,13 @@ def identity(when: str) -> dict[str, str]:
 def push_tags(repository: DataRepository, clone: Path, *tags: str) -> bool:
     """Pushes tags to the source, all or none; False when one is taken there. Raises UserError when the source cannot be written."""
     try:
-        git("push", "-q", "--atomic", repository.source, *(f"refs/tags/{tag}:refs/tags/{tag}" for tag in tags), cwd=clone)
+        specs = [f"refs/tags/{tag}:refs/tags/{tag}" for tag in tags]
+        git("push", "-q", "--atomic", repository.source, *specs, cwd=clone, seconds=SECONDS_TO_PUSH)
     except GitError as error:
         if git("ls-remote", repository.source, *(f"refs/tags/{tag}" for tag in tags), cwd=clone):
             return False
         raise UnreachableError(
-            f"The tag {tags[0]} could not be pushed to {repository.source}: {error}. The platform needs to write tags there."
+            f"The tag {tags[0]} could not be pushed to {repository.shown}: {error}. The platform needs to write tags there."
         ) from error
     return True
 
@@ -220,7 +218,7 @@ def _declare(file: Path, plots: list[str]) -> None:
     try:
         declared = (yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None) or {}
         metrics, drawn = declared.get("metrics") or [], declared.get("plots") or []
-    except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError, AttributeError) as error:
         raise UserError("dvc.yaml of the trained commit is not YAML that DVC reads: mend it and commit.") from error
     declared["metrics"] = [*(metric for metric in metrics if _name(metric) != "metrics.json"), "metrics.json"]
     if isinstance(drawn, dict):

@@ -61,11 +61,16 @@ class Stages:
         return now
 
     def assign(
-        self, version: str, message: str, author: str | None = None, stage: str = "production", again: bool = False
+        self,
+        version: str,
+        message: str,
+        author: str | None = None,
+        stage: str = "production",
+        again: bool = False,
+        instead_of: Assignment | None = None,
     ) -> Assignment | None:
-        """Puts a release into the stage, an older one too (a rollback); None when it is there already, unless that is to be said `again`.
-
-        Raises UserError.
+        """Puts a release into the stage, an older one too (a rollback); None when it is there already, unless that is to be said `again`,
+        and when something else than `instead_of` is there by now. Raises UserError.
         """
         import gto.api
 
@@ -75,6 +80,8 @@ class Stages:
                 release = self.releases.get(version)
                 now = self._current(stage)
                 if now and now.release.commit == release.commit and not again:
+                    return None
+                if instead_of and (now is None or now.tag != instead_of.tag):
                     return None
                 with self.repository.checkout(release.commit) as clone:
                     who = {"author": author or AUTHOR, "author_email": EMAIL}
@@ -104,5 +111,5 @@ class Stages:
 
     def _contended(self, stage: str) -> UserError:
         return UserError(
-            f"Another machine keeps assigning {stage} in {self.repository.source}: look at `face-assets status`, then run again."
+            f"Another machine keeps assigning {stage} in {self.repository.shown}: look at `face-assets status`, then run again."
         )

@@ -16,13 +16,13 @@ Inputs = Mapping[str, str]
 
 @dataclass(frozen=True)
 class NewCommit:
-    """A commit that came to a branch. `reason` says why it asks for no run, None where it does; `again`: the branch was set back to it."""
+    """A commit that came to a branch. `reason` says why it asks for no run, None where it does; `is_head`: the branch stands there now."""
 
     commit: str
     branch: str
     production: bool
     reason: str | None = None
-    again: bool = False
+    is_head: bool = False
 
 
 class Branches:
@@ -35,15 +35,16 @@ class Branches:
 
     def is_production(self, branch: str) -> bool:
         """Whether its releases go into production."""
-        return _matches(branch, self.production)
+        return matches(branch, self.production)
 
     def watched(self, heads: Mapping[str, str]) -> dict[str, str]:
         """The heads of the watched branches, those of production first."""
-        names = [branch for branch in heads if self.is_production(branch) or _matches(branch, self.experiments)]
+        names = [branch for branch in heads if self.is_production(branch) or matches(branch, self.experiments)]
         return {branch: heads[branch] for branch in sorted(names, key=lambda name: (not self.is_production(name), name))}
 
 
-def _matches(branch: str, patterns: tuple[str, ...]) -> bool:
+def matches(branch: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a branch's name fits one of a shell's patterns."""
     return any(fnmatchcase(branch, pattern) for pattern in patterns)
 
 
@@ -62,23 +63,36 @@ def new_commits(repository: DataRepository, branches: Branches, before: Mapping[
             continue
         if at is not None and not _is_known(repository, at):
             at = None  # git has forgotten the old head: the branch is as good as new
-        others = [heads[other] for other in heads if other not in watched]
-        commits = _came(repository, at, head, [*before.values(), *others]) if before else [head]
         production = branches.is_production(branch)
+        commits = _came(repository, head, _known(repository, at, before, heads, watched, production)) if before else [head]
         if not commits and not production:
             continue  # it came to, or was set back to, what was there before
         earlier = _inputs_before(repository, at, commits) if before else None
         for commit in commits or [head]:
             inputs = inputs_of(repository, commit)
             if production or commit not in told:
-                yield NewCommit(commit, branch, production, _why_not(inputs, earlier), again=not commits and at is not None)
+                yield NewCommit(commit, branch, production, _why_not(inputs, earlier), is_head=commit == head)
             told.add(commit)
             earlier = inputs
 
 
-def _came(repository: DataRepository, at: str | None, head: str, elsewhere: list[str]) -> list[str]:
-    """The commits from `at` to the head, oldest first; of a branch not seen before, those that were not `elsewhere`."""
-    known = [at] if at is not None else [commit for commit in elsewhere if _is_known(repository, commit)]
+def _known(
+    repository: DataRepository,
+    at: str | None,
+    before: Mapping[str, str],
+    heads: Mapping[str, str],
+    watched: Mapping[str, str],
+    production: bool,
+) -> list[str]:
+    """The commits whose history is no news to a branch: where it stood; else, and for experiments, all that any branch held."""
+    if production and at is not None:
+        return [at]
+    elsewhere = [*before.values(), *(commit for branch, commit in heads.items() if branch not in watched)]
+    return [commit for commit in elsewhere if _is_known(repository, commit)]
+
+
+def _came(repository: DataRepository, head: str, known: list[str]) -> list[str]:
+    """The commits up to the head that are news, oldest first."""
     listed = repository.git("rev-list", "--first-parent", "--reverse", head, *(f"^{commit}" for commit in known), "--")
     return listed.decode().split()
 
@@ -126,7 +140,7 @@ def _weights(repository: DataRepository, commit: str) -> str | None:
     """The path that params.yaml names as starting weights; None for a name, an absolute path, and what is no parameter file."""
     try:
         named = yaml.safe_load(repository.git("cat-file", "blob", f"{commit}:{PARAMETERS}"))["embedder"]["weights"]
-    except (GitError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
+    except (GitError, yaml.YAMLError, ValueError, RecursionError, KeyError, TypeError):
         return None
     inside = isinstance(named, str) and named and not named.startswith(("/", "~", ":", "-")) and ".." not in named.split("/")
     return str(named) if inside else None

@@ -37,9 +37,10 @@ class Answer:
 class RecognizerClient:
     """Asks one server; `model` names another than the live recognizer for verification."""
 
-    def __init__(self, address: str, model: str = RECOGNIZER):
+    def __init__(self, address: str, model: str = RECOGNIZER, seconds: float = SECONDS):
         self.address = address
         self.model = model
+        self.seconds = seconds
 
     @cached_property
     def _client(self) -> Any:
@@ -67,7 +68,7 @@ class RecognizerClient:
         image.set_data_from_numpy(np.array([photo], dtype=np.object_))
         try:
             outputs = [InferRequestedOutput(name) for name in OUTPUTS]
-            result = self._client.infer(self.model, [image], outputs=outputs, client_timeout=SECONDS)
+            result = self._client.infer(self.model, [image], outputs=outputs, client_timeout=self.seconds)
         except InferenceServerException as error:
             raise UserError(_sentence(error)) from error
         boxes, probabilities, embeddings, identities, scores, accepted, release = (result.as_numpy(name) for name in OUTPUTS)

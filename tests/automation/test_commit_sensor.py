@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,8 +11,11 @@ import pytest
 
 from face_assets.automation.commit_sensor import commit_sensor
 from face_assets.automation.jobs import COMMIT_TO_EVALUATION, COMMIT_TO_LIVE
+from face_assets.pipeline.workspace import Workspace
 from face_assets.registry.git import git
+from face_assets.registry.release import Digests
 from face_assets.resources.workspace import WorkspaceResource
+from face_assets.settings import load_settings
 
 
 @dataclass
@@ -39,6 +42,8 @@ class Watch:
         self.events = [event for event in result.asset_events if isinstance(event, dg.AssetObservation)]
         new = [(str(one.run_key), str(one.job_name), str(one.partition_key)) for one in self.requests if one.run_key not in self.keys]
         self.keys.update(key for key, _, _ in new)
+        for _, job, commit in new:
+            self.instance.add_run(dg.DagsterRun(job, status=dg.DagsterRunStatus.SUCCESS, tags={"dagster/partition": commit}))
         return [(job, commit) for _, job, commit in new]
 
     def git(self, *arguments: str) -> str:
@@ -61,6 +66,19 @@ class Watch:
 
     def head(self) -> str:
         return self.git("rev-parse", "HEAD")
+
+
+@pytest.fixture
+def production(watch: Watch, home: Path, bundle: Callable[[bytes], Path]) -> Callable[[str], None]:
+    """Puts a release for the commit into production, as the pipeline does."""
+    workspace = Workspace(load_settings())
+
+    def put(commit: str) -> None:
+        workspace.repository.refresh()
+        release = workspace.releases.register(bundle(commit.encode()), commit, commit, Digests(commit, "a", "a"), {}, {})
+        workspace.stages.assign(release.version, f"The gate let it through, for commit {commit}")
+
+    return put
 
 
 @pytest.fixture
@@ -128,15 +146,53 @@ def test_a_force_push_is_compared_with_where_the_branch_stood(watch: Watch) -> N
     assert watch.look() == live(notes)
 
 
-def test_a_branch_set_back_to_a_commit_that_ran_runs_it_again_once(watch: Watch) -> None:
+def test_a_branch_set_back_and_forward_again_runs_once_more_what_it_left(watch: Watch, production: Callable[[str], None]) -> None:
     base = watch.head()
     watch.look()
-    watch.commit(2)
+    second = watch.commit(2)
     watch.look()
+    production(second)
     watch.git("reset", "-q", "--hard", base)
     watch.push("--force")
     assert watch.look() == live(base)
     assert watch.look() == []
+    production(base)
+    watch.git("reset", "-q", "--hard", second)
+    watch.push()
+    time.sleep(1)
+    assert watch.look() == live(second)
+    production(second)
+    watch.git("reset", "-q", "--hard", base)
+    watch.push("--force")
+    time.sleep(1)
+    assert watch.look() == live(base)
+
+
+def test_an_experiment_that_catches_up_with_production_evaluates_nothing_again(watch: Watch) -> None:
+    watch.git("checkout", "-q", "-b", "dev")
+    watch.push()
+    watch.git("checkout", "-q", "main")
+    watch.look()
+    watch.commit(2)
+    watch.commit(3)
+    assert len(watch.look()) == 2
+    watch.git("checkout", "-q", "dev")
+    watch.git("merge", "-q", "--ff-only", "main")
+    watch.push()
+    assert watch.look() == []
+
+
+def test_odd_parameters_and_branch_names_stop_nobody_else(watch: Watch) -> None:
+    watch.look()
+    for number, text in enumerate(("since: 2024-02-30\n", "[" * 3000, "embedder: {weights: [1]}\n", "\u0085: \u2028\n")):
+        watch.git("checkout", "-q", "-B", f"odd-{number}-\u2028-ü#@", "main")
+        (watch.clone / "params.yaml").write_text(text, encoding="utf-8")
+        watch.git("commit", "-q", "-am", "Odd \u2028 parameters")
+        watch.push()
+    git("update-ref", b"refs/heads/caf\xe9".decode(errors="surrogateescape"), "main", cwd=watch.source)
+    watch.git("checkout", "-q", "main")
+    wanted = watch.commit(2)
+    assert (COMMIT_TO_LIVE, wanted) in watch.look()
 
 
 def test_a_merge_is_one_commit(watch: Watch) -> None:

@@ -109,6 +109,7 @@ def test_a_command_that_promotes_deploys_by_itself(registry: Registry) -> None:
 
 
 def test_a_server_that_was_killed_is_brought_back_and_one_that_was_stopped_is_not(registry: Registry) -> None:
+    registry.workspace.stages.assign("v1.0.0", "The first")
     registry.is_live(registry.releases[0])
     assert registry.look(health_sensor) == []
     record = Home(registry.home).serving / "server.json"
@@ -127,6 +128,7 @@ def test_a_server_that_was_killed_is_brought_back_and_one_that_was_stopped_is_no
 
 
 def test_no_second_deployment_is_asked_for_while_one_is_under_way(registry: Registry) -> None:
+    registry.workspace.stages.assign("v1.0.0", "The first")
     registry.is_live(registry.releases[0])
     write_json(Home(registry.home).serving / "server.json", {"pid": 2**22, "began": 1})
     registry.run(DEPLOY_PRODUCTION, dg.DagsterRunStatus.STARTING)
