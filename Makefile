@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # torch stands on the command line with the rest: without its pin pip would fetch a CUDA build of several GB
 TORCH := torch==2.13.0
 
-.PHONY: demo test lint format screenshots up down bench clean
+.PHONY: demo test lint format screenshots up down clean
 
 demo: $(VENV)/.ready
 	$(BIN)/face-assets demo

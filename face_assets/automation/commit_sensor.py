@@ -28,19 +28,18 @@ SECONDS_A_TICK = 20.0  # for looking at commits; Dagster gives a tick 60
 MOST_SECONDS_TO_WAIT = 10.0
 SECONDS_UNTIL_TOLD = 60.0
 UNREACHABLE = "repository: unreachable"
-WELL = [dg.DagsterRunStatus.SUCCESS, *UNDER_WAY]
 EarlierRun = Callable[[str, str], str | None]
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """A commit that is not accounted for: when it was seen, how often it was looked at, and when it is looked at next. is_head: it is
-    where a branch of production came to stand."""
+    """A commit that is not accounted for: when it was seen, how often it was looked at, and when it is looked at next. moved_here: a
+    branch of production was seen to move to it."""
 
     commit: str
     branch: str
     job: str
-    is_head: bool
+    moved_here: bool
     since: float
     tries: int = 0
     next_try: float = 0.0
@@ -112,8 +111,8 @@ def commit_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResour
 
 
 def _earlier_run(instance: dg.DagsterInstance, job: str, commit: str) -> str | None:
-    """Whether somebody launched it for the commit before, as `face-assets run` does: "well" (or under way), "badly", None for never."""
-    for statuses, word in ((WELL, "well"), (None, "badly")):
+    """How it went for the commit before, by whomever it was launched: "under way", "well", "badly"; None for never."""
+    for statuses, word in ((list(UNDER_WAY), "under way"), ([dg.DagsterRunStatus.SUCCESS], "well"), (None, "badly")):
         if instance.get_runs(dg.RunsFilter(job_name=job, tags={"dagster/partition": commit}, statuses=statuses), limit=1):
             return word
     return None
@@ -146,7 +145,7 @@ def look(workspace: Workspace, cursor: Cursor, now: float, earlier_run: EarlierR
 
 def _as_waiting(new: NewCommit, now: float) -> Waiting:
     job = jobs.COMMIT_TO_LIVE if new.production else jobs.COMMIT_TO_EVALUATION
-    return Waiting(new.commit, new.branch, job, new.production and new.is_head, now)
+    return Waiting(new.commit, new.branch, job, new.production and new.moved_here, now)
 
 
 def _take(workspace: Workspace, waiting: list[Waiting], now: float, earlier_run: EarlierRun, tick: Tick) -> Iterator[Waiting]:
@@ -178,7 +177,7 @@ def _look_at(
         tick.said.append(f"commit {one.commit[:12]} is on no branch any more: no run")
         return None
     before = earlier_run(one.job, one.commit)
-    if before == "well" and not (one.is_head and _left_behind(workspace, one.commit)):
+    if before == "under way" or (before == "well" and not (one.moved_here and _left_behind(workspace, one.commit))):
         tick.said.append(f"commit {one.commit[:12]} on {one.branch} has run already")
         return None
     inputs = inputs_of(workspace.repository, one.commit)

@@ -16,13 +16,14 @@ Inputs = Mapping[str, str]
 
 @dataclass(frozen=True)
 class NewCommit:
-    """A commit that came to a branch. `reason` says why it asks for no run, None where it does; `is_head`: the branch stands there now."""
+    """A commit that came to a branch. `reason` says why it asks for no run, None where it does; `moved_here`: the branch was
+    elsewhere before and stands there now."""
 
     commit: str
     branch: str
     production: bool
     reason: str | None = None
-    is_head: bool = False
+    moved_here: bool = False
 
 
 class Branches:
@@ -71,7 +72,7 @@ def new_commits(repository: DataRepository, branches: Branches, before: Mapping[
         for commit in commits or [head]:
             inputs = inputs_of(repository, commit)
             if production or commit not in told:
-                yield NewCommit(commit, branch, production, _why_not(inputs, earlier), is_head=commit == head)
+                yield NewCommit(commit, branch, production, _why_not(inputs, earlier), moved_here=commit == head and at is not None)
             told.add(commit)
             earlier = inputs
 

@@ -316,7 +316,13 @@ def test_a_look_at_nothing_new_reads_the_list_of_branches_and_no_more(watch: Wat
     assert watch.said == "Nothing new."
 
 
-def test_a_commit_that_was_run_by_hand_is_not_run_again(watch: Watch) -> None:
-    watch.instance.add_run(dg.DagsterRun(COMMIT_TO_LIVE, status=dg.DagsterRunStatus.SUCCESS, tags={"dagster/partition": watch.head()}))
+def test_what_was_run_by_hand_is_not_run_again_nor_a_rollback_undone(watch: Watch, production: Callable[[str], None]) -> None:
+    base = watch.head()
+    second = watch.commit(2)
+    watch.instance.add_run(dg.DagsterRun(COMMIT_TO_LIVE, status=dg.DagsterRunStatus.SUCCESS, tags={"dagster/partition": second}))
+    production(base)
     assert watch.look() == []
     assert "has run already" in watch.said
+    third = watch.commit(3)
+    watch.instance.add_run(dg.DagsterRun(COMMIT_TO_LIVE, status=dg.DagsterRunStatus.STARTED, tags={"dagster/partition": third}))
+    assert watch.look() == []
