@@ -150,7 +150,7 @@ def _as_waiting(new: NewCommit, now: float) -> Waiting:
 
 def _take(workspace: Workspace, waiting: list[Waiting], now: float, earlier_run: EarlierRun, tick: Tick) -> Iterator[Waiting]:
     """Asks for runs of those whose photos are there, and yields those that go on waiting; new ones first, then those due longest."""
-    known: dict[tuple[str, ...], str | None] = {}
+    known: dict[str, str | None] = {}
     ends = time.monotonic() + SECONDS_A_TICK
     for one in sorted(waiting, key=lambda waits: waits.next_try):
         if one.next_try > now or time.monotonic() > ends:
@@ -170,7 +170,7 @@ def _take(workspace: Workspace, waiting: list[Waiting], now: float, earlier_run:
 
 
 def _look_at(
-    workspace: Workspace, one: Waiting, now: float, earlier_run: EarlierRun, known: dict[tuple[str, ...], str | None], tick: Tick
+    workspace: Workspace, one: Waiting, now: float, earlier_run: EarlierRun, known: dict[str, str | None], tick: Tick
 ) -> str | None:
     """Asks for the run of a commit where that is right; returns what it has to wait for. `known`: what earlier looks of the tick found."""
     if not workspace.repository.is_on_a_branch(one.commit):
@@ -180,12 +180,12 @@ def _look_at(
     if before == "under way" or (before == "well" and not (one.moved_here and _left_behind(workspace, one.commit))):
         tick.said.append(f"commit {one.commit[:12]} on {one.branch} has run already")
         return None
-    inputs = inputs_of(workspace.repository, one.commit)
-    pointers = tuple(f"{name}={blob}" for name, blob in sorted(inputs.items()) if name.endswith(".dvc"))
-    if pointers not in known:
-        known[pointers] = _lacking(workspace, one.commit, tuple(name.removesuffix(".dvc") for name in inputs if name.endswith(".dvc")))
-    if known[pointers]:
-        return known[pointers]
+    pointers = {name: blob for name, blob in inputs_of(workspace.repository, one.commit).items() if name.endswith(".dvc")}
+    where = fingerprint(pointers, str(workspace.repository.read(one.commit, ".dvc/config")))
+    if where not in known:
+        known[where] = _lacking(workspace, one.commit, tuple(name.removesuffix(".dvc") for name in pointers))
+    if known[where]:
+        return known[where]
     # Dagster runs a key once for ever; a branch may be set back to a commit that ran, or forward again to one that was left
     key = f"{one.job}:{one.commit}" + (f":again:{one.since:.0f}" if before else "")
     _ask(workspace, one, key, tick)

@@ -1,6 +1,8 @@
 """The commit sensor on real repositories: one run for each commit that counts, whatever happens to the branches."""
 
+import json
 import shutil
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,6 +14,7 @@ import pytest
 from face_assets.automation.commit_sensor import commit_sensor
 from face_assets.automation.jobs import COMMIT_TO_EVALUATION, COMMIT_TO_LIVE
 from face_assets.pipeline.workspace import Workspace
+from face_assets.registry import availability
 from face_assets.registry.git import git
 from face_assets.registry.release import Digests
 from face_assets.resources.workspace import WorkspaceResource
@@ -27,6 +30,7 @@ class Watch:
     instance: dg.DagsterInstance
     cursor: str | None = None
     said: str = ""
+    waits: list[dict[str, object]] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
     requests: list[dg.RunRequest] = field(default_factory=list)
     events: list[dg.AssetObservation] = field(default_factory=list)
@@ -37,6 +41,7 @@ class Watch:
             result = commit_sensor(context, platform=WorkspaceResource())
         assert isinstance(result, dg.SensorResult)
         self.cursor = result.cursor
+        self.waits = json.loads(result.cursor or "{}")["waiting"]
         self.said = str(result.skip_reason.skip_message if result.skip_reason else "")
         self.requests = list(result.run_requests or [])
         self.events = [event for event in result.asset_events if isinstance(event, dg.AssetObservation)]
@@ -282,6 +287,19 @@ def test_a_commit_whose_photos_are_not_pushed_waits_and_runs_when_they_arrive(wa
         time.sleep(0.2)
     assert asked == live(waiting)
     assert watch.look() == []
+
+
+def test_a_remote_that_never_answers_holds_up_its_own_commit_alone(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(availability, "SECONDS_TO_ANSWER", 4.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        config = watch.clone / ".dvc" / "config"
+        watch.git("checkout", "-q", "-b", "elsewhere")
+        config.write_text(f"[core]\n    remote = away\n['remote \"away\"']\n    url = http://127.0.0.1:{silent.getsockname()[1]}/\n")
+        watch.commit(2)
+        watch.git("checkout", "-q", "main")
+        wanted = watch.commit(3)
+        assert watch.look() == live(wanted)
+        assert [one["branch"] for one in watch.waits] == ["elsewhere"]
 
 
 def test_a_commit_that_waits_is_dropped_with_its_branch(watch: Watch) -> None:
