@@ -15,6 +15,7 @@ from face_assets.notification.message import Message
 from face_assets.notification.notifier import queue_problem, queue_well
 from face_assets.pipeline.serving import trouble_of_live
 from face_assets.pipeline.workspace import Workspace
+from face_assets.registry.stage import Assignment
 from face_assets.resources.workspace import WorkspaceResource
 from face_assets.serving.embedded import read_status, was_started
 
@@ -33,6 +34,14 @@ class Health:
     asked: int = 0
     next_try: float = 0.0
     next_question: float = 0.0
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What is wrong, in a sentence; `waits_for`: what a run for its commit may be about to deploy, which would mend it."""
+
+    sentence: str
+    waits_for: Assignment | None = None
 
 
 @dg.sensor(
@@ -60,18 +69,18 @@ def health_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResour
         return _result(Health(next_question=next_question), "Nothing is wrong.")
     health = Health(health.troubled + 1, health.asked, health.next_try, 0.0)
     if health.troubled < LOOKS or now < health.next_try:
-        return _result(health, trouble)
-    if deploying := deployment_under_way(context.instance, workspace, None):
-        return _result(health, f"{trouble}; {deploying} deals with it")
+        return _result(health, trouble.sentence)
+    if deploying := deployment_under_way(context.instance, workspace, trouble.waits_for):
+        return _result(health, f"{trouble.sentence}; {deploying} deals with it")
     pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(health.asked, 10))
     health = Health(health.troubled, health.asked + 1, now + pause, 0.0)
-    queue_problem(workspace.settings, Message("problem", LOST, "The server is brought back", trouble), context.log.warning)
-    tags = {CAUSE: "health", "face_assets/trouble": trouble[:200], "dagster/priority": jobs.DEPLOY_PRIORITY}
+    queue_problem(workspace.settings, Message("problem", LOST, "The server is brought back", trouble.sentence), context.log.warning)
+    tags = {CAUSE: "health", "face_assets/trouble": trouble.sentence[:200], "dagster/priority": jobs.DEPLOY_PRIORITY}
     return dg.SensorResult(run_requests=[dg.RunRequest(tags=tags)], cursor=json.dumps(asdict(health)))
 
 
-def find_trouble(workspace: Workspace, ask: bool) -> str | None:
-    """What is wrong with the server in a sentence; None where all is well, or the server was stopped on purpose. `ask`: also questions.
+def find_trouble(workspace: Workspace, ask: bool) -> Trouble | None:
+    """What is wrong with the server; None where all is well, or the server was stopped on purpose. `ask`: also questions.
 
     Raises UserError where that cannot be known.
     """
@@ -83,14 +92,16 @@ def find_trouble(workspace: Workspace, ask: bool) -> str | None:
     try:
         status = read_status(workspace.home.serving)
     except UserError as error:
-        return str(error)
+        return Trouble(str(error))
     if not status.running:
-        return "The server is gone."
+        return Trouble("The server is gone.")
     if status.live is None or not status.ready:
-        return f"The server is not ready to answer with {status.live.release if status.live else 'anything'}."
+        return Trouble(f"The server is not ready to answer with {status.live.release if status.live else 'anything'}.")
     if status.live.release_commit != production.release.commit:
-        return f"The server answers with {status.live.release}, and {production.release.version} is in production."
-    return trouble_of_live(workspace, status.live) if ask else None
+        sentence = f"The server answers with {status.live.release}, and {production.release.version} is in production."
+        return Trouble(sentence, waits_for=production)
+    wrong = trouble_of_live(workspace, status.live) if ask else None
+    return Trouble(wrong) if wrong else None
 
 
 def _result(health: Health, reason: str) -> dg.SensorResult:

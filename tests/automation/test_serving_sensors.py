@@ -15,7 +15,7 @@ import pytest
 from face_assets.automation.health_sensor import health_sensor
 from face_assets.automation.jobs import COMMIT_TO_LIVE, DEPLOY_PRODUCTION
 from face_assets.automation.reaping import close_dead_runs
-from face_assets.automation.stage_sensor import promoting, stage_sensor
+from face_assets.automation.stage_sensor import deployment_under_way, promoting, stage_sensor
 from face_assets.files import write_json
 from face_assets.home import Home
 from face_assets.pipeline.workspace import Workspace
@@ -135,6 +135,17 @@ def test_no_second_deployment_is_asked_for_while_one_is_under_way(registry: Regi
     for _ in range(3):
         assert registry.look(health_sensor) == []
     assert "deals with it" in registry.said
+
+
+def test_a_release_that_nobody_is_about_to_deploy_is_trouble_and_one_that_is_is_not(registry: Registry) -> None:
+    """The server cannot be asked here, so what is looked at is whether it is taken for lost."""
+    commit = registry.releases[0].trained_commit
+    registry.workspace.stages.assign("v1.0.0", f"The gate let it through, for commit {commit}")
+    assignment = registry.workspace.stages.production()
+    assert deployment_under_way(registry.instance, registry.workspace, assignment) is None
+    registry.run(COMMIT_TO_LIVE, dg.DagsterRunStatus.STARTED, dagster__partition=commit)
+    assert deployment_under_way(registry.instance, registry.workspace, assignment)
+    assert deployment_under_way(registry.instance, registry.workspace, None) is None  # a server that is gone does not wait for it
 
 
 SLEEPING = """

@@ -156,7 +156,7 @@ def test_a_refused_commit_leaves_production_and_is_told_once_and_once_when_it_is
     team.until("the gate refuses", lambda: team.runs_for(refused) == ["FAILURE"])
     team.until("the problem is told", lambda: bool(webhook.posts), 60)
     assert team.live() == before
-    (message,) = webhook.posts
+    (message,) = webhook.posts  # nothing else was a problem until now
     assert (message["kind"], message["asset"], message["commit"], message["branch"]) == ("problem", "embedder_evaluation", refused, "main")
     assert "evaluation.min_auc" in message["reason"]
     (run,) = team.cli.json("history", "--failed")[:1]
