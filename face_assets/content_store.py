@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from face_assets.files import file_lock
+
 KEYS_A_QUERY = 500
 SECONDS_TO_WAIT = 120.0
 
@@ -29,8 +31,8 @@ class ContentStore:
 
     def __init__(self, path: Path):
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(self._connect()) as connection, connection:
+        # under a lock, for SQLite does not wait where two make a file's journal at once
+        with file_lock(path.with_name(f".{path.name}.lock")), closing(self._connect()) as connection, connection:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, facts TEXT NOT NULL, blob BLOB)")
 
