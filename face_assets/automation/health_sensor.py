@@ -17,7 +17,7 @@ from face_assets.pipeline.serving import trouble_of_live
 from face_assets.pipeline.workspace import Workspace
 from face_assets.registry.stage import Assignment
 from face_assets.resources.workspace import WorkspaceResource
-from face_assets.serving.embedded import read_status, was_started
+from face_assets.serving.embedded import is_deploying, read_status, was_started
 
 SECONDS_BETWEEN_TICKS = 5
 LOST = "server: lost"
@@ -80,14 +80,14 @@ def health_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResour
 
 
 def find_trouble(workspace: Workspace, ask: bool) -> Trouble | None:
-    """What is wrong with the server; None where all is well, or the server was stopped on purpose. `ask`: also questions.
+    """What is wrong with the server; None where all is well, a deployment is under way, or the server was stopped on purpose.
 
-    Raises UserError where that cannot be known.
+    `ask`: puts a question to it, too. Raises UserError where that cannot be known.
     """
     if not workspace.settings.repo or not was_started(workspace.home.serving):
         return None
     production = workspace.stages.production()
-    if production is None:
+    if production is None or is_deploying(workspace.home.serving):
         return None
     try:
         status = read_status(workspace.home.serving)

@@ -1,8 +1,6 @@
 """The stage sensor: a stage tag that anybody assigned, here or in a colleague's clone, deploys that release."""
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import dagster as dg
@@ -11,6 +9,7 @@ from face_assets.automation import jobs
 from face_assets.automation.runs import UNDER_WAY
 from face_assets.automation.tags import AUTHOR, CAUSE, COMMIT, STAGE_TAG
 from face_assets.errors import UserError
+from face_assets.files import file_lock, is_locked
 from face_assets.fingerprint import fingerprint
 from face_assets.pipeline.release import assigned_for
 from face_assets.pipeline.workspace import Workspace
@@ -73,25 +72,14 @@ def deployment_under_way(instance: dg.DagsterInstance, workspace: Workspace, ass
     return None
 
 
-@contextmanager
-def promoting(home: Path) -> Iterator[None]:
+def promoting(home: Path) -> AbstractContextManager[None]:
     """Held by a command from before it assigns a stage tag until it has deployed it, so that the sensor does not do it, too."""
-    home.mkdir(parents=True, exist_ok=True)
-    with open(_lock(home), "a", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_SH)
-        yield
+    return file_lock(_lock(home))
 
 
 def is_promoting(home: Path) -> bool:
     """Whether a command does so now."""
-    if not _lock(home).exists():
-        return False
-    with open(_lock(home), "a", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    return is_locked(_lock(home))
 
 
 def _lock(home: Path) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from face_assets.errors import UserError
-from face_assets.files import file_lock, read_json, write_json
+from face_assets.files import file_lock, is_locked, read_json, write_json
 from face_assets.params import Serving
 from face_assets.serving import model_repository as models
 from face_assets.serving.client import RecognizerClient
@@ -17,6 +17,7 @@ from face_assets.serving.model_repository import CANDIDATE, DETECTOR, EMBEDDER, 
 from face_assets.serving.triton import Address, Ports, TritonServer, answers
 from face_assets.serving.verification import Probe, VerificationReport, verify
 
+LOCK = ".deployment.lock"
 KEY_HEADER = "triton-grpc-protocol-face-assets-key"
 SECONDS_TO_LOAD = 120.0
 SECONDS_TO_DRAIN = 30.0
@@ -62,6 +63,11 @@ def was_started(root: Path) -> bool:
     return TritonServer(root).record.is_file()
 
 
+def is_deploying(root: Path) -> bool:
+    """Whether a deployment, or a start, is under way on the server of a folder: until it ends, the server may not be as it should."""
+    return is_locked(root / LOCK)
+
+
 def stop_server(root: Path) -> bool:
     """Stops the server of a folder; returns whether one ran."""
     server = TritonServer(root)
@@ -97,7 +103,7 @@ class EmbeddedTarget:
 
     def start(self) -> None:
         """Brings the server up with what is live, and mends what a killed deployment left. Raises UserError."""
-        with file_lock(self.root / ".deployment.lock"):
+        with file_lock(self.root / LOCK):
             self._start()
 
     def stop(self) -> bool:
@@ -106,7 +112,7 @@ class EmbeddedTarget:
 
     def deploy(self, candidate: ModelVersion, probes: Sequence[Probe], budget: Serving) -> VerificationReport:
         """Makes the candidate live, verified before and after. Raises DeploymentRefusedError; then what was live has not changed."""
-        with file_lock(self.root / ".deployment.lock"):
+        with file_lock(self.root / LOCK):
             control = self._start()
             live, _ = _state(self.root)
             try:
@@ -127,7 +133,7 @@ class EmbeddedTarget:
 
     def sweep(self, keep: int) -> None:
         """Deletes all version folders but the newest `keep`, the live and the previous one; no deployment is under way meanwhile."""
-        with file_lock(self.root / ".deployment.lock"):
+        with file_lock(self.root / LOCK):
             live, previous = _state(self.root)
             newest = [version.number for version in models.versions(self.models)][-keep:] if keep else []
             models.sweep(self.models, {*newest, *(version.number for version in (live, previous) if version)})
