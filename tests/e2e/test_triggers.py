@@ -197,28 +197,30 @@ def test_a_tag_from_a_colleagues_clone_rolls_back(team: Team) -> None:
 
 
 def test_a_server_that_was_killed_and_one_that_answers_wrongly_are_mended(team: Team) -> None:
-    """Killed, and with a spoilt gallery that it comes back with: the names stand under each other's templates."""
+    """Killed, and with a spoilt gallery that it comes back with."""
     team.until_idle()
     team.until_live(team.head())
-    photos = sorted((team.clone / "photos").rglob("*.jpg"))
-    before = team.cli.json("identify", *photos)
-    assert any(face["accepted"] for answer in before for face in answer["faces"])
+    photos = sorted((team.clone / "photos").rglob("*.jpg"))[:6]
+
+    def scores() -> list[float]:
+        done = team.cli.run("identify", *photos, "--json")
+        answers = json.loads(done.stdout) if done.returncode == 0 else []
+        return [face["score"] for answer in answers for face in answer["faces"]]
+
+    before = scores()
+    assert before
     number = json.loads((team.home / "serving" / "state.json").read_text())["live"]["number"]
     gallery = team.home / "serving" / "models" / "face_recognizer" / str(number) / "gallery.npz"
     with np.load(gallery) as stored:
-        spoilt = {**stored, "names": stored["names"][::-1]}
-    np.savez(gallery.with_name("spoilt.npz"), **spoilt)
+        np.savez(gallery.with_name("spoilt.npz"), **{**stored, "templates": -stored["templates"]})
     gallery.with_name("spoilt.npz").replace(gallery)  # not written into: the bundle of the release is the same file
     pid = json.loads(team.cli.run("status", "--json").stdout)["server"]["pid"]
     os.kill(pid, signal.SIGKILL)
     team.until("the server is gone", lambda: team.head() not in team.live(), 20)
     print(f"the server was back after {team.until_live(team.head()):.0f} s")
-
-    def answers() -> Any:
-        done = team.cli.run("identify", *photos, "--json")
-        return json.loads(done.stdout) if done.returncode == 0 else None
-
-    print(f"it answered as before after {team.until('it answers as before', lambda: answers() == before):.0f} s more")
+    print(
+        f"it answered as before after {team.until('it answers as before', lambda: scores() == pytest.approx(before, abs=0.01)):.0f} s more"
+    )
     team.until_idle()
     assert {run["status"] for run in team.runs() if run["cause"] == "health"} == {"SUCCESS"}
 
