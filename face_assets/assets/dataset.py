@@ -3,7 +3,7 @@
 import dagster as dg
 
 from face_assets.artifacts import Artifact
-from face_assets.assets.metadata import ARTIFACT, commit_of, materialized, user_errors
+from face_assets.assets.metadata import ARTIFACT, commit_check, commit_of, materialized, user_errors
 from face_assets.automation.conditions import REMAKE
 from face_assets.automation.partitions import commits
 from face_assets.code_version import code_version
@@ -24,28 +24,10 @@ WARN = dg.AssetCheckSeverity.WARN
     kinds={"dvc", "csv"},
     code_version=code_version(*dataset.VERSION_CODE),
     check_specs=[
-        dg.AssetCheckSpec(
-            "readable", asset="dataset_version", partitions_def=commits, description="few enough photos are unreadable", blocking=True
-        ),
-        dg.AssetCheckSpec(
-            "enough_people",
-            asset="dataset_version",
-            partitions_def=commits,
-            description="there are people to train on and to test with",
-            blocking=True,
-        ),
-        dg.AssetCheckSpec(
-            "no_shared_photos",
-            asset="dataset_version",
-            partitions_def=commits,
-            description="no photo stands under two people, exactly or nearly",
-        ),
-        dg.AssetCheckSpec(
-            "splits_stable",
-            asset="dataset_version",
-            partitions_def=commits,
-            description="nobody moved between splits since the release in production",
-        ),
+        commit_check("dataset_version", "readable", "few enough photos are unreadable"),
+        commit_check("dataset_version", "enough_people", "there are people to train on and to test with"),
+        commit_check("dataset_version", "no_shared_photos", "no photo stands under two people, exactly or nearly", blocking=False),
+        commit_check("dataset_version", "splits_stable", "nobody moved between splits since the release in production", blocking=False),
     ],
 )
 def dataset_version(context: dg.AssetExecutionContext, platform: WorkspaceResource) -> dg.MaterializeResult:
@@ -107,11 +89,7 @@ def _dataset_checks(artifact: Artifact, params: Params, moved: list[str]) -> lis
     dagster_type=ARTIFACT,
     kinds={"openvino"},
     code_version=code_version(*dataset.ALIGN_CODE),
-    check_specs=[
-        dg.AssetCheckSpec(
-            "faces_found", asset="aligned_faces", partitions_def=commits, description="few enough photos have no usable face", blocking=True
-        )
-    ],
+    check_specs=[commit_check("aligned_faces", "faces_found", "few enough photos have no usable face")],
 )
 def aligned_faces(context: dg.AssetExecutionContext, platform: WorkspaceResource, dataset_version: Artifact) -> dg.MaterializeResult:
     """MTCNN's face of each photo's subject, cropped; photos seen before cost nothing."""

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from face_assets.artifacts import Artifact
-from face_assets.assets.metadata import ARTIFACT, commit_of, materialized, user_errors
+from face_assets.assets.metadata import ARTIFACT, commit_check, commit_of, materialized, user_errors
 from face_assets.automation.conditions import REMAKE
 from face_assets.automation.partitions import commits
 from face_assets.automation.pools import TRAINING
@@ -38,15 +38,7 @@ def face_embedder(context: dg.AssetExecutionContext, platform: WorkspaceResource
     dagster_type=ARTIFACT,
     kinds={"scikitlearn"},
     code_version=code_version(*steps.EVALUATION_CODE),
-    check_specs=[
-        dg.AssetCheckSpec(
-            "gate",
-            asset="embedder_evaluation",
-            partitions_def=commits,
-            description="good enough, and not worse than production",
-            blocking=True,
-        )
-    ],
+    check_specs=[commit_check("embedder_evaluation", "gate", "good enough, and not worse than production")],
 )
 def embedder_evaluation(
     context: dg.AssetExecutionContext, platform: WorkspaceResource, aligned_faces: Artifact, face_embedder: Artifact
@@ -84,15 +76,7 @@ def _gate(artifact: Artifact) -> dg.AssetCheckResult:
     kinds={"onnx", "openvino"},
     code_version=code_version(*steps.EXPORT_CODE),
     deps=["embedder_evaluation"],
-    check_specs=[
-        dg.AssetCheckSpec(
-            "parity",
-            asset="exported_embedder",
-            partitions_def=commits,
-            description="the engines give torch's embeddings on real crops",
-            blocking=True,
-        )
-    ],
+    check_specs=[commit_check("exported_embedder", "parity", "the engines give torch's embeddings on real crops")],
 )
 def exported_embedder(
     context: dg.AssetExecutionContext, platform: WorkspaceResource, aligned_faces: Artifact, face_embedder: Artifact

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from face_assets.artifacts import Artifact
+from face_assets.automation.partitions import commits
 from face_assets.automation.tags import CAUSE
 from face_assets.environment import environment
 from face_assets.errors import UnreachableError, UserError
@@ -19,6 +20,11 @@ from face_assets.pipeline.workspace import Workspace
 LARGEST_PLOT = 300_000
 RETRIES, SECONDS_BEFORE_A_RETRY = 3, 15
 ARTIFACT = dg.PythonObjectDagsterType(Artifact)
+
+
+def commit_check(asset: str, name: str, description: str, blocking: bool = True) -> dg.AssetCheckSpec:
+    """A check of an asset that is kept by commit: each commit has a result of its own."""
+    return dg.AssetCheckSpec(name, asset=asset, partitions_def=commits, description=description, blocking=blocking)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from face_assets.artifacts import Artifact
-from face_assets.assets.metadata import ARTIFACT, commit_of, materialized, user_errors
+from face_assets.assets.metadata import ARTIFACT, commit_check, commit_of, materialized, user_errors
 from face_assets.automation.conditions import REMAKE
 from face_assets.automation.partitions import commits
 from face_assets.automation.pools import REGISTRATION
@@ -20,11 +20,7 @@ GROUP = "release"
     automation_condition=REMAKE,
     dagster_type=ARTIFACT,
     code_version=code_version(*gallery.CODE),
-    check_specs=[
-        dg.AssetCheckSpec(
-            "people_enrolled", asset="face_gallery", partitions_def=commits, description="somebody is enrolled", blocking=True
-        )
-    ],
+    check_specs=[commit_check("face_gallery", "people_enrolled", "somebody is enrolled")],
 )
 def face_gallery(
     context: dg.AssetExecutionContext,

@@ -11,7 +11,7 @@ import dagster as dg
 from face_assets.automation import jobs
 from face_assets.automation.partitions import commits
 from face_assets.automation.runs import UNDER_WAY
-from face_assets.automation.tags import commit_tags
+from face_assets.automation.tags import PARTITION, commit_tags
 from face_assets.errors import UserError
 from face_assets.fingerprint import fingerprint
 from face_assets.notification.message import Message
@@ -113,7 +113,7 @@ def commit_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResour
 def _earlier_run(instance: dg.DagsterInstance, job: str, commit: str) -> str | None:
     """How it went for the commit before, by whomever it was launched: "under way", "well", "badly"; None for never."""
     for statuses, word in ((list(UNDER_WAY), "under way"), ([dg.DagsterRunStatus.SUCCESS], "well"), (None, "badly")):
-        if instance.get_runs(dg.RunsFilter(job_name=job, tags={"dagster/partition": commit}, statuses=statuses), limit=1):
+        if instance.get_runs(dg.RunsFilter(job_name=job, tags={PARTITION: commit}, statuses=statuses), limit=1):
             return word
     return None
 

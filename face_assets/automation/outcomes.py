@@ -9,7 +9,6 @@ import dagster as dg
 from face_assets.automation import tags
 from face_assets.automation.runs import Problem, plain_metadata, problem_of, why_it_failed
 
-PARTITION = "dagster/partition"
 EVENTS = {
     dg.DagsterEventType.ASSET_CHECK_EVALUATION,
     dg.DagsterEventType.ASSET_MATERIALIZATION,
@@ -77,7 +76,7 @@ def read_outcomes(instance: dg.DagsterInstance, limit: int, failed: bool = False
 def read_outcome(instance: dg.DagsterInstance, record: dg.RunRecord) -> Outcome:
     """The outcome of one run."""
     run = record.dagster_run
-    partition = run.tags.get(PARTITION, "")
+    partition = run.tags.get(tags.PARTITION, "")
     done: list[str] = []
     facts: dict[str, Any] = {}
     refusals: dict[str, Problem] = {}

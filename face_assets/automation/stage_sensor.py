@@ -7,7 +7,7 @@ import dagster as dg
 
 from face_assets.automation import jobs
 from face_assets.automation.runs import UNDER_WAY
-from face_assets.automation.tags import AUTHOR, CAUSE, COMMIT, STAGE_TAG
+from face_assets.automation.tags import AUTHOR, CAUSE, COMMIT, PARTITION, STAGE_TAG
 from face_assets.errors import UserError
 from face_assets.files import file_lock, is_locked
 from face_assets.fingerprint import fingerprint
@@ -19,7 +19,6 @@ from face_assets.serving.embedded import read_status
 
 SECONDS_BETWEEN_TICKS = 2
 STAGE = "face-recognizer#production"
-PARTITION = "dagster/partition"
 
 
 @dg.sensor(

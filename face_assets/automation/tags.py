@@ -4,6 +4,8 @@ from face_assets.errors import UserError
 from face_assets.notification.message import plain
 from face_assets.pipeline.workspace import Workspace
 
+PARTITION = "dagster/partition"
+"""Dagster's own: the commit that the run's assets are kept by."""
 COMMIT = "face_assets/commit"
 BRANCH = "face_assets/branch"
 AUTHOR = "face_assets/author"

@@ -2,15 +2,15 @@
 
 import json
 import math
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from face_assets.credentials import CREDENTIALS
+
 LONGEST_REASON = 4000
 LONGEST_FIGURE = 500
-CREDENTIALS = re.compile(r"(?<=://)[^\s/\"']+@")
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ from face_assets.settings import Settings, load_settings
 
 ASSET_JOB = "__ASSET_JOB"
 """Dagster's own job of all assets: it takes any selection, with and without partitions."""
-PARTITION = "dagster/partition"
 NAMED = 3
 INTERRUPTED = 130
 
@@ -51,7 +50,7 @@ def launch_assets(repo: str | None, selections: Sequence[str], revision: str | N
     run_tags = {tags.CAUSE: "hand"}
     if commit:
         _require_inputs(webserver, nodes, chosen, commit)
-        run_tags = tags.commit_tags(workspace, commit, cause="hand") | {PARTITION: commit}
+        run_tags = tags.commit_tags(workspace, commit, cause="hand") | {tags.PARTITION: commit}
         webserver.add_commit(commit)
     names = tuple(node.name for node in chosen)
     run_id = webserver.launch(job, names if selections else None, run_tags)
@@ -138,11 +137,11 @@ def _followed(settings: Settings, instance: dg.DagsterInstance, run: dg.DagsterR
     after = instance.get_run_by_id(run.run_id)
     log = Home(settings.home).dagster / "storage" / run.run_id
     report["log"] = str(log) if log.is_dir() else ""
-    return {**report, "job": run.job_name, "commit": run.tags.get(PARTITION), "status": after.status.value if after else None}
+    return {**report, "job": run.job_name, "commit": run.tags.get(tags.PARTITION), "status": after.status.value if after else None}
 
 
 def _title(run: dg.DagsterRun) -> str:
     names = sorted(key.to_user_string() for key in run.asset_selection or ())
     what = run.job_name if not names else ", ".join(names) if len(names) <= NAMED else f"{len(names)} assets"
-    commit = run.tags.get(PARTITION)
+    commit = run.tags.get(tags.PARTITION)
     return f"run {run.run_id[:8]} of {what}" + (f" for commit {commit[:12]}" if commit else "")

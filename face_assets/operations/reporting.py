@@ -6,6 +6,7 @@ from typing import Any
 from face_assets.automation.instance import open_instance
 from face_assets.automation.lineage import lineage
 from face_assets.automation.services import ui_address, ui_answers
+from face_assets.automation.tags import PARTITION
 from face_assets.errors import UserError
 from face_assets.home import Home
 from face_assets.operations.pipeline import figures_text, headline
@@ -95,7 +96,7 @@ def _runs(home: Home) -> list[dict[str, Any]]:
                 "run": record.dagster_run.run_id,
                 "job": record.dagster_run.job_name,
                 "status": record.dagster_run.status.value,
-                "commit": record.dagster_run.tags.get("dagster/partition"),
+                "commit": record.dagster_run.tags.get(PARTITION),
                 "started": record.start_time,
                 "seconds": round(record.end_time - record.start_time, 1) if record.start_time and record.end_time else None,
             }

@@ -94,8 +94,9 @@ class DataRepository:
         listed = self.git("for-each-ref", "--format=%(refname:lstrip=2)%00%(objectname)", "refs/heads").decode(errors="replace")
         return dict(line.split("\0") for line in listed.split("\n") if line)
 
-    def _fetch(self, specs: list[str]) -> None:
-        options = ("--prune", "--force", "--no-tags", "--update-shallow")
+    def _fetch(self, specs: list[str], prune: bool = True) -> None:
+        """Into the mirror, under its lock. `prune`: the specs are all there is, and what they do not name goes."""
+        options = ("--no-tags", "--update-shallow", *(("--prune", "--force") if prune else ()))
         git(*HOUSEKEEPING, "fetch", "-q", *options, self.source, *specs, cwd=self.mirror, seconds=SECONDS_TO_TRANSFER)
 
     def _drop_stale_locks(self) -> None:
@@ -138,17 +139,7 @@ class DataRepository:
         if len(revision) == 40:
             with file_lock(self.mirror.with_suffix(".lock")):
                 try:
-                    git(
-                        *HOUSEKEEPING,
-                        "fetch",
-                        "-q",
-                        "--no-tags",
-                        "--update-shallow",
-                        self.source,
-                        revision,
-                        cwd=self.mirror,
-                        seconds=SECONDS_TO_TRANSFER,
-                    )
+                    self._fetch([revision], prune=False)
                 except GitError:
                     return
 

@@ -1,11 +1,11 @@
 """Git as the registry uses it: one call, its output or a sentence."""
 
 import os
-import re
 import signal
 import subprocess
 from pathlib import Path
 
+from face_assets.credentials import CREDENTIALS
 from face_assets.errors import UserError
 
 QUIET = {
@@ -18,7 +18,6 @@ QUIET = {
     "LC_ALL": "C",
 }
 SSH = "ssh -oBatchMode=yes -oConnectTimeout=10 -oServerAliveInterval=15"
-CREDENTIALS = re.compile(r"(?<=://)[^\s/\"']+@")
 
 
 def environment() -> dict[str, str]:
