@@ -5,13 +5,16 @@ BIN := $(VENV)/bin
 # torch stands on the command line with the rest: without its pin pip would fetch a CUDA build of several GB
 TORCH := torch==2.13.0
 
-.PHONY: demo test lint format screenshots up down clean
+.PHONY: demo test bench lint format screenshots up down clean
 
 demo: $(VENV)/.ready
 	$(BIN)/face-assets demo
 
 test: $(VENV)/.ready-dev
 	$(BIN)/python -m pytest
+
+bench: $(VENV)/.ready-dev  # on FACE_ASSETS_REAL_DATA's photos where it is set; writes docs/benchmarks.md
+	$(BIN)/python -m benchmarks
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
