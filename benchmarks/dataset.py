@@ -57,7 +57,12 @@ def _plain_dvc(photos: Path, repository: Path) -> float:
     _run("git", "init", "-q", cwd=repository)
     _dvc(repository, "init", "-q")
     _dvc(repository, "remote", "add", "-q", "-d", "storage", str(remote))
-    return _seconds(lambda: (_dvc(repository, "add", "-q", "photos"), _dvc(repository, "push", "-q")))
+
+    def add_and_push() -> None:
+        _dvc(repository, "add", "-q", "photos")
+        _dvc(repository, "push", "-q")
+
+    return _seconds(add_and_push)
 
 
 def _emptied(repository: Path) -> Path:
