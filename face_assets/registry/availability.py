@@ -4,10 +4,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+from face_assets.credentials import without_credentials
 from face_assets.errors import UserError
 from face_assets.registry.data_repository import DataRepository
-from face_assets.registry.git import without_credentials
 
 SECONDS_TO_ANSWER = 15.0
 
@@ -50,7 +51,16 @@ def _not_in_remote(repository: DataRepository, commit: str, wanted: dict[str, st
 
     with repository.checkout(commit) as clone, Repo(str(clone)) as opened:
         remote = opened.cloud.get_remote_odb()
-        return {name: md5 for name, md5 in wanted.items() if not remote.exists(md5)}
+        return {name: md5 for name, md5 in wanted.items() if not _is_there(remote, md5)}
+
+
+def _is_there(remote: Any, md5: str) -> bool:
+    """Not by DVC's own `exists`, which takes a refusal of S3, as for wrong keys, for absence."""
+    try:
+        remote.fs.info(remote.oid_to_path(md5))
+    except FileNotFoundError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

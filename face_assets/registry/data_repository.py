@@ -14,15 +14,17 @@ from pathlib import Path, PurePosixPath
 
 import yaml
 
+from face_assets.credentials import without_credentials
 from face_assets.errors import UnreachableError, UserError
 from face_assets.files import file_lock
 from face_assets.fingerprint import fingerprint
-from face_assets.registry.git import GitError, environment, git, without_credentials
+from face_assets.registry.git import GitError, environment, git
 
 DVC_ENVIRONMENT = {"DVC_NO_ANALYTICS": "1", "GIT_TERMINAL_PROMPT": "0"}
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 SECONDS_TO_LIST = 20.0
 SECONDS_TO_TRANSFER = 900.0
+S3_KEYS = ("access_key_id", "secret_access_key", "session_token")
 HOUSEKEEPING = ("-c", "gc.autoDetach=false", "-c", "maintenance.autoDetach=false")
 
 
@@ -312,7 +314,8 @@ class DataRepository:
             for section, values in dvc_config(base / ".dvc" / file).items():
                 if section.strip("'").startswith('remote "'):
                     config.setdefault(section, {})
-                    config[section].update(values)
+                    # keys of S3 come from the environment, as AWS_ACCESS_KEY_ID does, and stand in no file of ours
+                    config[section].update({key: value for key, value in values.items() if key not in S3_KEYS})
                     url = values.get("url", "")
                     if url and "://" not in url and not Path(url).expanduser().is_absolute() and self.local:
                         config[section]["url"] = str((self.local / ".dvc" / url).resolve())
@@ -327,6 +330,7 @@ class DataRepository:
                 values[key] = f'"{value}"' if set(value) & set(",#") else value
         local = clone / ".dvc" / "config.local"
         local.unlink(missing_ok=True)  # a commit may hold one, even as a link that leads out of the clone
+        local.touch(mode=0o600)  # a remote of another kind may have its password here
         with open(local, "w", encoding="utf-8") as output:
             config.write(output)
 
@@ -361,4 +365,4 @@ def run_dvc(cwd: Path, *arguments: str, check: bool = True) -> "subprocess.Compl
 
 def _last_line(done: "subprocess.CompletedProcess[str]") -> str:
     lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.strip().splitlines() or ["no message"]
-    return lines[0].removeprefix("ERROR: ").strip()
+    return without_credentials(lines[0].removeprefix("ERROR: ").strip())

@@ -5,7 +5,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from face_assets.credentials import CREDENTIALS
+from face_assets.credentials import without_credentials
 from face_assets.errors import UserError
 
 QUIET = {
@@ -55,8 +55,3 @@ def git(
         name = next(argument for argument in command[1:] if argument != "-c" and "=" not in argument)
         raise GitError(f"git {name}: {without_credentials(telling[-1].strip())}")
     return output
-
-
-def without_credentials(text: str) -> str:
-    """The text without user and password in what looks like a URL."""
-    return CREDENTIALS.sub("", text)

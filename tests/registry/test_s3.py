@@ -1,0 +1,131 @@
+"""A DVC remote on S3, as moto's server gives one that checks signatures: keys come from the environment and stand nowhere else."""
+
+import json
+import shutil
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from face_assets.credentials import without_credentials
+from face_assets.errors import UserError
+from face_assets.registry.availability import missing_bytes
+from face_assets.registry.create import create_repository
+from face_assets.registry.data_repository import DataRepository
+from face_assets.registry.release import Digests, Releases
+
+Bundle = Callable[[bytes], Path]
+BUCKET = "faces"
+EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+NO_SUCH_SECRET = "a-secret-that-nobody-may-read"
+
+
+@pytest.fixture(scope="module")
+def environment() -> Iterator[pytest.MonkeyPatch]:
+    """The environment of this module's tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for who in ("AUTHOR", "COMMITTER"):
+            patch.setenv(f"GIT_{who}_NAME", "Ann")
+            patch.setenv(f"GIT_{who}_EMAIL", "ann@example.org")
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def s3(environment: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server with one bucket and one user, whose keys stand in the environment; gives the secret key."""
+    for name, value in {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_DEFAULT_REGION": "us-east-1"}.items():
+        environment.setenv(name, value)
+    environment.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        environment.setenv(name, str(tmp_path_factory.getbasetemp() / "nowhere"))
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    environment.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    _tell(f"http://{host}:{port}/moto-api/reset-auth", b"1000")
+    boto3.client("s3").create_bucket(Bucket=BUCKET)
+    iam = boto3.client("iam")
+    iam.create_user(UserName="platform")
+    iam.put_user_policy(UserName="platform", PolicyName="all", PolicyDocument=json.dumps(EVERYTHING))
+    keys = iam.create_access_key(UserName="platform")["AccessKey"]
+    _tell(f"http://{host}:{port}/moto-api/reset-auth", b"0")  # from here on every request needs a good signature
+    environment.setenv("AWS_ACCESS_KEY_ID", keys["AccessKeyId"])
+    environment.setenv("AWS_SECRET_ACCESS_KEY", keys["SecretAccessKey"])
+    yield keys["SecretAccessKey"]
+    _tell(f"http://{host}:{port}/moto-api/reset", b"")
+    server.stop()
+
+
+def _tell(address: str, words: bytes) -> None:
+    with urllib.request.urlopen(urllib.request.Request(address, words, {"Content-Type": "text/plain"})):
+        return
+
+
+@pytest.fixture(scope="module")
+def original(s3: str, tmp_path_factory: pytest.TempPathFactory, make_photos: Callable[[Path], Path]) -> Path:
+    """A data repository whose photos are on S3 alone, made once."""
+    folder = tmp_path_factory.mktemp("s3")
+    photos = make_photos(folder / "photos")
+    remote = f"s3://{BUCKET}/store"
+    create_repository(folder / "data", photos, "train: {epochs: 1}\n", remote, None, lambda done, whole, what: None)
+    shutil.rmtree(folder / "data" / ".dvc" / "cache")
+    return folder / "data"
+
+
+@pytest.fixture
+def data(original: Path, tmp_path: Path) -> Path:
+    """A copy of it for a test."""
+    shutil.copytree(original, tmp_path / "data")
+    return tmp_path / "data"
+
+
+def holding(folder: Path, text: str) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink() and text.encode() in path.read_bytes()]
+
+
+def test_photos_come_from_s3_and_a_release_goes_there(data: Path, tmp_path: Path, s3: str, bundle: Bundle) -> None:
+    repository = DataRepository(str(data), tmp_path / "home")
+    repository.refresh()
+    commit = repository.resolve("HEAD")
+    assert missing_bytes(repository, commit, ("photos",)) is None
+    files = repository.files(commit, "photos")
+    found = repository.locate(commit, "photos", [file.md5 for file in files])
+    assert {file.path: found[file.md5].read_bytes() for file in files} == {
+        path.relative_to(data / "photos").as_posix(): path.read_bytes() for path in (data / "photos").rglob("*.jpg")
+    }
+    release = Releases(repository).register(bundle(b"a"), commit, "a", Digests("s", "g", "p"), {"auc": 0.9}, {})
+    fresh = Releases(DataRepository(str(data), tmp_path / "another-home"))
+    assert (fresh.bundle(release) / "embedder.bin").read_bytes() == b"a" * 1000
+    assert holding(tmp_path, s3) == []
+
+
+def test_wrong_keys_get_a_sentence_without_them(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", NO_SUCH_SECRET)
+    repository = DataRepository(str(data), tmp_path / "home")
+    repository.refresh()
+    commit = repository.resolve("HEAD")
+    said = missing_bytes(repository, commit, ("photos",))
+    assert said
+    assert "cannot be reached" in said
+    with pytest.raises(UserError, match=r"photos\.dvc .* DVC said: .+") as failed:
+        repository.files(commit, "photos")
+    for sentence in (said, str(failed.value)):
+        assert NO_SUCH_SECRET not in sentence
+    assert holding(tmp_path, NO_SUCH_SECRET) == []
+
+
+def test_keys_of_the_users_own_settings_are_not_copied(data: Path, tmp_path: Path) -> None:
+    local = data / ".dvc" / "config.local"
+    local.write_text(f"['remote \"storage\"']\n    access_key_id = someone\n    secret_access_key = {NO_SUCH_SECRET}\n")
+    repository = DataRepository(str(data), tmp_path / "home")
+    repository.refresh()
+    with repository.checkout(repository.resolve("HEAD")) as clone:
+        assert holding(clone, NO_SUCH_SECRET) == []
+    assert len(repository.files(repository.resolve("HEAD"), "photos")) == 6  # with the environment's keys
+
+
+def test_keys_of_the_environment_are_hidden_in_what_others_say(s3: str) -> None:
+    assert without_credentials(f"Invalid: {s3} at s3://me:word@host") == "Invalid: $AWS_SECRET_ACCESS_KEY at s3://host"
