@@ -44,6 +44,16 @@ class Home:
         return self.root / "serving"
 
     @property
+    def traffic(self) -> Path:
+        """Sketches of the traffic, written by the server."""
+        return self.serving / "traffic"
+
+    @property
+    def monitoring(self) -> Path:
+        """Reports of drift."""
+        return self.root / "monitoring"
+
+    @property
     def logs(self) -> Path:
         """Logs of what `face-assets up` and `run` started."""
         return self.root / "logs"

@@ -126,7 +126,7 @@ def trouble_of_live(workspace: Workspace, live: ModelVersion) -> str | None:
         raise UserError(f"{live.release} is live from another data repository.")
     asked, expected = probes(workspace, release)[:1], budget(workspace, release)
     settings = workspace.settings
-    client = RecognizerClient(f"{settings.host}:{settings.grpc_port}", seconds=SECONDS_TO_ANSWER)
+    client = RecognizerClient(f"{settings.host}:{settings.grpc_port}", seconds=SECONDS_TO_ANSWER, probe=True)
     report = verify(client, live.release, asked, expected)
     return None if report.passed or report.only_late else f"The server answers wrongly: {report.failures}."
 

@@ -148,7 +148,7 @@ class EmbeddedTarget:
     def _client(self, model: str) -> RecognizerClient:
         address = self.server.address()
         assert address is not None
-        return RecognizerClient(f"{address.host}:{address.ports.grpc}", model)
+        return RecognizerClient(f"{address.host}:{address.ports.grpc}", model, probe=True)
 
     def _start(self) -> "_Control":
         address = self.server.address()

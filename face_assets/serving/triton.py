@@ -22,6 +22,7 @@ KEY = "face-assets-key"
 # who may ask questions may not change what answers, nor read the server's memory or log settings
 RESTRICTED_GRPC = "model-repository,shared-memory,trace,logging"
 RESTRICTED_HTTP = "model-repository,shared-memory,trace,logging"
+TRAFFIC = "FACE_ASSETS_TRAFFIC"  # names the folder of the sketches to the models
 SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -73,7 +74,8 @@ class TritonServer:
         address = Address(host, ports, secrets.token_hex(16))
         write_json(self.root / "address.json", asdict(address))
         (self.root / "address.json").chmod(0o600)
-        processes.start(self._command(environment, address), self.log, self.record, environment.variables(cores), self.root)
+        variables = environment.variables(cores) | {TRAFFIC: str(self.root / "traffic")}
+        processes.start(self._command(environment, address), self.log, self.record, variables, self.root)
         self._wait(address)
         return address
 

@@ -11,6 +11,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 from vision.search import Gallery  # noqa: E402
+from vision.traffic import Traffic  # noqa: E402
 
 
 class TritonPythonModel:
@@ -26,6 +27,10 @@ class TritonPythonModel:
         self.threshold = recognizer["identification_threshold"]
         self.size = recognizer["embedding_size"]
         self.gallery = Gallery.load(HERE)
+        self.traffic = Traffic(args["model_name"], self.release, pb_utils.MetricFamily)
+
+    def finalize(self):
+        self.traffic.close()
 
     async def execute(self, requests):
         return [await self._answer(request) for request in requests]
@@ -34,6 +39,7 @@ class TritonPythonModel:
         image = pb_utils.get_input_tensor_by_name(request, "IMAGE")
         found = await self._ask("detector", [image], ["BOXES", "PROBABILITIES", "CROPS"])
         if found.has_error():
+            self.traffic.refused(request.parameters(), found.error().message())
             return pb_utils.InferenceResponse(error=found.error())
         boxes, probabilities, crops = (self._array(found, name) for name in ("BOXES", "PROBABILITIES", "CROPS"))
         embeddings = np.empty((len(crops), self.size), np.float32)
@@ -46,6 +52,7 @@ class TritonPythonModel:
         places, scores = self.gallery.search(embeddings)
         accepted = scores >= self.threshold
         names = [self.gallery.names[place] if taken else "" for place, taken in zip(places, accepted, strict=True)]
+        self.traffic.record(request.parameters(), crops, boxes, probabilities, embeddings, scores, accepted)
         outputs = {
             "BOXES": boxes,
             "PROBABILITIES": probabilities,

@@ -1,0 +1,64 @@
+"""The models' own metrics beside Triton's, by release and never by person, through the Python backend's metric API."""
+
+import threading
+from collections import Counter
+from typing import Any
+
+COUNTERS = {
+    "photos": "Photos answered",
+    "photos_without_face": "Photos answered in which no face was found",
+    "photos_refused": "Photos that could not be used",
+    "faces_accepted": "Faces taken for somebody enrolled",
+    "faces_refused": "Faces taken for nobody",
+    "traffic_problems": "Problems with metrics, sketches or the clock, each with a line in the log",
+}
+HISTOGRAMS: dict[str, tuple[str, list[float]]] = {
+    "faces_per_photo": ("Faces in a photo", [0, 1, 2, 3, 5, 10, 20]),
+    "detection_probability": ("Probability of each face found", [0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 0.9999]),
+    "face_size_pixels": ("Side of each face found", [16, 24, 32, 48, 64, 96, 128, 192, 256, 512]),
+    "best_similarity": ("Cosine of each face with the nearest person enrolled", [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]),
+}
+MOST_WAITING = 100_000
+
+
+class Metrics:
+    """Collects in memory; `publish` hands all to the server. Two threads that changed metrics at once would kill Triton 2.51."""
+
+    def __init__(self, family: Any, release: str):
+        """family: pb_utils.MetricFamily. Every instance and version asks for the same families, and the server shares them."""
+        labels = {"release": release}
+        self._lock = threading.Lock()
+        self._counted: Counter[str] = Counter()
+        self._observed: list[tuple[str, float]] = []
+        self._families = [
+            *(family(name=f"face_assets_{name}_total", description=said, kind=family.COUNTER) for name, said in COUNTERS.items()),
+            *(family(name=f"face_assets_{name}", description=said, kind=family.HISTOGRAM) for name, (said, _) in HISTOGRAMS.items()),
+        ]  # kept: a metric ends with its family
+        counters, histograms = self._families[: len(COUNTERS)], self._families[len(COUNTERS) :]
+        self._counters = {name: one.Metric(labels=labels) for name, one in zip(COUNTERS, counters, strict=True)}
+        self._histograms = {
+            name: one.Metric(labels=labels, buckets=[float(edge) for edge in edges])
+            for (name, (_, edges)), one in zip(HISTOGRAMS.items(), histograms, strict=True)
+        }
+
+    def count(self, **more: int) -> None:
+        """Adds to counters."""
+        with self._lock:
+            self._counted.update(more)
+
+    def observe(self, name: str, values: Any) -> None:
+        """Adds values to a histogram; past MOST_WAITING unpublished ones they are left out."""
+        with self._lock:
+            if len(self._observed) < MOST_WAITING:
+                self._observed.extend((name, float(value)) for value in values)
+
+    def publish(self) -> None:
+        """Hands over what was collected; one thread calls this."""
+        with self._lock:
+            counted, self._counted = self._counted, Counter()
+            observed, self._observed = self._observed, []
+        for name, number in counted.items():
+            if number:
+                self._counters[name].increment(number)
+        for name, value in observed:
+            self._histograms[name].observe(value)

@@ -1,0 +1,191 @@
+"""Sketches: histograms in fixed bins of what a server sees in a window of time, which merge by addition and hold no face.
+
+docs/drift.md says what is in them and why no face can be made from them.
+"""
+
+import io
+import os
+import tempfile
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Values = npt.NDArray[np.float32]
+
+FORMAT = "face-assets-sketch-1"
+BINS = 32
+PROJECTIONS = 16
+FEWEST_FACES = 10  # a file says nothing of the embeddings of fewer
+LARGEST_FILE = 1_000_000
+THINNED = 2  # the pixels that appearance() looks at
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A measured thing with BINS equal bins between `low` and `high`; what lies outside counts in the outermost bin."""
+
+    name: str
+    low: float
+    high: float
+    unit: str
+
+    @property
+    def width(self) -> float:
+        """Of a bin, in `unit`."""
+        return (self.high - self.low) / BINS
+
+
+FEATURES = (
+    Feature("faces", 0.0, 32.0, "faces in the photo"),
+    Feature("detection", 0.0, 8.0, "-log10(1 - probability)"),
+    Feature("face_size", 3.0, 11.0, "log2(pixels)"),
+    Feature("brightness", 0.0, 256.0, "mean of 0 to 255"),
+    Feature("sharpness", 0.0, 8.0, "log2(1 + mean curvature)"),
+    Feature("saturation", 0.0, 8.0, "log2(1 + mean spread of the channels)"),
+    Feature("similarity", -0.6, 1.0, "cosine with the nearest person enrolled"),
+    *(Feature(f"embedding_{number:02d}", -8.0, 8.0, "projection, in standard deviations of a random one") for number in range(PROJECTIONS)),
+)
+NAMES = tuple(feature.name for feature in FEATURES)
+FIRST_PROJECTION = NAMES.index("embedding_00")
+SIMILARITY = NAMES.index("similarity")
+LOW = np.array([feature.low for feature in FEATURES])
+WIDTH = np.array([feature.width for feature in FEATURES])
+COUNTS = ("photos", "without_face", "refused", "faces", "accepted")
+
+
+class BrokenSketch(ValueError):
+    """The file is no sketch that this version reads; the message says which and why."""
+
+
+@dataclass
+class Sketch:
+    """What one release saw in the window that begins at `window` (seconds since 1970, UTC) and lasts `seconds`.
+
+    counts: int64 (features, BINS), of the photos' subjects; `faces` counts all faces, `accepted` those taken for somebody.
+    """
+
+    release: str
+    window: int
+    seconds: int
+    counts: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((len(FEATURES), BINS), np.int64))
+    photos: int = 0
+    without_face: int = 0
+    refused: int = 0
+    faces: int = 0
+    accepted: int = 0
+
+    def add(self, bins: npt.NDArray[np.int64], faces: int, accepted: int) -> None:
+        """One photo. bins: int64 (features,) as `bins_of` gives; -1 for what the photo has not."""
+        known = np.flatnonzero(bins >= 0)
+        self.counts[known, bins[known]] += 1
+        self.photos += 1
+        self.without_face += faces == 0
+        self.faces += faces
+        self.accepted += accepted
+
+    def merge(self, other: "Sketch") -> None:
+        """Adds what another sketch of the same release counted."""
+        self.counts += other.counts
+        for name in COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def save(self, path: Path) -> None:
+        """Replaces `path`, whole or not at all; embeddings of fewer than FEWEST_FACES stay out. Raises OSError."""
+        counts = self.counts.astype(np.uint32)
+        if self.counts[FIRST_PROJECTION].sum() < FEWEST_FACES:
+            counts[FIRST_PROJECTION:] = 0
+        numbers = np.array([self.window, self.seconds, *(getattr(self, name) for name in COUNTS)], np.int64)
+        output = io.BytesIO()
+        np.savez_compressed(output, format=np.array(FORMAT), release=np.array(self.release), numbers=numbers, counts=counts)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, aside = tempfile.mkstemp(prefix=".aside-", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(output.getvalue())
+                file.flush()
+                os.fsync(file.fileno())
+            Path(aside).chmod(0o644)
+            Path(aside).replace(path)
+        except BaseException:
+            Path(aside).unlink(missing_ok=True)
+            raise
+
+    @staticmethod
+    def load(path: Path) -> "Sketch":
+        """The sketch in a file. Raises BrokenSketch that names the file and what is wrong with it."""
+        try:
+            if path.stat().st_size > LARGEST_FILE:
+                raise BrokenSketch(f"{path} is larger than any sketch: {path.stat().st_size:,} bytes")
+            with np.load(path, allow_pickle=False) as stored:
+                found = str(stored["format"])
+                if found != FORMAT:
+                    raise BrokenSketch(f"{path} has format {found!r}, and {FORMAT!r} is read: another version of the server wrote it")
+                window, seconds, *numbers = (int(number) for number in stored["numbers"])
+                counts = stored["counts"].astype(np.int64)
+                release = str(stored["release"])
+        except BrokenSketch:
+            raise
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise BrokenSketch(f"{path} is no sketch: {error or type(error).__name__}") from error
+        if counts.shape != (len(FEATURES), BINS) or len(numbers) != len(COUNTS) or min(*numbers, counts.min()) < 0 or seconds <= 0:
+            raise BrokenSketch(f"{path} is no sketch: its numbers do not fit together")
+        return Sketch(release, window, seconds, counts, **dict(zip(COUNTS, numbers, strict=True)))
+
+
+def measure(
+    faces: npt.NDArray[Any],
+    crops: npt.NDArray[np.uint8],
+    boxes: npt.NDArray[Any],
+    probabilities: npt.NDArray[Any],
+    embeddings: npt.NDArray[Any],
+    similarities: npt.NDArray[Any],
+) -> Values:
+    """float32 (n, features) of the subjects of n photos. faces: how many each photo shows, (n,); crops: uint8 (n, s, s, 3), RGB;
+    boxes: (n, 4), x1 y1 x2 y2; probabilities, similarities: (n,); embeddings: (n, d) of unit length."""
+    values = np.empty((len(crops), len(FEATURES)), np.float32)
+    values[:, 0] = faces
+    values[:, 1] = -np.log10(np.maximum(1.0 - np.asarray(probabilities, np.float64), 1e-8))
+    values[:, 2] = np.log2(np.maximum(np.sqrt(np.maximum((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), 1.0)), 1.0))
+    values[:, 3], values[:, 4], values[:, 5] = appearance(crops)
+    values[:, SIMILARITY] = similarities
+    values[:, FIRST_PROJECTION:] = embeddings @ directions(embeddings.shape[1])
+    return values
+
+
+def appearance(crops: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+    """Brightness, sharpness and saturation of crops uint8 (n, s, s, 3), (n,) each, on a part of the pixels."""
+    rows = crops[:, ::THINNED, :, 1].astype(np.int16)
+    columns = crops[:, :, ::THINNED, 1].astype(np.int16)
+    across = np.abs(2 * rows[:, :, 1:-1] - rows[:, :, :-2] - rows[:, :, 2:]).mean(axis=(1, 2))
+    down = np.abs(2 * columns[:, 1:-1] - columns[:, :-2] - columns[:, 2:]).mean(axis=(1, 2))
+    few = crops[:, :: 2 * THINNED, :: 2 * THINNED].astype(np.int16)
+    red, green, blue = few[..., 0], few[..., 1], few[..., 2]
+    spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+    return few.mean(axis=(1, 2, 3)), np.log2(1 + (across + down) / 2), np.log2(1 + spread.mean(axis=(1, 2)))
+
+
+@cache
+def directions(size: int) -> Values:
+    """float32 (size, PROJECTIONS): the same random directions everywhere, so long that a random unit vector's projection has
+    deviation 1. RandomState, whose numbers numpy promises never to change."""
+    drawn = np.random.RandomState(size).standard_normal((size, PROJECTIONS))
+    return np.asarray(drawn / np.linalg.norm(drawn, axis=0) * np.sqrt(size), np.float32)
+
+
+def bins_of(values: Values) -> npt.NDArray[np.int64]:
+    """int64 (n, features): the bin of each value; -1 for NaN."""
+    places = np.clip(np.floor((np.nan_to_num(values, nan=0.0) - LOW) / WIDTH), 0, BINS - 1).astype(np.int64)
+    return np.where(np.isnan(values), -1, places)
+
+
+def without_face() -> npt.NDArray[np.int64]:
+    """int64 (features,): the bins of a photo without a face."""
+    bins = np.full(len(FEATURES), -1, np.int64)
+    bins[0] = 0
+    return bins

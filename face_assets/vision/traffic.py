@@ -1,0 +1,117 @@
+"""What face_recognizer tells of its traffic: metrics for Prometheus and sketches for drift, and nothing of any person."""
+
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .metrics import Metrics
+from .recorder import SECONDS_A_FLUSH, SECONDS_A_WINDOW, Recorder, tell
+from .sketches import bins_of, measure, without_face
+
+FOLDER = "FACE_ASSETS_TRAFFIC"
+"""Where sketches go; without it there are metrics alone."""
+FLUSH = "FACE_ASSETS_TRAFFIC_FLUSH"
+WINDOW = "FACE_ASSETS_TRAFFIC_WINDOW"
+"""Seconds between writes, and of a window."""
+PROBE = "face_assets_probe"
+"""The request parameter of questions that the platform itself asks; they are no traffic."""
+CANDIDATE = "candidate_"
+SECONDS_A_PUBLICATION = 1.0
+MOST_REASONS = 20
+
+
+class Traffic:
+    """The traffic of one recognizer. For several threads at once; what goes wrong here is told and counted, and never stops an answer."""
+
+    def __init__(self, model: str, release: str, family: Any, environment: Mapping[str, str] = os.environ):
+        """model: its name; a candidate's traffic is the platform's own. family: pb_utils.MetricFamily."""
+        self.release = release
+        self.is_live = not model.startswith(CANDIDATE)
+        self._lock = threading.Lock()
+        self._reasons: dict[str, int] = {}
+        self._ended = threading.Event()
+        self._flush_seconds = float(environment.get(FLUSH) or SECONDS_A_FLUSH)
+        self._recorder: Recorder | None = None
+        if not self.is_live:
+            return
+        self._metrics = Metrics(family, release)
+        if environment.get(FOLDER):
+            window = int(environment.get(WINDOW) or SECONDS_A_WINDOW)
+            self._recorder = Recorder(Path(environment[FOLDER]), release, self._problem, window)
+        self._thread = threading.Thread(target=self._work, name="traffic", daemon=True)
+        self._thread.start()
+
+    def record(
+        self, parameters: str, crops: Any, boxes: Any, probabilities: Any, embeddings: Any, similarities: Any, accepted: Any
+    ) -> None:
+        """One answered photo and its faces, the subject's first; parameters: the request's, as JSON. crops: uint8 (n, s, s, 3), RGB;
+        boxes: float32 (n, 4); probabilities, similarities, accepted: (n,); embeddings: float32 (n, d)."""
+        if not self.is_live or PROBE in parameters:
+            return
+        try:
+            faces, taken = len(boxes), int(np.count_nonzero(accepted))
+            if self._recorder:
+                bins = without_face()
+                if faces:
+                    first = slice(0, 1)
+                    number = np.array([faces])
+                    values = measure(number, crops[first], boxes[first], probabilities[first], embeddings[first], similarities[first])
+                    bins = bins_of(values)[0]
+                self._recorder.add(bins, faces, taken)
+            self._metrics.count(photos=1, photos_without_face=int(not faces), faces_accepted=taken, faces_refused=faces - taken)
+            self._metrics.observe("faces_per_photo", (faces,))
+            self._metrics.observe("detection_probability", probabilities)
+            self._metrics.observe("face_size_pixels", np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)))
+            self._metrics.observe("best_similarity", similarities)
+        except Exception as error:
+            self._problem("photo_not_recorded", reason=f"{type(error).__name__}: {error}")
+
+    def refused(self, parameters: str, reason: str) -> None:
+        """One photo that could not be used, and the server's sentence why."""
+        if not self.is_live or PROBE in parameters:
+            return
+        if self._recorder:
+            self._recorder.refused()
+        self._metrics.count(photos_refused=1)
+        with self._lock:
+            known = reason if reason in self._reasons or len(self._reasons) < MOST_REASONS else "others"
+            self._reasons[known] = self._reasons.get(known, 0) + 1
+
+    def close(self) -> None:
+        """Writes and publishes what is left; a recognizer that is unloaded calls this."""
+        if self.is_live:
+            self._ended.set()
+            self._thread.join()
+
+    def _work(self) -> None:
+        """The one thread that publishes metrics and writes sketches."""
+        publications = max(1, round(self._flush_seconds / SECONDS_A_PUBLICATION))
+        pause, turn = min(SECONDS_A_PUBLICATION, self._flush_seconds), 0
+        while not self._ended.wait(pause):
+            turn += 1
+            self._hand_over(turn % publications == 0)
+        self._hand_over(True)
+
+    def _hand_over(self, flush: bool) -> None:
+        try:
+            self._metrics.publish()
+            self._tell_refused()
+            if flush and self._recorder:
+                self._recorder.flush()
+        except Exception as error:
+            self._problem("traffic_not_handed_over", reason=f"{type(error).__name__}: {error}")
+
+    def _tell_refused(self) -> None:
+        """A line for each reason and second, however many photos: a flood of bad photos must not fill the disk with lines."""
+        with self._lock:
+            reasons, self._reasons = self._reasons, {}
+        for reason, number in reasons.items():
+            tell("photos_refused", release=self.release, reason=reason, photos=number)
+
+    def _problem(self, event: str, **facts: Any) -> None:
+        self._metrics.count(traffic_problems=1)
+        tell(event, release=self.release, **facts)
