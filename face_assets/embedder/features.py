@@ -1,4 +1,4 @@
-"""Trunk features of crops, computed once with OpenVINO and kept by content: what training of the head reads."""
+"""What frozen blocks give for crops, computed once with OpenVINO and kept by content: above all the trunk's features."""
 
 import hashlib
 import math
@@ -29,12 +29,17 @@ def trunk_fingerprint(model: "nn.Module", whitening: "Whitening", image_size: in
     """A digest of what decides a crop's features: the trunk's weights, the whitening, and the side of the crop."""
     from face_assets.embedder.network import Trunk
 
+    return blocks_fingerprint(Trunk(model), whitening, image_size)
+
+
+def blocks_fingerprint(blocks: "nn.Module", *how: Any) -> str:
+    """A digest of weights, and of `how` they are used."""
     digest = hashlib.sha256()
-    for name, value in Trunk(model).state_dict().items():
+    for name, value in blocks.state_dict().items():
         if not name.endswith("num_batches_tracked"):
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return fingerprint(digest.hexdigest(), whitening, image_size)
+    return fingerprint(digest.hexdigest(), *how)
 
 
 def compute_features(
@@ -51,17 +56,29 @@ def compute_features(
     A feature depends on its crop alone, to the bit: not on its neighbours in a batch nor on `threads`. `progress` is called with
     (done, all) after each transaction. Raises UserError where a crop is not in `crops`.
     """
+    from face_assets.embedder.network import TrunkFeatures
+
+    return compute_rows(TrunkFeatures(model, whitening), crops, keys, store, threads, progress)
+
+
+def compute_rows(
+    network: "nn.Module",
+    crops: ContentStore,
+    keys: Sequence[str],
+    store: ContentStore,
+    threads: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """The same for any network from crops uint8 (n, s, s, 3) to float32 (n, …)."""
     missing = store.missing(keys)
-    if not missing:
-        return 0
     compiled = None
     for start in range(0, len(missing), KEYS_A_TRANSACTION):
         part = missing[start : start + KEYS_A_TRANSACTION]
         images = load_crops(crops, part)
         if compiled is None:
-            compiled = _compile(model, whitening, images.shape[1], threads)
-        features = _infer(compiled, images, threads)
-        store.put(Entry(key, {}, row.tobytes()) for key, row in zip(part, features, strict=True))
+            compiled = _compile(network, images.shape[1], threads)
+        rows = _infer(compiled, images, threads)
+        store.put(Entry(key, {}, row.tobytes()) for key, row in zip(part, rows, strict=True))
         if progress is not None:
             progress(start + len(part), len(missing))
     return len(missing)
@@ -69,11 +86,20 @@ def compute_features(
 
 def load_features(store: ContentStore, keys: Sequence[str]) -> np.ndarray:
     """float32 (n, 1792) in the order of `keys`; each must have been computed (KeyError)."""
-    rows = {entry.key: np.frombuffer(entry.blob or b"", np.float32) for entry in store.entries(keys)}
-    features = np.empty((len(keys), FEATURES), np.float32)
-    for i, key in enumerate(keys):
-        features[i] = rows[key]
-    return features
+    return load_rows(store, keys, (FEATURES,))
+
+
+def load_rows(store: ContentStore, keys: Sequence[str], shape: tuple[int, ...]) -> np.ndarray:
+    """float32 (n, *shape) in the order of `keys`; each must have been computed (KeyError)."""
+    places: dict[str, list[int]] = {}
+    for place, key in enumerate(keys):
+        places.setdefault(key, []).append(place)
+    rows = np.empty((len(keys), *shape), np.float32)
+    for entry in store.entries(keys):
+        rows[places.pop(entry.key)] = np.frombuffer(entry.blob or b"", np.float32).reshape(shape)
+    if places:
+        raise KeyError(next(iter(places)))
+    return rows
 
 
 def embed_stored(
@@ -105,13 +131,18 @@ def stored_features(
 ) -> np.ndarray:
     """float32 (n, 1792) of stored crops, in the order of `keys`; computes those that `folder` lacks, and logs how fast."""
     store = ContentStore(folder / f"{trunk_fingerprint(model, whitening, image_size)}.sqlite")
+    compute_features(model, whitening, crops, keys, store, threads, telling("trunk features", log))
+    return load_features(store, keys)
+
+
+def telling(what: str, log: Callable[[str], None]) -> Callable[[int, int], None]:
+    """A `progress` that logs how far it is, and how fast."""
     started = time.monotonic()
 
     def progress(done: int, every: int) -> None:
-        log(f"trunk features of {done:,} of {every:,} crops, {done / (time.monotonic() - started):.0f} a second")
+        log(f"{what} of {done:,} of {every:,} crops, {done / (time.monotonic() - started):.0f} a second")
 
-    compute_features(model, whitening, crops, keys, store, threads, progress)
-    return load_features(store, keys)
+    return progress
 
 
 def head_embeddings(model: "nn.Module", features: np.ndarray) -> np.ndarray:
@@ -151,18 +182,16 @@ def load_crops(store: ContentStore, keys: Sequence[str]) -> np.ndarray:
     return images
 
 
-def _compile(model: "nn.Module", whitening: "Whitening", image_size: int, threads: int) -> Any:
-    """The trunk as an OpenVINO network in float32: one single-threaded stream for each thread, which is fastest for many crops."""
+def _compile(module: "nn.Module", image_size: int, threads: int) -> Any:
+    """`module` by OpenVINO in float32: one single-threaded stream for each thread, which is fastest for many crops."""
     import openvino as ov
     import torch
-
-    from face_assets.embedder.network import TrunkFeatures
 
     with warnings.catch_warnings():
         # The crop's side is a constant of the graph, as it should be; and OpenVINO still traces with torch.jit.
         warnings.filterwarnings("ignore", message="Converting a tensor to a Python|.torch.jit.trace")
         network = ov.convert_model(
-            TrunkFeatures(model, whitening).eval(),
+            module.eval(),
             example_input=torch.zeros((2, image_size, image_size, 3), dtype=torch.uint8),
             input=[ov.PartialShape([-1, image_size, image_size, 3])],
         )
@@ -171,18 +200,18 @@ def _compile(model: "nn.Module", whitening: "Whitening", image_size: int, thread
 
 
 def _infer(compiled: Any, images: np.ndarray, threads: int) -> np.ndarray:
-    """float32 (n, 1792) of uint8 (n, s, s, 3)."""
+    """float32 (n, …) of uint8 (n, s, s, 3)."""
     import openvino as ov
 
-    features = np.empty((len(images), FEATURES), np.float32)
+    rows = np.empty((len(images), *(side.get_length() for side in list(compiled.output(0).partial_shape)[1:])), np.float32)
 
     def keep(request: Any, start: int) -> None:
         batch = request.get_output_tensor(0).data
-        features[start : start + len(batch)] = batch
+        rows[start : start + len(batch)] = batch
 
     queue = ov.AsyncInferQueue(compiled, threads)
     queue.set_callback(keep)
     for start in range(0, len(images), BATCH):
         queue.start_async({0: images[start : start + BATCH]}, start)
     queue.wait_all()
-    return features
+    return rows

@@ -109,16 +109,18 @@ class Plan:
 class EmbedderModule(lightning.LightningModule):  # type: ignore[misc]  # lightning is not followed by mypy
     """CosFace over unit embeddings (Wang et al. 2018, arXiv:1801.09414) with a pull towards the starting embeddings.
 
-    Rows are (trunk features (n, 1792) or crops uint8 (n, s, s, 3), labels (n,), starting embeddings (n, d) where there is a pull).
+    Rows are (inputs, labels (n,), starting embeddings (n, d) where there is a pull). Inputs are trunk features (n, 1792), activations
+    of the frozen blocks (n, 1 or 2, channels, h, w) of the crop and its mirror image, or crops uint8 (n, s, s, 3).
     BatchNorm keeps the statistics of the starting weights, which come from far more photos than a batch; from scratch it learns them.
     There is no dropout, which facenet-pytorch has: the pull would fight its noise, and short runs from scratch converge later with it.
     The rates follow a cosine down to a hundredth, step by step.
     """
 
-    def __init__(self, model: nn.Module, settings: params.Train, plan: Plan, centres: Tensor | None):
+    def __init__(self, model: nn.Module, settings: params.Train, plan: Plan, centres: Tensor | None, over_activations: bool = False):
         super().__init__()
         self.settings, self.plan = settings, plan
         self.over_features = settings.unfreeze == "head"
+        self.over_activations = over_activations
         self.head = Head(model)
         if not self.over_features:
             frozen, trained = split(Trunk(model), settings.unfreeze)
@@ -134,9 +136,11 @@ class EmbedderModule(lightning.LightningModule):  # type: ignore[misc]  # lightn
         self.measured: dict[str, float] = {}
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Unit embeddings (n, d) of features or crops."""
+        """Unit embeddings (n, d) of features (n, 1792), activations (n, channels, h, w) or crops (n, s, s, 3)."""
         if self.over_features:
             return F.normalize(self.head(inputs))
+        if self.over_activations:
+            return F.normalize(self.head(self.trained(inputs).flatten(1)))
         images = whiten(inputs, self.plan.whitening)
         with torch.no_grad():
             images = self.frozen(images)
@@ -153,10 +157,7 @@ class EmbedderModule(lightning.LightningModule):  # type: ignore[misc]  # lightn
     def training_step(self, batch: Sequence[Tensor], _: int) -> Tensor:
         """The loss of a batch."""
         inputs, labels, *start = batch
-        if self.settings.flip and not self.over_features:
-            mirrored = torch.rand(len(inputs), generator=self.generator).to(inputs.device) < 0.5
-            inputs = torch.where(mirrored[:, None, None, None], inputs.flip(2), inputs)
-        embeddings = self(inputs)
+        embeddings = self(self._views(inputs))
         loss: Tensor = self.loss(embeddings, labels)
         if start:
             distance = 1 - (embeddings * start[0]).sum(1).mean()
@@ -164,9 +165,19 @@ class EmbedderModule(lightning.LightningModule):  # type: ignore[misc]  # lightn
         self.losses.append(loss.detach())
         return loss
 
+    def _views(self, inputs: Tensor) -> Tensor:
+        """Half of the inputs, drawn at random, by their mirror images, where settings say so and the inputs have any."""
+        if not self.settings.flip or self.over_features:
+            return inputs[:, 0] if self.over_activations else inputs
+        mirrored = torch.rand(len(inputs), generator=self.generator).to(inputs.device) < 0.5
+        if self.over_activations:
+            return inputs[torch.arange(len(inputs), device=inputs.device), mirrored.long()]
+        return torch.where(mirrored[:, None, None, None], inputs.flip(2), inputs)
+
     def validation_step(self, batch: Sequence[Tensor], _: int) -> None:
         """Keeps the embeddings of a batch until all are there."""
-        self.validated.append((self(batch[0]).cpu(), batch[1].cpu()))
+        inputs = batch[0][:, 0] if self.over_activations else batch[0]
+        self.validated.append((self(inputs).cpu(), batch[1].cpu()))
 
     def on_validation_epoch_end(self) -> None:
         """Measures over all pairs of the validation photos."""

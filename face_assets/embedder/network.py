@@ -109,6 +109,19 @@ class TrunkFeatures(nn.Module):
         return features
 
 
+class FrozenBlocks(nn.Module):
+    """uint8 (n, s, s, 3) -> (n, channels, h, w): what the first blocks give for crops, or for their mirror images."""
+
+    def __init__(self, blocks: nn.Module, whitening: Whitening, mirrored: bool):
+        super().__init__()
+        self.whitening, self.mirrored, self.blocks = whitening, mirrored, blocks
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """Activations of crops."""
+        activations: Tensor = self.blocks(whiten(crops.flip(2) if self.mirrored else crops, self.whitening))
+        return activations
+
+
 class ServedEmbedder(nn.Module):
     """uint8 (n, s, s, 3), RGB -> (n, d) of unit length: what is exported and served."""
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from face_assets import params
 from face_assets.content_store import ContentStore
+from face_assets.embedder.activations import StoredActivations
 from face_assets.embedder.curve import evenly, verification, write_curve
 from face_assets.embedder.features import head_embeddings, load_crops, stored_features
 from face_assets.embedder.weights import SCRATCH, load_embedder, weights_fingerprint
@@ -125,8 +126,8 @@ def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: in
     if not settings.epochs:
         return TrainingResult(embedding_size, 0, 0.0, 0.0, curve)
 
-    inputs = torch.from_numpy(features if features is not None and settings.unfreeze == "head" else load_crops(request.crops, keys))
-    columns = [inputs[: len(labels)], torch.from_numpy(labels)]
+    inputs, watched_inputs = _inputs(request, model, features, keys, threads, log)
+    columns = [torch.from_numpy(inputs), torch.from_numpy(labels)]
     centres = None
     if start is not None:
         starting = torch.from_numpy(start[: len(labels)])
@@ -134,17 +135,41 @@ def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: in
         columns += [starting] if settings.anchor else []
     sampler = EpochBatches(labels, settings, keep_last=not from_scratch)
     plan = Plan(whitening, len(people), from_scratch, len(sampler) * settings.epochs, request.fingerprint())
-    module = EmbedderModule(model, settings, plan, centres)
+    module = EmbedderModule(model, settings, plan, centres, over_activations=inputs.ndim == 5)
     module.curve = curve
     validation = None
     if len(validation_labels) > len(set(validation_labels.tolist())) > 1:
-        rows = Rows(inputs[len(labels) :], torch.from_numpy(validation_labels))
+        rows = Rows(torch.from_numpy(watched_inputs), torch.from_numpy(validation_labels))
         size = len(rows) if module.over_features else VALIDATION_BATCH
         validation = batches(rows, [list(range(i, min(i + size, len(rows)))) for i in range(0, len(rows), size)])
     many = f"{len(labels):,} photos of {len(people):,} people"
     log(f"training {settings.unfreeze} on {many}, {len(sampler)} batches of {sampler.size} an epoch")
     photos, seconds = _fit(module, batches(Rows(*columns), sampler), validation, work, log)
     return TrainingResult(embedding_size, settings.epochs, seconds, photos / seconds if seconds else 0.0, module.curve)
+
+
+def _inputs(
+    request: TrainingRequest, model: "nn.Module", features: np.ndarray | None, keys: list[str], threads: int, log: Log
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the trained part is fed for the train crops, and for those that validation watches.
+
+    Trunk features (n, 1792) for the head. For a block, the activations before it (n, 1 or 2, channels, h, w): of the crop and of its
+    mirror image; where memory does not hold them, or nothing is frozen, crops uint8 (n, s, s, 3).
+    """
+    settings, count = request.train, len(request.train_keys)
+    if settings.unfreeze == "head" and features is not None:
+        return features[:count], features[count:]
+    if settings.unfreeze != "all":
+        views = (False, True) if settings.flip else (False,)
+        stored = StoredActivations(model, settings.unfreeze, request.embedder.whitening, request.image_size, request.features)
+        if stored.fit(count * len(views) + len(keys) - count):
+            inputs = np.empty((count, len(views), *stored.shape), np.float32)
+            for view, mirrored in enumerate(views):
+                inputs[:, view] = stored.of(request.crops, keys[:count], mirrored, threads, log)
+            return inputs, stored.of(request.crops, keys[count:], False, threads, log)[:, None]
+        log(f"the activations before {settings.unfreeze} do not fit in memory: the frozen blocks run in each epoch")
+    crops = load_crops(request.crops, keys)
+    return crops[:count], crops[count:]
 
 
 def _fit(module: "EmbedderModule", training: Any, validation: Any, work: Path, log: Log) -> tuple[int, float]:

@@ -15,6 +15,7 @@ import torch
 
 from face_assets import params
 from face_assets.content_store import ContentStore
+from face_assets.embedder import activations
 from face_assets.embedder.curve import verification
 from face_assets.embedder.features import embed_stored
 from face_assets.embedder.training import TrainingRequest, train
@@ -85,6 +86,21 @@ def test_an_unfrozen_block_moves_and_those_before_it_do_not(tmp_path: Path, crop
     changed = {key.split(".")[0] for key in after if not torch.equal(before[key], after[key])}
     assert changed == {"repeat_3", "block8", "last_linear", "last_bn"}
     assert torch.equal(before["block8.branch0.bn.running_mean"], after["block8.branch0.bn.running_mean"])
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_stored_activations_train_as_crops_do(
+    tmp_path: Path, crop_store: ContentStore, weights: str, monkeypatch: pytest.MonkeyPatch, flip: bool
+) -> None:
+    def curve(name: str) -> list[dict[str, float]]:
+        asked = request(tmp_path, crop_store, weights, unfreeze="repeat_3", epochs=3, flip=flip)
+        return train(asked, tmp_path / name, tmp_path / f"{name}-out", 1, silent).curve
+
+    stored = curve("stored")
+    assert len(list((tmp_path / "features").glob("*-mirrored.sqlite"))) == flip
+    monkeypatch.setattr(activations, "MOST_BYTES", 0)
+    losses = [[row["loss"] for row in rows[1:]] for rows in (stored, curve("crops"))]
+    assert losses[0] == pytest.approx(losses[1], rel=3e-4)
 
 
 def test_from_scratch_people_come_apart(tmp_path: Path, crop_store: ContentStore) -> None:
