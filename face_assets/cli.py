@@ -238,6 +238,14 @@ def down() -> None:
 
 
 @main.command()
+def exporter() -> None:
+    """Serve the platform's metrics for Prometheus until stopped; `up --monitoring` starts it with a Prometheus."""
+    from face_assets.operations.exporter import run_exporter
+
+    run_exporter(lambda line: click.echo(line, err=True))
+
+
+@main.command()
 def params() -> None:
     """Print a params.yaml that states every default."""
     from face_assets.params import default_params_yaml

@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     http_port: int = Field(8000, ge=1, le=65535, description="Triton's HTTP")
     grpc_port: int = Field(8001, ge=1, le=65535, description="Triton's gRPC")
     metrics_port: int = Field(8002, ge=1, le=65535, description="Triton's Prometheus metrics")
+    exporter_port: int = Field(8003, ge=1, le=65535, description="the platform's own Prometheus metrics")
+    prometheus_port: int = Field(9090, ge=1, le=65535, description="the local Prometheus of `face-assets up --monitoring`")
     ui_port: int = Field(3000, ge=1, le=65535, description="Dagster's web interface")
     serving_env: Path = Field(default=Path(sys.prefix) / "serving", description="environment of the Triton server")
     keep_releases: int = Field(3, ge=2, description="releases that stay loadable on the server's disk")

@@ -1,0 +1,257 @@
+"""Facts of the platform that become metrics, and their names: the one place that says what the exporter's metrics are called."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+BUCKETS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0)
+"""Seconds of runs and steps; from a step that finds its result made already to a training on a large data set."""
+
+
+@dataclass(frozen=True)
+class ReleaseFacts:
+    """What is in production. Times in seconds since the epoch; figures by name, as metrics.json has them, flat."""
+
+    version: str
+    commit: str
+    dataset_version: str
+    assigned: float
+    committed: float
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """A data set: `of` says whose, "production" or "latest"; people by split."""
+
+    of: str
+    version: str
+    photos: int
+    people: Mapping[str, int]
+    unusable: int
+
+
+@dataclass
+class Durations:
+    """A histogram of seconds that grows: counts below each of BUCKETS (and above), and the sum."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
+    sum: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Counts one more."""
+        self.counts[next((place for place, bound in enumerate(BUCKETS) if seconds <= bound), len(BUCKETS))] += 1
+        self.sum = round(self.sum + seconds, 3)
+
+    def cumulated(self) -> list[tuple[str, float]]:
+        """As Prometheus wants it: (bound, how many are not above it)."""
+        bounds = [*(str(bound) for bound in BUCKETS), "+Inf"]
+        return [(bound, float(sum(self.counts[: place + 1]))) for place, bound in enumerate(bounds)]
+
+
+@dataclass
+class LastCheck:
+    """The last verdict of an asset check: whether it passed, and when."""
+
+    passed: bool
+    time: float
+
+
+@dataclass
+class Totals:
+    """What all finished runs amount to. Keys: job → outcome, asset → outcome, "asset:check" → result."""
+
+    runs: dict[str, dict[str, int]] = field(default_factory=dict)
+    run_seconds: dict[str, Durations] = field(default_factory=dict)
+    steps: dict[str, dict[str, int]] = field(default_factory=dict)
+    step_seconds: dict[str, Durations] = field(default_factory=dict)
+    last_success: dict[str, float] = field(default_factory=dict)
+    checks: dict[str, dict[str, int]] = field(default_factory=dict)
+    last_check: dict[str, LastCheck] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class QueueFacts:
+    """Runs that are not over: how many in each state, the oldest that is queued, and finished ones that are not counted yet."""
+
+    states: Mapping[str, int]
+    oldest_queued: float | None
+    uncounted: int
+
+
+@dataclass(frozen=True)
+class SensorFacts:
+    """A sensor's or schedule's last tick, and whether it failed."""
+
+    name: str
+    last_tick: float
+    failed: bool
+
+
+@dataclass(frozen=True)
+class WaitingFacts:
+    """Commits that the commit sensor knows and cannot run yet: how many, and since when the oldest waits."""
+
+    commits: int
+    oldest: float | None
+
+
+@dataclass(frozen=True)
+class ServerFacts:
+    """The deployment: whether the server runs and is ready, with which release, and whether that is what production says."""
+
+    running: bool
+    ready: bool
+    release: str | None
+    is_production: bool | None
+
+
+def flat_figures(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """Nested figures under joined names: {"tar": {"0.001": 0.9}} is tar_0.001."""
+    found: dict[str, float] = {}
+    for name, value in metrics.items():
+        if isinstance(value, Mapping):
+            found |= flat_figures(value, f"{prefix}{name}_")
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            found[prefix + name] = float(value)
+    return found
+
+
+def release_metrics(facts: ReleaseFacts | None) -> Iterable[Metric]:
+    """Of the release in production; none where nothing is."""
+    if facts is None:
+        return
+    names = {"version": facts.version, "commit": facts.commit, "dataset_version": facts.dataset_version}
+    info = _gauge("production_release_info", "The release in production; always 1.", list(names))
+    info.add_metric(list(names.values()), 1.0)
+    yield info
+    yield _single("production_assigned_timestamp_seconds", "When the release was put into production.", facts.assigned)
+    yield _single("production_data_timestamp_seconds", "When the commit was made that the release was trained from.", facts.committed)
+    figures = _gauge("production_figure", "A figure of the release's evaluation, as its metrics.json has it.", ["figure"])
+    for name, value in facts.figures.items():
+        figures.add_metric([name], value)
+    yield figures
+
+
+def dataset_metrics(found: Iterable[DatasetFacts]) -> Iterable[Metric]:
+    """Of the data sets of production and of the last run."""
+    info = _gauge("dataset_info", "The DVC version of a data set; always 1.", ["of", "version"])
+    photos = _gauge("dataset_photos", "Photos of a data set.", ["of"])
+    unusable = _gauge("dataset_unusable_photos", "Photos of a data set that cannot be used.", ["of"])
+    people = _gauge("dataset_people", "People of a data set.", ["of", "split"])
+    for facts in found:
+        info.add_metric([facts.of, facts.version], 1.0)
+        photos.add_metric([facts.of], facts.photos)
+        unusable.add_metric([facts.of], facts.unusable)
+        for split, count in facts.people.items():
+            people.add_metric([facts.of, split], count)
+    yield from (info, photos, unusable, people)
+
+
+def totals_metrics(totals: Totals) -> Iterable[Metric]:
+    """Of all runs that ended."""
+    yield _counts("runs", "Runs that ended.", ("job", "outcome"), totals.runs)
+    yield _counts("asset_runs", "Times that an asset was made, or was to be.", ("asset", "outcome"), totals.steps)
+    for name, help_text, label, durations in (
+        ("run_seconds", "How long runs took.", "job", totals.run_seconds),
+        ("asset_seconds", "How long making an asset took.", "asset", totals.step_seconds),
+    ):
+        histogram = HistogramMetricFamily(f"face_assets_{name}", help_text, labels=[label])
+        for key, one in durations.items():
+            histogram.add_metric([key], buckets=one.cumulated(), sum_value=one.sum)
+        yield histogram
+    success = _gauge("asset_last_success_timestamp_seconds", "When the asset was last made.", ["asset"])
+    for asset, when in totals.last_success.items():
+        success.add_metric([asset], when)
+    yield success
+    results = CounterMetricFamily("face_assets_check_results", "Verdicts of asset checks.", labels=["asset", "check", "result"])
+    passed = _gauge("check_passed", "Whether the last verdict of an asset check was good.", ["asset", "check"])
+    for name, counted in totals.checks.items():
+        for result, count in counted.items():
+            results.add_metric([*name.split(":", 1), result], count)
+    for name, last in totals.last_check.items():
+        passed.add_metric(name.split(":", 1), float(last.passed))
+    yield from (results, passed)
+
+
+def queue_metrics(facts: QueueFacts) -> Iterable[Metric]:
+    """Of runs that are not over."""
+    states = _gauge("runs_open", "Runs that are not over.", ["state"])
+    for state, count in facts.states.items():
+        states.add_metric([state], count)
+    yield states
+    if facts.oldest_queued is not None:
+        yield _single("queue_oldest_timestamp_seconds", "When the run was asked for that is queued longest.", facts.oldest_queued)
+    yield _single(
+        "runs_uncounted", "Finished runs that the exporter has still to count; above 0 only while it catches up.", facts.uncounted
+    )
+
+
+def sensor_metrics(found: Iterable[SensorFacts]) -> Iterable[Metric]:
+    """Of sensors and schedules."""
+    ticked = _gauge("sensor_last_tick_timestamp_seconds", "When the sensor or schedule last ticked.", ["sensor"])
+    failed = _gauge("sensor_tick_failed", "Whether that tick failed.", ["sensor"])
+    for facts in found:
+        ticked.add_metric([facts.name], facts.last_tick)
+        failed.add_metric([facts.name], float(facts.failed))
+    yield from (ticked, failed)
+
+
+def daemon_metrics(heartbeats: Mapping[str, float]) -> Iterable[Metric]:
+    """Of Dagster's daemons: the last heartbeat of each, seconds since the epoch."""
+    beats = _gauge("daemon_heartbeat_timestamp_seconds", "The daemon's last heartbeat.", ["daemon"])
+    for name, when in heartbeats.items():
+        beats.add_metric([name], when)
+    yield beats
+
+
+def waiting_metrics(facts: WaitingFacts) -> Iterable[Metric]:
+    """Of commits that wait."""
+    yield _single("commits_waiting", "Commits that the commit sensor cannot run yet, as where photos are not pushed.", facts.commits)
+    if facts.oldest is not None:
+        yield _single("commits_waiting_oldest_timestamp_seconds", "When the commit was seen that waits longest.", facts.oldest)
+
+
+def server_metrics(facts: ServerFacts) -> Iterable[Metric]:
+    """Of the deployment."""
+    yield _single("server_running", "Whether the Triton server runs.", float(facts.running))
+    yield _single("server_ready", "Whether it answers with a release.", float(facts.ready))
+    info = _gauge("server_release_info", "The release that is live; always 1.", ["release"])
+    if facts.release:
+        info.add_metric([facts.release], 1.0)
+    yield info
+    if facts.is_production is not None:
+        yield _single("server_is_production", "Whether what is live is what production says.", float(facts.is_production))
+
+
+def drift_metrics(time: float, figures: Mapping[str, float]) -> Iterable[Metric]:
+    """Of the last drift report: when it was made and its figures by name."""
+    yield _single("drift_report_timestamp_seconds", "When the last drift report was made.", time)
+    found = _gauge("drift_figure", "A figure of the last drift report.", ["figure"])
+    for name, value in figures.items():
+        found.add_metric([name], value)
+    yield found
+
+
+def disk_metrics(free: int, size: int) -> Iterable[Metric]:
+    """Of the disk that the home is on, in bytes."""
+    yield _single("home_disk_free_bytes", "Free space on the disk of the home.", free)
+    yield _single("home_disk_size_bytes", "Size of that disk.", size)
+
+
+def _gauge(name: str, text: str, labels: list[str]) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"face_assets_{name}", text, labels=labels)
+
+
+def _single(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"face_assets_{name}", text, value=value)
+
+
+def _counts(name: str, text: str, labels: tuple[str, str], counted: Mapping[str, Mapping[str, int]]) -> CounterMetricFamily:
+    family = CounterMetricFamily(f"face_assets_{name}", text, labels=labels)
+    for first, rest in counted.items():
+        for second, count in rest.items():
+            family.add_metric([first, second], count)
+    return family
