@@ -1,7 +1,7 @@
 """Alignment: the subject's face of each photo, detected once in the photo's life and kept in the crop store."""
 
 import multiprocessing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +10,10 @@ from typing import Any
 from face_assets.batches import batched
 from face_assets.content_store import ContentStore, Entry
 from face_assets.vision.decode import UnusablePhoto, decode
-from face_assets.vision.mtcnn import Detector, DetectorConfig
+from face_assets.vision.mtcnn import Detector, DetectorConfig, Faces, Pixels
 
 BATCH = 32
+PIXELS_AT_ONCE = 1_000_000  # decoded and searched together: small photos by the dozen, a large one alone
 WORTH_PROCESSES = 200
 
 _detector: Detector | None = None
@@ -64,17 +65,32 @@ def _start_worker(networks: Path, config: DetectorConfig, max_megapixels: float)
 
 def _align_batch(batch: list[tuple[str, Path]]) -> list[Entry]:
     assert _detector is not None
-    return [align_photo(_detector, md5, path.read_bytes(), _max_megapixels) for md5, path in batch]
+    return align_batch(_detector, ((md5, path.read_bytes()) for md5, path in batch), _max_megapixels)
 
 
-def align_photo(detector: Detector, md5: str, content: bytes, max_megapixels: float) -> Entry:
-    """The crop store's entry for one photo."""
-    try:
-        image = decode(content, max_megapixels)
-    except UnusablePhoto as error:
-        return Entry(md5, {"status": "unusable", "reason": error.reason, "faces": 0})
+def align_batch(detector: Detector, photos: Iterable[tuple[str, bytes]], max_megapixels: float) -> list[Entry]:
+    """The crop store's entries for photos, (md5, content) each, about a megapixel of them in memory at a time."""
+    entries: list[Entry] = []
+    waiting: dict[str, Pixels] = {}
+
+    def search() -> None:
+        found = detector.detect_all(list(waiting.values()))
+        entries.extend(_entry(detector, md5, image, faces) for (md5, image), faces in zip(waiting.items(), found, strict=True))
+        waiting.clear()
+
+    for md5, content in photos:
+        try:
+            waiting[md5] = decode(content, max_megapixels)
+        except UnusablePhoto as error:
+            entries.append(Entry(md5, {"status": "unusable", "reason": error.reason, "faces": 0}))
+        if sum(image.shape[0] * image.shape[1] for image in waiting.values()) >= PIXELS_AT_ONCE:
+            search()
+    search()
+    return entries
+
+
+def _entry(detector: Detector, md5: str, image: Pixels, faces: Faces) -> Entry:
     size = {"height": image.shape[0], "width": image.shape[1]}
-    faces = detector.detect(image)
     if not len(faces.boxes):
         return Entry(md5, {"status": "no_face", "reason": "no face found", "faces": 0, **size})
     facts = {

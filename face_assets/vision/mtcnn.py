@@ -1,9 +1,11 @@
 """MTCNN (Zhang et al. 2016, https://arxiv.org/abs/1604.02878) in OpenVINO and numpy, with facenet-pytorch's boxes.
 
-The three networks are facenet-pytorch's own; the glue follows its `detect_face` step by step, quirks included. Every resampling, of the
-scale pyramid and of all candidates at once, is read off one integral image, which makes it exact and cheap.
+The three networks are facenet-pytorch's own; the glue follows its `detect_face` step by step, quirks included, for many photos at once:
+photos of one size share the pyramid's inferences, and all of them those of the candidates.
 """
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,13 +14,18 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from .network import Network
+from .resampling import Sums
+from .suppression import suppress
+
 Floats = npt.NDArray[Any]
 Ints = npt.NDArray[Any]
 Pixels = npt.NDArray[np.uint8]
 
 STRIDE, CELL = 2, 12
 PNET_NMS, IMAGE_NMS, MIN_NMS = 0.5, 0.7, 0.7
-CANDIDATES_A_BATCH = 512
+PIXELS_AT_ONCE = 200_000  # of P-Net's input: its layers then stay within some 30 MB
+CANDIDATES_AT_ONCE = 64  # larger batches fall out of the caches
 
 
 @dataclass(frozen=True)
@@ -53,22 +60,25 @@ class Detector:
 
         self.config = config
         core = ov.Core()
-        settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
-        self._pnet, self._rnet, self._onet = (
-            core.compile_model(networks / f"{name}.xml", "CPU", settings).create_infer_request() for name in ("pnet", "rnet", "onet")
-        )
+        self._pnet, self._rnet, self._onet = (Network(core, networks / f"{name}.xml", threads) for name in ("pnet", "rnet", "onet"))
 
     def detect(self, image: Pixels) -> Faces:
         """The faces of an RGB photo, uint8 (h, w, 3), the subject's first; none is no error."""
-        height, width = image.shape[:2]
-        reduced = self._reduce(image)
-        scale = np.float32(max(height, width) / max(reduced.shape[:2]))
-        boxes, points = self._find(reduced)
-        if scale != 1:
-            boxes[:, :4] *= scale
-            points *= scale
-        order = self._order(boxes, height, width)
-        return Faces(boxes[order, :4], boxes[order, 4], points[order])
+        return self.detect_all([image])[0]
+
+    def detect_all(self, images: Sequence[Pixels]) -> list[Faces]:
+        """The faces of each photo, as `detect` finds them. All photos are worked on at once: about a megapixel is enough of them."""
+        reduced = [self._reduce(image) for image in images]
+        by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for number, image in enumerate(reduced):
+            by_size[image.shape].append(number)
+        found: list[Faces] = [_none()] * len(images)
+        for numbers in by_size.values():
+            boxes, points, photos = self._find([reduced[number] for number in numbers])
+            for place, number in enumerate(numbers):
+                mine = photos == place
+                found[number] = self._faces(boxes[mine], points[mine], images[number].shape, reduced[number].shape)
+        return found
 
     def crop(self, image: Pixels, box: Floats) -> Pixels:
         """The face in `box` with the margin: uint8 (image_size, image_size, 3), as facenet-pytorch's extract_face cuts it."""
@@ -88,6 +98,15 @@ class Detector:
         size = (max(1, round(width * self.config.max_side / longer)), max(1, round(height * self.config.max_side / longer)))
         return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
 
+    def _faces(self, boxes: Floats, points: Floats, shape: tuple[int, ...], reduced: tuple[int, ...]) -> Faces:
+        """In the photo's own pixels, the subject's first."""
+        scale = np.float32(max(shape[:2]) / max(reduced[:2]))
+        if scale != 1:
+            boxes[:, :4] *= scale
+            points *= scale
+        order = self._order(boxes, *shape[:2])
+        return Faces(boxes[order, :4], boxes[order, 4], points[order])
+
     def _order(self, boxes: Floats, height: int, width: int) -> Ints:
         if self.config.choose == "most_probable":
             return np.argsort(boxes[:, 4])[::-1]
@@ -97,131 +116,94 @@ class Detector:
             return np.argsort(x * x + y * y)
         return np.argsort((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))[::-1]
 
-    def _find(self, image: Pixels) -> tuple[Floats, Floats]:
-        """Boxes with probability, float32 (n, 5), and landmarks, float32 (n, 5, 2)."""
-        integral = _integral(image)
-        height, width = image.shape[:2]
-        boxes = self._propose(integral, height, width)
-        boxes, regression, _ = self._refine(self._rnet, integral, boxes, 24, self.config.thresholds[1])
-        keep = _nms(boxes, IMAGE_NMS)
-        boxes = _square(_regress(boxes[keep], regression[keep]))
-        boxes, regression, points = self._refine(self._onet, integral, boxes, 48, self.config.thresholds[2])
+    def _find(self, images: list[Pixels]) -> tuple[Floats, Floats, Ints]:
+        """Photos of one size: boxes with probability, float32 (n, 5), landmarks, float32 (n, 5, 2), and which photo each is of, (n,)."""
+        height, width = images[0].shape[:2]
+        scales = self._scales(min(height, width))
+        sums = Sums.of(images, _largest_window(height, width, scales))
+        boxes, photos = self._propose(sums, scales)
+        boxes, photos, regression, _ = self._refine(self._rnet, sums, boxes, photos, 24, self.config.thresholds[1])
+        keep = suppress(boxes, photos, IMAGE_NMS)
+        boxes, photos = _square(_regress(boxes[keep], regression[keep])), photos[keep]
+        boxes, photos, regression, points = self._refine(self._onet, sums, boxes, photos, 48, self.config.thresholds[2])
         side = boxes[:, 2:4] - boxes[:, :2] + 1
         landmarks = np.stack([points[:, :5], points[:, 5:]], axis=2) * side[:, None] + boxes[:, None, :2] - 1
         boxes = _regress(boxes, regression)
-        keep = _nms(boxes, MIN_NMS, of_smaller=True)
-        return boxes[keep], landmarks[keep].astype(np.float32)
+        keep = suppress(boxes, photos, MIN_NMS, of_smaller=True)
+        return boxes[keep], landmarks[keep], photos[keep]
 
-    def _propose(self, integral: npt.NDArray[Any], height: int, width: int) -> Floats:
-        """P-Net over the scale pyramid: squares float32 (n, 5)."""
-        found = [np.empty((0, 9), np.float32)]
+    def _scales(self, shorter: float) -> list[float]:
+        """Of the pyramid, down to where P-Net's cell is as large as the photo."""
         scale = 12.0 / self.config.min_face_size
-        shorter = min(height, width) * scale
+        shorter *= scale
+        scales = []
         while shorter >= CELL:
-            size = (int(height * scale + 1), int(width * scale + 1))
-            rows, columns = _windows(0, height, size[0]), _windows(0, width, size[1])
-            pixels = _average(integral, rows, columns).transpose(2, 0, 1)[None]
-            regression, probability = _infer(self._pnet, np.ascontiguousarray(pixels))
-            candidates = _boxes_of_cells(regression[0], probability[0, 1], scale, self.config.thresholds[0])
-            found.append(candidates[_nms(candidates, PNET_NMS)])
+            scales.append(scale)
             scale *= self.config.factor
             shorter *= self.config.factor
-        boxes = np.concatenate(found)
-        boxes = boxes[_nms(boxes, IMAGE_NMS)]
+        return scales
+
+    def _propose(self, sums: Sums, scales: list[float]) -> tuple[Floats, Ints]:
+        """P-Net over the scale pyramid: squares, float32 (n, 5), and whose they are, (n,)."""
+        found, photos, levels = [np.empty((0, 9), np.float32)], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        for level, scale in enumerate(scales):
+            rows, columns = _size(sums.height, scale), _size(sums.width, scale)
+            regression, probability = self._pnet(sums.resized(rows, columns), max(1, PIXELS_AT_ONCE // (rows * columns)))
+            candidates, whose = _boxes_of_cells(regression, probability[:, 1], scale, self.config.thresholds[0])
+            found.append(candidates)
+            photos.append(whose)
+            levels.append(np.full(len(whose), level))
+        boxes, photo, level_of = np.concatenate(found), np.concatenate(photos), np.concatenate(levels)
+        keep = suppress(boxes, photo * max(1, len(scales)) + level_of, PNET_NMS)
+        boxes, photo = boxes[keep], photo[keep]
+        keep = suppress(boxes, photo, IMAGE_NMS)
+        boxes, photo = boxes[keep], photo[keep]
         side = boxes[:, 2:4] - boxes[:, :2]
         corners = boxes[:, :4] + boxes[:, 5:9] * np.concatenate([side, side], axis=1)
-        return _square(np.concatenate([corners, boxes[:, 4:5]], axis=1))
+        return _square(np.concatenate([corners, boxes[:, 4:5]], axis=1)), photo
 
     def _refine(
-        self, network: Any, integral: npt.NDArray[Any], boxes: Floats, side: int, threshold: float
-    ) -> tuple[Floats, Floats, Floats]:
-        """R-Net or O-Net on the boxes: those that pass with their new probability, their regression, and (O-Net) their landmarks."""
-        height, width = integral.shape[0] - 1, integral.shape[1] - 1
+        self, network: Network, sums: Sums, boxes: Floats, photos: Ints, side: int, threshold: float
+    ) -> tuple[Floats, Ints, Floats, Floats]:
+        """R-Net or O-Net on the boxes: those that pass with their new probability, whose they are, their regression, and (O-Net) their
+        landmarks."""
         edges = np.trunc(boxes[:, :4]).astype(np.int64)
-        left, top = np.maximum(edges[:, 0], 1) - 1, np.maximum(edges[:, 1], 1) - 1
-        right, bottom = np.minimum(edges[:, 2], width), np.minimum(edges[:, 3], height)
-        inside = (right > left) & (bottom > top)
-        boxes, left, top, right, bottom = boxes[inside], left[inside], top[inside], right[inside], bottom[inside]
-        outputs = []
-        for start in range(0, len(boxes), CANDIDATES_A_BATCH):
-            part = slice(start, start + CANDIDATES_A_BATCH)
-            rows = _windows(top[part, None], bottom[part, None] - top[part, None], side)
-            columns = _windows(left[part, None], right[part, None] - left[part, None], side)
-            pixels = _average(integral, rows, columns).transpose(0, 3, 1, 2)
-            outputs.append(_infer(network, np.ascontiguousarray(pixels)))
-        if not outputs:
-            return np.empty((0, 5), np.float32), np.empty((0, 4), np.float32), np.empty((0, 10), np.float32)
-        regression, *landmarks, probability = (np.concatenate(parts) for parts in zip(*outputs, strict=True))
+        edges[:, :2] = np.maximum(edges[:, :2], 1) - 1
+        edges[:, 2:] = np.minimum(edges[:, 2:], (sums.width, sums.height))
+        inside = (edges[:, 2] > edges[:, 0]) & (edges[:, 3] > edges[:, 1])
+        boxes, photos, edges = boxes[inside], photos[inside], edges[inside]
+        if not len(boxes):
+            return np.empty((0, 5), np.float32), photos, np.empty((0, 4), np.float32), np.empty((0, 10), np.float32)
+        regression, *landmarks, probability = network(sums.cut(photos, edges, side), CANDIDATES_AT_ONCE)
         passed = probability[:, 1] > threshold
         kept = np.concatenate([boxes[passed, :4], probability[passed, 1:2]], axis=1)
         points = landmarks[0][passed] if landmarks else np.empty((len(kept), 10), np.float32)
-        return kept, regression[passed], points
+        return kept, photos[passed], regression[passed], points
 
 
-def _infer(network: Any, pixels: Floats) -> list[Floats]:
-    network.infer({0: pixels}, share_inputs=True)
-    return [np.array(tensor.data) for tensor in network.output_tensors]
+def _none() -> Faces:
+    return Faces(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty((0, 5, 2), np.float32))
 
 
-def _integral(image: Pixels) -> npt.NDArray[Any]:
-    """Sums of all pixels above and left: integers (h + 1, w + 1, 3)."""
-    height, width = image.shape[:2]
-    kind = np.int32 if height * width * 255 < 2**31 else np.int64
-    sums = np.zeros((height + 1, width + 1, 3), kind)
-    np.cumsum(image, axis=0, dtype=kind, out=sums[1:, 1:])
-    np.cumsum(sums[1:, 1:], axis=1, out=sums[1:, 1:])
-    return sums
+def _size(length: int, scale: float) -> int:
+    """Of a side at a scale of the pyramid."""
+    return int(length * scale + 1)
 
 
-def _windows(first: Any, length: Any, count: int) -> tuple[Ints, Ints]:
-    """Where each of `count` windows of torch's area resampling begins and ends: (..., count) each."""
-    steps = np.arange(count)
-    return first + steps * length // count, first - (-(steps + 1) * length // count)
+def _largest_window(height: int, width: int, scales: list[float]) -> int:
+    """Pixels in the largest window of the pyramid, and of a candidate as large as the photo."""
+    rows, columns = (min([24, *(_size(length, scale) for scale in scales)]) for length in (height, width))
+    return (height // rows + 2) * (width // columns + 2)
 
 
-def _average(integral: npt.NDArray[Any], rows: tuple[Ints, Ints], columns: tuple[Ints, Ints]) -> Floats:
-    """Mean pixel of every window, normalised as the networks were trained: float32 (..., rows, columns, 3)."""
-    (top, bottom), (left, right) = rows, columns
-    if top.ndim == 1:
-        bands = integral[bottom] - integral[top]
-        sums = bands[:, right] - bands[:, left]
-    else:
-        top, bottom, left, right = top[:, :, None], bottom[:, :, None], left[:, None], right[:, None]
-        sums = integral[bottom, right] - integral[top, right] - integral[bottom, left] + integral[top, left]
-        return _normalised(sums, ((bottom - top) * (right - left))[..., None])
-    return _normalised(sums, (bottom - top)[:, None, None] * (right - left)[None, :, None])
-
-
-def _normalised(sums: npt.NDArray[Any], area: Ints) -> Floats:
-    return np.asarray(((sums / area).astype(np.float32) - np.float32(127.5)) * np.float32(0.0078125))
-
-
-def _boxes_of_cells(regression: Floats, probability: Floats, scale: float, threshold: float) -> Floats:
-    """P-Net's cells at or above the threshold as boxes: float32 (n, 9): corners, probability, regression."""
-    rows, columns = np.nonzero(probability >= np.float32(threshold))
+def _boxes_of_cells(regression: Floats, probability: Floats, scale: float, threshold: float) -> tuple[Floats, Ints]:
+    """P-Net's cells at or above the threshold as boxes, float32 (n, 9): corners, probability, regression; and whose they are, (n,)."""
+    photos, rows, columns = np.nonzero(probability >= np.float32(threshold))
     cells = np.stack([columns, rows], axis=1).astype(np.float32)
     first = np.floor((STRIDE * cells + 1) / np.float32(scale))
     last = np.floor((STRIDE * cells + CELL) / np.float32(scale))
-    found = regression[:, rows, columns].T
-    return np.concatenate([first, last, probability[rows, columns, None], found], axis=1).astype(np.float32)
-
-
-def _nms(boxes: Floats, threshold: float, of_smaller: bool = False) -> Ints:
-    """Greedy non-maximum suppression, best first; `of_smaller` measures the overlap against the smaller box, pixels inclusive."""
-    more = np.float32(1 if of_smaller else 0)
-    x1, y1, x2, y2 = boxes[:, 0], boxes[:, 1], boxes[:, 2], boxes[:, 3]
-    area = (x2 - x1 + more) * (y2 - y1 + more)
-    left = np.argsort(boxes[:, 4], kind="stable")[::-1] if of_smaller else np.argsort(-boxes[:, 4], kind="stable")
-    kept = []
-    while len(left):
-        best, left = left[0], left[1:]
-        kept.append(best)
-        width = np.minimum(x2[best], x2[left]) - np.maximum(x1[best], x1[left]) + more
-        height = np.minimum(y2[best], y2[left]) - np.maximum(y1[best], y1[left]) + more
-        shared = np.maximum(width, 0) * np.maximum(height, 0)
-        whole = np.minimum(area[best], area[left]) if of_smaller else area[best] + area[left] - shared
-        left = left[shared <= np.float32(threshold) * whole]
-    return np.array(kept, np.int64)
+    found = regression[photos, :, rows, columns]
+    return np.concatenate([first, last, probability[photos, rows, columns, None], found], axis=1).astype(np.float32), photos
 
 
 def _regress(boxes: Floats, regression: Floats) -> Floats:

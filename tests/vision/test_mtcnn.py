@@ -91,3 +91,17 @@ def test_the_stand_in_for_torchvision_is_gone_after_the_import() -> None:
     import_facenet_pytorch()
     stand_ins = [name for name, module in sys.modules.items() if name.startswith("torchvision") and not getattr(module, "__file__", None)]
     assert stand_ins == []
+
+
+def test_many_photos_at_once_give_what_each_alone_gives(networks: Path) -> None:
+    small, wide = draw(1, 0), group((640, 400), 2)
+    images = [np.asarray(image) for image in (small, wide, draw(2, 1), small.resize((2000, 2000)), draw(3, 0).resize((20, 20)), wide)]
+    images.append(np.full((250, 250, 3), 127, np.uint8))
+    detector = Detector(networks, DetectorConfig())
+    together = detector.detect_all(images)
+    assert [len(faces.boxes) for faces in together] == [1, 2, 1, 1, 0, 2, 0]
+    for image, faces in zip(images, together, strict=True):
+        alone = detector.detect(image)
+        assert np.abs(alone.boxes - faces.boxes).max(initial=0) < 0.01
+        assert np.abs(alone.landmarks - faces.landmarks).max(initial=0) < 0.01
+    assert detector.detect_all([]) == []
