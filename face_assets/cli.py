@@ -12,6 +12,7 @@ import click
 
 from face_assets import __version__
 from face_assets.errors import UserError
+from face_assets.settings import usable_cores
 
 FAILED = 1
 REFUSED = 3
@@ -81,6 +82,18 @@ def run(repo: str | None, revision: str, until: str, as_json: bool) -> None:
     from face_assets.operations.pipeline import run_commit
 
     _end(run_commit(repo, revision, until, quiet=as_json), as_json)
+
+
+@main.command()
+@repo_option
+@click.option("--commit", "revision", default="HEAD", show_default=True, help="Branch, tag or commit of the data repository.")
+@click.option("--shards", type=click.IntRange(min=1), default=usable_cores, show_default="processors", help="Parts of the photos.")
+@json_option
+def align(repo: str | None, revision: str, shards: int, as_json: bool) -> None:
+    """Detect the faces of a commit's photos in shards beside one another, before `run`, which then finds them done."""
+    from face_assets.operations.aligning import align_commit
+
+    _end(align_commit(repo, revision, shards, quiet=as_json), as_json)
 
 
 @main.command()

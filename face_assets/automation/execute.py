@@ -1,24 +1,46 @@
-"""Executes one run in this process: `python -m face_assets.automation.execute JOB RUN_ID COMMIT TAGS`."""
+"""Executes one run in this process: `python -m face_assets.automation.execute JOB RUN_ID COMMIT TAGS CONFIG`."""
 
 import json
 import sys
 from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+from dagster._core.execution.api import execute_run  # dg.execute_job takes no run id, by which whoever started this follows the run
 
 from face_assets.automation.instance import ROOT, open_instance
+from face_assets.automation.jobs import ALIGN_IN_PROCESSES
+from face_assets.automation.tags import PARTITION
 from face_assets.home import Home
 from face_assets.settings import default_home
 
 
-def execute(job_name: str, run_id: str, commit: str | None, tags: Mapping[str, str]) -> bool:
+def execute(job_name: str, run_id: str, commit: str | None, tags: Mapping[str, str], config: Mapping[str, Any]) -> bool:
     """Runs the job, for a commit where one is given; every event goes to the event log. Returns whether it succeeded."""
-    sys.path.insert(0, str(ROOT))
-    from definitions import defs
-
     with open_instance(Home(default_home())) as instance:
-        job = defs.resolve_job_def(job_name)
-        result = job.execute_in_process(instance=instance, run_id=run_id, partition_key=commit, tags=tags, raise_on_error=False)
+        if job_name == ALIGN_IN_PROCESSES:
+            recipe = dg.reconstructable(align_in_processes)  # what the step's own process makes the job from
+            job, words = recipe.get_definition(), {**tags, PARTITION: commit or ""}
+            run = instance.create_run_for_job(job, run_id=run_id, run_config=config, tags={**job.tags, **words})
+            return bool(execute_run(recipe, run, instance).success)
+        job = _job(job_name)
+        result = job.execute_in_process(
+            instance=instance, run_id=run_id, partition_key=commit, tags=tags, run_config=config or None, raise_on_error=False
+        )
     return result.success
 
 
+def align_in_processes() -> dg.JobDefinition:
+    """The job whose steps are processes of their own."""
+    return _job(ALIGN_IN_PROCESSES)
+
+
+def _job(name: str) -> dg.JobDefinition:
+    sys.path.insert(0, str(ROOT))
+    from definitions import defs
+
+    return defs.resolve_job_def(name)
+
+
 if __name__ == "__main__":
-    sys.exit(0 if execute(sys.argv[1], sys.argv[2], sys.argv[3] or None, json.loads(sys.argv[4])) else 1)
+    sys.exit(0 if execute(sys.argv[1], sys.argv[2], sys.argv[3] or None, json.loads(sys.argv[4]), json.loads(sys.argv[5])) else 1)

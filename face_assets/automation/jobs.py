@@ -5,6 +5,8 @@ import dagster as dg
 COMMIT_TO_LIVE = "commit_to_live"
 COMMIT_TO_EVALUATION = "commit_to_evaluation"
 DEPLOY_PRODUCTION = "deploy_production"
+ALIGN_IN_PROCESSES = "align_in_processes"
+ALIGN_IN_CONTAINERS = "align_in_containers"
 DEPLOY_PRIORITY = "10"  # of the queue: before commits that wait to be trained
 
 SERVING = dg.AssetSelection.assets("triton_model_repository", "triton_deployment")

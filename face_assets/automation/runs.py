@@ -90,7 +90,9 @@ class RunReport:
     log: str
 
 
-def run_job(home: Home, job: str, commit: str | None, tags: Mapping[str, str], show: Show) -> RunReport:
+def run_job(
+    home: Home, job: str, commit: str | None, tags: Mapping[str, str], show: Show, config: Mapping[str, Any] | None = None
+) -> RunReport:
     """Runs `job` in a child process and reports; a child that dies leaves a failed run, not one that seems to go on."""
     run_id = str(uuid.uuid4())
     log = home.logs / "runs" / f"{run_id}.log"
@@ -100,7 +102,7 @@ def run_job(home: Home, job: str, commit: str | None, tags: Mapping[str, str], s
         if commit:
             add_commit(instance, commit)
         words = json.dumps({**tags, NO_RETRIES: "0"})  # whoever asked is there to ask again
-        command = [sys.executable, "-m", "face_assets.automation.execute", job, run_id, commit or "", words]
+        command = [sys.executable, "-m", "face_assets.automation.execute", job, run_id, commit or "", words, json.dumps(config or {})]
         with open(log, "wb") as output:
             child = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
             try:

@@ -110,7 +110,7 @@ def _inspect(workspace: Workspace, commit: str, photos: list[Photo], params: Par
     if missing:
         log(f"inspecting {len(missing):,} photos not seen before of {len(set(md5s)):,}")
         files = workspace.repository.locate(commit, PHOTOS, missing)
-        inspect_photos(files, store, params.photos.max_megapixels, workspace.settings.cores, _every_few_seconds(log, "inspected"))
+        inspect_photos(files, store, params.photos.max_megapixels, workspace.settings.cores, every_few_seconds(log, "inspected"))
     return store.facts(md5s)
 
 
@@ -121,7 +121,7 @@ def align(workspace: Workspace, commit: str, source: str, md5s: Iterable[str], d
     if missing:
         log(f"detecting faces in {len(missing):,} photos not seen before")
         files = workspace.repository.locate(commit, source, missing)
-        progress = _every_few_seconds(log, "aligned")
+        progress = every_few_seconds(log, "aligned")
         align_photos(
             files, store, workspace.detector_networks(), detector_config(detector), max_megapixels, workspace.settings.cores, progress
         )
@@ -212,7 +212,8 @@ def _write_rows(path: Path, header: tuple[str, ...], rows: Iterable[Iterable[obj
         writer.writerows(rows)
 
 
-def _every_few_seconds(log: Log, done_word: str) -> Callable[[int, int], None]:
+def every_few_seconds(log: Log, done_word: str) -> Callable[[int, int], None]:
+    """Progress as lines of the log that say how many are `done_word`, and how fast."""
     started = last = monotonic()
 
     def progress(done: int, whole: int) -> None:
