@@ -94,6 +94,9 @@ class Train(Section):
     anchor: float = Field(1.0, ge=0.0, description="pull towards the starting embedding, which keeps what it knew; 0 for none")
     photos_per_person: int = Field(0, ge=0, le=64, description="photos of a person in a batch; 0 shuffles plainly")
     flip: bool = Field(True, description="mirror crops at random where the trunk is trained")
+    precision: Literal["f32", "bf16"] = Field(
+        "f32", description="arithmetic of the trained blocks; bf16 is faster where the processor has it, the head stays in f32"
+    )
     seed: int = 0
 
 

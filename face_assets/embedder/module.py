@@ -139,12 +139,17 @@ class EmbedderModule(lightning.LightningModule):  # type: ignore[misc]  # lightn
         """Unit embeddings (n, d) of features (n, 1792), activations (n, channels, h, w) or crops (n, s, s, 3)."""
         if self.over_features:
             return F.normalize(self.head(inputs))
-        if self.over_activations:
-            return F.normalize(self.head(self.trained(inputs).flatten(1)))
-        images = whiten(inputs, self.plan.whitening)
-        with torch.no_grad():
-            images = self.frozen(images)
-        return F.normalize(self.head(self.trained(images).flatten(1)))
+        activations = inputs
+        if not self.over_activations:
+            with torch.no_grad():
+                activations = self.frozen(whiten(inputs, self.plan.whitening))
+        features = self.trained(activations).flatten(1)
+        with self._in_f32():
+            return F.normalize(self.head(features.float()))
+
+    def _in_f32(self) -> torch.autocast:
+        """Keeps out of bf16 what angles of a thousandth depend on."""
+        return torch.autocast(self.device.type, enabled=False)
 
     def on_train_epoch_start(self) -> None:
         """Seeds what this epoch draws, and sets which BatchNorm learns."""
@@ -158,7 +163,8 @@ class EmbedderModule(lightning.LightningModule):  # type: ignore[misc]  # lightn
         """The loss of a batch."""
         inputs, labels, *start = batch
         embeddings = self(self._views(inputs))
-        loss: Tensor = self.loss(embeddings, labels)
+        with self._in_f32():
+            loss: Tensor = self.loss(embeddings, labels)
         if start:
             distance = 1 - (embeddings * start[0]).sum(1).mean()
             loss = loss + self.settings.anchor * distance * self.settings.scale / 8

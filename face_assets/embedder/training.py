@@ -188,6 +188,7 @@ def _fit(module: "EmbedderModule", training: Any, validation: Any, work: Path, l
         trainer = lightning.Trainer(
             accelerator="auto",
             devices=1,
+            precision="bf16-mixed" if module.settings.precision == "bf16" and not module.over_features else "32-true",
             max_epochs=module.settings.epochs,
             callbacks=[lines, ResumeFile(checkpoint)],
             default_root_dir=work,

@@ -103,6 +103,15 @@ def test_stored_activations_train_as_crops_do(
     assert losses[0] == pytest.approx(losses[1], rel=3e-4)
 
 
+def test_bf16_trains_about_as_f32_does(tmp_path: Path, crop_store: ContentStore, weights: str) -> None:
+    losses = []
+    for precision in ("f32", "bf16"):
+        asked = request(tmp_path, crop_store, weights, unfreeze="block8", epochs=2, precision=precision)
+        result = train(asked, tmp_path / precision, tmp_path / f"{precision}-out", 1, silent)
+        losses.append([row["loss"] for row in result.curve[1:]])
+    assert losses[0] == pytest.approx(losses[1], rel=0.02) and losses[0] != losses[1]
+
+
 def test_from_scratch_people_come_apart(tmp_path: Path, crop_store: ContentStore) -> None:
     asked = request(tmp_path, crop_store, "scratch", unfreeze="all", epochs=8, learning_rate=0.002, photos_per_person=2)
     result = train(asked, tmp_path / "work", tmp_path / "out", 1, silent)
