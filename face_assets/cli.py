@@ -250,6 +250,44 @@ def down() -> None:
     click.echo(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing was running.")
 
 
+@main.group()
+def keys() -> None:
+    """API keys of the gateway (docker target): who may ask. A change is in force at once, without a restart."""
+
+
+@keys.command("add")
+@click.argument("name")
+def keys_add(name: str) -> None:
+    """Make a key for NAME and print it, this once: only its hash is kept."""
+    from face_assets.operations.keys import add_key
+
+    click.echo(add_key(name))
+
+
+@keys.command("list")
+@json_option
+def keys_list(as_json: bool) -> None:
+    """List the keys in force by name, and how many requests had none of them."""
+    from face_assets.operations.keys import list_keys
+
+    found = list_keys()
+    if as_json:
+        _print_json(found)
+        return
+    for key in found["keys"]:
+        click.echo(f"{key['name']:<30} since {key['created']}")
+    click.echo(f"Refused without a key in force: {'unknown, the gateway does not run' if found['refused'] is None else found['refused']}")
+
+
+@keys.command("revoke")
+@click.argument("name")
+def keys_revoke(name: str) -> None:
+    """Forget the key of NAME: requests with it are refused from now on."""
+    from face_assets.operations.keys import revoke_key
+
+    click.echo(revoke_key(name))
+
+
 @main.command()
 def exporter() -> None:
     """Serve the platform's metrics for Prometheus until stopped; `up --monitoring` starts it with a Prometheus."""

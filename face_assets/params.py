@@ -129,6 +129,9 @@ class Serving(Section):
     min_cosine: float = Field(0.999, gt=0.0, le=1.0, description="served against offline embedding, worst probe")
     max_batch: int = Field(32, ge=1, le=256, description="crops that the embedder takes at once")
     queue_delay_us: int = Field(2000, ge=0, description="how long the batcher waits for more crops")
+    canary_share: float = Field(0.1, gt=0.0, le=0.5, description="docker target: about this share of the traffic goes to a candidate first")
+    canary_seconds: float = Field(10.0, ge=0.0, le=3600.0, description="docker target: and for so long")
+    canary_max_errors: Fraction = Field(0.01, description="docker target: share that may fail there, beyond what fails at the live release")
 
 
 class Params(Section):

@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -15,6 +15,7 @@ from face_assets.notification.body import parse_body
 
 PREFIX = "FACE_ASSETS_"
 SETTINGS_FILE = "settings.json"
+IMAGE_NAME = r"^[a-z0-9]+([._/-][a-z0-9]+)*$"
 SECRETS = ("notify_webhook", "notify_webhook_body", "notify_slack", "notify_smtp")
 
 
@@ -54,6 +55,17 @@ class Settings(BaseSettings):
     prometheus_port: int = Field(9090, ge=1, le=65535, description="the local Prometheus of `face-assets up --monitoring`")
     ui_port: int = Field(3000, ge=1, le=65535, description="Dagster's web interface")
     serving_env: Path = Field(default=Path(sys.prefix) / "serving", description="environment of the Triton server")
+    target: Literal["embedded", "docker"] = Field("embedded", description="a process of this machine, or containers behind a gateway")
+    docker_base: str = Field("debian:bookworm-slim", description="image that ours are built from; deploy/base-image.sh makes it offline")
+    docker_server: str | None = Field(None, description="image with Triton and our requirements, in place of the one that we build")
+    docker_name: str = Field("face-assets/recognizer", pattern=IMAGE_NAME, description="name of the releases' images")
+    docker_registry: str | None = Field(None, description="registry that each release's image is pushed to, such as localhost:5000")
+    docker_replicas: int = Field(1, ge=1, le=50, description="servers that answer side by side")
+    docker_memory_mb: int = Field(2048, ge=64, description="memory of a server, in MiB")
+    docker_cpus: float | None = Field(None, gt=0, description="processors of a server; `cores` without it")
+    gateway_certificate: Path | None = Field(None, description="PEM file of certificate, chain and key: then the gateway speaks TLS")
+    gateway_rate: int = Field(0, ge=0, description="questions a second of one API key, over 10 s; 0 for any number")
+    gateway_max_mb: float = Field(20.0, gt=0, le=1000, description="largest request, in MB")
     keep_releases: int = Field(3, ge=2, description="releases that stay loadable on the server's disk")
     notify_webhook: SecretStr | None = Field(None, description="URL that problems are POSTed to as JSON, and that they are over")
     notify_webhook_body: str | None = Field(

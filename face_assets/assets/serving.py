@@ -1,4 +1,4 @@
-"""The group serving: triton_model_repository and triton_deployment, which follow the stage, not the commit."""
+"""The group serving: triton_model_repository, triton_image and triton_deployment, which follow the stage, not the commit."""
 
 from dataclasses import asdict
 from datetime import timedelta
@@ -11,7 +11,7 @@ from face_assets.automation.conditions import REDEPLOY, REWRITE
 from face_assets.automation.pools import DEPLOYMENT
 from face_assets.code_version import code_version
 from face_assets.fingerprint import fingerprint
-from face_assets.pipeline import serving
+from face_assets.pipeline import containers, serving
 from face_assets.resources.workspace import WorkspaceResource
 from face_assets.serving.model_repository import code_digest
 
@@ -47,8 +47,32 @@ def triton_model_repository(context: dg.AssetExecutionContext, platform: Workspa
 
 @dg.asset(
     group_name=GROUP,
-    kinds={"triton"},
+    kinds={"docker", "triton"},
     deps=["triton_model_repository"],
+    automation_condition=REDEPLOY,
+    code_version=code_version("face_assets.serving.containers.images"),
+    pool=DEPLOYMENT,
+)
+def triton_image(context: dg.AssetExecutionContext, platform: WorkspaceResource) -> dg.MaterializeResult:
+    """The container image of the release in production: Triton and the release's models; on the embedded target none is needed."""
+    workspace = platform.workspace()
+    with user_errors(context):
+        release = serving.production(workspace).release
+        facts = provenance(context, workspace, release.trained_commit) | {"release": release.version, "release_commit": release.commit}
+        if workspace.settings.target == "embedded":
+            facts |= {"image": "none: the embedded target needs no image", "path": Path(workspace.home.serving / "models")}
+            return dg.MaterializeResult(metadata=as_metadata(facts), data_version=dg.DataVersion("none"))
+        built = containers.build_image(workspace, release, serving.write_repository(workspace, release))
+        facts |= asdict(built) | {"path": Path(built.log or workspace.home.logs)}
+        digest = containers.push_image(workspace, built.name)
+        facts |= {"registry": workspace.settings.docker_registry, "pushed_digest": digest} if digest else {}
+        return dg.MaterializeResult(metadata=as_metadata(facts), data_version=dg.DataVersion(built.id))
+
+
+@dg.asset(
+    group_name=GROUP,
+    kinds={"triton"},
+    deps=["triton_image"],
     automation_condition=REDEPLOY,
     pool=DEPLOYMENT,
     freshness_policy=VERIFIED_DAILY,

@@ -13,11 +13,10 @@ from face_assets.automation.tags import CAUSE
 from face_assets.errors import UserError
 from face_assets.notification.message import Message
 from face_assets.notification.notifier import queue_problem, queue_well
-from face_assets.pipeline.serving import trouble_of_live
+from face_assets.pipeline.serving import target, trouble_of_live
 from face_assets.pipeline.workspace import Workspace
 from face_assets.registry.stage import Assignment
 from face_assets.resources.workspace import WorkspaceResource
-from face_assets.serving.embedded import is_deploying, read_status, was_started
 
 SECONDS_BETWEEN_TICKS = 5
 LOST = "server: lost"
@@ -84,13 +83,16 @@ def find_trouble(workspace: Workspace, ask: bool) -> Trouble | None:
 
     `ask`: puts a question to it, too. Raises UserError where that cannot be known.
     """
-    if not workspace.settings.repo or not was_started(workspace.home.serving):
+    if not workspace.settings.repo:
+        return None
+    server = target(workspace)
+    if not server.was_started():
         return None
     production = workspace.stages.production()
-    if production is None or is_deploying(workspace.home.serving):
+    if production is None or server.is_deploying():
         return None
     try:
-        status = read_status(workspace.home.serving)
+        status = server.status()
     except UserError as error:
         return Trouble(str(error))
     if not status.running:

@@ -9,7 +9,7 @@ ALIGN_IN_PROCESSES = "align_in_processes"
 ALIGN_IN_CONTAINERS = "align_in_containers"
 DEPLOY_PRIORITY = "10"  # of the queue: before commits that wait to be trained
 
-SERVING = dg.AssetSelection.assets("triton_model_repository", "triton_deployment")
+SERVING = dg.AssetSelection.assets("triton_model_repository", "triton_image", "triton_deployment")
 EVALUATED = dg.AssetSelection.assets("embedder_evaluation").upstream()
 
 commit_to_live = dg.define_asset_job(

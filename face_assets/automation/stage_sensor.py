@@ -12,10 +12,10 @@ from face_assets.errors import UserError
 from face_assets.files import file_lock, is_locked
 from face_assets.fingerprint import fingerprint
 from face_assets.pipeline.release import assigned_for
+from face_assets.pipeline.serving import target
 from face_assets.pipeline.workspace import Workspace
 from face_assets.registry.stage import Assignment
 from face_assets.resources.workspace import WorkspaceResource
-from face_assets.serving.embedded import read_status
 
 SECONDS_BETWEEN_TICKS = 2
 STAGE = "face-recognizer#production"
@@ -39,7 +39,7 @@ def stage_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResourc
             return dg.SkipReason("No stage tag is new.")
         workspace.repository.refresh()
         assignment = workspace.stages.production()
-        live = read_status(workspace.home.serving).live
+        live = target(workspace).status().live
     except UserError as error:
         return dg.SkipReason(str(error))
     if assignment is None:

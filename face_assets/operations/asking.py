@@ -7,18 +7,19 @@ from typing import Any
 import numpy as np
 
 from face_assets.errors import UserError
+from face_assets.pipeline.serving import target
+from face_assets.pipeline.workspace import Workspace
 from face_assets.serving.client import Answer, RecognizerClient
-from face_assets.settings import Settings, load_settings
 
 
-def connect(settings: Settings) -> RecognizerClient:
-    """A client of this home's server."""
-    return RecognizerClient(f"{settings.host}:{settings.grpc_port}")
+def connect() -> RecognizerClient:
+    """A client of this home's server. Raises UserError where none was started."""
+    return target(Workspace.load()).client()
 
 
 def identify_photos(photos: Sequence[Path]) -> list[dict[str, Any]]:
     """One answer a photo; a photo that cannot be used gets an error sentence, and the others their answers."""
-    client = connect(load_settings())
+    client = connect()
     client.require_ready()
     return [_identify(client, photo) for photo in photos]
 
@@ -50,7 +51,7 @@ def _text(answer: Answer) -> str:
 
 def verify_photos(first: Path, second: Path) -> dict[str, Any]:
     """Whether the subjects (largest faces) of two photos are one person, at the release's threshold. Raises UserError."""
-    client = connect(load_settings())
+    client = connect()
     client.require_ready()
     one, other = (_subject(client, photo) for photo in (first, second))
     score = float(np.dot(one, other))

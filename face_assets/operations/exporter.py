@@ -14,10 +14,10 @@ from face_assets.automation.instance import open_instance
 from face_assets.automation.run_totals import count_runs
 from face_assets.monitoring import facts
 from face_assets.monitoring.exposition import Log, Part, serve
+from face_assets.pipeline.serving import target
 from face_assets.pipeline.workspace import Workspace
 from face_assets.ports import require_free
 from face_assets.registry.stage import Assignment
-from face_assets.serving.embedded import read_status
 from face_assets.settings import load_settings
 
 SECONDS_BETWEEN_SETTINGS = 5.0
@@ -97,7 +97,7 @@ class Platform:
         return [*facts.totals_metrics(totals), *facts.queue_metrics(queue)]
 
     def _server(self) -> Iterable[Metric]:
-        status = read_status(self.workspace().home.serving)
+        status = target(self.workspace()).status()
         assignment = self.production()
         live = status.live if status.running else None
         agrees = (live is not None and live.release_commit == assignment.release.commit) if assignment else None

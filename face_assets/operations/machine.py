@@ -7,9 +7,8 @@ from face_assets.automation.runs import run_job
 from face_assets.automation.services import start_ui, stop_ui, ui_address
 from face_assets.automation.tags import CAUSE
 from face_assets.errors import UserError
-from face_assets.home import Home
+from face_assets.pipeline.serving import stop_servers
 from face_assets.pipeline.workspace import Workspace
-from face_assets.settings import load_settings
 
 
 def bring_up(server: bool, ui: bool) -> Iterator[str]:
@@ -37,10 +36,8 @@ def _bring_back(workspace: Workspace) -> str:
 
 def take_down() -> list[str]:
     """Stops what runs; returns the names of what it stopped."""
-    from face_assets.serving.embedded import stop_server
-
-    settings = load_settings()
-    stopped = stop_ui(settings)
-    if stop_server(Home(settings.home).serving):
+    workspace = Workspace.load()
+    stopped = stop_ui(workspace.settings)
+    if stop_servers(workspace):
         stopped.append("server")
     return stopped

@@ -10,8 +10,8 @@ from face_assets.automation.tags import PARTITION
 from face_assets.errors import UserError
 from face_assets.home import Home
 from face_assets.operations.pipeline import figures_text, headline
+from face_assets.pipeline.serving import target
 from face_assets.pipeline.workspace import Workspace
-from face_assets.serving.embedded import read_status
 from face_assets.settings import Settings, load_settings
 
 RUNS = 5
@@ -51,18 +51,21 @@ def status_report() -> dict[str, Any]:
     return {
         "home": str(settings.home),
         "repository": settings.repo,
-        "server": _server(settings, home),
+        "server": _server(settings),
         "production": _production(settings),
         "ui": {"address": ui_address(settings), "up": ui_answers(settings)},
         "runs": _runs(home),
     }
 
 
-def _server(settings: Settings, home: Home) -> dict[str, Any]:
-    status = read_status(home.serving)
+def _server(settings: Settings) -> dict[str, Any]:
+    where = {"target": settings.target, "grpc": f"{settings.host}:{settings.grpc_port}", "http": f"{settings.host}:{settings.http_port}"}
+    try:
+        status = target(Workspace(settings)).status()
+    except UserError as error:
+        return {"running": False, "ready": False, "live": None, "pid": None, "error": str(error), **where}
     live = status.live.release if status.live else None
-    ports = {"grpc": f"{settings.host}:{settings.grpc_port}", "http": f"{settings.host}:{settings.http_port}"}
-    return {"running": status.running, "ready": status.ready, "live": live, "pid": status.pid, **ports}
+    return {"running": status.running, "ready": status.ready, "live": live, "pid": status.pid, **where}
 
 
 def _production(settings: Settings) -> dict[str, Any] | None:
@@ -114,6 +117,8 @@ def status_text(found: dict[str, Any]) -> str:
         f"server      {state}, live {server['live'] or 'nothing'}, gRPC {server['grpc']}, HTTP {server['http']}",
         f"UI          {found['ui']['address']} {'up' if found['ui']['up'] else 'down'}",
     ]
+    if "error" in server:
+        lines.append(f"            {server['error']}")
     if production is None:
         lines.append("production  no release yet")
     elif "error" in production:

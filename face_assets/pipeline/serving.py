@@ -10,20 +10,26 @@ import numpy as np
 from face_assets.errors import UserError
 from face_assets.files import read_json
 from face_assets.params import Serving
+from face_assets.pipeline.containers import container_target, folder
 from face_assets.pipeline.workspace import Log, Workspace
 from face_assets.registry.release import Release
 from face_assets.registry.stage import Assignment
-from face_assets.serving.client import RecognizerClient
-from face_assets.serving.embedded import DeploymentRefusedError, EmbeddedTarget
-from face_assets.serving.environment import ensure_environment
+from face_assets.serving.embedded import EmbeddedTarget, stop_server, was_started
+from face_assets.serving.environment import ServingEnvironment, ensure_environment
 from face_assets.serving.model_repository import ModelVersion, write_models
+from face_assets.serving.target import DeploymentRefusedError, Target
 from face_assets.serving.triton import Ports
 from face_assets.serving.verification import Probe, verify
 
 ROOT = Path(__file__).parents[2]
 SECONDS_TO_ANSWER = 8.0
 TEMPLATES = ROOT / "triton_models"
-CODE = ("face_assets.serving.model_repository", "face_assets.serving.embedded", "face_assets.serving.verification")
+CODE = (
+    "face_assets.serving.model_repository",
+    "face_assets.serving.embedded",
+    "face_assets.serving.containers.target",
+    "face_assets.serving.verification",
+)
 
 
 @dataclass(frozen=True)
@@ -55,12 +61,43 @@ def write_repository(workspace: Workspace, release: Release, anew: bool = False)
     return write_models(bundle, release.version, release.commit, models, TEMPLATES, cores, anew)
 
 
-def target(workspace: Workspace, log: Log) -> EmbeddedTarget:
-    """The embedded server of this home; its environment is made the first time."""
+def target(workspace: Workspace) -> Target:
+    """The serving target of this home, as it is; nothing is started or made for it."""
+    if workspace.settings.target == "docker":
+        return container_target(workspace)
+    return _embedded(workspace)
+
+
+def _embedded(workspace: Workspace) -> EmbeddedTarget:
     settings = workspace.settings
-    environment = ensure_environment(settings.serving_env, ROOT / "deploy" / "requirements-serving.txt", log)
     ports = Ports(settings.http_port, settings.grpc_port, settings.metrics_port)
-    return EmbeddedTarget(workspace.home.serving, environment, ports, settings.cores, settings.host)
+    return EmbeddedTarget(workspace.home.serving, ServingEnvironment(settings.serving_env), ports, settings.cores, settings.host)
+
+
+def stop_servers(workspace: Workspace) -> bool:
+    """Stops this home's server, whichever target started it; returns whether one ran. Raises UserError where that cannot be done."""
+    ran = stop_server(workspace.home.serving)
+    if _containers_started(workspace):
+        ran = container_target(workspace).stop() or ran
+    return ran
+
+
+def _containers_started(workspace: Workspace) -> bool:
+    return (folder(workspace) / "started.json").is_file()
+
+
+def _prepare(workspace: Workspace, log: Log) -> Target:
+    """The target, ready to be started: its environment is made the first time, and the other target gives it the ports."""
+    if workspace.settings.target == "docker":
+        if was_started(workspace.home.serving):
+            log("the embedded server gives its ports to the gateway")
+            stop_server(workspace.home.serving)
+    else:
+        ensure_environment(workspace.settings.serving_env, ROOT / "deploy" / "requirements-serving.txt", log)
+        if _containers_started(workspace):
+            log("the gateway and its servers give their ports to the embedded server")
+            container_target(workspace).stop()
+    return target(workspace)
 
 
 def deploy(workspace: Workspace, log: Log) -> Deployment:
@@ -71,7 +108,7 @@ def deploy(workspace: Workspace, log: Log) -> Deployment:
     assignment = production(workspace)
     release = assignment.release
     version = write_repository(workspace, release)
-    server = target(workspace, log)
+    server = _prepare(workspace, log)
     server.start()
     live = server.status().live
     named = {"wanted": release.version, "tag": assignment.tag, "assigned_by": assignment.author}
@@ -125,8 +162,7 @@ def trouble_of_live(workspace: Workspace, live: ModelVersion) -> str | None:
     if release.commit != live.release_commit:
         raise UserError(f"{live.release} is live from another data repository.")
     asked, expected = probes(workspace, release)[:1], budget(workspace, release)
-    settings = workspace.settings
-    client = RecognizerClient(f"{settings.host}:{settings.grpc_port}", seconds=SECONDS_TO_ANSWER, probe=True)
+    client = target(workspace).client(SECONDS_TO_ANSWER, probe=True)
     report = verify(client, live.release, asked, expected)
     return None if report.passed or report.only_late else f"The server answers wrongly: {report.failures}."
 

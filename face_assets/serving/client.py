@@ -39,11 +39,12 @@ class RecognizerClient:
     """Asks one server; `model` names another than the live recognizer for verification, and `probe` keeps the questions out of the
     figures of the traffic."""
 
-    def __init__(self, address: str, model: str = RECOGNIZER, seconds: float = SECONDS, probe: bool = False):
+    def __init__(self, address: str, model: str = RECOGNIZER, seconds: float = SECONDS, probe: bool = False, key: str | None = None):
         self.address = address
         self.model = model
         self.seconds = seconds
         self.parameters = PROBE if probe else None
+        self._headers = {"authorization": f"Bearer {key}"} if key else None
 
     @cached_property
     def _client(self) -> Any:
@@ -56,7 +57,9 @@ class RecognizerClient:
         from tritonclient.utils import InferenceServerException
 
         try:
-            ready = self._client.is_server_ready(client_timeout=5.0) and self._client.is_model_ready(self.model, client_timeout=5.0)
+            ready = self._client.is_server_ready(headers=self._headers, client_timeout=5.0) and self._client.is_model_ready(
+                self.model, headers=self._headers, client_timeout=5.0
+            )
         except InferenceServerException as error:
             raise UserError(f"No server answers at {self.address}: `face-assets up` brings it back.") from error
         if not ready:
@@ -71,7 +74,9 @@ class RecognizerClient:
         image.set_data_from_numpy(np.array([photo], dtype=np.object_))
         try:
             outputs = [InferRequestedOutput(name) for name in OUTPUTS]
-            result = self._client.infer(self.model, [image], outputs=outputs, client_timeout=self.seconds, parameters=self.parameters)
+            result = self._client.infer(
+                self.model, [image], outputs=outputs, headers=self._headers, client_timeout=self.seconds, parameters=self.parameters
+            )
         except InferenceServerException as error:
             raise UserError(_sentence(error)) from error
         boxes, probabilities, embeddings, identities, scores, accepted, release = (result.as_numpy(name) for name in OUTPUTS)
@@ -85,7 +90,7 @@ class RecognizerClient:
 
     @cached_property
     def _parameters(self) -> dict[str, str]:
-        config = self._client.get_model_config(self.model).config
+        config = self._client.get_model_config(self.model, headers=self._headers).config
         return {name: value.string_value for name, value in config.parameters.items()}
 
     def live_release(self) -> str:

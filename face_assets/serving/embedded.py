@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from face_assets.serving import model_repository as models
 from face_assets.serving.client import RecognizerClient
 from face_assets.serving.environment import ServingEnvironment
 from face_assets.serving.model_repository import CANDIDATE, DETECTOR, EMBEDDER, MODELS, RECOGNIZER, ModelVersion
+from face_assets.serving.target import PROBES_AFTER, DeploymentRefusedError, Status
 from face_assets.serving.triton import Address, Ports, TritonServer, answers
 from face_assets.serving.verification import Probe, VerificationReport, verify
 
@@ -22,27 +23,6 @@ KEY_HEADER = "triton-grpc-protocol-face-assets-key"
 SECONDS_TO_LOAD = 120.0
 SECONDS_TO_DRAIN = 30.0
 SECONDS_TO_ANSWER = 10.0
-PROBES_AFTER = 3
-
-
-class DeploymentRefusedError(UserError):
-    """The candidate did not show what it must; what was live still is. `report` is None where it did not even load."""
-
-    def __init__(self, reason: str, report: VerificationReport | None):
-        super().__init__(reason)
-        self.report = report
-
-
-@dataclass(frozen=True)
-class Status:
-    """What the server does now."""
-
-    running: bool
-    ready: bool
-    live: ModelVersion | None
-    previous: ModelVersion | None
-    pid: int | None
-    ports: Ports | None
 
 
 def read_status(root: Path) -> Status:
@@ -100,6 +80,18 @@ class EmbeddedTarget:
     def status(self) -> Status:
         """What the server does now."""
         return read_status(self.root)
+
+    def was_started(self) -> bool:
+        """Whether the server was started and not stopped since."""
+        return was_started(self.root)
+
+    def is_deploying(self) -> bool:
+        """Whether a deployment, or a start, is under way."""
+        return is_deploying(self.root)
+
+    def client(self, seconds: float = 60.0, probe: bool = False) -> RecognizerClient:
+        """A client of the server's port, whether it is up or not."""
+        return RecognizerClient(f"{self.host}:{self.ports.grpc}", seconds=seconds, probe=probe)
 
     def start(self) -> None:
         """Brings the server up with what is live, and mends what a killed deployment left. Raises UserError."""

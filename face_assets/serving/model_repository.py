@@ -131,7 +131,7 @@ def configure(root: Path, model: str, numbers: Sequence[int], candidate: bool = 
     """
     prefix = CANDIDATE if candidate else ""
     name = prefix + model
-    config = parse((root / "configs" / str(numbers[-1]) / f"{model}.pbtxt").read_text(encoding="utf-8"))
+    config = _stored(root, model, numbers[-1])
     config.name = name
     config.version_policy.specific.versions.extend(numbers)
     if model == RECOGNIZER:
@@ -145,6 +145,21 @@ def configure(root: Path, model: str, numbers: Sequence[int], candidate: bool = 
         link.symlink_to(Path("..") / model / str(numbers[-1]))
     write_text(root / name / "config.pbtxt", render(config))
     return name
+
+
+def configuration(root: Path, model: str, number: int, alone: int) -> str:
+    """The config.pbtxt of a version that stands in a repository of its own, as number `alone`."""
+    config = _stored(root, model, number)
+    config.name = model
+    config.version_policy.specific.versions.append(alone)
+    if model == RECOGNIZER:
+        config.parameters["detector"].string_value = DETECTOR
+        config.parameters["embedder"].string_value = EMBEDDER
+    return render(config)
+
+
+def _stored(root: Path, model: str, number: int) -> "ModelConfig":
+    return parse((root / "configs" / str(number) / f"{model}.pbtxt").read_text(encoding="utf-8"))
 
 
 def remove_candidates(root: Path) -> None:

@@ -1,0 +1,1 @@
+"""The docker target: releases as images, blue and green servers behind HAProxy."""

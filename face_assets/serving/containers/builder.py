@@ -1,0 +1,106 @@
+"""`docker build` with BuildKit: its client, its secret, its log, and contexts whose file times tell their content."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+
+from face_assets.errors import UserError
+from face_assets.fingerprint import file_digest
+from face_assets.serving.containers.engine import EngineGoneError
+
+CA_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+LAST_LINES = 4
+EPOCH = 1_600_000_000
+SPAN = 100_000_000  # seconds over which times are spread
+GONE = re.compile(r"cannot connect to the docker daemon|connection refused|error during connect|unexpected EOF|transport is closing", re.I)
+
+
+@cache
+def client() -> str:
+    """The docker client that has BuildKit: with its plugin, or an older one that carries it. Raises UserError where none does."""
+    looked = []
+    for folder in dict.fromkeys(os.get_exec_path()):
+        program = Path(folder) / "docker"
+        if not os.access(program, os.X_OK):
+            continue
+        looked.append(str(program))
+        if _run([str(program), "buildx", "version"]).returncode == 0:
+            return str(program)
+        version = _run([str(program), "--version"]).stdout
+        major = re.search(r"version (\d+)\.", version)
+        if major and 18 < int(major[1]) < 23:
+            return str(program)
+    if looked:
+        raise UserError(f"No BuildKit in {', '.join(looked)}: install docker's buildx plugin (docker-buildx), or Debian's docker.io.")
+    raise UserError("The docker command is missing, which builds images: install Docker (Debian's docker.io will do).")
+
+
+def _run(command: list[str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def build(
+    dockerfile: Path,
+    context: Path,
+    tag: str,
+    target: str | None,
+    arguments: Mapping[str, str],
+    labels: Mapping[str, str],
+    write: Callable[[str], None],
+) -> None:
+    """Builds and tags an image; each line of the build goes to `write`. Raises UserError: then the tag is as it was."""
+    command = [client(), "build", "--progress=plain", "--file", str(dockerfile), "--tag", tag]
+    command += ["--target", target] if target else []
+    for name, value in arguments.items():
+        command += ["--build-arg", f"{name}={value}"]
+    for name, value in labels.items():
+        command += ["--label", f"{name}={value}"]
+    bundle = next((os.environ[name] for name in CA_VARIABLES if Path(os.environ.get(name) or "-").is_file()), None)
+    command += ["--secret", f"id=ca,src={bundle}"] if bundle else []
+    environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
+    lines = []
+    with subprocess.Popen(
+        [*command, str(context)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line.rstrip())
+            write(lines[-1])
+    if process.returncode:
+        raise _refusal(tag, lines)
+
+
+def _refusal(tag: str, lines: list[str]) -> UserError:
+    said = " ".join(line for line in lines[-LAST_LINES:] if line) or "it said nothing"
+    whole = "\n".join(lines)
+    if "no space left" in whole.lower():
+        return UserError(f"The disk is full, so {tag} could not be built: free some space (`docker system df`) and run again.")
+    if GONE.search(said):
+        return EngineGoneError(f"The Docker engine went away while {tag} was built ({said}): start it and run again.")
+    missing = re.search(r"(\S+): (?:not found|pull access denied|failed to resolve|failed to do request)", whole)
+    if missing and ("load metadata" in whole or "resolve" in whole):
+        return UserError(f"An image that {tag} is built from cannot be had ({said}): see FACE_ASSETS_DOCKER_BASE and deploy/base-image.sh.")
+    return UserError(f"{tag} could not be built: {said}")
+
+
+def fill(context: Path, files: Mapping[str, Path]) -> None:
+    """Puts files and whole folders into a build context, readable by everybody, and gives each the time that its content says.
+
+    BuildKit takes a file of the same size and time for the same file, and a layer holds the times: so they are made of the bytes.
+    """
+    for name, source in files.items():
+        target = context / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, dirs_exist_ok=True, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(source, target)
+    for path in sorted(context.rglob("*"), reverse=True):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+        moment = EPOCH if path.is_dir() else EPOCH + int(file_digest(path), 16) % SPAN
+        os.utime(path, (moment, moment))
+    os.utime(context, (EPOCH, EPOCH))

@@ -1,0 +1,182 @@
+"""The gateway: one HAProxy container whose configuration, keys and certificate stand in a volume, led by its runtime API."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from face_assets.errors import UserError
+from face_assets.files import read_json, write_json
+from face_assets.fingerprint import fingerprint
+from face_assets.serving.containers import haproxy
+from face_assets.serving.containers.engine import Engine, Network, Spec, engine_errors
+from face_assets.serving.containers.haproxy import Counts, Limits, Slot
+from face_assets.serving.containers.keys import Keys
+from face_assets.serving.containers.servers import answers
+from face_assets.serving.triton import Ports
+
+PLACE = 5
+FILES = "/etc/face-assets"
+MAP = f"{FILES}/keys.map"
+SOCKET = "/run/haproxy/admin.sock"
+MEMORY = 1024
+ROLE = "gateway"
+SECONDS_TO_ANSWER = 20.0
+SECONDS_TO_DRAIN = 60.0
+INSIDE_HTTP, INSIDE_GRPC = 9000, 9001
+
+
+@dataclass(frozen=True)
+class Doors:
+    """Where the gateway is reached: host and ports of this machine, limits, and the certificate's bytes where there is one."""
+
+    host: str
+    ports: Ports
+    limits: Limits
+    certificate: bytes | None = None
+
+
+class Gateway:
+    """HAProxy of one home."""
+
+    def __init__(self, engine: Engine, network: Network, template: Path, folder: Path, doors: Doors):
+        self.engine = engine
+        self.network = network
+        self.template = template
+        self.folder = folder
+        self.doors = doors
+        self.keys = Keys(folder)
+        self.name = f"face-assets-{engine.home}-gateway"
+        self.address = network.address(PLACE)
+
+    def container(self) -> Any | None:
+        """The running container, or None."""
+        found = self.engine.find(self.name)
+        return found if found is not None and found.status == "running" else None
+
+    def is_ready(self) -> bool:
+        """Whether it answers, and a server behind it can be asked."""
+        return answers(self.address, INSIDE_HTTP, "/v2/health/ready")
+
+    def ensure(self, image: str, slots: list[Slot]) -> None:
+        """Brings the gateway up, by the settings in force: other ports make it anew, other rules reload it. Raises UserError."""
+        self.keys.own()
+        container, files = self.container(), self._files(slots)
+        shape = self._shape(slots)
+        ports = self.doors.ports
+        spec = Spec(
+            name=self.name,
+            image=image,
+            labels={"face-assets.role": ROLE, "face-assets.image": image, "face-assets.doors": f"{self.doors.host} {ports}"},
+            address=self.address,
+            memory=MEMORY,
+            cpus=2.0,
+            ports={8000: (self.doors.host, ports.http), 8001: (self.doors.host, ports.grpc), 8002: ("127.0.0.1", ports.metrics)},
+            volumes={self.name: FILES},
+            tmpfs=("/tmp", "/run/haproxy"),
+            restart="unless-stopped",
+            files=files,
+        )
+        if container is None or any(container.labels.get(name) != value for name, value in spec.labels.items()):
+            with engine_errors("make a volume"):
+                self.engine.client.volumes.create(self.name, labels={"face-assets.home": self.engine.home})
+            container = self.engine.start(spec, self.network)
+            self._wait(container)
+        else:
+            self.engine.put(container, files)
+            if self._applied(container) != shape:
+                self.engine.run_in(container, ["sh", "-c", "kill -USR2 1"])
+                time.sleep(0.5)
+                self._wait(container)
+                self._require_config(container)
+        write_json(self.folder / "gateway.json", {"container": container.id, "shape": shape})
+        self.apply_keys()
+
+    def write_config(self, slots: list[Slot]) -> None:
+        """What HAProxy reads when it is started again: the servers that are live by now."""
+        container = self._require()
+        self.engine.put(container, self._files(slots))
+
+    def apply_keys(self) -> None:
+        """Makes the keys in force the ones that are known, at once and after a restart. Nothing where no gateway runs."""
+        container = self.container()
+        if container is None:
+            return
+        self.engine.put(container, {"keys.map": self.keys.map().encode()})
+        wanted = {key.digest: key.name for key in self.keys.all()}
+        known = {words[1]: words[2] for words in (line.split() for line in self.tell([f"show map {MAP}"]).splitlines()) if len(words) == 3}
+        commands = [f"del map {MAP} {digest}" for digest in known if known[digest] != wanted.get(digest)]
+        commands += [f"add map {MAP} {digest} {name}" for digest, name in wanted.items() if known.get(digest) != name]
+        if commands:
+            self.command(commands)
+
+    def command(self, commands: list[str]) -> None:
+        """Commands that answer nothing where they did what they should. Raises UserError with what they say otherwise."""
+        said = " ".join(self.tell(commands).split())
+        if said:
+            raise UserError(f"HAProxy would not do as it was told: {said}")
+
+    def tell(self, commands: list[str]) -> str:
+        """What the runtime API answers (management guide, 9.3). Raises UserError where no gateway runs."""
+        script = 'printf "%s\\n" "$1" | socat -t 10 - UNIX-CONNECT:' + SOCKET
+        return self.engine.run_in(self._require(), ["sh", "-c", script, "sh", "; ".join(commands)])
+
+    def counts(self) -> dict[tuple[str, str], Counts]:
+        """Requests by proxy and server."""
+        return haproxy.parse_counts(self.tell(["show stat"]))
+
+    def refused_keys(self) -> int:
+        """Requests without a key in force, since HAProxy was started or reloaded."""
+        return self.counts()["no_key", "BACKEND"].requests
+
+    def wait_for_drain(self, slots: list[str]) -> None:
+        """Waits until the last request of these servers has been answered."""
+        ends = time.monotonic() + SECONDS_TO_DRAIN
+        while time.monotonic() < ends:
+            counts = self.counts()
+            if not any(counts[door, slot].under_way for door in haproxy.DOORS for slot in slots if (door, slot) in counts):
+                return
+            time.sleep(0.1)
+
+    def _files(self, slots: list[Slot]) -> dict[str, bytes]:
+        tls = self.doors.certificate is not None
+        files = {"haproxy.cfg": haproxy.render(self.template, slots, self.doors.limits, tls).encode(), "keys.map": self.keys.map().encode()}
+        return files | ({"tls.pem": self.doors.certificate} if self.doors.certificate is not None else {})
+
+    def _shape(self, slots: list[Slot]) -> str:
+        """Names what only a reload can change: all but which servers are live, and the keys."""
+        empty = [Slot(slot.name, slot.address, False) for slot in slots]
+        certificate = (self.doors.certificate or b"").hex()
+        return fingerprint(haproxy.render(self.template, empty, self.doors.limits, bool(certificate)), certificate)
+
+    def _applied(self, container: Any) -> str | None:
+        file = self.folder / "gateway.json"
+        applied = read_json(file) if file.is_file() else {}
+        return applied.get("shape") if applied.get("container") == container.id else None
+
+    def _require(self) -> Any:
+        container = self.container()
+        if container is None:
+            raise UserError("The gateway does not run: `face-assets up` brings it back.")
+        return container
+
+    def _wait(self, container: Any) -> None:
+        ends = time.monotonic() + SECONDS_TO_ANSWER
+        said = ""
+        while time.monotonic() < ends:
+            container.reload()
+            if container.status != "running":
+                break
+            try:
+                self.tell(["show version"])
+                return
+            except UserError as error:
+                said = str(error)
+            time.sleep(0.1)
+        with engine_errors("read HAProxy's log"):
+            log = " ".join(container.logs(tail=6).decode(errors="replace").split())
+        raise UserError(f"The gateway did not start: {log or said}")
+
+    def _require_config(self, container: Any) -> None:
+        """After a reload that HAProxy refused, the old worker goes on with the old rules: say so."""
+        self.engine.run_in(container, ["haproxy", "-c", "-q", "-f", f"{FILES}/haproxy.cfg"])

@@ -1,0 +1,97 @@
+"""HAProxy: its configuration as text, the commands of its runtime API, and its statistics."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+WEIGHT = 100
+LARGEST_WEIGHT = 256
+CONNECTIONS = 256
+DOORS = ("http", "grpc")
+BACKENDS = (*DOORS, "metrics")
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place for a server, of which half are live and half are free for a candidate."""
+
+    name: str
+    address: str
+    live: bool
+
+
+@dataclass(frozen=True)
+class Limits:
+    """rate: questions a second of one key through one door, 0 for any number; megabytes: the largest request."""
+
+    rate: int
+    megabytes: float
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What HAProxy counted of a server's or backend's requests since it started."""
+
+    requests: int
+    lost: int  # connections refused, and answers that ended too early
+    under_way: int
+
+
+def render(template: Path, slots: Sequence[Slot], limits: Limits, tls: bool) -> str:
+    """haproxy.cfg."""
+    from jinja2 import Environment, StrictUndefined
+
+    made = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    return made.from_string(template.read_text(encoding="utf-8")).render(
+        slots=slots,
+        rate=limits.rate,
+        largest=int(limits.megabytes * 1_000_000),
+        tls=tls,
+        weight=WEIGHT,
+        connections=CONNECTIONS,
+    )
+
+
+def admit(slots: Sequence[str], weight: int = WEIGHT) -> list[str]:
+    """Commands that let servers take traffic; only with the full weight do they also stand in where no other is up."""
+    commands = [f"set server {door}/{slot} weight {weight}" for door in DOORS for slot in slots]
+    commands += [f"set server {door}/{slot} state ready" for door in DOORS for slot in slots]
+    if weight == WEIGHT:
+        commands += [f"set server {door}/{slot}-waits state ready" for door in DOORS for slot in slots]
+        commands += [f"set server metrics/{slot} state ready" for slot in slots]
+    return commands
+
+
+def drain(slots: Sequence[str]) -> list[str]:
+    """Commands after which servers get no new request, and end those that they have."""
+    commands = [f"set server {door}/{slot}-waits state maint" for door in DOORS for slot in slots]
+    return [*commands, *(f"set server {backend}/{slot} state drain" for backend in BACKENDS for slot in slots)]
+
+
+def retire(slots: Sequence[str]) -> list[str]:
+    """Commands that take drained servers out."""
+    return [f"set server {backend}/{slot} state maint" for backend in BACKENDS for slot in slots]
+
+
+def share_weight(share: float) -> int:
+    """The weight beside WEIGHT that gives a candidate about `share` of the requests."""
+    return max(1, min(LARGEST_WEIGHT, round(WEIGHT * share / (1 - share))))
+
+
+def parse_counts(stat: str) -> dict[tuple[str, str], Counts]:
+    """The answer to `show stat` (management guide, 9.1) by proxy and server; a backend's own row has the server BACKEND."""
+    rows = csv.DictReader(io.StringIO(stat.removeprefix("# ").strip()))
+    return {
+        (row["pxname"], row["svname"]): Counts(
+            requests=_number(row["stot"]),
+            lost=_number(row["econ"]) + _number(row["eresp"]),
+            under_way=_number(row["scur"]) + _number(row["qcur"]),
+        )
+        for row in rows
+    }
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text else 0

@@ -1,0 +1,159 @@
+"""The images: the server's, shared by all releases; a release's upon it; the gateway's. Named by what they are made from."""
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from face_assets.errors import UserError
+from face_assets.fingerprint import file_digest, fingerprint
+from face_assets.serving.containers.builder import build, fill
+from face_assets.serving.containers.engine import HOME_LABEL, Engine, engine_errors
+from face_assets.serving.model_repository import DETECTOR, EMBEDDER, MODELS, RECOGNIZER, ModelVersion, configuration
+
+NUMBER = 1  # of the version in an image: every image has one release, and the same number gives the same layers
+PARTS = {"embedder": EMBEDDER, "detector": DETECTOR, "release": RECOGNIZER}
+SERVER_FILES = ("serving.Dockerfile", "requirements-serving.txt")
+RELEASE_FILES = ("serving.Dockerfile", "healthcheck.py")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What images are made from: our deploy/ folder, the base, a server's image in place of our own, and the name of a release's."""
+
+    deploy: Path
+    base: str
+    server: str | None
+    name: str
+
+
+@dataclass(frozen=True)
+class Built:
+    """A release's image: its name, id and size, what the release added to the server's image, and how long the build took."""
+
+    name: str
+    id: str
+    megabytes: float
+    added_megabytes: float
+    seconds: float
+    made_now: bool
+    log: str
+
+
+class Images:
+    """Builds what is not there yet; log: a folder for the builds' output."""
+
+    def __init__(self, engine: Engine, recipe: Recipe, models: Path, logs: Path):
+        self.engine = engine
+        self.recipe = recipe
+        self.models = models
+        self.logs = logs
+
+    def gateway(self) -> str:
+        """The gateway's image."""
+        dockerfile = self.recipe.deploy / "gateway.Dockerfile"
+        name = f"face-assets/gateway:{fingerprint(file_digest(dockerfile), self.recipe.base)}"
+        if self.engine.image(name) is None:
+            self._build("gateway", dockerfile, name, None, {}, {}, {"BASE": self.recipe.base})
+        return name
+
+    def server(self) -> str:
+        """The server's image, without a release."""
+        if self.recipe.server:
+            return self.recipe.server
+        deploy = self.recipe.deploy
+        name = f"face-assets/triton:{fingerprint([file_digest(deploy / file) for file in SERVER_FILES], self.recipe.base)}"
+        if self.engine.image(name) is None:
+            files = {"requirements.txt": deploy / "requirements-serving.txt"}
+            self._build("server", deploy / "serving.Dockerfile", name, "server", files, {}, {"BASE": self.recipe.base})
+        return name
+
+    def name_of(self, version: ModelVersion) -> str:
+        """The image of a release as it was written on this home."""
+        files = [file_digest(self.recipe.deploy / file) for file in RELEASE_FILES]
+        made_from = fingerprint(self.engine.home, version.number, version.digest, files, self.recipe.base, self.recipe.server)
+        return f"{self.recipe.name}:{version.release}-{made_from[:8]}"
+
+    def release(self, version: ModelVersion, labels: Mapping[str, str]) -> Built:
+        """The image of a release, built where it is not there. Raises UserError; then no image has changed."""
+        name = self.name_of(version)
+        found = self.engine.image(name)
+        if found is not None:
+            return self._built(name, found, 0.0, False, "")
+        started = time.monotonic()
+        server = self.server()
+        with tempfile.TemporaryDirectory(prefix="face-assets-build-") as folder:
+            configs = Path(folder) / "configs"
+            files = {"healthcheck.py": self.recipe.deploy / "healthcheck.py"}
+            for part, model in PARTS.items():
+                written = self.models / model / str(version.number)
+                if not written.is_dir():
+                    raise UserError(f"{written} is missing: run triton_model_repository again.")
+                files[f"{part}/{model}/{NUMBER}"] = written
+            for model in MODELS:
+                config = configs / model
+                config.parent.mkdir(exist_ok=True)
+                config.write_text(configuration(self.models, model, version.number, NUMBER), encoding="utf-8")
+                files[f"release/{model}/config.pbtxt"] = config
+            dockerfile = self.recipe.deploy / "serving.Dockerfile"
+            ours = {HOME_LABEL: self.engine.home, "face-assets.number": str(version.number), "face-assets.digest": version.digest}
+            log = self._build("release", dockerfile, name, "release", files, {**labels, **ours}, {"SERVER": server})
+        made = self.engine.image(name)
+        if made is None:
+            raise UserError(f"{name} was built, and the engine does not have it: is DOCKER_HOST the same for all?")
+        return self._built(name, made, time.monotonic() - started, True, str(log))
+
+    def push(self, name: str, registry: str) -> str:
+        """Puts an image into a registry; returns its digest there. Raises UserError."""
+        target, _, tag = name.rpartition(":")
+        there = f"{registry.rstrip('/')}/{target}"
+        image = self.engine.image(name)
+        if image is None:
+            raise UserError(f"There is no image {name} to push.")
+        with engine_errors(f"push {there}:{tag}"):
+            image.tag(there, tag)
+            lines: list[dict[str, Any]] = list(self.engine.client.images.push(there, tag, stream=True, decode=True))
+        failed = next((line["error"] for line in lines if "error" in line), None)
+        if failed:
+            raise UserError(f"The registry did not take {there}:{tag} (FACE_ASSETS_DOCKER_REGISTRY): {failed}")
+        return next((str(line["aux"]["Digest"]) for line in lines if "Digest" in line.get("aux", {})), "")
+
+    def sweep(self, keep: set[str]) -> None:
+        """Removes this home's release images but `keep`, and what builds that were replaced left."""
+        from docker.errors import APIError
+
+        with engine_errors("remove old images"):
+            for image in self.engine.client.images.list(filters={"label": f"{HOME_LABEL}={self.engine.home}"}):
+                for tag in image.tags:
+                    if not any(tag == name or tag.endswith(f"/{name}") for name in keep):
+                        try:
+                            self.engine.client.images.remove(tag)
+                        except APIError as error:
+                            if error.status_code not in (404, 409):  # gone by now, or in use
+                                raise
+
+    def _built(self, name: str, image: Any, seconds: float, made_now: bool, log: str) -> Built:
+        server = self.engine.image(self.server())
+        size = image.attrs["Size"]
+        added = size - (server.attrs["Size"] if server else 0)
+        return Built(name, str(image.id), round(size / 1e6, 1), round(added / 1e6, 1), round(seconds, 1), made_now, log)
+
+    def _build(
+        self,
+        what: str,
+        dockerfile: Path,
+        name: str,
+        target: str | None,
+        files: Mapping[str, Path],
+        labels: Mapping[str, str],
+        arguments: Mapping[str, str],
+    ) -> Path:
+        self.logs.mkdir(parents=True, exist_ok=True)
+        log = self.logs / f"build-{what}.log"
+        with tempfile.TemporaryDirectory(prefix="face-assets-build-") as folder, open(log, "w", encoding="utf-8") as output:
+            fill(Path(folder), files)
+            write: Callable[[str], Any] = lambda line: print(line, file=output, flush=True)  # noqa: E731
+            build(dockerfile, Path(folder), name, target, arguments, labels, write)
+        return log

@@ -1,0 +1,171 @@
+"""Triton servers in containers: so many of a colour, each at its fixed address, started, waited for, asked after, removed."""
+
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from face_assets.errors import UserError
+from face_assets.serving.client import RecognizerClient
+from face_assets.serving.containers.engine import Engine, Network, Spec, engine_errors
+from face_assets.serving.containers.haproxy import Slot
+from face_assets.serving.model_repository import RECOGNIZER, ModelVersion
+
+COLOURS = ("blue", "green")
+FIRST_PLACE = {"blue": 11, "green": 61}  # in the network: of up to 50 servers each
+MOST = 50
+SECONDS_TO_LOAD = 120.0
+SECONDS_TO_STOP = 30
+LAST_LINES = 4
+ROLE = "server"
+SHARED_MEMORY = 512  # MiB, through which Triton hands photos to its models
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many servers, and what each may use: memory in MiB, processors."""
+
+    replicas: int
+    memory: int
+    cpus: float
+
+
+class Servers:
+    """The servers of one home."""
+
+    def __init__(self, engine: Engine, network: Network, size: Size):
+        self.engine = engine
+        self.network = network
+        self.size = size
+
+    def slots(self, live: str | None) -> list[Slot]:
+        """The places of both colours, as the gateway knows them."""
+        return [
+            Slot(self.slot(colour, i), self.address(colour, i), colour == live) for colour in COLOURS for i in range(self.size.replicas)
+        ]
+
+    @staticmethod
+    def slot(colour: str, number: int) -> str:
+        """The name of a place."""
+        return f"{colour}{number}"
+
+    def slots_of(self, colour: str) -> list[str]:
+        """The names of a colour's places."""
+        return [self.slot(colour, number) for number in range(self.size.replicas)]
+
+    def address(self, colour: str, number: int) -> str:
+        """The address of a place."""
+        return self.network.address(FIRST_PLACE[colour] + number)
+
+    def addresses(self, colour: str) -> list[str]:
+        """The addresses of a colour's places."""
+        return [self.address(colour, number) for number in range(self.size.replicas)]
+
+    def client(self, colour: str, number: int) -> RecognizerClient:
+        """A client of one server, past the gateway."""
+        return RecognizerClient(f"{self.address(colour, number)}:8001", probe=True)
+
+    def start(self, colour: str, image: str, version: ModelVersion, labels: Mapping[str, str]) -> None:
+        """Starts what of the colour does not run with this release, and waits until all can be asked. Raises UserError with its log."""
+        marks = {**labels, "face-assets.role": ROLE, "face-assets.colour": colour, "face-assets.release": version.release}
+        marks |= {"face-assets.number": str(version.number), "face-assets.digest": version.digest, "face-assets.image": image}
+        specs = [
+            Spec(
+                name=self._name(colour, number),
+                image=image,
+                labels=marks,
+                address=self.address(colour, number),
+                memory=self.size.memory,
+                cpus=self.size.cpus,
+                shared_memory=SHARED_MEMORY,
+                environment={"FACE_ASSETS_CORES": str(max(1, int(self.size.cpus)))},
+            )
+            for number in range(self.size.replicas)
+        ]
+        for spec in specs:
+            if not self._runs(spec, marks):
+                self.engine.start(spec, self.network)
+        for spec in specs:
+            if self._wait(spec):
+                continue
+            self.engine.start(spec, self.network)  # Triton may crash at its start: once more, and then it is the release's fault
+            if not self._wait(spec):
+                raise UserError(self._why_it_ended(spec.name))
+
+    def keep(self, colour: str) -> None:
+        """From now on the engine brings a server of this colour back when it ends, and after a restart of the machine."""
+        for container in self._of(colour):
+            with engine_errors("set a restart policy"):
+                container.update(restart_policy={"Name": "unless-stopped"})
+
+    def remove(self, colour: str, seconds: int = 0) -> None:
+        """Ends a colour's servers: with `seconds`, each may answer what it was asked."""
+        for container in self._of(colour):
+            self.engine.remove(container.name, seconds)
+
+    def remove_others(self, colour: str | None) -> None:
+        """Removes all servers of this home but those of a colour's present places."""
+        wanted = {self._name(colour, number) for number in range(self.size.replicas)} if colour else set()
+        for container in self.engine.containers(ROLE):
+            if container.name not in wanted:
+                self.engine.remove(container.name, SECONDS_TO_STOP if colour else 0)
+
+    def trouble(self, colour: str) -> str | None:
+        """A sentence where one of a colour's servers does not run."""
+        running = {container.name: container for container in self._of(colour)}
+        for number in range(self.size.replicas):
+            name = self._name(colour, number)
+            if name not in running:
+                return f"{name} is gone."
+            if running[name].status != "running":
+                return self._why_it_ended(name)
+        return None
+
+    def _name(self, colour: str, number: int) -> str:
+        return f"face-assets-{self.engine.home}-{self.slot(colour, number)}"
+
+    def _of(self, colour: str) -> list[Any]:
+        return [container for container in self.engine.containers(ROLE) if container.labels.get("face-assets.colour") == colour]
+
+    def _runs(self, spec: Spec, marks: Mapping[str, str]) -> bool:
+        found = self.engine.find(spec.name)
+        if found is None or found.status not in ("running", "restarting"):
+            return False
+        host = found.attrs["HostConfig"]
+        limits = (host["Memory"], host["NanoCpus"]) == (spec.memory * 2**20, int(spec.cpus * 1e9))
+        return limits and all(found.labels.get(name) == value for name, value in marks.items() if name.startswith("face-assets."))
+
+    def _wait(self, spec: Spec) -> bool:
+        """Whether the server can be asked at last; False where it ended. Raises UserError where it takes too long."""
+        ends = time.monotonic() + SECONDS_TO_LOAD
+        while time.monotonic() < ends:
+            if answers(spec.address):
+                return True
+            found = self.engine.find(spec.name)
+            if found is None or found.status in ("exited", "dead"):
+                return False
+            time.sleep(0.1)
+        raise UserError(f"{spec.name} was not ready within {SECONDS_TO_LOAD:g} s; `docker logs {spec.name}` says what it does.")
+
+    def _why_it_ended(self, name: str) -> str:
+        found = self.engine.find(name)
+        if found is None:
+            return f"{name} is gone."
+        state = found.attrs["State"]
+        if state.get("OOMKilled"):
+            return f"{name} was out of memory at {self.size.memory} MiB (FACE_ASSETS_DOCKER_MEMORY_MB)."
+        with engine_errors(f"read the log of {name}"):
+            log = found.logs(tail=40).decode(errors="replace").splitlines()
+        telling = [line for line in log if " E " in line or "error" in line.lower()] or log
+        return f"{name} ended with status {state.get('ExitCode')}; its log says: {' '.join(telling[-LAST_LINES:]) or 'nothing'}"
+
+
+def answers(address: str, port: int = 8000, path: str = f"/v2/models/{RECOGNIZER}/ready") -> bool:
+    """Whether a server says that it can be asked."""
+    try:
+        with urllib.request.urlopen(f"http://{address}:{port}{path}", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False

@@ -1,0 +1,244 @@
+"""The docker target: a candidate starts beside what is live, is verified at its own address, gets a share of the traffic, then all."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
+from functools import cached_property
+from pathlib import Path
+
+from face_assets.errors import UserError
+from face_assets.files import file_lock, is_locked, read_json, write_json
+from face_assets.params import Serving
+from face_assets.serving import model_repository as models
+from face_assets.serving.client import RecognizerClient
+from face_assets.serving.containers import haproxy
+from face_assets.serving.containers.canary import judge, read_traffic
+from face_assets.serving.containers.engine import Engine, EngineGoneError, Network
+from face_assets.serving.containers.gateway import INSIDE_GRPC, Doors, Gateway
+from face_assets.serving.containers.images import Images
+from face_assets.serving.containers.keys import Keys
+from face_assets.serving.containers.servers import COLOURS, SECONDS_TO_STOP, Servers, Size
+from face_assets.serving.model_repository import ModelVersion
+from face_assets.serving.target import PROBES_AFTER, DeploymentRefusedError, Status
+from face_assets.serving.verification import Check, Probe, VerificationReport, verify
+
+LOCK = ".deployment.lock"
+POLL_SECONDS = 0.5
+Build = Callable[[ModelVersion], str]
+
+
+class ContainerTarget:
+    """The containers of a home; folder: state.json (what is live, and its colour), keys.json, and the mark that it was started.
+
+    `build` gives the image of a release, built where it is not there.
+    """
+
+    def __init__(self, folder: Path, engine: Engine, images: Images, build: Build, size: Size, doors: Doors):
+        self.folder = folder
+        self.engine = engine
+        self.images = images
+        self.build = build
+        self.size = size
+        self.doors = doors
+        self.started = folder / "started.json"
+
+    @cached_property
+    def network(self) -> Network:
+        """Our network on the engine."""
+        return self.engine.network(self._network_name)
+
+    @cached_property
+    def servers(self) -> Servers:
+        """The servers of both colours."""
+        return Servers(self.engine, self.network, self.size)
+
+    @cached_property
+    def gateway(self) -> Gateway:
+        """The gateway."""
+        return Gateway(self.engine, self.network, self.images.recipe.deploy / "haproxy.cfg.j2", self.folder, self.doors)
+
+    def status(self) -> Status:
+        """What the containers do now. Raises UserError where no engine answers."""
+        live, previous, colour = self._state()
+        if not self.was_started() or self.gateway.container() is None:
+            return Status(False, False, live, previous, None, None)
+        ready = colour is not None and self.servers.trouble(colour) is None and self.gateway.is_ready()
+        return Status(True, ready, live, previous, None, self.doors.ports)
+
+    def was_started(self) -> bool:
+        """Whether it was started and not stopped since."""
+        return self.started.is_file()
+
+    def is_deploying(self) -> bool:
+        """Whether a deployment, or a start, is under way."""
+        return is_locked(self.folder / LOCK)
+
+    def client(self, seconds: float = 60.0, probe: bool = False) -> RecognizerClient:
+        """A client of the gateway, with the platform's own key. Raises UserError where nothing was started."""
+        if not self.was_started():
+            raise UserError("No server was started: `face-assets up`.")
+        return RecognizerClient(f"{self.gateway.address}:{INSIDE_GRPC}", seconds=seconds, probe=probe, key=Keys(self.folder).own())
+
+    def start(self) -> None:
+        """Brings up the gateway and what is live, and removes what a killed deployment left. Raises UserError."""
+        with file_lock(self.folder / LOCK):
+            self._start()
+
+    def stop(self) -> bool:
+        """Removes all our containers; keys and images stay. Returns whether there were any."""
+        with file_lock(self.folder / LOCK):
+            found = self.engine.containers()
+            for container in found:
+                self.engine.remove(container.name)
+            self.engine.remove_network(self._network_name)
+            self.started.unlink(missing_ok=True)
+        for name in ("network", "servers", "gateway"):
+            self.__dict__.pop(name, None)
+        return bool(found)
+
+    def deploy(self, candidate: ModelVersion, probes: Sequence[Probe], budget: Serving) -> VerificationReport:
+        """Makes the candidate live, verified before, during and after. Raises DeploymentRefusedError; then what was live still is."""
+        with file_lock(self.folder / LOCK):
+            image = self.build(candidate)
+            self._start()
+            _, _, live = self._state()
+            colour = next(one for one in COLOURS if one != live)
+            try:
+                report = self._verify_candidate(colour, image, candidate, probes, budget)
+                if live:
+                    report = self._watch(colour, live, report, budget)
+                self._promote(colour, live, candidate, probes, budget)
+                self._write_state(candidate, colour)
+            except BaseException:
+                with suppress(UserError):  # an engine that is gone: the next start does it
+                    self._take_back(colour, live)
+                raise
+            self._settle(colour, live)
+            return report
+
+    def verify_live(self, probes: Sequence[Probe], budget: Serving) -> VerificationReport:
+        """Asks what is live, through the gateway. Raises UserError where nothing is."""
+        live, _, _ = self._state()
+        if live is None:
+            raise UserError("Nothing is live on this server.")
+        return verify(self.client(probe=True), live.release, probes, budget)
+
+    def sweep(self, keep: int) -> None:
+        """Deletes the version folders and images of all but the newest `keep`, the live and the previous release."""
+        with file_lock(self.folder / LOCK):
+            live, previous, _ = self._state()
+            kept = [version for version in (live, previous) if version]
+            kept += models.versions(self.images.models)[-keep:] if keep else []
+            models.sweep(self.images.models, {version.number for version in kept})
+            self.images.sweep({self.images.name_of(version) for version in kept})
+
+    @property
+    def _network_name(self) -> str:
+        return f"face-assets-{self.engine.home}"
+
+    def _state(self) -> tuple[ModelVersion | None, ModelVersion | None, str | None]:
+        """What is live, what was before, and the colour of what is live."""
+        file = self.folder / "state.json"
+        if not file.is_file():
+            return None, None, None
+        stored = read_json(file)
+        live, previous = (ModelVersion(**stored[name]) if stored[name] else None for name in ("live", "previous"))
+        return live, previous, stored["colour"] if live else None
+
+    def _write_state(self, candidate: ModelVersion, colour: str) -> None:
+        live, previous, _ = self._state()
+        if live and live.number != candidate.number:
+            previous = live
+        stored = {"live": asdict(candidate), "previous": asdict(previous) if previous else None, "colour": colour}
+        write_json(self.folder / "state.json", stored)
+
+    def _start(self) -> None:
+        live, _, colour = self._state()
+        write_json(self.started, {})
+        gateway = self.images.gateway()
+        if live and colour:
+            self.servers.start(colour, self.build(live), live, {})
+            self.servers.keep(colour)
+        self.gateway.ensure(gateway, self.servers.slots(colour))
+        self._admit_only(colour)
+        self.servers.remove_others(colour)
+
+    def _admit_only(self, colour: str | None) -> None:
+        """All traffic to a colour, and the other's places free once their last request has been answered."""
+        if colour:
+            self.gateway.command(haproxy.admit(self.servers.slots_of(colour)))
+        for other in (one for one in COLOURS if one != colour):
+            self.gateway.command(haproxy.drain(self.servers.slots_of(other)))
+            self.gateway.wait_for_drain(self.servers.slots_of(other))
+            self.gateway.command(haproxy.retire(self.servers.slots_of(other)))
+
+    def _verify_candidate(
+        self, colour: str, image: str, candidate: ModelVersion, probes: Sequence[Probe], budget: Serving
+    ) -> VerificationReport:
+        try:
+            self.servers.start(colour, image, candidate, {})
+        except EngineGoneError:
+            raise
+        except UserError as error:
+            raise DeploymentRefusedError(f"it does not start: {error}", None) from error
+        reports = [
+            verify(self.servers.client(colour, number), candidate.release, probes[: None if number == 0 else PROBES_AFTER], budget)
+            for number in range(self.size.replicas)
+        ]
+        for report in reports:
+            if not report.passed:
+                raise DeploymentRefusedError(self.servers.trouble(colour) or report.failures, report)
+        return reports[0]
+
+    def _watch(self, colour: str, live: str, report: VerificationReport, budget: Serving) -> VerificationReport:
+        """Gives the candidate its share for its time. Raises DeploymentRefusedError once it fails; returns the report with the checks."""
+        slots = self.servers.slots_of(colour)
+        before = {one: read_traffic(self.servers.addresses(one)) for one in (colour, live)}
+        lost_before = self._lost(slots)
+        self.gateway.command(haproxy.admit(slots, haproxy.share_weight(budget.canary_share)))
+        ends = time.monotonic() + budget.canary_seconds
+        over = False
+        checks: list[Check] = []
+        while not over:
+            over = time.monotonic() >= ends
+            trouble = self.servers.trouble(colour)
+            meanwhile = {one: read_traffic(self.servers.addresses(one)).since(before[one]) for one in (colour, live)}
+            checks = judge(meanwhile[colour], meanwhile[live], self._lost(slots) - lost_before, budget, over)
+            checks += [Check("canary", trouble is None, trouble or "its servers ran")]
+            so_far = replace(report, checks=[*report.checks, *checks])
+            if not so_far.passed:
+                raise DeploymentRefusedError(so_far.failures, so_far)
+            if not over:
+                time.sleep(POLL_SECONDS)
+        return replace(report, checks=[*report.checks, *checks])
+
+    def _lost(self, slots: list[str]) -> int:
+        counts = self.gateway.counts()
+        return sum(counts[door, slot].lost for door in haproxy.DOORS for slot in slots)
+
+    def _promote(self, colour: str, live: str | None, candidate: ModelVersion, probes: Sequence[Probe], budget: Serving) -> None:
+        """All traffic to the candidate; what was live takes no new request and waits for the verdict through the gateway."""
+        try:
+            self.gateway.command(haproxy.admit(self.servers.slots_of(colour)))
+            if live:
+                self.gateway.command(haproxy.drain(self.servers.slots_of(live)))
+            report = verify(self.client(probe=True), candidate.release, probes[:PROBES_AFTER], budget)
+            if not report.passed:
+                raise DeploymentRefusedError(f"after the promotion: {self.servers.trouble(colour) or report.failures}", report)
+            self.servers.keep(colour)
+        except UserError as error:
+            if isinstance(error, (DeploymentRefusedError, EngineGoneError)):
+                raise
+            raise DeploymentRefusedError(f"the promotion failed: {error}", None) from error
+
+    def _take_back(self, colour: str, live: str | None) -> None:
+        self._admit_only(live)
+        self.servers.remove(colour)
+
+    def _settle(self, colour: str, old: str | None) -> None:
+        """A restarted gateway finds what is live by now; what was live before ends once its last request has been answered."""
+        self.gateway.write_config(self.servers.slots(colour))
+        self._admit_only(colour)
+        if old:
+            self.servers.remove(old, SECONDS_TO_STOP)
