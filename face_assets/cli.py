@@ -233,11 +233,12 @@ def status(as_json: bool) -> None:
 @main.command()
 @click.option("--server/--no-server", default=True, help="Bring back the Triton server.")
 @click.option("--ui/--no-ui", default=True, help="Start Dagster's UI and daemon.")
-def up(server: bool, ui: bool) -> None:
+@click.option("--monitoring", is_flag=True, help="Start the exporter and a local Prometheus, where one is installed.")
+def up(server: bool, ui: bool, monitoring: bool) -> None:
     """Start the UI, the daemon, and the server with the release that production names."""
     from face_assets.operations.machine import bring_up
 
-    for line in bring_up(server=server, ui=ui):
+    for line in bring_up(server=server, ui=ui, monitoring=monitoring):
         click.echo(line)
 
 

@@ -2,6 +2,8 @@
 
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -108,3 +110,12 @@ def serve(parts: Sequence[Part], host: str, port: int, log: Log) -> "tuple[WSGIS
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     return start_http_server(port, host, registry)
+
+
+def answers(address: str) -> bool:
+    """Whether metrics can be had at http://HOST:PORT."""
+    try:
+        with urllib.request.urlopen(f"{address}/metrics", timeout=2 * SECONDS_FOR_A_PART) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return False

@@ -9,6 +9,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 BUCKETS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0)
 """Seconds of runs and steps; from a step that finds its result made already to a training on a large data set."""
 
+OUTCOMES = ("done", "refused", "failed", "canceled")
+
 
 @dataclass(frozen=True)
 class ReleaseFacts:
@@ -150,9 +152,10 @@ def dataset_metrics(found: Iterable[DatasetFacts]) -> Iterable[Metric]:
     yield from (info, photos, unusable, people)
 
 
-def totals_metrics(totals: Totals) -> Iterable[Metric]:
-    """Of all runs that ended."""
-    yield _counts("runs", "Runs that ended.", ("job", "outcome"), totals.runs)
+def totals_metrics(totals: Totals, jobs: Iterable[str] = ()) -> Iterable[Metric]:
+    """Of all runs that ended; of `jobs` also what never happened, since a counter that begins at 1 has not risen for Prometheus."""
+    runs = {job: dict.fromkeys(OUTCOMES, 0) | totals.runs.get(job, {}) for job in dict.fromkeys((*jobs, *totals.runs))}
+    yield _counts("runs", "Runs that ended.", ("job", "outcome"), runs)
     yield _counts("asset_runs", "Times that an asset was made, or was to be.", ("asset", "outcome"), totals.steps)
     for name, help_text, label, durations in (
         ("run_seconds", "How long runs took.", "job", totals.run_seconds),

@@ -9,7 +9,7 @@ from datetime import datetime
 import dagster as dg
 from prometheus_client.core import Metric
 
-from face_assets.automation import pipeline_facts
+from face_assets.automation import jobs, pipeline_facts
 from face_assets.automation.instance import open_instance
 from face_assets.automation.run_totals import count_runs
 from face_assets.monitoring import facts
@@ -21,6 +21,7 @@ from face_assets.registry.stage import Assignment
 from face_assets.settings import load_settings
 
 SECONDS_BETWEEN_SETTINGS = 5.0
+JOBS = (jobs.COMMIT_TO_LIVE, jobs.COMMIT_TO_EVALUATION, jobs.DEPLOY_PRODUCTION)
 
 
 class Platform:
@@ -94,7 +95,7 @@ class Platform:
 
     def _runs(self) -> Iterable[Metric]:
         totals, queue = count_runs(self.instance, self.workspace().home)
-        return [*facts.totals_metrics(totals), *facts.queue_metrics(queue)]
+        return [*facts.totals_metrics(totals, JOBS), *facts.queue_metrics(queue)]
 
     def _server(self) -> Iterable[Metric]:
         status = target(self.workspace()).status()

@@ -7,11 +7,12 @@ from face_assets.automation.runs import run_job
 from face_assets.automation.services import start_ui, stop_ui, ui_address
 from face_assets.automation.tags import CAUSE
 from face_assets.errors import UserError
+from face_assets.operations.monitoring import start_monitoring, stop_monitoring
 from face_assets.pipeline.serving import stop_servers
 from face_assets.pipeline.workspace import Workspace
 
 
-def bring_up(server: bool, ui: bool) -> Iterator[str]:
+def bring_up(server: bool, ui: bool, monitoring: bool = False) -> Iterator[str]:
     """Starts what does not run; yields a line about each part. Raises UserError."""
     workspace = Workspace.load()
     if ui:
@@ -19,6 +20,8 @@ def bring_up(server: bool, ui: bool) -> Iterator[str]:
         yield f"UI: {ui_address(workspace.settings)}"
     if server:
         yield _bring_back(workspace)
+    if monitoring:
+        yield from start_monitoring(workspace.settings)
 
 
 def _bring_back(workspace: Workspace) -> str:
@@ -37,7 +40,7 @@ def _bring_back(workspace: Workspace) -> str:
 def take_down() -> list[str]:
     """Stops what runs; returns the names of what it stopped."""
     workspace = Workspace.load()
-    stopped = stop_ui(workspace.settings)
+    stopped = [*stop_monitoring(workspace.settings), *stop_ui(workspace.settings)]
     if stop_servers(workspace):
         stopped.append("server")
     return stopped

@@ -1,7 +1,9 @@
 """From a commit of photos to a verified answer of the real server, by the command, on synthetic people."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -11,6 +13,8 @@ from typing import Any
 import pytest
 
 from face_assets.dataset.synthetic import write_people
+from face_assets.monitoring.dashboards import DASHBOARDS
+from face_assets.monitoring.prometheus import ask
 from face_assets.registry.create import commit_photos
 from face_assets.registry.git import git
 
@@ -187,6 +191,32 @@ def test_down_leaves_nothing_and_up_brings_everything_back(cli: Any, live: dict[
     assert "UI: http" in said
     assert before in said
     assert cli.json("status")["ui"]["up"] is True
+
+
+def test_prometheus_sees_the_platform_and_every_panel_of_the_dashboards_has_data(cli: Any, live: dict[str, Any]) -> None:
+    """With UI, daemon and server up, as the test before left them."""
+    if not shutil.which("prometheus"):
+        sentence = "no prometheus on the PATH: apt-get install prometheus"
+        pytest.fail(sentence) if os.environ.get("CI") else pytest.skip(sentence)
+    said = cli("up", "--monitoring")
+    address = f"http://127.0.0.1:{cli.environment['FACE_ASSETS_PROMETHEUS_PORT']}"
+    assert f"Prometheus: {address}" in said
+    photos = sorted((cli.folder / "photos").rglob("*.jpg"))[:20]
+    lacking = {query: panel.title for _, panels in DASHBOARDS.values() for panel in panels for query in panel.queries.values()}
+    lacking = {query: title for query, title in lacking.items() if "drift" not in query}
+    ends = time.monotonic() + 90
+    while lacking and time.monotonic() < ends:
+        cli("identify", *photos)
+        found = {query: ask(address, "query", query=query)["result"] for query in lacking}
+        lacking = {query: title for query, title in lacking.items() if not any(one["value"][1] != "NaN" for one in found[query])}
+    assert not lacking
+    rules = [rule for group in ask(address, "rules")["groups"] for rule in group["rules"]]
+    assert {rule["health"] for rule in rules} == {"ok"}
+    os.kill(json.loads((Path(cli.environment["FACE_ASSETS_HOME"]) / "run" / "exporter.json").read_text())["pid"], signal.SIGKILL)
+    while "ExporterDown" not in {alert["labels"]["alertname"] for alert in ask(address, "alerts")["alerts"]}:
+        assert time.monotonic() < ends + 60
+        time.sleep(1)
+    assert {"prometheus"} < set(cli("down").removeprefix("Stopped: ").removesuffix(".\n").split(", "))
 
 
 def test_all_but_the_event_log_comes_back_from_the_repository_and_its_remote(cli: Any, live: dict[str, Any]) -> None:
