@@ -222,8 +222,11 @@ def history(limit: int, failed: bool, as_json: bool) -> None:
 @main.command()
 @json_option
 def status(as_json: bool) -> None:
-    """Show what is live, what is in production, and what runs. Exit status 1 when the server does not answer."""
-    from face_assets.operations.reporting import status_report, status_text
+    """Show on one screen how everything is: server, production, traffic, drift, waiting commits, last runs.
+
+    Exit status 1 when the server does not answer.
+    """
+    from face_assets.operations.status import status_report, status_text
 
     found = status_report()
     _print_json(found) if as_json else click.echo(status_text(found))

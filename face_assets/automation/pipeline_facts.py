@@ -53,6 +53,16 @@ def last_drift(instance: dg.DagsterInstance) -> tuple[float, dict[str, float]] |
     return record.timestamp, flat_figures(plain_metadata(dict(record.asset_materialization.metadata)))
 
 
+def drift_verdict(instance: dg.DagsterInstance) -> dict[str, Any] | None:
+    """The last drift report's verdict, what it said of the release with most photos, and when; None where there is no report."""
+    record = _last(instance, DRIFT)
+    if record is None or record.asset_materialization is None:
+        return None
+    facts = plain_metadata(dict(record.asset_materialization.metadata))
+    said = facts.get("sentences", {}).get(facts.get("release"), "")
+    return {"time": record.timestamp, "window": record.partition_key, "verdict": facts.get("verdict", "no traffic"), "said": said}
+
+
 def sensors(instance: dg.DagsterInstance) -> list[SensorFacts]:
     """The last tick of every sensor and schedule that ever ticked."""
     found = []

@@ -85,7 +85,7 @@ SERVING = (
     Panel("Probability of the faces found", _spread("detection_probability"), needs="traffic"),
     Panel("Side of the faces found, pixels", _spread("face_size_pixels"), needs="traffic"),
     Panel("Faces in a photo, mean", {"{{release}}": _mean("faces_per_photo")}, needs="traffic"),
-    Panel("Drift", {"{{figure}}": "face_assets_drift_figure"}, width=24, needs="drift"),
+    Panel("Drift", {"{{figure}}": 'face_assets_drift_figure{figure=~"psi_.*|farthest"}'}, width=24, needs="drift"),
 )
 
 PIPELINE = (

@@ -64,8 +64,8 @@ class DataRepository:
         self.cache = home / "dvc-cache"
         self._fetched = False
 
-    def refresh(self) -> None:
-        """Brings branches and tags of the source into the mirror. Raises UserError."""
+    def refresh(self, seconds: float = SECONDS_TO_TRANSFER) -> None:
+        """Brings branches and tags of the source into the mirror. Raises UserError, also when that takes more than `seconds`."""
         with file_lock(self.mirror.with_suffix(".lock")):
             if not (self.mirror / "HEAD").is_file() and self.local and not self._is_git(self.local):
                 raise UserError(f"{self.shown} is not a git repository: make one with `face-assets init`, or name another.")
@@ -73,11 +73,11 @@ class DataRepository:
             self._drop_stale_locks()
             specs = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", "+HEAD:refs/source/HEAD"]
             try:
-                self._fetch(specs)
+                self._fetch(specs, seconds=seconds)
             except GitError as error:
                 if "remote ref HEAD" not in str(error):
                     raise UnreachableError(f"The data repository {self.shown} cannot be read: {error}") from error
-                self._fetch(specs[:2])  # a bare repository whose HEAD names a branch that nobody pushed
+                self._fetch(specs[:2], seconds=seconds)  # a bare repository whose HEAD names a branch that nobody pushed
         self._fetched = True
 
     def heads(self) -> tuple[dict[str, str], dict[str, str]]:
@@ -96,10 +96,10 @@ class DataRepository:
         listed = self.git("for-each-ref", "--format=%(refname:lstrip=2)%00%(objectname)", "refs/heads").decode(errors="replace")
         return dict(line.split("\0") for line in listed.split("\n") if line)
 
-    def _fetch(self, specs: list[str], prune: bool = True) -> None:
+    def _fetch(self, specs: list[str], prune: bool = True, seconds: float = SECONDS_TO_TRANSFER) -> None:
         """Into the mirror, under its lock. `prune`: the specs are all there is, and what they do not name goes."""
         options = ("--no-tags", "--update-shallow", *(("--prune", "--force") if prune else ()))
-        git(*HOUSEKEEPING, "fetch", "-q", *options, self.source, *specs, cwd=self.mirror, seconds=SECONDS_TO_TRANSFER)
+        git(*HOUSEKEEPING, "fetch", "-q", *options, self.source, *specs, cwd=self.mirror, seconds=seconds)
 
     def _drop_stale_locks(self) -> None:
         """Under our own lock nobody writes to the mirror: git's lock files there are what a killed process left."""
