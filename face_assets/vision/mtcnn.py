@@ -148,11 +148,13 @@ class Detector:
         found, photos, levels = [np.empty((0, 9), np.float32)], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         for level, scale in enumerate(scales):
             rows, columns = _size(sums.height, scale), _size(sums.width, scale)
-            regression, probability = self._pnet(sums.resized(rows, columns), max(1, PIXELS_AT_ONCE // (rows * columns)))
-            candidates, whose = _boxes_of_cells(regression, probability[:, 1], scale, self.config.thresholds[0])
-            found.append(candidates)
-            photos.append(whose)
-            levels.append(np.full(len(whose), level))
+            at_once = max(1, PIXELS_AT_ONCE // (rows * columns))
+            for start in range(0, len(sums.tables), at_once):
+                regression, probability = self._pnet(sums.resized(slice(start, start + at_once), rows, columns))
+                candidates, whose = _boxes_of_cells(regression, probability[:, 1], scale, self.config.thresholds[0])
+                found.append(candidates)
+                photos.append(whose + start)
+                levels.append(np.full(len(whose), level))
         boxes, photo, level_of = np.concatenate(found), np.concatenate(photos), np.concatenate(levels)
         keep = suppress(boxes, photo * max(1, len(scales)) + level_of, PNET_NMS)
         boxes, photo = boxes[keep], photo[keep]
@@ -174,7 +176,11 @@ class Detector:
         boxes, photos, edges = boxes[inside], photos[inside], edges[inside]
         if not len(boxes):
             return np.empty((0, 5), np.float32), photos, np.empty((0, 4), np.float32), np.empty((0, 10), np.float32)
-        regression, *landmarks, probability = network(sums.cut(photos, edges, side), CANDIDATES_AT_ONCE)
+        parts = []
+        for start in range(0, len(boxes), CANDIDATES_AT_ONCE):
+            some = slice(start, start + CANDIDATES_AT_ONCE)
+            parts.append([output.copy() for output in network(sums.cut(photos[some], edges[some], side))])
+        regression, *landmarks, probability = (np.concatenate(outputs) for outputs in zip(*parts, strict=True))
         passed = probability[:, 1] > threshold
         kept = np.concatenate([boxes[passed, :4], probability[passed, 1:2]], axis=1)
         points = landmarks[0][passed] if landmarks else np.empty((len(kept), 10), np.float32)

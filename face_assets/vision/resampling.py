@@ -50,12 +50,15 @@ class Sums:
             np.cumsum(table, axis=2, out=table)
         return Sums(tables, height, width)
 
-    def resized(self, rows: int, columns: int) -> Floats:
-        """Every photo at another size, normalised: float32 (photos, 3, rows, columns)."""
+    def resized(self, photos: slice, rows: int, columns: int) -> Floats:
+        """Some photos at another size, normalised: float32 (photos, 3, rows, columns)."""
         top, bottom = _windows(np.zeros(1, np.int64), np.full(1, self.height), rows)
         left, right = _windows(np.zeros(1, np.int64), np.full(1, self.width), columns)
-        bands = self.tables.take(bottom[0], axis=2) - self.tables.take(top[0], axis=2)
-        sums = bands.take(right[0], axis=3) - bands.take(left[0], axis=3)
+        tables = self.tables[photos]
+        bands = tables.take(bottom[0], axis=2)
+        bands -= tables.take(top[0], axis=2)
+        sums = bands.take(right[0], axis=3)
+        sums -= bands.take(left[0], axis=3)
         return _normalised(sums, (bottom - top)[0, :, None] * (right - left)[0])
 
     def cut(self, photos: Ints, boxes: Ints, side: int) -> Floats:
