@@ -16,15 +16,13 @@ def suppress(boxes: Floats, groups: Ints, threshold: float, of_smaller: bool = F
     """The places of the boxes that stay: by group, best first, as torchvision's batched_nms orders them within one.
 
     boxes: float32 (n, 5 or more), corners and score; groups: (n,). `of_smaller` measures the overlap against the smaller box, pixels
-    inclusive, and of two equal scores takes the later first, as facenet-pytorch's "Min" does.
+    inclusive, as facenet-pytorch's "Min" does.
     """
-    scores = boxes[:, 4]
-    if of_smaller:
-        order = np.lexsort((-np.arange(len(boxes)), -scores, groups))
-    else:
-        order = np.lexsort((-scores, groups))
+    order = np.lexsort((-boxes[:, 4], groups))
     starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
     sizes = np.diff(starts, append=len(order))
+    if of_smaller:
+        order = _by_numpy(boxes[:, 4], groups, starts, sizes)
     kept = np.ones(len(order), bool)
     kept[:] = sizes.repeat(sizes) == 1  # nobody suppresses the only one
     ordered = boxes[order, :4]
@@ -46,6 +44,16 @@ def suppress(boxes: Floats, groups: Ints, threshold: float, of_smaller: bool = F
             stays = _survivors(over)
             kept[places[filled]] = stays[filled]
     return np.asarray(order[kept])
+
+
+def _by_numpy(scores: Floats, groups: Ints, starts: Ints, sizes: Ints) -> Ints:
+    """By group, best first, in the order that numpy's own sort leaves equal scores: good faces often share one just below 1, and
+    facenet-pytorch, whose choice this should be, sorts so."""
+    order = np.argsort(groups, kind="stable")
+    for start, size in zip(starts, sizes, strict=True):
+        mine = order[start : start + size]
+        order[start : start + size] = mine[np.argsort(scores[mine])[::-1]]
+    return order
 
 
 def _by_width(starts: Ints, sizes: Ints) -> list[tuple[int, Ints]]:
