@@ -2,10 +2,11 @@
 
 import dagster as dg
 
-from face_assets.assets import dataset, embedder, release, serving, shards, sources
+from face_assets.assets import dataset, embedder, release, serving, shards, sources, traffic
 from face_assets.automation import jobs
 from face_assets.automation.commit_sensor import commit_sensor
 from face_assets.automation.conditions import code_change_sensor
+from face_assets.automation.drift_sensors import drift_sensor, traffic_sensor
 from face_assets.automation.failures import failed_runs, succeeded_runs, unsent_messages
 from face_assets.automation.health_sensor import health_sensor
 from face_assets.automation.schedules import daily_verification
@@ -14,9 +15,26 @@ from face_assets.resources.handles import ArtifactHandles
 from face_assets.resources.workspace import WorkspaceResource
 
 defs = dg.Definitions(
-    assets=dg.load_assets_from_modules([sources, dataset, embedder, release, serving]),
-    jobs=[jobs.commit_to_live, jobs.commit_to_evaluation, jobs.deploy_production, shards.align_in_processes, shards.align_in_containers],
-    sensors=[commit_sensor, stage_sensor, health_sensor, code_change_sensor, failed_runs, succeeded_runs, unsent_messages],
+    assets=dg.load_assets_from_modules([sources, dataset, embedder, release, serving, traffic]),
+    jobs=[
+        jobs.commit_to_live,
+        jobs.commit_to_evaluation,
+        jobs.deploy_production,
+        jobs.observe_traffic,
+        shards.align_in_processes,
+        shards.align_in_containers,
+    ],
+    sensors=[
+        commit_sensor,
+        stage_sensor,
+        health_sensor,
+        code_change_sensor,
+        traffic_sensor,
+        drift_sensor,
+        failed_runs,
+        succeeded_runs,
+        unsent_messages,
+    ],
     schedules=[daily_verification],
     # one process a run: it imports torch once, and steps start in a tenth of a second
     executor=dg.in_process_executor,

@@ -134,6 +134,14 @@ class Serving(Section):
     canary_max_errors: Fraction = Field(0.01, description="docker target: share that may fail there, beyond what fails at the live release")
 
 
+class Monitoring(Section):
+    """What is asked of the traffic of what is live."""
+
+    min_photos: int = Field(100, ge=25, description="photos of an hour below which there is no verdict on drift")
+    lasts: int = Field(3, ge=1, le=168, description="hours with a verdict, in a row, after which drift is told to people")
+    retrain: bool = Field(False, description="ask for a run of the newest commit of production when drift lasts")
+
+
 class Params(Section):
     """The whole of params.yaml; every key may be left out."""
 
@@ -145,6 +153,7 @@ class Params(Section):
     evaluation: Evaluation = Evaluation()
     export: Export = Export()
     serving: Serving = Serving()
+    monitoring: Monitoring = Monitoring()
 
 
 def parse_params(text: str, where: str = "params.yaml") -> Params:

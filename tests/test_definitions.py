@@ -25,13 +25,14 @@ def _described(defs: dg.Definitions) -> str:
     lines = []
     for spec in sorted(defs.resolve_all_asset_specs(), key=lambda spec: spec.key.to_user_string()):
         deps = ", ".join(sorted(dep.asset_key.to_user_string() for dep in spec.deps))
-        by = spec.partitions_def.name if isinstance(spec.partitions_def, dg.DynamicPartitionsDefinition) else "nothing"
+        parts = spec.partitions_def
+        by = parts.name if isinstance(parts, dg.DynamicPartitionsDefinition) else "hour" if parts else "nothing"
         lines.append(f"asset {spec.group_name}/{spec.key.to_user_string()} by {by} after [{deps}] kinds {sorted(spec.kinds)}")
     graph = defs.resolve_asset_graph()
     for key in sorted(graph.asset_check_keys):
         check = graph.get_check_spec(key)
         lines.append(f"check {key.asset_key.to_user_string()}:{key.name}{' blocking' if check.blocking else ''}: {check.description}")
-    names = (jobs.COMMIT_TO_LIVE, jobs.COMMIT_TO_EVALUATION, jobs.DEPLOY_PRODUCTION)
+    names = (jobs.COMMIT_TO_LIVE, jobs.COMMIT_TO_EVALUATION, jobs.DEPLOY_PRODUCTION, jobs.OBSERVE_TRAFFIC)
     lines.extend(f"job {name}: {', '.join(sorted(node.name for node in defs.resolve_job_def(name).nodes))}" for name in names)
     for sensor in sorted(defs.sensors or [], key=lambda sensor: sensor.name):
         assert isinstance(sensor, dg.SensorDefinition)

@@ -107,9 +107,12 @@ def materialized(
 def picture(path: Path) -> dg.MetadataValue:
     """A PNG as Markdown that the UI shows; a large one by its path, since large metadata freezes the UI."""
     content = path.read_bytes()
-    if len(content) > LARGEST_PLOT:
-        return dg.MetadataValue.path(str(path))
-    return dg.MetadataValue.md(f"![{path.stem}](data:image/png;base64,{base64.b64encode(content).decode()})")
+    return dg.MetadataValue.path(str(path)) if len(content) > LARGEST_PLOT else picture_of(content, path.stem)
+
+
+def picture_of(content: bytes, name: str) -> dg.MetadataValue:
+    """A PNG's bytes as Markdown."""
+    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(content).decode()})")
 
 
 def as_metadata(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ COMMIT_TO_EVALUATION = "commit_to_evaluation"
 DEPLOY_PRODUCTION = "deploy_production"
 ALIGN_IN_PROCESSES = "align_in_processes"
 ALIGN_IN_CONTAINERS = "align_in_containers"
+OBSERVE_TRAFFIC = "observe_traffic"
 DEPLOY_PRIORITY = "10"  # of the queue: before commits that wait to be trained
 
 SERVING = dg.AssetSelection.assets("triton_model_repository", "triton_image", "triton_deployment")
@@ -26,4 +27,9 @@ deploy_production = dg.define_asset_job(
     DEPLOY_PRODUCTION,
     selection=SERVING,
     description="Brings the server to the release that the stage tag names: a promotion or a rollback.",
+)
+observe_traffic = dg.define_asset_job(
+    OBSERVE_TRAFFIC,
+    selection=dg.AssetSelection.assets("live_traffic", "drift_report"),
+    description="What the server saw in an hour, and whether its release was tested on the like.",
 )

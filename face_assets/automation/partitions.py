@@ -1,8 +1,10 @@
-"""Commits as partitions: every asset up to the release is kept by the commit that it was made from."""
+"""Partitions: every asset up to the release is kept by the commit that it was made from, what tells of traffic by the hour."""
 
 import dagster as dg
 
 commits = dg.DynamicPartitionsDefinition(name="commit")
+FIRST_HOUR = "2026-01-01-00:00"
+hours = dg.HourlyPartitionsDefinition(FIRST_HOUR, end_offset=1)  # in UTC, with the one that runs
 
 
 def add_commit(instance: dg.DagsterInstance, commit: str) -> None:

@@ -14,16 +14,19 @@ from face_assets.artifacts import Artifact
 from face_assets.environment import environment
 from face_assets.files import link_or_copy, write_json, write_text
 from face_assets.fingerprint import file_digest, fingerprint, tree_digest
+from face_assets.monitoring.reference import FILE as REFERENCE
 from face_assets.params import Params
 from face_assets.pipeline.dataset import read_faces
 from face_assets.pipeline.gallery import served_embeddings
+from face_assets.pipeline.reference import release_reference
 from face_assets.pipeline.workspace import Log, Workspace
 from face_assets.registry.model_card import CardFacts, model_card
 from face_assets.registry.release import Digests, Release
 from face_assets.registry.stage import Assignment
 from face_assets.registry.watch import matches
+from face_assets.vision.sketches import FORMAT
 
-CODE = ("face_assets.pipeline.release", "face_assets.registry.model_card")
+CODE = ("face_assets.pipeline.release", "face_assets.registry.model_card", "face_assets.monitoring.reference")
 ENGINE = ("embedder.pt", "embedder.onnx", "embedder.xml", "embedder.bin", "engine.json")
 COMMIT_IN_MESSAGE = re.compile(r"\bcommit ([0-9a-f]{40})\b")
 
@@ -44,7 +47,7 @@ def make_release(workspace: Workspace, commit: str, parts: Parts, log: Log) -> A
     """The release of the commit, registered once for the same inputs, and in production if the gate let it through."""
     params = workspace.params(commit)
     inputs = fingerprint(
-        parts.gallery.fingerprint, parts.exported.fingerprint, params.evaluation.fingerprint(), params.serving.fingerprint()
+        parts.gallery.fingerprint, parts.exported.fingerprint, params.evaluation.fingerprint(), params.serving.fingerprint(), FORMAT
     )
     workspace.repository.refresh()
     release = workspace.releases.find(inputs)
@@ -100,6 +103,9 @@ def _bundle(workspace: Workspace, commit: str, params: Params, parts: Parts, dir
     write_json(directory / "recognizer.json", recognizer)
     _write_splits(parts.aligned, directory / "splits.csv")
     write_json(directory / "probes.json", _probes(workspace, params, parts, recognizer["identification_threshold"], log))
+    reference = release_reference(workspace, params, parts.aligned, parts.exported, parts.gallery, log)
+    if reference:
+        reference.save(directory / REFERENCE)
     write_json(directory / "provenance.json", _provenance(workspace, commit, params, parts))
     write_text(directory / "model_card.md", _card(commit, params, parts))
 

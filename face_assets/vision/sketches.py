@@ -43,7 +43,7 @@ class Feature:
 
 FEATURES = (
     Feature("faces", 0.0, 32.0, "faces in the photo"),
-    Feature("detection", 0.0, 8.0, "-log10(1 - probability)"),
+    Feature("detection", 0.0, 5.0, "-log10(1 - probability)"),
     Feature("face_size", 3.0, 11.0, "log2(pixels)"),
     Feature("brightness", 0.0, 256.0, "mean of 0 to 255"),
     Feature("sharpness", 0.0, 8.0, "log2(1 + mean curvature)"),
@@ -150,7 +150,7 @@ def measure(
     boxes: (n, 4), x1 y1 x2 y2; probabilities, similarities: (n,); embeddings: (n, d) of unit length."""
     values = np.empty((len(crops), len(FEATURES)), np.float32)
     values[:, 0] = faces
-    values[:, 1] = -np.log10(np.maximum(1.0 - np.asarray(probabilities, np.float64), 1e-8))
+    values[:, 1] = -np.log10(np.maximum(1.0 - np.asarray(probabilities, np.float64), 1e-5))
     values[:, 2] = np.log2(np.maximum(np.sqrt(np.maximum((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), 1.0)), 1.0))
     values[:, 3], values[:, 4], values[:, 5] = appearance(crops)
     values[:, SIMILARITY] = similarities

@@ -1,0 +1,103 @@
+"""The sensors of the traffic: finished hours are looked at, and drift that lasts is told to people."""
+
+import time
+from collections.abc import Sequence
+
+import dagster as dg
+
+from face_assets.automation import jobs
+from face_assets.automation.partitions import FIRST_HOUR
+from face_assets.automation.tags import CAUSE, commit_tags
+from face_assets.errors import UserError
+from face_assets.monitoring import reports
+from face_assets.monitoring.drift import DriftReport
+from face_assets.monitoring.windows import finished_windows
+from face_assets.notification.message import Message
+from face_assets.notification.notifier import queue_problem, queue_well
+from face_assets.pipeline.monitoring import monitoring_params
+from face_assets.pipeline.workspace import Workspace
+from face_assets.registry.watch import matches
+from face_assets.resources.workspace import WorkspaceResource
+from face_assets.serving.embedded import read_status
+
+SECONDS_BETWEEN_TICKS = 30
+WINDOWS_A_TICK = 12
+WINDOWS_AT_FIRST = 24
+CAUSE_OF_DRIFT = "traffic: drift"
+
+
+@dg.sensor(
+    job=jobs.observe_traffic,
+    minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks for live_traffic and drift_report of each hour in which there was traffic, once it has ended.",
+)
+def traffic_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResource) -> dg.SensorResult | dg.SkipReason:
+    """Its cursor is the last hour that it asked for; the first time it goes back a day."""
+    folder = platform.workspace().home.traffic
+    finished = [name for name in finished_windows(folder, time.time(), context.cursor or "") if name >= FIRST_HOUR]
+    waiting = (finished if context.cursor else finished[-WINDOWS_AT_FIRST:])[:WINDOWS_A_TICK]
+    if not waiting:
+        return dg.SkipReason("No hour with traffic has ended since.")
+    requests = [dg.RunRequest(run_key=name, partition_key=name, tags={CAUSE: "traffic"}) for name in waiting]
+    return dg.SensorResult(run_requests=requests, cursor=waiting[-1])
+
+
+@dg.sensor(
+    job=jobs.commit_to_live,
+    minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Tells people of drift that lasts for monitoring.lasts hours; asks for a run of the newest commit if params say so.",
+)
+def drift_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResource) -> dg.SensorResult | dg.SkipReason:
+    """Looks at the last verdicts on what is live; its cursor is the newest that it knows."""
+    workspace = platform.workspace()
+    if not workspace.settings.repo:
+        return dg.SkipReason("No data repository is named yet.")
+    try:
+        live = read_status(workspace.home.serving).live
+        newest = reports.last(workspace.home.monitoring, 1, live.release, judged=True) if live else []
+        if not newest:
+            return dg.SkipReason("There is no verdict on what is live.")
+        seen = f"{newest[0].release} {newest[0].window}"
+        if seen == context.cursor:
+            return dg.SkipReason(f"No verdict since that on {newest[0].window}.")
+        settings = monitoring_params(workspace)
+        lasting = reports.lasting(workspace.home.monitoring, newest[0].release, settings.lasts)
+        wanted = _retraining(workspace, lasting) if lasting and settings.retrain else []
+    except UserError as error:
+        return dg.SkipReason(str(error))
+    if lasting:
+        queue_problem(workspace.settings, drift_message(lasting, bool(wanted)), context.log.warning)
+    elif newest[0].verdict == "no_drift":
+        queue_well(
+            workspace.settings, Message("well", CAUSE_OF_DRIFT, "The traffic is again as the release was tested on"), context.log.warning
+        )
+    return dg.SensorResult(run_requests=wanted, skip_reason=None if wanted else newest[0].sentence, cursor=seen)
+
+
+def drift_message(lasting: Sequence[DriftReport], retrains: bool) -> Message:
+    """What people are told of verdicts of drift, newest first."""
+    newest, oldest = lasting[0], lasting[-1]
+    advice = "A run of the newest commit is asked for." if retrains else "Photos of the new kind, committed, would train and test for it."
+    return Message(
+        "problem",
+        CAUSE_OF_DRIFT,
+        f"The traffic of {newest.release} drifts since {oldest.window} UTC",
+        f"{newest.sentence}. {advice}",
+        asset="drift_report",
+        figures={"hours": len(lasting), "photos": newest.photos, "drifted": newest.drifted},
+    )
+
+
+def _retraining(workspace: Workspace, lasting: Sequence[DriftReport]) -> list[dg.RunRequest]:
+    """One run a release for the newest commit of production's branch. Where that is what the release was made from, nothing would come
+    of it: nothing is made twice."""
+    workspace.repository.refresh()
+    heads = workspace.repository.mirrored_heads()
+    chosen = [commit for branch, commit in sorted(heads.items()) if matches(branch, workspace.settings.production_branches)]
+    trained = workspace.releases.get(lasting[0].release).trained_commit
+    if not chosen or trained in chosen:
+        return []
+    tags = commit_tags(workspace, chosen[0], "drift")
+    return [dg.RunRequest(run_key=f"drift:{lasting[0].release}:{chosen[0]}", partition_key=chosen[0], tags=tags)]

@@ -1,0 +1,122 @@
+"""The verdict on a window: whether what a release saw is still what it was tested on, and what changed."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from face_assets.monitoring.distance import distances
+from face_assets.monitoring.reference import JUDGED, Reference
+from face_assets.vision.sketches import BINS, FEATURES, FIRST_PROJECTION, Sketch
+
+Verdict = Literal["drift", "no_drift", "too_few_photos", "no_reference"]
+CENTRES = np.stack([feature.low + feature.width * (np.arange(BINS) + 0.5) for feature in FEATURES])
+LARGE = 1e-6
+
+
+@dataclass(frozen=True)
+class FeatureDrift:
+    """One feature of a window. seen: photos that have it; limits are None where it is not judged; excess: the largest of distance by
+    limit, above 1 where it drifted."""
+
+    name: str
+    unit: str
+    seen: int
+    mean: float | None
+    reference_mean: float
+    psi: float
+    psi_limit: float | None
+    wasserstein: float
+    wasserstein_limit: float | None
+    ks: float
+    excess: float
+    drifted: bool
+
+
+@dataclass(frozen=True)
+class DriftReport:
+    """What one release saw in a window, and the verdict in a word and in a sentence; features are empty without a verdict."""
+
+    window: str
+    release: str
+    verdict: Verdict
+    sentence: str
+    photos: int
+    without_face: int
+    refused: int
+    faces: int
+    accepted: int
+    features: tuple[FeatureDrift, ...] = ()
+
+    @property
+    def drifted(self) -> list[str]:
+        """Names of the features that drifted, the farthest first."""
+        return [one.name for one in sorted(self.features, key=lambda one: -one.excess) if one.drifted]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able values."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(values: dict[str, Any]) -> "DriftReport":
+        """What `to_json` gave."""
+        return DriftReport(**{**values, "features": tuple(FeatureDrift(**one) for one in values["features"])})
+
+
+def judge(window: str, sketch: Sketch, reference: Reference | None, min_photos: int, without: str = "") -> DriftReport:
+    """The report of a release's sketch. without: why there is no reference, in a sentence."""
+    if reference is None:
+        reason = without or f"{sketch.release} has no reference"
+        return _report(window, sketch, "no_reference", f"No verdict: {reason}")
+    if sketch.photos < min_photos:
+        return _report(window, sketch, "too_few_photos", f"No verdict: {sketch.photos} photos, monitoring.min_photos asks for {min_photos}")
+    features = _features(sketch, reference)
+    drifted = [one for one in features if one.drifted]
+    if not drifted:
+        return _report(window, sketch, "no_drift", f"{sketch.photos:,} photos look as those that the release was tested on", features)
+    return _report(window, sketch, "drift", _sentence(drifted, sketch), features)
+
+
+def _report(window: str, sketch: Sketch, verdict: Verdict, sentence: str, features: tuple[FeatureDrift, ...] = ()) -> DriftReport:
+    numbers = (sketch.photos, sketch.without_face, sketch.refused, sketch.faces, sketch.accepted)
+    return DriftReport(window, sketch.release, verdict, sentence, *numbers, features=features)
+
+
+def _features(sketch: Sketch, reference: Reference) -> tuple[FeatureDrift, ...]:
+    found = distances(reference.counts, sketch.counts)
+    seen = sketch.counts.sum(axis=1)
+    means = (sketch.counts * CENTRES).sum(axis=1) / np.maximum(seen, 1)
+    before = (reference.counts * CENTRES).sum(axis=1) / np.maximum(reference.counts.sum(axis=1), 1)
+    features = []
+    for number, feature in enumerate(FEATURES):
+        limits = reference.limits(int(seen[number])) if JUDGED[number] else None
+        psi_limit, wasserstein_limit = (float(limits[0][number]), float(limits[1][number])) if limits else (None, None)
+        psi, wasserstein = float(found.psi[number]), float(found.wasserstein[number])
+        excess = max(psi / max(psi_limit, LARGE), wasserstein / max(wasserstein_limit, LARGE)) if psi_limit and wasserstein_limit else 0.0
+        features.append(
+            FeatureDrift(
+                feature.name,
+                feature.unit,
+                int(seen[number]),
+                round(float(means[number]), 4) if seen[number] else None,
+                round(float(before[number]), 4),
+                round(psi, 5),
+                psi_limit,
+                round(wasserstein, 5),
+                wasserstein_limit,
+                round(float(found.ks[number]), 5),
+                round(excess, 3),
+                excess > 1.0,
+            )
+        )
+    return tuple(features)
+
+
+def _sentence(drifted: list[FeatureDrift], sketch: Sketch) -> str:
+    """The farthest first; directions of the embeddings are told as one."""
+    directions = [one for one in drifted if one.name.startswith("embedding_")]
+    others = sorted((one for one in drifted if one not in directions), key=lambda one: -one.excess)
+    parts = [f"{one.name} {one.mean:.2f} instead of {one.reference_mean:.2f}" for one in others if one.mean is not None]
+    if directions:
+        parts.append(f"embeddings in {len(directions)} of {len(FEATURES) - FIRST_PROJECTION} directions")
+    return f"{sketch.photos:,} photos differ from those that the release was tested on: {', '.join(parts)}"

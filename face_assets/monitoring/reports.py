@@ -1,0 +1,57 @@
+"""Reports of drift, kept as a JSON file a window, for whoever asks what the last windows showed."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from face_assets.files import write_json
+from face_assets.monitoring.drift import DriftReport
+from face_assets.monitoring.windows import NAME
+
+FOLDER = "reports"
+JUDGED = ("drift", "no_drift")
+
+
+def write_reports(root: Path, window: str, reports: Sequence[DriftReport]) -> Path:
+    """Replaces the reports of a window, one a release. root: the home's monitoring folder. Returns the file."""
+    file = root / FOLDER / f"{window}.json"
+    write_json(file, [report.to_json() for report in reports])
+    return file
+
+
+def read_reports(root: Path, window: str) -> list[DriftReport]:
+    """Those of a window, the release with most photos first; none where there are none or the file is broken."""
+    try:
+        stored = json.loads((root / FOLDER / f"{window}.json").read_text(encoding="utf-8"))
+        found = [DriftReport.from_json(values) for values in stored]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return sorted(found, key=lambda report: -report.photos)
+
+
+def reported_windows(root: Path) -> list[str]:
+    """Oldest first."""
+    folder = root / FOLDER
+    return sorted(file.stem for file in folder.glob("*.json") if NAME.fullmatch(file.stem)) if folder.is_dir() else []
+
+
+def latest(root: Path) -> DriftReport | None:
+    """The report of the newest window that had traffic, of the release with most photos; None where there is none."""
+    return next(iter(last(root, 1)), None)
+
+
+def last(root: Path, most: int, release: str | None = None, judged: bool = False) -> list[DriftReport]:
+    """The reports of the last `most` windows with traffic, newest first; of a release, and only verdicts of drift or none, where asked."""
+    found: list[DriftReport] = []
+    for window in reversed(reported_windows(root)):
+        if len(found) == most:
+            break
+        fitting = [one for one in read_reports(root, window) if release in (None, one.release) and (one.verdict in JUDGED or not judged)]
+        found += fitting[:1]
+    return found
+
+
+def lasting(root: Path, release: str, windows: int) -> list[DriftReport]:
+    """The last `windows` verdicts on a release, newest first, where all of them are drift; else nothing."""
+    found = last(root, windows, release, judged=True)
+    return found if len(found) == windows and all(one.verdict == "drift" for one in found) else []

@@ -1,0 +1,63 @@
+"""Windows of traffic: the sketches that servers left in a folder, merged by release."""
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from face_assets.vision.recorder import SECONDS_A_WINDOW, WINDOW_NAME, window_name
+from face_assets.vision.sketches import BrokenSketch, Sketch
+
+SECONDS_TO_SETTLE = 60  # after a window's end, for the last flush of every server
+NAME = re.compile(r"\d{4}-\d\d-\d\d-\d\d:\d\d")
+
+
+@dataclass(frozen=True)
+class Window:
+    """The traffic of a window by release, and sentences about files that could not be read."""
+
+    name: str
+    releases: dict[str, Sketch] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+    @property
+    def photos(self) -> int:
+        """Answered, of all releases."""
+        return sum(sketch.photos for sketch in self.releases.values())
+
+
+def window_names(folder: Path, after: str = "") -> list[str]:
+    """Windows that have a folder, oldest first; their names are their beginnings in UTC, and sort by time."""
+    if not folder.is_dir():
+        return []
+    return sorted(entry.name for entry in folder.iterdir() if entry.name > after and NAME.fullmatch(entry.name))
+
+
+def finished_windows(folder: Path, now: float, after: str = "", seconds: int = SECONDS_A_WINDOW) -> list[str]:
+    """Those that ended, oldest first; what a clock that was wrong put into the future waits until then. now: seconds since 1970."""
+    last = window_name(int(now) - SECONDS_TO_SETTLE - seconds)
+    return [name for name in window_names(folder, after) if name <= last]
+
+
+def read_window(folder: Path, name: str) -> Window:
+    """The sketches of a window, merged by release; files that are none are told and left out. An hour without traffic is empty."""
+    releases: dict[str, Sketch] = {}
+    problems: list[str] = []
+    for file in sorted((folder / name).glob("*.npz")):
+        try:
+            sketch = Sketch.load(file)
+        except BrokenSketch as error:
+            problems.append(str(error))
+            continue
+        if window_name(sketch.window) != name:
+            problems.append(f"{file} was made for the window {window_name(sketch.window)}: put it back there")
+        elif sketch.release in releases:
+            releases[sketch.release].merge(sketch)
+        else:
+            releases[sketch.release] = sketch
+    return Window(name, releases, tuple(problems))
+
+
+def began(name: str) -> datetime:
+    """The moment at which a window begins. Raises ValueError."""
+    return datetime.strptime(name, WINDOW_NAME).replace(tzinfo=UTC)

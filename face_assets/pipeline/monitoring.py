@@ -1,0 +1,53 @@
+"""The steps live_traffic and drift_report: what the server saw in an hour, and whether its release was tested on the like."""
+
+from dataclasses import dataclass
+
+from face_assets.files import write_bytes
+from face_assets.monitoring.drift import DriftReport, judge
+from face_assets.monitoring.plots import drift_plot
+from face_assets.monitoring.reports import write_reports
+from face_assets.monitoring.windows import Window, read_window
+from face_assets.params import Monitoring
+from face_assets.pipeline.reference import find_reference
+from face_assets.pipeline.release import assigned_for
+from face_assets.pipeline.workspace import Workspace
+
+TRAFFIC_CODE = ("face_assets.monitoring.windows",)
+DRIFT_CODE = ("face_assets.monitoring.windows", "face_assets.monitoring.drift", "face_assets.monitoring.reference")
+
+
+@dataclass(frozen=True)
+class Drift:
+    """The reports of a window, the release with most photos first, and the picture of that one where it has a verdict."""
+
+    reports: list[DriftReport]
+    plot: bytes | None
+
+
+def live_window(workspace: Workspace, name: str) -> Window:
+    """What the server saw in the hour that begins then."""
+    return read_window(workspace.home.traffic, name)
+
+
+def report_drift(workspace: Workspace, name: str) -> Drift:
+    """Compares a window with the references of the releases that answered in it, and keeps the reports."""
+    window = read_window(workspace.home.traffic, name)
+    settings = monitoring_params(workspace)
+    reports: list[DriftReport] = []
+    plot: bytes | None = None
+    for sketch in sorted(window.releases.values(), key=lambda one: -one.photos):
+        reference, without = find_reference(workspace, sketch.release)
+        report = judge(name, sketch, reference, settings.min_photos, without)
+        if reference and report.features and not reports:
+            plot = drift_plot(report, sketch, reference)
+        reports.append(report)
+    file = write_reports(workspace.home.monitoring, name, reports)
+    if plot:
+        write_bytes(file.with_suffix(".png"), plot)
+    return Drift(reports, plot)
+
+
+def monitoring_params(workspace: Workspace) -> Monitoring:
+    """The parameters of the commit that production stands for; the defaults where nothing is in production."""
+    production = workspace.stages.production()
+    return workspace.params(assigned_for(production)).monitoring if production else Monitoring()
