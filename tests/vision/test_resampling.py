@@ -21,7 +21,7 @@ def test_it_is_the_mean_of_whole_pixels(largest: int) -> None:
     images = [random.integers(0, 256, (97, 131, 3)).astype(np.uint8), np.full((97, 131, 3), 255, np.uint8)]
     sums = Sums.of(images, largest)
     for size in ((97, 131), (59, 79), (12, 15), (2, 2), (120, 140)):
-        found = sums.resized(*size)
+        found = sums.resized(slice(None), *size)
         assert np.abs(found - np.stack([area(image, *size) for image in images])).max() < 1e-6
     photos = np.array([0, 1, 0, 0, 1])
     boxes = np.array([[0, 0, 131, 97], [3, 5, 4, 6], [130, 96, 131, 97], [20, 30, 33, 95], [7, 0, 60, 97]])
