@@ -293,6 +293,26 @@ def keys_revoke(name: str) -> None:
 
 
 @main.command()
+@click.argument("first")
+@click.argument("second")
+@repo_option
+@click.option("--output", type=click.Path(path_type=Path), help="A file to write, .html or .md with the curves; without it, the terminal.")
+@json_option
+def compare(first: str, second: str, repo: str | None, output: Path | None, as_json: bool) -> None:
+    """Compare two releases: figures, ROC, parameters, and the pairs of photos that the second judges worse."""
+    from face_assets.operations import comparing
+
+    found = comparing.compare_releases(repo, first, second)
+    if output:
+        for file in comparing.write_page(found, output):
+            click.echo(f"Written: {file}", err=as_json)
+    if as_json:
+        _print_json(comparing.as_json(found))
+    elif not output:
+        click.echo(comparing.as_markdown(found))
+
+
+@main.command()
 def exporter() -> None:
     """Serve the platform's metrics for Prometheus until stopped; `up --monitoring` starts it with a Prometheus."""
     from face_assets.operations.exporter import run_exporter

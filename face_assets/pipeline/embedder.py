@@ -9,7 +9,7 @@ import numpy as np
 
 from face_assets.artifacts import Artifact
 from face_assets.code_version import code_version
-from face_assets.files import read_json, write_bytes, write_csv, write_json
+from face_assets.files import read_json, write_bytes, write_csv, write_json, write_text
 from face_assets.fingerprint import fingerprint
 from face_assets.params import Detector, Params
 from face_assets.pipeline.dataset import Face, align, read_faces
@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
 PARITY_CROPS = 64
 TRAIN_CODE = ("face_assets.embedder.training",)
-EVALUATION_CODE = ("face_assets.embedder.evaluation", "face_assets.embedder.gate", "face_assets.embedder.features")
+EVALUATION_CODE = (
+    "face_assets.embedder.evaluation",
+    "face_assets.embedder.gate",
+    "face_assets.embedder.pairs",
+    "face_assets.embedder.features",
+)
 EXPORT_CODE = ("face_assets.embedder.export",)
 
 
@@ -118,7 +123,7 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, embe
     name = fingerprint(embedder.fingerprint, params.evaluation.fingerprint(), against, code_version(*EVALUATION_CODE))
 
     def fill(directory: Path) -> dict[str, Any]:
-        from face_assets.embedder import evaluation, gate, plots
+        from face_assets.embedder import evaluation, gate, pairs, plots
 
         faces = read_faces(aligned, "test")
         vectors = {
@@ -130,12 +135,16 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, embe
             seen = {face.path for face in vectors["production"][1]}
             faces = [face for face in faces if face.path in seen]
         figures = {}
+        compared: dict[str, np.ndarray] = {}
         for name, (embeddings, found) in vectors.items():
             rows = {face.path: row for row, face in enumerate(found)}
-            same_faces = embeddings[[rows[face.path] for face in faces]]
+            same_faces = compared[name] = embeddings[[rows[face.path] for face in faces]]
             figures[name] = evaluation.evaluate(same_faces, np.array(_labels(faces)), params.evaluation.far, params.evaluation.seed)
             log(f"{name}: AUC {figures[name].auc:.4f}, accuracy {figures[name].accuracy:.4f} over {figures[name].pairs:,} pairs")
         verdict = gate.judge(figures["trained"], figures.get("production"), params.evaluation)
+        paths = [face.path for face in faces]
+        pairs.write_pairs(directory / "pairs.csv", pairs.hardest_pairs(compared["trained"], np.array(_labels(faces)), paths))
+        write_text(directory / "test_photos.txt", "".join(f"{path}\n" for path in paths))
         write_json(directory / "evaluation.json", {name: found.to_json() for name, found in figures.items()})
         write_csv(directory / "roc.csv", figures["trained"].roc)
         write_bytes(directory / "roc.png", plots.roc_plot({name: found.roc for name, found in figures.items()}))

@@ -27,6 +27,7 @@ from face_assets.registry.watch import matches
 from face_assets.vision.sketches import FORMAT
 
 CODE = ("face_assets.pipeline.release", "face_assets.registry.model_card", "face_assets.monitoring.reference")
+EVALUATION = ("evaluation.json", "pairs.csv", "test_photos.txt")
 ENGINE = ("embedder.pt", "embedder.onnx", "embedder.xml", "embedder.bin", "engine.json")
 COMMIT_IN_MESSAGE = re.compile(r"\bcommit ([0-9a-f]{40})\b")
 
@@ -89,7 +90,8 @@ def _bundle(workspace: Workspace, commit: str, params: Params, parts: Parts, dir
     for name in ENGINE:
         link_or_copy(parts.exported.directory / name, directory / name)
     link_or_copy(parts.gallery.directory / "gallery.npz", directory / "gallery.npz")
-    link_or_copy(parts.evaluation.directory / "evaluation.json", directory / "evaluation.json")
+    for name in EVALUATION:
+        link_or_copy(parts.evaluation.directory / name, directory / name)
     shutil.copytree(workspace.detector_networks(), directory / "detector", copy_function=link_or_copy)
     recognizer = {
         "detector": params.detector.model_dump(mode="json", exclude={"max_rejected"}),

@@ -120,6 +120,19 @@ def test_added_photos_alone_are_detected_and_a_release_follows_and_can_be_rolled
     assert cli.json("promote", "2.0.0")["success"]
 
 
+def test_two_releases_are_compared_down_to_the_pairs(cli: Any, live: dict[str, Any]) -> None:
+    versions = [row["version"] for row in reversed(cli.json("releases"))][:2]
+    found = cli.json("compare", *versions)
+    assert found["figures"]["auc"]["first"] and found["figures"]["auc"]["second"]
+    assert all(one["loss"] > 0 for one in found["regressions"])
+    cli("compare", *versions, "--output", "page.html")
+    page = (cli.folder / "page.html").read_text()
+    assert "data:image/png;base64" in page
+    assert "Pairs that became worse" in page
+    assert "v9.9.9" in cli("compare", versions[0], "v9.9.9", status=1)
+    assert "ends in .html or .md" in cli("compare", *versions, "--output", "page.txt", status=1)
+
+
 def test_a_gate_that_fails_leaves_production_untouched_and_says_why(cli: Any, live: dict[str, Any]) -> None:
     before = cli.json("status")["server"]["live"]
     set_params(cli, PARAMS.replace("min_auc: 0.4", "min_auc: 0.9999"))

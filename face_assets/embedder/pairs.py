@@ -1,0 +1,121 @@
+"""The hardest pairs of an evaluation: those of one person that look least alike, and those of two that look most alike."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+ROWS_AT_ONCE = 1024
+KEPT = 2000
+Kind = Literal["genuine", "impostor"]
+KINDS: tuple[Kind, Kind] = ("genuine", "impostor")
+COLUMNS = ("kind", "first", "second", "score")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two photos by their ids, and the cosine of their faces."""
+
+    kind: Kind
+    first: str
+    second: str
+    score: float
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The same for both orders."""
+        return (self.first, self.second) if self.first <= self.second else (self.second, self.first)
+
+
+def hardest_pairs(embeddings: npt.NDArray[np.float32], people: npt.NDArray[Any], ids: Sequence[str], kept: int = KEPT) -> list[Pair]:
+    """At most `kept` pairs of each kind, hardest first. embeddings: (n, d) of unit length; people, ids: (n,). Memory does not grow with
+    the pairs."""
+    best: dict[Kind, tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]] = {}
+    for start in range(0, len(embeddings), ROWS_AT_ONCE):
+        scores = embeddings[start : start + ROWS_AT_ONCE] @ embeddings[start:].T
+        later = np.arange(scores.shape[1])[None] > np.arange(len(scores))[:, None]
+        same = people[start : start + ROWS_AT_ONCE, None] == people[None, start:]
+        for kind, chosen, sign in (("genuine", same & later, 1.0), ("impostor", ~same & later, -1.0)):
+            rows, columns = np.nonzero(chosen)
+            hardness = sign * scores[rows, columns]
+            if len(hardness) > kept:
+                place = np.argpartition(hardness, kept)[:kept]
+                rows, columns, hardness = rows[place], columns[place], hardness[place]
+            known = best.get(kind)  # type: ignore[call-overload]
+            joined = [rows + start, columns + start, hardness]
+            if known:
+                joined = [np.concatenate(both) for both in zip(known, joined, strict=True)]
+            order = np.argsort(joined[2], kind="stable")[:kept]
+            best[kind] = tuple(part[order] for part in joined)  # type: ignore[index, assignment]
+    signs = {"genuine": 1.0, "impostor": -1.0}
+    return [
+        Pair(kind, ids[row], ids[column], round(float(signs[kind] * hardness), 6))
+        for kind in KINDS
+        if kind in best
+        for row, column, hardness in zip(*best[kind], strict=True)
+    ]
+
+
+def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
+    """As a CSV file."""
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows((pair.kind, pair.first, pair.second, pair.score) for pair in pairs)
+
+
+def read_pairs(path: Path) -> Iterator[Pair]:
+    """What `write_pairs` wrote."""
+    with open(path, encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            kind: Kind = "genuine" if row["kind"] == "genuine" else "impostor"
+            yield Pair(kind, row["first"], row["second"], float(row["score"]))
+
+
+@dataclass(frozen=True)
+class Regression:
+    """A pair that the newer embedder judges worse. `before` is None where the older did not have it among its hardest: then it was
+    easier than `bound`. `wrong`: the newer's answer at its threshold is wrong; `was_wrong`: so was the older's."""
+
+    kind: Kind
+    first: str
+    second: str
+    before: float | None
+    bound: float | None
+    after: float
+    wrong: bool
+    was_wrong: bool
+
+    @property
+    def loss(self) -> float:
+        """How much worse, at least."""
+        at_least = self.before if self.before is not None else self.bound
+        if at_least is None:
+            return 0.0
+        return at_least - self.after if self.kind == "genuine" else self.after - at_least
+
+
+def worst_regressions(before: Sequence[Pair], after: Sequence[Pair], thresholds: tuple[float, float], most: int) -> list[Regression]:
+    """The pairs that lost most from `before` to `after`, new mistakes first. thresholds: of both; pairs of photos that only one of the
+    two has seen cannot be told and are left out by the caller."""
+    found = []
+    for kind in KINDS:
+        old = {pair.key: pair.score for pair in before if pair.kind == kind}
+        if not old:
+            continue
+        easiest = max(old.values()) if kind == "genuine" else min(old.values())
+        for pair in after:
+            if pair.kind != kind:
+                continue
+            score = old.get(pair.key)
+            sign = 1.0 if kind == "genuine" else -1.0
+            wrong = sign * (pair.score - thresholds[1]) < 0
+            was_wrong = score is not None and sign * (score - thresholds[0]) < 0
+            one = Regression(kind, pair.first, pair.second, score, None if score is not None else easiest, pair.score, wrong, was_wrong)
+            if one.loss > 0:
+                found.append(one)
+    return sorted(found, key=lambda one: (not (one.wrong and not one.was_wrong), -one.loss))[:most]
