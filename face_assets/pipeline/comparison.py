@@ -94,7 +94,7 @@ def _changed(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, t
 def _regressions(old: Side, new: Side, old_bundle: Path, new_bundle: Path) -> tuple[list[Regression], list[str]]:
     without = [side.release.version for side in (old, new) if side.photos is None]
     if old.photos is None or new.photos is None:
-        return [], [f"{' and '.join(without)} holds no pairs (it was made before releases kept them), so none can be compared."]
+        return [], [f"{' and '.join(without)}: made before releases kept their pairs, so none can be compared."]
     notes = []
     shared = old.photos & new.photos
     if old.photos != new.photos:

@@ -1,0 +1,148 @@
+"""Labels from the field: what people say of the server's answers, as files in the data repository's inbox, and the error rates from them.
+
+A file is a proposal: it counts from when it is there, and belongs to the data from when a person commits it. It holds no photo and no
+embedding; a photo that somebody supplies lies beside, where git does not take it by itself.
+"""
+
+import math
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from face_assets.errors import UserError
+from face_assets.files import read_json, write_bytes, write_json, write_text
+
+INBOX = "inbox"
+PHOTOS = "photos"
+STRANGER, SOMEBODY_ELSE = "(stranger)", "(somebody else)"
+Verdict = Literal["right", "false accept", "false reject"]
+Z = 1.959964  # of a normal distribution, for 95 %
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What a person says of an answer.
+
+    answered: who the server took the face for, None where it took it for nobody; truth: who it is, STRANGER for nobody enrolled,
+    SOMEBODY_ELSE where only the mistake is known; sampled: whether the answer was chosen blindly, and not because it looked wrong;
+    time: seconds since the epoch; photo: a file beside, by its name.
+    """
+
+    answered: str | None
+    truth: str
+    release: str
+    time: float
+    sampled: bool = False
+    score: float | None = None
+    photo: str | None = None
+    note: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the answer was right. Who is taken for another is a false accept, as a stranger taken for somebody."""
+        if self.answered is None:
+            return "right" if self.truth == STRANGER else "false reject"
+        return "right" if self.truth == self.answered else "false accept"
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Of `of` answers `wrong` were wrong; the rate with a 95 % interval, None where no answer was looked at."""
+
+    wrong: int
+    of: int
+    low: float
+    high: float
+
+    @property
+    def rate(self) -> float | None:
+        """The share."""
+        return self.wrong / self.of if self.of else None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """For one release: rates from answers that were chosen blindly, and the mistakes that people reported otherwise, which are no rate."""
+
+    release: str
+    false_accepts: Rate
+    false_rejects: Rate
+    reported_false_accepts: int
+    reported_false_rejects: int
+
+
+def wilson(wrong: int, of: int) -> Rate:
+    """Wilson's score interval, which stays within 0 and 1 and holds for few answers (Brown, Cai and DasGupta, 2001)."""
+    if not of:
+        return Rate(0, 0, 0.0, 1.0)
+    share, square = wrong / of, Z * Z
+    middle = (share + square / (2 * of)) / (1 + square / of)
+    half = Z / (1 + square / of) * math.sqrt(share * (1 - share) / of + square / (4 * of * of))
+    return Rate(wrong, of, max(0.0, middle - half) if wrong else 0.0, min(1.0, middle + half) if wrong < of else 1.0)
+
+
+def estimates(found: Iterable[Feedback]) -> list[Estimate]:
+    """By release, in order. False accepts are counted among faces taken for somebody, false rejects among those taken for nobody."""
+    by_release: dict[str, list[Feedback]] = {}
+    for one in found:
+        by_release.setdefault(one.release, []).append(one)
+    return [_estimate(release, by_release[release]) for release in sorted(by_release)]
+
+
+def _estimate(release: str, found: Sequence[Feedback]) -> Estimate:
+    sampled = [one for one in found if one.sampled]
+    accepted = [one for one in sampled if one.answered is not None]
+    refused = [one for one in sampled if one.answered is None]
+    reported = [one.verdict for one in found if not one.sampled]
+    return Estimate(
+        release,
+        wilson(sum(one.verdict != "right" for one in accepted), len(accepted)),
+        wilson(sum(one.verdict != "right" for one in refused), len(refused)),
+        reported.count("false accept"),
+        reported.count("false reject"),
+    )
+
+
+def write_feedback(repository: Path, feedback: Feedback, photo: bytes | None = None, suffix: str = "") -> Path:
+    """Adds a proposal to the inbox of a working tree, which the person who runs this owns. Returns the file."""
+    name = f"{int(feedback.time)}-{uuid.uuid4().hex[:8]}"
+    inbox = repository / INBOX
+    values = asdict(feedback)
+    if photo is not None:
+        ignored = inbox / ".gitignore"
+        if not ignored.exists():
+            write_text(ignored, f"/{PHOTOS}/\n")  # photos belong into DVC, and never into git
+        values["photo"] = f"{PHOTOS}/{name}{suffix}"
+        write_bytes(inbox / values["photo"], photo)
+    write_json(inbox / f"{name}.json", values)
+    return inbox / f"{name}.json"
+
+
+def read_feedback(repository: Path) -> tuple[list[Feedback], list[str]]:
+    """The proposals in the inbox, oldest first, and a sentence about each file that is none."""
+    found, problems = [], []
+    for file in sorted((repository / INBOX).glob("*.json")):
+        try:
+            found.append(_parse(read_json(file)))
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            problems.append(f"{file} is no feedback ({type(error).__name__}: {error}): mend or delete it.")
+    return sorted(found, key=lambda one: one.time), problems
+
+
+def _parse(values: Any) -> Feedback:
+    found = Feedback(**values)
+    if not isinstance(found.truth, str) or not isinstance(found.release, str) or not isinstance(found.time, (int, float)):
+        raise ValueError("`truth`, `release` and `time` must be there")
+    if not isinstance(found.answered, (str, type(None))) or not isinstance(found.sampled, bool):
+        raise ValueError("`answered` must be a name or null, `sampled` true or false")
+    return found
+
+
+def require_working_tree(path: Path) -> Path:
+    """The root of the git working tree at or above `path`. Raises UserError where there is none."""
+    for folder in (path.absolute(), *path.absolute().parents):
+        if (folder / ".git").exists():
+            return folder
+    raise UserError(f"{path} is in no git working tree: run this in your clone of the data repository, or name it with --repo.")
