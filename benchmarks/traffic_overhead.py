@@ -1,8 +1,8 @@
 """What the counting costs a photo, in CPU time, beside what answering a photo costs; by the recognizer's own parts, in one process.
 
-    python -m benchmarks.traffic_overhead FOLDER [PHOTOS]
+    python -m benchmarks.traffic_overhead FOLDER [CACHE]
 
-FOLDER holds lfw/ and weights/.
+FOLDER holds lfw/ and weights/; CACHE as of benchmarks.drift_on_real_faces.
 """
 
 import sys
@@ -19,7 +19,7 @@ from face_assets.vision.embed import Engine
 from face_assets.vision.mtcnn import Detector, DetectorConfig
 from face_assets.vision.traffic import Traffic
 
-PHOTOS, ROUNDS = 100, 5
+PHOTOS, ROUNDS = 60, 3
 MICROSECONDS_A_CALL = 45.0  # of one call of Triton's metric API, measured in the real Python backend
 
 
@@ -45,16 +45,15 @@ class Family:
 
 def main() -> None:
     """Prints the two costs, interleaved photo by photo."""
-    data, count = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else PHOTOS
+    data = Path(sys.argv[1])
     with tempfile.TemporaryDirectory() as folder:
-        networks, exported = engines(data, Path(folder))
+        networks, exported = engines(data, Path(sys.argv[2]) if len(sys.argv) > 2 else Path(folder))
         detector, engine = Detector(networks, DetectorConfig()), Engine(exported / "embedder.xml", "f32", 1)
         traffic = Traffic("face_recognizer", "v1.0.0", Family, {"FACE_ASSETS_TRAFFIC": str(Path(folder) / "traffic")})
-        photos = [next(person.iterdir()).read_bytes() for person in sorted((data / "lfw").iterdir())[:count]]
+        photos = [next(person.iterdir()).read_bytes() for person in sorted((data / "lfw").iterdir())[:PHOTOS]]
         answering = counting = 0.0
         for _ in range(ROUNDS):
             for photo in photos:
-                began = time.thread_time()
                 whole = time.process_time()
                 image = decode(photo)
                 faces = detector.detect(image)

@@ -15,10 +15,10 @@ from face_assets.monitoring.windows import finished_windows
 from face_assets.notification.message import Message
 from face_assets.notification.notifier import queue_problem, queue_well
 from face_assets.pipeline.monitoring import monitoring_params
+from face_assets.pipeline.serving import target
 from face_assets.pipeline.workspace import Workspace
 from face_assets.registry.watch import matches
 from face_assets.resources.workspace import WorkspaceResource
-from face_assets.serving.embedded import read_status
 
 SECONDS_BETWEEN_TICKS = 30
 WINDOWS_A_TICK = 12
@@ -55,7 +55,7 @@ def drift_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResourc
     if not workspace.settings.repo:
         return dg.SkipReason("No data repository is named yet.")
     try:
-        live = read_status(workspace.home.serving).live
+        live = target(workspace).status().live
         newest = reports.last(workspace.home.monitoring, 1, live.release, judged=True) if live else []
         if not newest:
             return dg.SkipReason("There is no verdict on what is live.")
