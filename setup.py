@@ -30,6 +30,7 @@ setup(
         "onnxscript",  # torch's ONNX exporter
         "onnxruntime>=1.32",  # parity of the ONNX file
         "openvino>=2026.4",  # the engine, on any CPU
+        "nncf>=3.4",  # the engine in int8
         "h5py",  # Keras facenet weights
         "scikit-learn>=1.9",  # ROC and AUC
         "matplotlib>=3.10",  # plots

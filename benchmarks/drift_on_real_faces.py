@@ -105,7 +105,7 @@ def engines(data: Path, cache: Path) -> tuple[Path, Path]:
         export_detector(networks)
         engine.mkdir()
         model = load_embedder(str(next((data / "weights").glob("*.pt"))), 512, 0)
-        export_engine(model, "per_image", 160, "f32", engine, 128)
+        export_engine(model, "per_image", 160, engine, 128)
     return networks, engine
 
 

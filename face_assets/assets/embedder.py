@@ -1,4 +1,4 @@
-"""The group embedder: face_embedder, embedder_evaluation with its gate, exported_embedder with its parity."""
+"""The group embedder: face_embedder, exported_embedder with its parity, embedder_evaluation with its gate."""
 
 import dagster as dg
 
@@ -9,6 +9,7 @@ from face_assets.automation.partitions import commits
 from face_assets.automation.pools import TRAINING
 from face_assets.code_version import code_version
 from face_assets.pipeline import embedder as steps
+from face_assets.pipeline import engine
 from face_assets.resources.workspace import WorkspaceResource
 
 GROUP = "embedder"
@@ -36,17 +37,64 @@ def face_embedder(context: dg.AssetExecutionContext, platform: WorkspaceResource
     partitions_def=commits,
     automation_condition=REMAKE,
     dagster_type=ARTIFACT,
+    kinds={"onnx", "openvino"},
+    code_version=code_version(*engine.EXPORT_CODE, *engine.PRECISION_CODE),
+    check_specs=[
+        commit_check("exported_embedder", "parity", "in f32 the engines give torch's embeddings on real crops"),
+        commit_check("exported_embedder", "precision", "the precision asked for costs little enough to be served", blocking=False),
+    ],
+)
+def exported_embedder(
+    context: dg.AssetExecutionContext, platform: WorkspaceResource, aligned_faces: Artifact, face_embedder: Artifact
+) -> dg.MaterializeResult:
+    """The embedder as ONNX and OpenVINO in its precision, preprocessing inside: uint8 RGB in, unit vector out."""
+    workspace = platform.workspace()
+    with user_errors(context):
+        commit = commit_of(context, workspace)
+        artifact = engine.export_embedder(workspace, commit, aligned_faces, face_embedder, context.log.info)
+        floor = workspace.params(commit).export.min_cosine
+        return materialized(context, workspace, artifact, checks=lambda: [_parity(artifact, floor), _precision(artifact)])
+
+
+def _parity(artifact: Artifact, floor: float) -> dg.AssetCheckResult:
+    found = artifact.summary["parity"]
+    worst = min(engine["min"] for engine in found.values())
+    return dg.AssetCheckResult(
+        check_name="parity",
+        passed=worst >= floor,
+        metadata={"cosine": found, "floor": floor, "crops": artifact.summary["parity_crops"]},
+        description=f"worst cosine with torch {worst:.7f} on {artifact.summary['parity_crops']} crops; export.min_cosine asks for {floor}",
+    )
+
+
+def _precision(artifact: Artifact) -> dg.AssetCheckResult:
+    found = artifact.summary
+    refused = [f"{trial['precision']}: {trial['reason']}" for trial in found["precisions"] if not trial["accepted"]]
+    return dg.AssetCheckResult(
+        check_name="precision",
+        passed=found["precision"] == found["precision_asked"],
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"asked": found["precision_asked"], "served": found["precision"], "tried": found["precisions"]},
+        description="; ".join([f"{found['precision']} is served", *refused]),
+    )
+
+
+@dg.asset(
+    group_name=GROUP,
+    partitions_def=commits,
+    automation_condition=REMAKE,
+    dagster_type=ARTIFACT,
     kinds={"scikitlearn"},
     code_version=code_version(*steps.EVALUATION_CODE),
     check_specs=[commit_check("embedder_evaluation", "gate", "good enough, and not worse than production")],
 )
 def embedder_evaluation(
-    context: dg.AssetExecutionContext, platform: WorkspaceResource, aligned_faces: Artifact, face_embedder: Artifact
+    context: dg.AssetExecutionContext, platform: WorkspaceResource, aligned_faces: Artifact, exported_embedder: Artifact
 ) -> dg.MaterializeResult:
-    """Verification on the test identities, all pairs, beside the starting weights and the release in production."""
+    """Verification of the exported engine on the test identities, all pairs, beside the starting weights and the release in production."""
     workspace = platform.workspace()
     with user_errors(context):
-        artifact = steps.evaluate_embedder(workspace, commit_of(context, workspace), aligned_faces, face_embedder, context.log.info)
+        artifact = steps.evaluate_embedder(workspace, commit_of(context, workspace), aligned_faces, exported_embedder, context.log.info)
         plots = {"roc": "roc.png", "scores": "scores.png"}
         return materialized(context, workspace, artifact, plots, lambda: [_gate(artifact)], **_single_figures(artifact))
 
@@ -65,37 +113,4 @@ def _gate(artifact: Artifact) -> dg.AssetCheckResult:
         passed=found["passed"],
         metadata={"figures": found["figures"], "reasons": found["reasons"], "production": found["production"] or "none"},
         description="; ".join(found["reasons"]) or "every floor is reached and production is not better beyond the margin",
-    )
-
-
-@dg.asset(
-    group_name=GROUP,
-    partitions_def=commits,
-    automation_condition=REMAKE,
-    dagster_type=ARTIFACT,
-    kinds={"onnx", "openvino"},
-    code_version=code_version(*steps.EXPORT_CODE),
-    deps=["embedder_evaluation"],
-    check_specs=[commit_check("exported_embedder", "parity", "the engines give torch's embeddings on real crops")],
-)
-def exported_embedder(
-    context: dg.AssetExecutionContext, platform: WorkspaceResource, aligned_faces: Artifact, face_embedder: Artifact
-) -> dg.MaterializeResult:
-    """The embedder as ONNX and OpenVINO, preprocessing inside: uint8 RGB in, unit vector out."""
-    workspace = platform.workspace()
-    with user_errors(context):
-        commit = commit_of(context, workspace)
-        artifact = steps.export_embedder(workspace, commit, aligned_faces, face_embedder, context.log.info)
-        floor = workspace.params(commit).export.min_cosine
-        return materialized(context, workspace, artifact, checks=lambda: [_parity(artifact, floor)])
-
-
-def _parity(artifact: Artifact, floor: float) -> dg.AssetCheckResult:
-    found = artifact.summary["parity"]
-    worst = min(engine["min"] for engine in found.values())
-    return dg.AssetCheckResult(
-        check_name="parity",
-        passed=worst >= floor,
-        metadata={"cosine": found, "floor": floor, "crops": artifact.summary["parity_crops"]},
-        description=f"worst cosine with torch {worst:.7f} on {artifact.summary['parity_crops']} crops; export.min_cosine asks for {floor}",
     )

@@ -9,7 +9,7 @@ from face_assets.errors import UserError
 
 RELEASE = "recognizer_release"
 DEPLOYMENT = "triton_deployment"
-CHAIN = ("dataset_version", "aligned_faces", "face_embedder", "embedder_evaluation", "exported_embedder", "face_gallery", RELEASE)
+CHAIN = ("dataset_version", "aligned_faces", "face_embedder", "exported_embedder", "embedder_evaluation", "face_gallery", RELEASE)
 PAGE = 500
 
 

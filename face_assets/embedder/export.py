@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from face_assets.embedder.engine import save_network
 from face_assets.files import write_bytes, write_json
-from face_assets.fingerprint import file_digest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,36 +21,28 @@ INPUT, OUTPUT = "crops", "embeddings"
 BATCH = 16
 
 
-def export_engine(model: "nn.Module", whitening: "Whitening", image_size: int, precision: str, output: Path, embedding_size: int) -> None:
+def export_engine(model: "nn.Module", whitening: "Whitening", image_size: int, output: Path, embedding_size: int) -> None:
     """Writes embedder.onnx, embedder.xml, embedder.bin and engine.json into `output`: the same bytes for the same model.
 
-    crops: uint8 (n, image_size, image_size, 3), RGB -> embeddings: float32 (n, embedding_size) of unit length, for any n. The weights
-    are float32 in both files; `precision` (f32, bf16) is that of the arithmetic, which the server is told through engine.json.
+    crops: uint8 (n, image_size, image_size, 3), RGB -> embeddings: float32 (n, embedding_size) of unit length, for any n. All in float32.
     """
     import openvino as ov
 
     write_bytes(output / "embedder.onnx", _onnx(model, whitening, image_size))
-    network = ov.Core().read_model(output / "embedder.onnx")
-    for number, operation in enumerate(network.get_ordered_ops()):
-        if operation.get_friendly_name().startswith(f"{operation.get_type_name()}_"):  # counted over the whole process
-            operation.set_friendly_name(f"{operation.get_type_name()}_{number}")
-    ov.save_model(network, output / "embedder.xml", compress_to_fp16=False)
     engine = {
-        "precision": precision,
+        "precision": "f32",
         "embedding_size": embedding_size,
         "image_size": image_size,
         "whitening": whitening,
-        "weights": file_digest(output / "embedder.bin"),
+        "weights": save_network(ov.convert_model(output / "embedder.onnx"), output),
     }
     write_json(output / "engine.json", engine)
 
 
-def parity(
-    model: "nn.Module", whitening: "Whitening", engine_directory: Path, crops: np.ndarray, precision: str
-) -> dict[str, dict[str, float]]:
-    """Cosines between torch's embeddings of `crops`, uint8 (n, s, s, 3) with n >= 1, and each engine's: the least and the mean.
+def parity(model: "nn.Module", whitening: "Whitening", engine_directory: Path, crops: np.ndarray) -> dict[str, dict[str, float]]:
+    """Cosines between torch's embeddings of `crops`, uint8 (n, s, s, 3) with n >= 1, and each engine's in float32: least and mean.
 
-    Keys onnxruntime (computes in float32) and openvino (in `precision`), each with min and mean. Raises ValueError without crops.
+    Keys onnxruntime and openvino, each with min and mean. Raises ValueError without crops.
     """
     import onnxruntime  # type: ignore[import-untyped]
     import openvino as ov
@@ -64,7 +56,7 @@ def parity(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(engine_directory / "embedder.onnx", options, providers=["CPUExecutionProvider"])
-    settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
     compiled = ov.Core().compile_model(engine_directory / "embedder.xml", "CPU", settings)
     cosines: dict[str, list[np.ndarray]] = {"onnxruntime": [], "openvino": []}
     for start in range(0, len(crops), BATCH):

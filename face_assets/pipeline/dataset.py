@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -183,6 +183,12 @@ def read_faces(aligned: Artifact, *splits: str) -> list[Face]:
     with open(aligned.directory / "faces.csv", encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["status"] == "face" and (not splits or row["split"] in splits)]
     return [Face(row["path"], row["md5"], row["identity"], row["split"]) for row in rows]
+
+
+def labels_of(faces: Sequence[Face]) -> list[int]:
+    """A number for each face: its person's place among the people of these faces, by name."""
+    people = {identity: label for label, identity in enumerate(sorted({face.identity for face in faces}))}
+    return [people[face.identity] for face in faces]
 
 
 def _write_sheets(

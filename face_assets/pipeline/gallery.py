@@ -3,21 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from face_assets.artifacts import Artifact
 from face_assets.code_version import code_version
-from face_assets.content_store import ContentStore, Entry
 from face_assets.dataset.manifest import make_manifest
 from face_assets.errors import UserError
 from face_assets.fingerprint import fingerprint
 from face_assets.params import Params
 from face_assets.pipeline.dataset import Face, align, read_faces
-from face_assets.pipeline.embedder import Embedding, embed
+from face_assets.pipeline.vectors import VECTORS_CODE, served_vectors
 from face_assets.pipeline.workspace import Log, Workspace
 
 GALLERY = "gallery"
-CODE = ("face_assets.embedder.gallery", "face_assets.embedder.features")
+CODE = ("face_assets.embedder.gallery", *VECTORS_CODE)
 
 
 def enroll(workspace: Workspace, commit: str, aligned: Artifact, evaluation: Artifact, exported: Artifact, log: Log) -> Artifact:
@@ -34,12 +31,12 @@ def enroll(workspace: Workspace, commit: str, aligned: Artifact, evaluation: Art
         faces, without = _enrolled(workspace, commit, params, aligned, log)
         if not faces:
             raise UserError(f"Nobody can be enrolled at commit {commit[:12]}: no photo of gallery.dvc (or photos.dvc) has a usable face.")
-        embeddings = served_embeddings(workspace, params, exported, [face.md5 for face in faces], log)
+        embeddings = served_vectors(workspace, params, exported, [face.md5 for face in faces], log)
         enrolled = gallery.templates_of(embeddings, [face.identity for face in faces])
         gallery.write_gallery(enrolled, directory)
         probes = read_faces(aligned, "test")
         people = [face.identity for face in probes]
-        vectors = served_embeddings(workspace, params, exported, [face.md5 for face in probes], log)
+        vectors = served_vectors(workspace, params, exported, [face.md5 for face in probes], log)
         calibrated = gallery.calibrate(enrolled, vectors, people, params.evaluation.fpir, fallback=threshold)
         photos = {(face.identity, face.md5) for face in faces}
         inside = [(face.identity, face.md5) in photos for face in probes]
@@ -68,31 +65,3 @@ def _enrolled(workspace: Workspace, commit: str, params: Params, aligned: Artifa
     facts = workspace.crops(params.detector).facts(md5s)
     faces = [Face(photo.path, photo.md5, photo.identity, photo.split) for photo in photos if facts[photo.md5]["status"] == "face"]
     return faces, sorted({photo.identity for photo in photos} - {face.identity for face in faces})
-
-
-def served_embeddings(workspace: Workspace, params: Params, exported: Artifact, md5s: list[str], log: Log) -> np.ndarray:
-    """Unit vectors float32 (n, d) of stored crops as the engine in its precision gives them.
-
-    In f32 they come from the stored trunk features and torch's head (equal to the engine's within its checked parity),
-    so that a new head costs no pass over the crops; in another precision from the engine itself, kept by content.
-    """
-    if params.export.precision == "f32":
-        return embed(workspace, Embedding.of(params, str(exported.directory / "embedder.pt")), md5s, log)
-    from face_assets.vision.embed import Engine
-
-    store = workspace.home.embeddings(fingerprint(exported.fingerprint, workspace.detector_fingerprint(params.detector)))
-    missing = store.missing(md5s)
-    engine = Engine(exported.directory / "embedder.xml", params.export.precision, workspace.settings.cores)
-    _embed_missing(engine, workspace.crops(params.detector), store, missing, params.detector.image_size)
-    vectors = {entry.key: np.frombuffer(entry.blob or b"", np.float32) for entry in store.entries(md5s)}
-    return np.stack([vectors[md5] for md5 in md5s]) if md5s else np.zeros((0, exported.summary["embedding_size"]), np.float32)
-
-
-def _embed_missing(engine: Any, crops: ContentStore, store: ContentStore, md5s: list[str], size: int) -> None:
-    from face_assets.batches import batched
-
-    for batch in batched(md5s, 256):
-        found = list(crops.entries(batch))
-        images = np.stack([np.frombuffer(entry.blob or b"", np.uint8).reshape(size, size, 3) for entry in found])
-        vectors = engine.embed(images)
-        store.put(Entry(entry.key, {}, vector.astype(np.float32).tobytes()) for entry, vector in zip(found, vectors, strict=True))

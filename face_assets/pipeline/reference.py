@@ -9,7 +9,7 @@ from face_assets.batches import batched
 from face_assets.errors import UserError
 from face_assets.monitoring.reference import FEWEST_PEOPLE, FEWEST_PHOTOS, FILE, Reference, load_reference, make_reference
 from face_assets.params import Params
-from face_assets.pipeline.gallery import served_embeddings
+from face_assets.pipeline.vectors import served_vectors
 from face_assets.pipeline.workspace import Log, Workspace
 from face_assets.vision.search import Gallery
 from face_assets.vision.sketches import bins_of, measure, without_face
@@ -44,7 +44,7 @@ def _face_bins(
 ) -> np.ndarray:
     """int64 (n, features), as the server would count these photos."""
     md5s = [row["md5"] for row in faces]
-    embeddings = served_embeddings(workspace, params, exported, md5s, log)
+    embeddings = served_vectors(workspace, params, exported, md5s, log)
     enrolled = Gallery.load(gallery.directory)
     similarities = _as_strangers(enrolled, embeddings, [row["identity"] for row in faces])
     store, size = workspace.crops(params.detector), params.detector.image_size

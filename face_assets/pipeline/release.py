@@ -17,8 +17,8 @@ from face_assets.fingerprint import file_digest, fingerprint, tree_digest
 from face_assets.monitoring.reference import FILE as REFERENCE
 from face_assets.params import Params
 from face_assets.pipeline.dataset import read_faces
-from face_assets.pipeline.gallery import served_embeddings
 from face_assets.pipeline.reference import release_reference
+from face_assets.pipeline.vectors import served_vectors
 from face_assets.pipeline.workspace import Log, Workspace
 from face_assets.registry.model_card import CardFacts, model_card
 from face_assets.registry.release import Digests, Release
@@ -96,7 +96,7 @@ def _bundle(workspace: Workspace, commit: str, params: Params, parts: Parts, dir
     recognizer = {
         "detector": params.detector.model_dump(mode="json", exclude={"max_rejected"}),
         "max_megapixels": params.photos.max_megapixels,
-        "precision": params.export.precision,
+        "precision": parts.exported.summary["precision"],
         "embedding_size": parts.embedder.summary["embedding_size"],
         "verification_threshold": parts.evaluation.summary["verification_threshold"],
         "identification_threshold": parts.gallery.summary["identification_threshold"],
@@ -126,7 +126,7 @@ def _probes(workspace: Workspace, params: Params, parts: Parts, threshold: float
 
     faces = read_faces(parts.aligned, "test")
     faces = faces[:: max(1, len(faces) // params.serving.probes)][: params.serving.probes]
-    embeddings = served_embeddings(workspace, params, parts.exported, [face.md5 for face in faces], log)
+    embeddings = served_vectors(workspace, params, parts.exported, [face.md5 for face in faces], log)
     gallery = Gallery.load(parts.gallery.directory)
     places, scores = gallery.search(embeddings)
     facts = workspace.crops(params.detector).facts(face.md5 for face in faces)
@@ -165,7 +165,8 @@ def _card(commit: str, params: Params, parts: Parts) -> str:
         gallery=parts.gallery.summary,
         verification_threshold=parts.evaluation.summary["verification_threshold"],
         far=params.evaluation.far,
-        precision=params.export.precision,
+        precision=parts.exported.summary["precision"],
+        precisions=parts.exported.summary["precisions"],
         parameters=params.model_dump(mode="json"),
     )
     return model_card(facts)
@@ -176,7 +177,7 @@ def _register(workspace: Workspace, commit: str, params: Params, parts: Parts, i
     recognizer = json.loads((bundle / "recognizer.json").read_text(encoding="utf-8"))
     thresholds = (recognizer["verification_threshold"], recognizer["identification_threshold"])
     digests = Digests(
-        space=fingerprint(engine, params.export.precision, workspace.detector_fingerprint(params.detector)),
+        space=fingerprint(engine, parts.exported.summary["precision"], workspace.detector_fingerprint(params.detector)),
         recognition=fingerprint(file_digest(bundle / "gallery.npz"), thresholds),
         packaging=tree_digest(bundle),
     )

@@ -10,6 +10,7 @@ from typing import Any
 class CardFacts:
     """What the card says; figures: name (trained, start, production) → the headline figures of the evaluation.
 
+    precisions: what was tried beside f32 and what it costs, the one that is served last; empty where f32 was asked for.
     passed, reasons: the gate's verdict, left out of the card where it is not given.
     """
 
@@ -23,6 +24,7 @@ class CardFacts:
     verification_threshold: float
     far: float
     precision: str
+    precisions: Sequence[Mapping[str, Any]]
     parameters: Mapping[str, Any]
     passed: bool | None = None
     reasons: Sequence[str] = ()
@@ -107,6 +109,7 @@ def _figures(facts: CardFacts) -> list[str]:
         "",
         *_table(header, rows),
         "",
+        *_precisions(facts),
         *_verdict(facts),
         f"Two photos are taken for one person from a cosine of **{facts.verification_threshold:.4f}** ({_far(facts)}). "
         f"A face is taken for one of the {facts.gallery['people']:,} enrolled from "
@@ -123,6 +126,24 @@ def _verdict(facts: CardFacts) -> list[str]:
     if facts.passed is None:
         return []
     return [f"The gate {'passed' if facts.passed else 'refused'} it.", *(f"- {_plain(reason)}" for reason in facts.reasons), ""]
+
+
+def _precisions(facts: CardFacts) -> list[str]:
+    if not facts.precisions:
+        return []
+    rows = [
+        (
+            one["precision"],
+            "none" if one["value"] is None else f"{one['figure']} {one['value']:.5f}",
+            "" if one["min_cosine"] is None else f"{one['min_cosine']:.5f}, {one['mean_cosine']:.5f}",
+            one["reason"],
+        )
+        for one in facts.precisions
+    ]
+    header = ("precision", "figure", "cosine with f32: least, mean", "")
+    asked = facts.parameters["export"]["precision"]
+    served = "is served" if facts.precision == asked else f"was asked for, {facts.precision} is served"
+    return [f"Precision: {asked} {served}. The figures above are those of the engine that is served.", "", *_table(header, rows), ""]
 
 
 def _resolved(facts: CardFacts) -> bool:

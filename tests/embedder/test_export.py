@@ -24,7 +24,7 @@ def model() -> torch.nn.Module:
 @pytest.fixture(scope="module")
 def engine(model: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("engine")
-    export_engine(model, "per_image", 80, "f32", place, 16)
+    export_engine(model, "per_image", 80, place, 16)
     return place
 
 
@@ -34,7 +34,7 @@ def crops() -> np.ndarray:
 
 
 def test_torch_onnxruntime_and_openvino_agree(model: torch.nn.Module, engine: Path, crops: np.ndarray) -> None:
-    figures = parity(model, "per_image", engine, crops, "f32")
+    figures = parity(model, "per_image", engine, crops)
     assert set(figures) == {"onnxruntime", "openvino"}
     for found in figures.values():
         assert 0.999999 < found["min"] <= found["mean"] <= 1.0000001
@@ -42,7 +42,7 @@ def test_torch_onnxruntime_and_openvino_agree(model: torch.nn.Module, engine: Pa
 
 def test_parity_notices_another_whitening(model: torch.nn.Module, engine: Path, crops: np.ndarray) -> None:
     other = load_embedder("scratch", 16, seed=1)
-    assert parity(other, "per_image", engine, crops[:2], "f32")["openvino"]["min"] < 0.9
+    assert parity(other, "per_image", engine, crops[:2])["openvino"]["min"] < 0.9
 
 
 def test_any_number_of_crops_gives_unit_vectors(engine: Path, crops: np.ndarray) -> None:
@@ -79,7 +79,8 @@ def test_the_engine_is_whole_described_and_free_of_this_machine(engine: Path) ->
 
 
 @pytest.mark.slow
-def test_the_same_model_gives_the_same_bytes(model: torch.nn.Module, engine: Path, tmp_path: Path) -> None:
-    export_engine(model, "per_image", 80, "f32", tmp_path, 16)
+def test_the_same_model_gives_the_same_bytes_also_after_other_exports(model: torch.nn.Module, engine: Path, tmp_path: Path) -> None:
+    openvino.convert_model(torch.nn.Conv2d(3, 4, 3), example_input=torch.zeros(1, 3, 8, 8))  # moves the counters of the process on
+    export_engine(model, "per_image", 80, tmp_path, 16)
     for name in FILES:
         assert (tmp_path / name).read_bytes() == (engine / name).read_bytes(), name

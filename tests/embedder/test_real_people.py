@@ -45,5 +45,5 @@ def test_real_people_come_apart(tmp_path: Path) -> None:
     vectors = embed_stored(model, "per_image", 160, store, keys, tmp_path / "features", 1, print)
     figures = verification(vectors, np.repeat(np.arange(len(people)), PHOTOS))
     assert figures["validation_tar"] > 0.9, "at FAR 1e-3; 3 of the 120 photos show somebody else larger than their subject"
-    export_engine(model, "per_image", 160, "f32", tmp_path, vectors.shape[1])
-    assert min(found["min"] for found in parity(model, "per_image", tmp_path, load_crops(store, keys[:16]), "f32").values()) > 0.9999
+    export_engine(model, "per_image", 160, tmp_path, vectors.shape[1])
+    assert min(found["min"] for found in parity(model, "per_image", tmp_path, load_crops(store, keys[:16])).values()) > 0.9999

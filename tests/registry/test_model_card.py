@@ -21,6 +21,7 @@ FACTS = CardFacts(
     verification_threshold=0.42,
     far=0.001,
     precision="f32",
+    precisions=[],
     parameters={"train": {"seed": 0}},
 )
 
