@@ -135,7 +135,23 @@ class Serving(Section):
     max_latency_ms: Positive = Field(1000.0, description="budget for the median answer of face_recognizer, one photo at a time")
     min_cosine: float = Field(0.999, gt=0.0, le=1.0, description="served against offline embedding, worst probe")
     max_batch: int = Field(32, ge=1, le=256, description="crops that the embedder takes at once")
+    preferred_batch: int = Field(
+        8, ge=1, le=256, description="crops for which the batcher waits no longer; the engine is as fast on 8 as on 16, at half the latency"
+    )
     queue_delay_us: int = Field(2000, ge=0, description="how long the batcher waits for more crops")
+    photos_at_once: int = Field(
+        16,
+        ge=1,
+        le=256,
+        description="photos that the recognizer has under way: enough that crops of many photos reach the embedder together",
+    )
+
+    @model_validator(mode="after")
+    def _prefers_what_it_takes(self) -> "Serving":
+        if self.preferred_batch > self.max_batch:
+            raise ValueError(f"serving.preferred_batch {self.preferred_batch} is above serving.max_batch {self.max_batch}: lower it")
+        return self
+
     canary_share: float = Field(0.1, gt=0.0, le=0.5, description="docker target: about this share of the traffic goes to a candidate first")
     canary_seconds: float = Field(10.0, ge=0.0, le=3600.0, description="docker target: and for so long")
     canary_max_errors: Fraction = Field(0.01, description="docker target: share that may fail there, beyond what fails at the live release")

@@ -21,7 +21,6 @@ FILES = {
     EMBEDDER: ("embedder.xml", "embedder.bin", "engine.json"),
     RECOGNIZER: ("gallery.npz", "recognizer.json"),
 }
-WAITING_INSTANCES = 2
 
 
 @dataclass(frozen=True)
@@ -93,8 +92,9 @@ def _write_configs(folder: Path, bundle: Path, release: str, release_commit: str
         "identification_threshold": repr(recognizer["identification_threshold"]),
         "max_batch": str(serving["max_batch"]),
     }
-    # one thread an instance of the detector, all cores for the one embedder; recognizers wait for both, so a few more of them
-    instances = {DETECTOR: cores, EMBEDDER: 1, RECOGNIZER: cores * WAITING_INSTANCES}
+    # A detector for each core, with one thread each, which share nothing; one embedder that computes a batch on each core, so that what
+    # is gathered is gathered once (two of one thread reached half as much); one recognizer, whose threads wait for both.
+    instances = {DETECTOR: cores, EMBEDDER: 1, RECOGNIZER: 1}
     for model in MODELS:
         config = parse((templates / model / "config.pbtxt").read_text(encoding="utf-8"))
         config.instance_group.add(kind=config.instance_group.add().KIND_CPU, count=instances[model])
@@ -104,6 +104,7 @@ def _write_configs(folder: Path, bundle: Path, release: str, release_commit: str
         if model == EMBEDDER:
             config.max_batch_size = serving["max_batch"]
             config.dynamic_batching.max_queue_delay_microseconds = serving["queue_delay_us"]
+            config.dynamic_batching.preferred_batch_size.append(serving.get("preferred_batch", serving["max_batch"]))
         write_text(folder / f"{model}.pbtxt", render(config))
 
 

@@ -39,6 +39,11 @@ class Gallery:
             nearest[start : start + step], scores[start : start + step] = find(embeddings[start : start + step])
         return nearest, scores
 
+    def prepare(self) -> None:
+        """Makes what the first search would wait for."""
+        if len(self.templates) >= SCANNED_FROM:
+            _ = self.codes
+
     def _multiply(self, embeddings: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
         every = embeddings @ self.templates.T
         return every.argmax(axis=1), every.max(axis=1)
@@ -56,7 +61,7 @@ class Gallery:
 
     @cached_property
     def codes(self) -> "Codes":
-        """The templates in eight bits, made at the first search or before it."""
+        """The templates in eight bits."""
         return Codes(self.templates)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,15 @@ sys.path.insert(0, str(HERE))
 from vision.search import Gallery  # noqa: E402
 from vision.traffic import Traffic  # noqa: E402
 
+PHOTOS_AT_ONCE = 16  # of releases that do not say
+FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+
 
 class TritonPythonModel:
-    """The gallery and the threshold; the work is done by its siblings, named in the configuration, in its own version."""
+    """The gallery and the threshold; the work is done by its siblings, named in the configuration, in its own version.
+
+    Many photos are under way at once, each in a thread that waits for the siblings: so the embedder gathers crops over photos.
+    """
 
     def initialize(self, args):
         parameters = {name: value["string_value"] for name, value in json.loads(args["model_config"])["parameters"].items()}
@@ -27,17 +34,29 @@ class TritonPythonModel:
         self.threshold = recognizer["identification_threshold"]
         self.size = recognizer["embedding_size"]
         self.gallery = Gallery.load(HERE)
+        self.gallery.prepare()
         self.traffic = Traffic(args["model_name"], self.release, pb_utils.MetricFamily)
+        self.pool = ThreadPoolExecutor(recognizer["serving"].get("photos_at_once", PHOTOS_AT_ONCE), "photo")
 
     def finalize(self):
+        self.pool.shutdown()
         self.traffic.close()
 
-    async def execute(self, requests):
-        return [await self._answer(request) for request in requests]
+    def execute(self, requests):
+        """Answers through the requests' senders, so that the next photos come in meanwhile."""
+        for request in requests:
+            self.pool.submit(self._respond, request, request.get_response_sender())
 
-    async def _answer(self, request):
+    def _respond(self, request, sender):
+        try:
+            response = self._answer(request)
+        except Exception as error:
+            response = pb_utils.InferenceResponse(error=pb_utils.TritonError(f"{type(error).__name__}: {error}"))
+        sender.send(response, flags=FINAL)
+
+    def _answer(self, request):
         image = pb_utils.get_input_tensor_by_name(request, "IMAGE")
-        found = await self._ask("detector", [image], ["BOXES", "PROBABILITIES", "CROPS"])
+        found = self._ask("detector", [image], ["BOXES", "PROBABILITIES", "CROPS"])
         if found.has_error():
             self.traffic.refused(request.parameters(), found.error().message())
             return pb_utils.InferenceResponse(error=found.error())
@@ -45,7 +64,7 @@ class TritonPythonModel:
         embeddings = np.empty((len(crops), self.size), np.float32)
         for start in range(0, len(crops), self.max_batch):
             part = pb_utils.Tensor("CROPS", np.ascontiguousarray(crops[start : start + self.max_batch]))
-            answer = await self._ask("embedder", [part], ["EMBEDDINGS"])
+            answer = self._ask("embedder", [part], ["EMBEDDINGS"])
             if answer.has_error():
                 return pb_utils.InferenceResponse(error=answer.error())
             embeddings[start : start + self.max_batch] = self._array(answer, "EMBEDDINGS")
@@ -64,11 +83,11 @@ class TritonPythonModel:
         }
         return pb_utils.InferenceResponse([pb_utils.Tensor(name, value) for name, value in outputs.items()])
 
-    async def _ask(self, sibling, inputs, outputs):
+    def _ask(self, sibling, inputs, outputs):
         asked = pb_utils.InferenceRequest(
             model_name=self.siblings[sibling], model_version=self.version, requested_output_names=outputs, inputs=inputs
         )
-        return await asked.async_exec()
+        return asked.exec()
 
     @staticmethod
     def _array(response, name):
