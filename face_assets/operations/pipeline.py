@@ -104,6 +104,8 @@ def headline(asset: str, facts: dict[str, Any]) -> str:
             return f"{facts['release']}, {facts['stage_reason']}"
         case "triton_model_repository":
             return f"{facts['release']} as Triton version {facts['triton_version']}"
+        case "triton_image" if "megabytes" in facts:
+            return f"{facts['name']}, {facts['added_megabytes']} MB upon the server's{'' if facts['made_now'] else ', was there'}"
         case "triton_deployment":
             return f"live: {facts['live']} ({facts['reason']})"
     return ""

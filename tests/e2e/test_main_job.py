@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -241,3 +243,29 @@ def test_all_but_the_event_log_comes_back_from_the_repository_and_its_remote(cli
             shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
     assert before in cli("up", "--no-ui")
     assert cli.json("status")["server"]["ready"] is True
+
+
+def test_the_same_release_is_served_from_containers_to_who_has_a_key(cli: Any, live: dict[str, Any], base_image: str) -> None:
+    before = cli.json("status")["server"]["live"]
+    photo = next((cli.folder / "photos").rglob("*.jpg"))
+    expected = cli.json("identify", photo)
+    inside = type(cli)({**cli.environment, "FACE_ASSETS_TARGET": "docker"}, cli.folder)
+    try:
+        key = inside("keys", "add", "door").split()[0]
+        assert before in inside("up", "--no-ui")
+        status = inside.json("status")["server"]
+        assert (status["target"], status["ready"], status["live"]) == ("docker", True, before)
+        assert inside.json("identify", photo)[0]["faces"][0]["identity"] == expected[0]["faces"][0]["identity"]
+        asked = urllib.request.Request(f"http://{status['http']}/v2/models/face_recognizer", headers={"Authorization": f"Bearer {key}"})
+        with urllib.request.urlopen(asked, timeout=20) as answer:
+            assert answer.status == 200
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(f"http://{status['http']}/v2/models/face_recognizer", timeout=20)
+        assert inside.json("keys", "list")["refused"] == 1
+        assert "no more" in inside("keys", "revoke", "door")
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(asked, timeout=20)
+        assert before in cli("up", "--no-ui")  # and back: the embedded server takes the ports again
+        assert cli.json("status")["server"]["ready"] is True
+    finally:
+        inside("down")

@@ -15,7 +15,7 @@ from face_assets.errors import UnreachableError, UserError
 HOME_LABEL = "face-assets.home"
 SECONDS = 60
 LOG = {"type": "json-file", "config": {"max-size": "10m", "max-file": "3"}}
-USER = 10001
+USER = 10001  # of the images
 
 
 class EngineGoneError(UnreachableError):
@@ -53,7 +53,7 @@ def _last(error: BaseException) -> str:
 
 @dataclass(frozen=True)
 class Spec:
-    """A container as we start it; memory in MiB; ports: of the container to (host, port); volumes: name to path."""
+    """A container as we start it; memory in MiB; ports: of the container to (host, port); volumes: a name or folder to a path."""
 
     name: str
     image: str
@@ -67,6 +67,7 @@ class Spec:
     volumes: Mapping[str, str] = field(default_factory=dict)
     tmpfs: Sequence[str] = ("/tmp",)
     restart: str = "no"
+    user: int = USER
     files: Mapping[str, bytes] = field(default_factory=dict)  # to put into its one volume
 
 
@@ -133,7 +134,7 @@ class Engine:
                 shm_size=f"{spec.shared_memory}m",
                 pids_limit=2048,
                 read_only=True,
-                tmpfs=dict.fromkeys(spec.tmpfs, f"exec,uid={USER},gid={USER},mode=0700"),
+                tmpfs=dict.fromkeys(spec.tmpfs, f"exec,uid={spec.user},gid={spec.user},mode=0700"),
                 cap_drop=["ALL"],
                 security_opt=["no-new-privileges"],
                 restart_policy={"Name": spec.restart},
@@ -143,6 +144,7 @@ class Engine:
             made = client.api.create_container(
                 spec.image,
                 name=spec.name,
+                user=f"{spec.user}:{spec.user}",
                 labels=dict(spec.labels) | {HOME_LABEL: self.home},
                 environment=dict(spec.environment),
                 ports=list(spec.ports),

@@ -1,17 +1,20 @@
 """Triton servers in containers: so many of a colour, each at its fixed address, started, waited for, asked after, removed."""
 
+import os
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from face_assets.errors import UserError
 from face_assets.serving.client import RecognizerClient
-from face_assets.serving.containers.engine import Engine, Network, Spec, engine_errors
+from face_assets.serving.containers.engine import USER, Engine, Network, Spec, engine_errors
 from face_assets.serving.containers.haproxy import Slot
 from face_assets.serving.model_repository import RECOGNIZER, ModelVersion
+from face_assets.serving.triton import TRAFFIC
 
 COLOURS = ("blue", "green")
 FIRST_PLACE = {"blue": 11, "green": 61}  # in the network: of up to 50 servers each
@@ -20,6 +23,7 @@ SECONDS_TO_LOAD = 120.0
 SECONDS_TO_STOP = 30
 LAST_LINES = 4
 ROLE = "server"
+INSIDE = "/var/lib/face-assets/traffic"
 SHARED_MEMORY = 512  # MiB, through which Triton hands photos to its models
 
 
@@ -35,10 +39,12 @@ class Size:
 class Servers:
     """The servers of one home."""
 
-    def __init__(self, engine: Engine, network: Network, size: Size):
+    def __init__(self, engine: Engine, network: Network, size: Size, traffic: Path):
+        """traffic: the folder for sketches of the traffic, which the servers fill."""
         self.engine = engine
         self.network = network
         self.size = size
+        self.traffic = traffic
 
     def slots(self, live: str | None) -> list[Slot]:
         """The places of both colours, as the gateway knows them."""
@@ -71,6 +77,7 @@ class Servers:
         """Starts what of the colour does not run with this release, and waits until all can be asked. Raises UserError with its log."""
         marks = {**labels, "face-assets.role": ROLE, "face-assets.colour": colour, "face-assets.release": version.release}
         marks |= {"face-assets.number": str(version.number), "face-assets.digest": version.digest, "face-assets.image": image}
+        user = self._own_traffic()
         specs = [
             Spec(
                 name=self._name(colour, number),
@@ -80,7 +87,9 @@ class Servers:
                 memory=self.size.memory,
                 cpus=self.size.cpus,
                 shared_memory=SHARED_MEMORY,
-                environment={"FACE_ASSETS_CORES": str(max(1, int(self.size.cpus)))},
+                environment={"FACE_ASSETS_CORES": str(max(1, int(self.size.cpus))), TRAFFIC: INSIDE},
+                volumes={str(self.traffic): INSIDE},
+                user=user,
             )
             for number in range(self.size.replicas)
         ]
@@ -122,6 +131,16 @@ class Servers:
             if running[name].status != "running":
                 return self._why_it_ended(name)
         return None
+
+    def _own_traffic(self) -> int:
+        """The user of the servers, who may write the sketches: whoever runs this, or the image's own in root's place."""
+        self.traffic.mkdir(parents=True, exist_ok=True)
+        if os.getuid():
+            return os.getuid()
+        os.chown(self.traffic, USER, USER)
+        for path in self.traffic.rglob("*"):  # of the embedded target
+            os.chown(path, USER, USER)
+        return USER
 
     def _name(self, colour: str, number: int) -> str:
         return f"face-assets-{self.engine.home}-{self.slot(colour, number)}"

@@ -51,7 +51,7 @@ class ContainerTarget:
     @cached_property
     def servers(self) -> Servers:
         """The servers of both colours."""
-        return Servers(self.engine, self.network, self.size)
+        return Servers(self.engine, self.network, self.size, self.folder.parent / "traffic")
 
     @cached_property
     def gateway(self) -> Gateway:

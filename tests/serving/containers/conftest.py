@@ -1,9 +1,6 @@
 """A real engine, the base image, and one set of containers that the tests share."""
 
-import os
 import secrets
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,17 +21,6 @@ from face_assets.serving.triton import Ports
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 BASE = "debian:bookworm-slim"
-
-
-@pytest.fixture(scope="session")
-def base() -> str:
-    """The base image, made where it cannot be pulled. Without an engine the tests are skipped, and fail in CI."""
-    if shutil.which("docker") is None or subprocess.run(["docker", "info"], capture_output=True).returncode:
-        if os.environ.get("CI"):
-            pytest.fail("no Docker engine answers, and CI must have one")
-        pytest.skip("no Docker engine answers")
-    subprocess.run([str(DEPLOY / "base-image.sh"), BASE], check=True)
-    return BASE
 
 
 @dataclass
@@ -89,14 +75,14 @@ class Box:
 
 @pytest.fixture(scope="session")
 def make_box(
-    kit: Any, base: str, tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], list[int]]
+    kit: Any, base_image: str, tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], list[int]]
 ) -> Iterator[Callable[[], Box]]:
     """Makes homes, and removes what they left on the engine."""
     made: list[Box] = []
 
     def make() -> Box:
         folder = tmp_path_factory.mktemp("home")
-        made.append(Box(kit, folder, base, Ports(*free_ports(3)), f"test{secrets.token_hex(3)}"))
+        made.append(Box(kit, folder, base_image, Ports(*free_ports(3)), f"test{secrets.token_hex(3)}"))
         (folder / "containers").mkdir()
         return made[-1]
 

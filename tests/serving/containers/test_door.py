@@ -1,0 +1,234 @@
+"""The gateway is the only door: who may ask, what, how much and how often."""
+
+import json
+import ssl
+import subprocess
+import urllib.error
+import urllib.request
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from face_assets.errors import UserError
+from face_assets.serving.client import RecognizerClient
+from face_assets.serving.containers.engine import Engine
+from face_assets.serving.containers.haproxy import Limits
+from face_assets.serving.containers.tls import read_certificate
+
+pytestmark = pytest.mark.slow
+
+
+def http(port: int, path: str, key: str | None = None, body: bytes | None = None, **headers: str) -> int:
+    """The status of an answer."""
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data=body, headers=headers)
+    if key:
+        asked.add_header("Authorization", f"Bearer {key}")
+    try:
+        with urllib.request.urlopen(asked, timeout=20) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def question(photo: bytes, address: str, key: str, **options: Any) -> str:
+    """The release that answers over HTTP."""
+    from tritonclient.http import InferenceServerClient, InferInput
+
+    asker = InferenceServerClient(address, **options)
+    image = InferInput("IMAGE", [1], "BYTES")
+    image.set_data_from_numpy(np.array([photo], dtype=np.object_))
+    answer = asker.infer("face_recognizer", [image], headers={"Authorization": f"Bearer {key}"})
+    return str(answer.as_numpy("RELEASE")[0].decode())
+
+
+def test_only_who_has_a_key_is_answered_and_the_others_are_counted(box: Any, live: Any, key: str) -> None:
+    photo, ports = box.kit.photo(0, 2), box.ports
+    assert question(photo, f"127.0.0.1:{ports.http}", key) == box.asker(key).identify(photo).release == "v1.0.0"
+    before = live.gateway.refused_keys()
+    for wrong in (None, "fa_wrong", key + "x", ""):
+        assert http(ports.http, "/v2/models/face_recognizer", wrong) == 401
+        with pytest.raises(UserError, match="401"):
+            box.asker(wrong).identify(photo)
+    assert live.gateway.refused_keys() == before + 8
+    assert http(ports.http, "/v2/health/ready") == http(ports.http, "/v2/health/live") == 200  # health is open
+    assert box.asker("")._client.is_server_ready()
+
+
+def test_a_key_is_made_and_revoked_without_a_restart_and_only_its_hash_is_kept(box: Any, live: Any, key: str) -> None:
+    gateway, photo = live.gateway, box.kit.photo(0, 2)
+    container = gateway.container().id
+    made = gateway.keys.add("another")
+    with pytest.raises(UserError, match="already"):
+        gateway.keys.add("another")
+    gateway.apply_keys()
+    assert box.asker(made).identify(photo).release == "v1.0.0"
+    assert made not in gateway.keys.file.read_text()
+    assert made.encode() not in b"".join(gateway._files([]).values())
+    assert gateway.keys.file.stat().st_mode & 0o077 == 0
+    gateway.keys.revoke("another")
+    gateway.apply_keys()
+    with pytest.raises(UserError, match="401"):
+        box.asker(made).identify(photo)
+    assert box.asker(key).identify(photo).release == "v1.0.0"
+    assert gateway.container().id == container
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v2/repository/index", b"{}"),
+        ("/v2/repository/models/face_recognizer/unload", b"{}"),
+        ("/v2/repository/models/face_recognizer/load", b"{}"),
+        ("/v2/logging", b"{}"),
+        ("/v2/logging", None),
+        ("/v2/trace/setting", None),
+        ("/v2/systemsharedmemory/status", None),
+        ("/v2/models/stats", None),
+        ("/metrics", None),
+        ("/v2/models/face_recognizer/../../repository/index", b"{}"),
+        ("/v2//repository/index", b"{}"),
+    ],
+)
+def test_control_settings_and_metrics_are_out_of_reach_over_http(box: Any, live: Any, key: str, path: str, body: bytes | None) -> None:
+    assert http(box.ports.http, path, key, body) == 403
+    assert http(box.ports.http, path, None, body) == 401
+
+
+def test_control_settings_and_metrics_are_out_of_reach_over_grpc(box: Any, live: Any, key: str) -> None:
+    from tritonclient.grpc import InferenceServerClient
+    from tritonclient.utils import InferenceServerException
+
+    asker, headers = InferenceServerClient(f"127.0.0.1:{box.ports.grpc}"), {"authorization": f"Bearer {key}"}
+    assert asker.is_model_ready("face_recognizer", headers=headers)
+    for refused in (
+        lambda: asker.unload_model("face_recognizer", headers=headers),
+        lambda: asker.load_model("face_recognizer", headers=headers),
+        lambda: asker.get_model_repository_index(headers=headers),
+        lambda: asker.get_log_settings(headers=headers),
+        lambda: asker.get_trace_settings(headers=headers),
+        lambda: asker.get_system_shared_memory_status(headers=headers),
+        lambda: asker.get_inference_statistics(headers=headers),
+    ):
+        with pytest.raises(InferenceServerException, match="403"):
+            refused()
+
+
+def test_metrics_are_for_this_machine(box: Any, live: Any) -> None:
+    for path, word in (("/metrics", "nv_inference_request_success"), ("/gateway", "haproxy_backend_http_requests_total")):
+        with urllib.request.urlopen(f"http://127.0.0.1:{box.ports.metrics}{path}", timeout=20) as answer:
+            assert word in answer.read().decode()
+    assert http(box.ports.metrics, "/v2/health/live") == 403
+
+
+def test_a_request_may_be_so_large_and_a_caller_so_frequent(box: Any, live: Any, key: str) -> None:
+    container = live.gateway.container().id
+    strict = box.doors(live, limits=Limits(1, 0.5))
+    strict.start()
+    small = box.kit.photo(0, 2)
+    large = small + bytes(600_000)
+    assert http(box.ports.http, "/v2/models/face_recognizer/infer", key, large) == 413
+    with pytest.raises(UserError, match="413"):
+        box.asker(key).identify(large)
+    answered, refused = 0, 0
+    for _ in range(15):
+        try:
+            box.asker(key).identify(small)
+            answered += 1
+        except UserError as error:
+            assert "429" in str(error)
+            refused += 1
+    assert answered <= 10
+    assert refused >= 4
+    live.start()
+    assert box.asker(key).identify(large).release == "v1.0.0"  # a photo with something behind it
+    assert live.gateway.container().id == container
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of this machine's, signed by itself, and its key."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    secret = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(secret.public_key())
+    made = made.serial_number(x509.random_serial_number()).not_valid_before(datetime.now(UTC) - timedelta(days=1))
+    made = made.not_valid_after(datetime.now(UTC) + timedelta(days=1))
+    made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+    folder = tmp_path_factory.mktemp("tls")
+    public = made.sign(secret, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    private = secret.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "public.pem").write_bytes(public)
+    (folder / "both.pem").write_bytes(public + private)
+    return folder / "both.pem"
+
+
+def test_with_a_certificate_the_gateway_speaks_tls_alone(box: Any, live: Any, key: str, certificate: Path) -> None:
+    from tritonclient.grpc import InferenceServerClient
+
+    safe = box.doors(live, certificate=read_certificate(certificate))
+    safe.start()
+    public = certificate.with_name("public.pem")
+    asker = InferenceServerClient(f"localhost:{box.ports.grpc}", ssl=True, root_certificates=str(public))
+    assert asker.is_model_ready("face_recognizer", headers={"authorization": f"Bearer {key}"})
+    context = ssl.create_default_context(cafile=str(public))
+    asked = urllib.request.Request(f"https://localhost:{box.ports.http}/v2", headers={"Authorization": f"Bearer {key}"})
+    with urllib.request.urlopen(asked, context=context, timeout=20) as answer:
+        assert answer.status == 200
+    with pytest.raises((OSError, UserError)):
+        http(box.ports.http, "/v2/health/live")
+    assert safe.verify_live(box.kit.probes("v1.0.0"), box.budget()).passed  # the platform itself asks inside
+    live.start()
+    assert http(box.ports.http, "/v2/health/live") == 200
+
+
+def test_a_certificate_that_is_none_gets_a_sentence(certificate: Path) -> None:
+    for wrong in (certificate.with_name("public.pem"), certificate.with_name("nowhere.pem")):
+        with pytest.raises(UserError, match="FACE_ASSETS_GATEWAY_CERTIFICATE"):
+            read_certificate(wrong)
+
+
+def test_the_containers_may_do_little_and_say_what_they_are(box: Any, live: Any) -> None:
+    found = {container.labels["face-assets.role"]: container.attrs for container in Engine(box.home).containers()}
+    for attributes in found.values():
+        host = attributes["HostConfig"]
+        assert host["ReadonlyRootfs"]
+        assert host["CapDrop"] == ["ALL"]
+        assert host["SecurityOpt"] == ["no-new-privileges"]
+        assert host["Memory"] and host["NanoCpus"] and host["PidsLimit"]
+        assert host["LogConfig"]["Config"] == {"max-file": "3", "max-size": "10m"}
+        assert host["RestartPolicy"]["Name"] == "unless-stopped"
+        assert not attributes["Config"]["User"].startswith("0")
+        assert {"face-assets.home", "face-assets.role"} <= set(attributes["Config"]["Labels"])
+    assert not found["server"]["NetworkSettings"]["Ports"].get("8000/tcp")  # only the gateway is published
+    bound = {one["HostIp"] for ports in found["gateway"]["NetworkSettings"]["Ports"].values() for one in ports or []}
+    assert bound == {"127.0.0.1"}
+
+
+def test_the_image_holds_the_server_and_one_release_and_nothing_to_build_with(box: Any, live: Any) -> None:
+    image = live.engine.image(live.build(live.status().live))
+    script = "command -v gcc cc make pip pip3; find / -xdev -name torch -o -name probes.json -o -path '*/secrets/*'; ls /models/* /run"
+    run = ["docker", "run", "--rm", "--network=none", "--entrypoint", "sh", image.id, "-c", script]
+    listed = subprocess.run(run, capture_output=True, text=True).stdout
+    assert not [line for line in listed.splitlines() if line.startswith("/") and not line.endswith(":")]
+    assert listed.count("config.pbtxt") == 3
+    assert image.labels["org.opencontainers.image.version"] == "v1.0.0"
+    assert image.attrs["Config"]["User"] == "10001:10001"
+    assert image.attrs["Config"]["Healthcheck"]
+    assert json.dumps(image.attrs["Config"]["Env"]).count("KEY") == 0
+
+
+def test_the_wrong_port_is_asked_in_vain(box: Any, live: Any, key: str) -> None:
+    """The servers' own addresses are for this machine, and have no model control either."""
+    inside = live.servers.addresses(live._state()[2])[0]
+    asked = urllib.request.Request(f"http://{inside}:8000/v2/repository/models/face_recognizer/unload", data=b"{}")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(asked, timeout=20)
+    assert refused.value.code in (400, 403, 503)
+    assert RecognizerClient(f"{inside}:8001").identify(box.kit.photo(0, 2)).release == "v1.0.0"
