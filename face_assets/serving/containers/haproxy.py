@@ -35,7 +35,7 @@ class Counts:
     """What HAProxy counted of a server's or backend's requests since it started."""
 
     requests: int
-    lost: int  # connections refused, and answers that ended too early
+    lost: int  # connections refused, answers that ended too early, and what was asked again for such a reason
     under_way: int
 
 
@@ -86,7 +86,7 @@ def parse_counts(stat: str) -> dict[tuple[str, str], Counts]:
     return {
         (row["pxname"], row["svname"]): Counts(
             requests=_number(row["stot"]),
-            lost=_number(row["econ"]) + _number(row["eresp"]),
+            lost=sum(_number(row[name]) for name in ("econ", "eresp", "wretr")),
             under_way=_number(row["scur"]) + _number(row["qcur"]),
         )
         for row in rows

@@ -22,6 +22,8 @@ MOST = 50
 SECONDS_TO_LOAD = 120.0
 SECONDS_TO_STOP = 30
 LAST_LINES = 4
+STARTS = 3  # Triton 2.51 now and then ends with a segmentation fault while it starts, and starts well the next time
+SEGMENTATION_FAULT = 139
 ROLE = "server"
 INSIDE = "/var/lib/face-assets/traffic"
 SHARED_MEMORY = 512  # MiB, through which Triton hands photos to its models
@@ -97,11 +99,12 @@ class Servers:
             if not self._runs(spec, marks):
                 self.engine.start(spec, self.network)
         for spec in specs:
-            if self._wait(spec):
-                continue
-            self.engine.start(spec, self.network)  # Triton may crash at its start: once more, and then it is the release's fault
-            if not self._wait(spec):
-                raise UserError(self._why_it_ended(spec.name))
+            left = STARTS
+            while not self._wait(spec):
+                left -= 1
+                if not left or not self._crashed(spec.name):
+                    raise UserError(self._why_it_ended(spec.name))
+                self.engine.start(spec, self.network)
 
     def keep(self, colour: str) -> None:
         """From now on the engine brings a server of this colour back when it ends, and after a restart of the machine."""
@@ -167,6 +170,10 @@ class Servers:
                 return False
             time.sleep(0.1)
         raise UserError(f"{spec.name} was not ready within {SECONDS_TO_LOAD:g} s; `docker logs {spec.name}` says what it does.")
+
+    def _crashed(self, name: str) -> bool:
+        found = self.engine.find(name)
+        return found is not None and found.attrs["State"].get("ExitCode") == SEGMENTATION_FAULT
 
     def _why_it_ended(self, name: str) -> str:
         found = self.engine.find(name)
