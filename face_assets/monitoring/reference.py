@@ -12,7 +12,7 @@ import numpy.typing as npt
 from face_assets.errors import UserError
 from face_assets.files import write_bytes
 from face_assets.monitoring.distance import Distances, distances
-from face_assets.vision.sketches import BINS, FEATURES, FORMAT, SIMILARITY
+from face_assets.vision.sketches import BINS, BROKEN, FEATURES, FORMAT, SIMILARITY
 
 Bins = npt.NDArray[np.int64]
 
@@ -74,7 +74,7 @@ def load_reference(path: Path) -> Reference | None:
         with np.load(path, allow_pickle=False) as stored:
             found = str(stored["format"])
             reference = Reference(stored["counts"], int(stored["people"]), stored["psi_limits"], stored["wasserstein_limits"])
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except BROKEN as error:
         raise UserError(f"{path} is no reference: {error}. Make a new release.") from error
     shapes = {reference.psi_limits.shape, reference.wasserstein_limits.shape}
     if found != FORMAT or reference.counts.shape != (len(FEATURES), BINS) or shapes != {(len(SIZES), len(FEATURES))}:

@@ -5,6 +5,7 @@ docs/drift.md says what is in them and why no face can be made from them.
 
 import io
 import os
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -21,7 +22,7 @@ Values = npt.NDArray[np.float32]
 FORMAT = "face-assets-sketch-1"
 BINS = 32
 PROJECTIONS = 16
-FEWEST_FACES = 10  # a file says nothing of the embeddings of fewer
+FEWEST_FACES = 50  # a file tells of the embeddings of so many at a time; docs/drift.md says why
 LARGEST_FILE = 1_000_000
 THINNED = 2  # the pixels that appearance() looks at
 
@@ -58,6 +59,24 @@ LOW = np.array([feature.low for feature in FEATURES])
 WIDTH = np.array([feature.width for feature in FEATURES])
 COUNTS = ("photos", "without_face", "refused", "faces", "accepted")
 
+# what numpy and zipfile raise on bytes that are not what they say
+BROKEN = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+    SyntaxError,
+    EOFError,
+    RuntimeError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
 
 class BrokenSketch(ValueError):
     """The file is no sketch that this version reads; the message says which and why."""
@@ -67,7 +86,8 @@ class BrokenSketch(ValueError):
 class Sketch:
     """What one release saw in the window that begins at `window` (seconds since 1970, UTC) and lasts `seconds`.
 
-    counts: int64 (features, BINS), of the photos' subjects; `faces` counts all faces, `accepted` those taken for somebody.
+    counts: int64 (features, BINS), of the photos' subjects; `faces` counts all faces, `accepted` those taken for somebody; `shown`: the
+    projections that a file tells of, which grow by FEWEST_FACES at a time; unshown: faces since.
     """
 
     release: str
@@ -79,6 +99,8 @@ class Sketch:
     refused: int = 0
     faces: int = 0
     accepted: int = 0
+    shown: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((PROJECTIONS, BINS), np.int64))
+    unshown: int = 0
 
     def add(self, bins: npt.NDArray[np.int64], faces: int, accepted: int) -> None:
         """One photo. bins: int64 (features,) as `bins_of` gives; -1 for what the photo has not."""
@@ -88,18 +110,22 @@ class Sketch:
         self.without_face += faces == 0
         self.faces += faces
         self.accepted += accepted
+        self.unshown += bins[FIRST_PROJECTION] >= 0
+        if self.unshown >= FEWEST_FACES:
+            self.shown, self.unshown = self.counts[FIRST_PROJECTION:].copy(), 0
 
     def merge(self, other: "Sketch") -> None:
         """Adds what another sketch of the same release counted."""
         self.counts += other.counts
+        self.shown = self.shown + other.shown
+        self.unshown += other.unshown
         for name in COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def save(self, path: Path) -> None:
-        """Replaces `path`, whole or not at all; embeddings of fewer than FEWEST_FACES stay out. Raises OSError."""
+        """Replaces `path`, whole or not at all. Raises OSError."""
         counts = self.counts.astype(np.uint32)
-        if self.counts[FIRST_PROJECTION].sum() < FEWEST_FACES:
-            counts[FIRST_PROJECTION:] = 0
+        counts[FIRST_PROJECTION:] = self.shown  # else the difference of two files would tell of one face
         numbers = np.array([self.window, self.seconds, *(getattr(self, name) for name in COUNTS)], np.int64)
         output = io.BytesIO()
         np.savez_compressed(output, format=np.array(FORMAT), release=np.array(self.release), numbers=numbers, counts=counts)
@@ -131,11 +157,12 @@ class Sketch:
                 release = str(stored["release"])
         except BrokenSketch:
             raise
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except BROKEN as error:
             raise BrokenSketch(f"{path} is no sketch: {error or type(error).__name__}") from error
         if counts.shape != (len(FEATURES), BINS) or len(numbers) != len(COUNTS) or min(*numbers, counts.min()) < 0 or seconds <= 0:
             raise BrokenSketch(f"{path} is no sketch: its numbers do not fit together")
-        return Sketch(release, window, seconds, counts, **dict(zip(COUNTS, numbers, strict=True)))
+        shown = counts[FIRST_PROJECTION:].copy()
+        return Sketch(release, window, seconds, counts, **dict(zip(COUNTS, numbers, strict=True)), shown=shown)
 
 
 def measure(
