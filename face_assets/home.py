@@ -1,9 +1,12 @@
 """The home: one folder with all state, and the stores that stand in it."""
 
+import os
 from pathlib import Path
 
 from face_assets.artifacts import ArtifactStore
 from face_assets.content_store import ContentStore
+
+DAGSTER_HOME = "FACE_ASSETS_DAGSTER_HOME"
 
 
 class Home:
@@ -15,8 +18,8 @@ class Home:
 
     @property
     def dagster(self) -> Path:
-        """DAGSTER_HOME: dagster.yaml, the event log, schedules."""
-        return self.root / "dagster"
+        """DAGSTER_HOME: dagster.yaml, and of a platform on one machine the event log and the schedules."""
+        return Path(os.environ.get(DAGSTER_HOME) or self.root / "dagster")
 
     @property
     def handles(self) -> Path:

@@ -43,10 +43,14 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
 
     home: Path = Field(default_factory=default_home, description="folder of all state; safe to delete")
+    dagster_home: Path | None = Field(
+        None, description="DAGSTER_HOME with a dagster.yaml of its own, as in containers; without it a folder of the home, with ours"
+    )
     repo: str | None = Field(None, description="the data repository: a path or git URL; remembered from the last run")
     production_branches: Patterns = Field(("main", "master"), description="branches whose commits go live, by shell patterns")
     experiment_branches: Patterns = Field(("*",), description="branches whose commits stop after the evaluation; production's win")
     cores: int = Field(default_factory=usable_cores, ge=1, description="processors to use")
+    train_processes: int = Field(1, ge=1, le=64, description="processes that train together, among which the cores are divided")
     host: str = Field("127.0.0.1", description="address that servers bind to")
     http_port: int = Field(8000, ge=1, le=65535, description="Triton's HTTP")
     grpc_port: int = Field(8001, ge=1, le=65535, description="Triton's gRPC")

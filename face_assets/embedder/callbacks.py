@@ -12,6 +12,8 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Checkpoint
 
+from face_assets.embedder import ranks
+
 MOST_OVERHEAD = 0.1  # of the time may go into checkpoints, so that short epochs are not spent on writing
 
 
@@ -28,11 +30,12 @@ class ResumeFile(Checkpoint):  # type: ignore[misc]  # lightning is not followed
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
         """Saves, unless that was done a moment ago."""
         started = time.monotonic()
-        if started < self.next_time:
+        if not ranks.agreed(started >= self.next_time):  # every process takes part in saving
             return
         aside = self.path.with_name(f".{self.path.name}.aside")
         trainer.save_checkpoint(aside)
-        os.replace(aside, self.path)
+        if ranks.rank() == 0:
+            os.replace(aside, self.path)
         ended = time.monotonic()
         self.next_time = ended + (ended - started) / MOST_OVERHEAD
 
@@ -51,7 +54,7 @@ def resumable(path: Path, fingerprint: str, log: Callable[[str], None]) -> bool:
             log(f"going on from {path}, after epoch {checkpoint['epoch'] + 1}")
             return True
         log(f"{path} is of another training: this one starts anew")
-    path.unlink()
+    path.unlink(missing_ok=True)  # another process of the same training may have done it
     return False
 
 

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from face_assets import params
+from face_assets.embedder import ranks
 from face_assets.embedder.curve import verification
 from face_assets.embedder.network import Head, Trunk, Whitening, split, whiten
 
@@ -129,6 +130,7 @@ class EmbedderModule(lightning.LightningModule):  # type: ignore[misc]  # lightn
         self.loss = CosFaceLoss(plan.people, self.head.last_linear.out_features, margin=settings.margin, scale=settings.scale)
         if centres is not None:
             self.loss.W.data.copy_(centres.T)
+        ranks.share_statistics(self)
         self.strict_loading = False  # checkpoints leave the frozen blocks out
         self.curve: list[dict[str, float]] = []
         self.losses: list[Tensor] = []
@@ -160,15 +162,17 @@ class EmbedderModule(lightning.LightningModule):  # type: ignore[misc]  # lightn
             self.train()
 
     def training_step(self, batch: Sequence[Tensor], _: int) -> Tensor:
-        """The loss of a batch."""
+        """The loss of this process's share of a batch, which every process is given whole."""
         inputs, labels, *start = batch
-        embeddings = self(self._views(inputs))
+        mine, weight = ranks.share(len(labels))
+        embeddings = self(self._views(inputs)[mine])
         with self._in_f32():
-            loss: Tensor = self.loss(embeddings, labels)
+            loss: Tensor = self.loss(embeddings, labels[mine])
         if start:
-            distance = 1 - (embeddings * start[0]).sum(1).mean()
+            distance = 1 - (embeddings * start[0][mine]).sum(1).mean()
             loss = loss + self.settings.anchor * distance * self.settings.scale / 8
-        self.losses.append(loss.detach())
+        loss = loss * weight
+        self.losses.append(ranks.mean(loss.detach()))
         return loss
 
     def _views(self, inputs: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import sys
 import time
 import warnings
@@ -70,10 +71,13 @@ class TrainingResult:
 def train(request: TrainingRequest, work: Path, output: Path, threads: int, log: Log) -> TrainingResult:
     """Writes output/embedder.pt (float32 state_dict), output/learning_curve.csv and output/metrics.
 
+    As one of several processes of torchrun (ranks.py) it does its share, and the first of them writes.
     A run that was killed goes on from work/last.ckpt, and ends with the same bytes on the same machine with the same `threads`.
     Raises UserError for fewer than two people, weights that cannot be used, and a frozen trunk from scratch.
     """
     import torch
+
+    from face_assets.embedder import ranks
 
     people = len(set(request.train_labels))
     if people < 2 and request.train.epochs:
@@ -95,6 +99,8 @@ def train(request: TrainingRequest, work: Path, output: Path, threads: int, log:
             result = _train(request, model, work, threads, log)
     finally:
         torch.set_num_threads(usual_threads)
+    if ranks.rank() > 0:
+        return result
     output.mkdir(parents=True, exist_ok=True)
     content = io.BytesIO()
     torch.save({key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}, content)
@@ -108,6 +114,7 @@ def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: in
     """Trains `model` in place."""
     import torch
 
+    from face_assets.embedder import ranks
     from face_assets.embedder.module import EmbedderModule, EpochBatches, Plan, Rows, batches
 
     settings, from_scratch = request.train, request.weights == SCRATCH
@@ -119,14 +126,16 @@ def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: in
 
     features, start, curve = None, None, []
     if not from_scratch:
-        features = stored_features(model, whitening, request.image_size, request.crops, keys, request.features, threads, log)
+        with ranks.first_alone():
+            features = stored_features(model, whitening, request.image_size, request.crops, keys, request.features, threads, log)
         start = head_embeddings(model, features)
         if measured := verification(start[len(labels) :], validation_labels):
             curve.append({"epoch": 0, **measured})
     if not settings.epochs:
         return TrainingResult(embedding_size, 0, 0.0, 0.0, curve)
 
-    inputs, watched_inputs = _inputs(request, model, features, keys, threads, log)
+    with ranks.first_alone():
+        inputs, watched_inputs = _inputs(request, model, features, keys, threads, log)
     columns = [torch.from_numpy(inputs), torch.from_numpy(labels)]
     centres = None
     if start is not None:
@@ -134,6 +143,11 @@ def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: in
         centres = torch.zeros(len(people), embedding_size).index_add_(0, columns[1], starting)
         columns += [starting] if settings.anchor else []
     sampler = EpochBatches(labels, settings, keep_last=not from_scratch)
+    if from_scratch and sampler.size < ranks.size():
+        raise UserError(
+            f"a batch has {sampler.size} photos for {ranks.size()} processes: "
+            "set train.batch_size higher, or FACE_ASSETS_TRAIN_PROCESSES lower"
+        )
     plan = Plan(whitening, len(people), from_scratch, len(sampler) * settings.epochs, request.fingerprint())
     module = EmbedderModule(model, settings, plan, centres, over_activations=inputs.ndim == 5)
     module.curve = curve
@@ -176,6 +190,7 @@ def _fit(module: "EmbedderModule", training: Any, validation: Any, work: Path, l
     """Runs Lightning's loop; returns photos and seconds of this process."""
     import lightning
 
+    from face_assets.embedder import ranks
     from face_assets.embedder.callbacks import EpochLog, ResumeFile, resumable
 
     work.mkdir(parents=True, exist_ok=True)
@@ -186,8 +201,7 @@ def _fit(module: "EmbedderModule", training: Any, validation: Any, work: Path, l
     started = time.monotonic()
     with _quiet():
         trainer = lightning.Trainer(
-            accelerator="auto",
-            devices=1,
+            **(_together(ranks.size()) if ranks.size() > 1 else {"accelerator": "auto", "devices": 1}),
             precision="bf16-mixed" if module.settings.precision == "bf16" and not module.over_features else "32-true",
             max_epochs=module.settings.epochs,
             callbacks=[lines, ResumeFile(checkpoint)],
@@ -201,6 +215,15 @@ def _fit(module: "EmbedderModule", training: Any, validation: Any, work: Path, l
         )
         trainer.fit(module, training, validation, ckpt_path=resume, weights_only=True)
     return lines.photos, time.monotonic() - started
+
+
+def _together(processes: int) -> dict[str, Any]:
+    """Lightning's arguments for processes that torchrun started, on this machine or on several."""
+    from lightning.pytorch.strategies import DDPStrategy
+
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
+    strategy = DDPStrategy(process_group_backend="gloo")
+    return {"accelerator": "cpu", "devices": here, "num_nodes": processes // here, "strategy": strategy}
 
 
 @contextmanager

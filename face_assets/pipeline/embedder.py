@@ -30,15 +30,16 @@ EVALUATION_CODE = (
 
 def train_embedder(workspace: Workspace, commit: str, aligned: Artifact, log: Log) -> Artifact:
     """The embedder trained on the train split; resumes where a killed run stopped."""
+    from face_assets.embedder.distributed import train_on
     from face_assets.embedder.plots import learning_curve_plot
-    from face_assets.embedder.training import TrainingRequest, train
+    from face_assets.embedder.training import TrainingRequest
     from face_assets.embedder.weights import weights_fingerprint
 
     params = workspace.params(commit)
     weights = resolve_weights(workspace, commit)
     start = weights_fingerprint(weights)
-    settings = (params.embedder.whitening, params.embedder.embedding_size, params.train.fingerprint())
-    name = fingerprint(aligned.fingerprint, start, *settings, code_version(*TRAIN_CODE))
+    decided_by = (params.embedder.whitening, params.embedder.embedding_size, params.train.fingerprint())
+    name = fingerprint(aligned.fingerprint, start, *decided_by, code_version(*TRAIN_CODE))
 
     def fill(directory: Path) -> dict[str, Any]:
         training, validation = read_faces(aligned, "train"), read_faces(aligned, "validation")
@@ -55,7 +56,8 @@ def train_embedder(workspace: Workspace, commit: str, aligned: Artifact, log: Lo
             validation_keys=[face.md5 for face in validation],
             validation_labels=[people[face.identity] for face in validation],
         )
-        result = train(request, workspace.home.training / name, directory, workspace.settings.cores, log)
+        settings = workspace.settings
+        result = train_on(settings.train_processes, request, workspace.home.training / name, directory, settings.cores, log)
         if result.curve:
             (directory / "learning_curve.png").write_bytes(learning_curve_plot(result.curve))
         return {
@@ -63,6 +65,7 @@ def train_embedder(workspace: Workspace, commit: str, aligned: Artifact, log: Lo
             "weights_fingerprint": start,
             "embedding_size": result.embedding_size,
             "epochs": result.epochs,
+            "processes": workspace.settings.train_processes,
             "people": len({face.identity for face in training}),
             "photos": len(training),
             "seed": params.train.seed,

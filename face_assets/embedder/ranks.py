@@ -1,0 +1,99 @@
+"""The processes of one training, as torchrun starts them: which of them this is, its share of a batch, what they exchange (gloo)."""
+
+# ruff: noqa: TID253  (deals in tensors; its users import this module inside their functions)
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+import torch.distributed
+from torch import Tensor, nn
+from torch.distributed.nn import functional as differentiable
+from torch.nn import functional as F
+
+
+def size() -> int:
+    """How many processes train together: torchrun's WORLD_SIZE, 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def rank() -> int:
+    """The number of this process; 0 writes and speaks for all."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def join() -> None:
+    """Meets the others. Lightning goes on with the group that is there."""
+    if size() > 1 and not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("gloo")
+
+
+@contextmanager
+def first_alone() -> Iterator[None]:
+    """What the block stores is stored by the first process, while the others wait; they then find it."""
+    if size() > 1 and rank() > 0:
+        torch.distributed.barrier()
+    yield
+    if size() > 1 and rank() == 0:
+        torch.distributed.barrier()
+
+
+def share(count: int) -> tuple[slice, float]:
+    """This process's rows of a batch of `count`, and the weight of their mean loss: so that the mean of all processes' weighted losses,
+    which DDP makes of the gradients, is that of the whole batch. Of a batch with fewer rows than processes some get one for nothing.
+    """
+    start, end = count * rank() // size(), count * (rank() + 1) // size()
+    if start == end:
+        return slice(0, 1), 0.0
+    return slice(start, end), (end - start) * size() / count
+
+
+def mean(value: Tensor) -> Tensor:
+    """The mean of a value over the processes."""
+    if size() == 1:
+        return value
+    total = value.clone()
+    torch.distributed.all_reduce(total)
+    return total / size()
+
+
+def agreed(decision: bool) -> bool:
+    """The first process's decision, for all."""
+    if size() == 1:
+        return decision
+    word = torch.tensor(int(decision))
+    torch.distributed.broadcast(word, 0)
+    return bool(word)
+
+
+def share_statistics(module: nn.Module) -> None:
+    """Makes every BatchNorm in `module` learn from the whole batch. torch's SyncBatchNorm does so on GPUs alone."""
+    for part in module.modules() if size() > 1 else ():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            part.forward = partial(_normalize, part)  # type: ignore[method-assign]
+
+
+def _normalize(norm: Any, values: Tensor) -> Tensor:
+    """Batch normalisation (Ioffe and Szegedy 2015, arXiv:1502.03167) of (n, c, …) with the statistics of all processes' rows."""
+    if not norm.training:
+        return F.batch_norm(values, norm.running_mean, norm.running_var, norm.weight, norm.bias, False, 0.0, norm.eps)
+    over = [dimension for dimension in range(values.ndim) if dimension != 1]
+    wide = values.double()  # the square of the mean is taken from the mean of the squares
+    count = torch.full((1,), values.numel() / values.shape[1], dtype=torch.double)
+    sums: Tensor = differentiable.all_reduce(torch.cat([wide.sum(over), wide.square().sum(over), count]))  # type: ignore[no-untyped-call]
+    channels = values.shape[1]
+    average = sums[:channels] / sums[-1]
+    variance = (sums[channels:-1] / sums[-1] - average.square()).clamp(min=0)
+    with torch.no_grad():
+        unbiased = variance * sums[-1] / (sums[-1] - 1)
+        norm.running_mean.lerp_(average.to(norm.running_mean), norm.momentum)
+        norm.running_var.lerp_(unbiased.to(norm.running_var), norm.momentum)
+        norm.num_batches_tracked += 1
+    shape = [1, channels] + [1] * (values.ndim - 2)
+    scale = (norm.weight / torch.sqrt(variance + norm.eps)).to(values.dtype)
+    shift = (norm.bias - average * scale).to(values.dtype)
+    normal: Tensor = values * scale.view(shape) + shift.view(shape)
+    return normal
