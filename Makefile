@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # torch stands on the command line with the rest: without its pin pip would fetch a CUDA build of several GB
 TORCH := torch==2.13.0
+PLATFORM_IMAGE ?= face-assets/platform:0.1.0
 
-.PHONY: demo test bench lint format screenshots up down clean
+.PHONY: demo test bench lint format screenshots up down clean wheels platform-image stand-ins compose-up compose-down
 
 demo: $(VENV)/.ready
 	$(BIN)/face-assets demo
@@ -35,6 +36,30 @@ up: $(VENV)/.ready
 
 down:
 	@if [ -x $(BIN)/face-assets ]; then $(BIN)/face-assets down; else echo "Nothing is installed, so nothing runs."; fi
+
+wheels: build/wheels/.ready  # on the host: in a container pip would fetch torch with CUDA
+
+platform-image: build/wheels/.ready  # the platform in a container
+	DOCKER_BUILDKIT=1 docker build --file deploy/platform.Dockerfile --tag $(PLATFORM_IMAGE) .
+
+stand-ins: build/stand-ins/.ready  # images by their official names where no registry can be reached, from Debian's packages
+
+compose-up:  # the platform in containers: FACE_ASSETS_REPO=path or URL of the data repository (docs/scale.md)
+	deploy/platform/compose up -d
+
+compose-down:  # stops it and what it launched; volumes and images stay
+	deploy/platform/down
+
+build/stand-ins/.ready: $(wildcard deploy/stand-ins/*)
+	deploy/base-image.sh
+	DOCKER_BUILDKIT=1 docker build --file deploy/stand-ins/postgres.Dockerfile --tag postgres:15.10-bookworm deploy/stand-ins
+	mkdir -p build/stand-ins && touch $@
+
+build/wheels/.ready: requirements.txt requirements-nodeps.txt
+	$(PYTHON) -m venv build/venv
+	build/venv/bin/pip wheel -q --wheel-dir build/wheels $(TORCH) -r requirements.txt
+	build/venv/bin/pip wheel -q --wheel-dir build/wheels --no-deps -r requirements-nodeps.txt
+	touch $@
 
 clean: down
 	rm -rf $(VENV)

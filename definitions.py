@@ -1,11 +1,14 @@
 """The code location that workspace.yaml names: assets, checks, jobs and resources in one place."""
 
+import os
+
 import dagster as dg
 
 from face_assets.assets import dataset, embedder, release, serving, shards, sources, traffic
 from face_assets.automation import jobs
 from face_assets.automation.commit_sensor import commit_sensor
 from face_assets.automation.conditions import code_change_sensor
+from face_assets.automation.container_sweep import STACK, container_sweep
 from face_assets.automation.drift_sensors import drift_sensor, traffic_sensor
 from face_assets.automation.failures import failed_runs, succeeded_runs, unsent_messages
 from face_assets.automation.health_sensor import health_sensor
@@ -34,6 +37,7 @@ defs = dg.Definitions(
         failed_runs,
         succeeded_runs,
         unsent_messages,
+        *([container_sweep] if os.environ.get(STACK) else []),
     ],
     schedules=[daily_verification],
     # one process a run: it imports torch once, and steps start in a tenth of a second

@@ -1,0 +1,157 @@
+"""The platform in containers: one stack for all tests; a commit on a bare repository comes to an answer through the gateway.
+
+It needs the engine, Compose and the images of `make platform-image` and `make stand-ins`, and is skipped where they are not.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from face_assets.dataset.synthetic import write_people
+from face_assets.fingerprint import fingerprint
+from face_assets.registry.create import commit_photos, create_repository
+from face_assets.registry.git import git
+from face_assets.serving.client import RecognizerClient
+
+ROOT = Path(__file__).parents[2]
+STACK = "face-assets-e2e"
+PARAMS = """
+split: {validation: 0.1, test: 0.3, min_test_people: 2}
+detector: {image_size: 80, margin: 16, max_rejected: 0.4}
+embedder: {weights: scratch, embedding_size: 32}
+train: {unfreeze: all, epochs: 1, batch_size: 16, learning_rate: 0.002, anchor: 0.0, scale: 16.0}
+evaluation: {far: 0.05, fpir: 0.1, min_auc: 0.0, min_accuracy: 0.0, max_regression: 1.0}
+serving: {probes: 4, max_latency_ms: 30000, canary_seconds: 1}
+"""
+RUNS = "{ runsOrError { ... on Runs { results { runId status jobName tags { key value } } } } }"
+OVER = ("SUCCESS", "FAILURE", "CANCELED")
+SECONDS_TO_LIVE = 420.0
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+
+
+def missing() -> str | None:
+    """What this machine lacks for these tests."""
+    if shutil.which("docker") is None or subprocess.run(["docker", "info"], capture_output=True).returncode:
+        return "no Docker engine"
+    if shutil.which("docker-compose") is None and subprocess.run(["docker", "compose", "version"], capture_output=True).returncode:
+        return "no Compose"
+    images = subprocess.run(["docker", "images", "--format", "{{.Repository}}"], capture_output=True, text=True).stdout.split()
+    return next(
+        (f"no image {name}: `make platform-image stand-ins`" for name in ("face-assets/platform", "postgres") if name not in images), None
+    )
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running stack: its folder holds work/ and the bare repository faces.git that it watches."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def do(self, *command: str | Path) -> str:
+        done = subprocess.run([*map(str, command)], env=self.environment, cwd=ROOT, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def runs(self) -> list[dict[str, Any]]:
+        """What the webserver says of runs, newest first."""
+        address = f"http://127.0.0.1:{self.environment['FACE_ASSETS_UI_PORT']}/graphql"
+        asked = urllib.request.Request(address, json.dumps({"query": RUNS}).encode(), {"Content-Type": "application/json"})
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            found = json.load(answer)["data"]["runsOrError"]["results"]
+        return [{**run, "tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in found]
+
+    def of(self, commit: str) -> list[dict[str, Any]]:
+        return [run for run in self.runs() if run["tags"].get("dagster/partition") == commit]
+
+    def wait(self, what: str, seconds: float, found: Callable[[], Any]) -> Any:
+        ends = time.monotonic() + seconds
+        last: Any = None
+        while time.monotonic() < ends:
+            try:
+                if last := found():
+                    return last
+            except (OSError, KeyError, TypeError) as error:  # the webserver while Postgres is away
+                last = error
+            time.sleep(1)
+        logs = self.do("deploy/platform/compose", "logs", "--tail", "40", "daemon", "code")
+        raise AssertionError(f"{what}: not within {seconds:g} s ({last})\n{self.runs()}\n{logs}")
+
+    def key(self) -> str:
+        """A key for the gateway."""
+        return self.do("deploy/platform/compose", "exec", "-T", "code", "/opt/face-assets/deploy/platform/entrypoint",
+                       "face-assets", "keys", "add", f"test-{time.time_ns()}").split()[0]  # fmt: skip
+
+    def asked(self) -> str:
+        """The release that answers about a photo through the gateway."""
+        photo = next((self.folder / "photos").rglob("*.jpg"))
+        client = RecognizerClient(f"127.0.0.1:{self.environment['FACE_ASSETS_GRPC_PORT']}", seconds=30, key=self.key())
+        return client.identify(photo.read_bytes()).release
+
+    def containers(self, *labels: str) -> list[str]:
+        filters = [part for label in labels for part in ("--filter", f"label={label}")]
+        return self.do("docker", "ps", "--all", "--format", "{{.Names}}", *filters).split()
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], list[int]]) -> Iterator[Stack]:
+    lacking = missing()
+    if lacking:
+        pytest.skip(lacking)
+    folder = tmp_path_factory.mktemp("compose")
+    with pytest.MonkeyPatch.context() as patch:
+        for who in ("AUTHOR", "COMMITTER"):
+            patch.setenv(f"GIT_{who}_NAME", "Ann")
+            patch.setenv(f"GIT_{who}_EMAIL", "ann@example.org")
+        write_people(folder / "photos", 14, 4)
+        create_repository(folder / "work", folder / "photos", PARAMS, str(folder / "remote"), None, lambda done, whole, what: None)
+        git("clone", "-q", "--bare", folder / "work", folder / "faces.git")
+    names = ("UI_PORT", "HTTP_PORT", "GRPC_PORT", "METRICS_PORT")
+    ports = {f"FACE_ASSETS_{name}": str(port) for name, port in zip(names, free_ports(len(names)), strict=True)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("FACE_ASSETS_")}
+    ours = {"STACK": STACK, "REPO": str(folder / "faces.git"), "SECRETS": str(folder / "secrets"), "SUBNET": "172.31.241.0"}
+    ours |= {"SUBNET_UPPER": "172.31.241.128"}
+    made = Stack(folder, {**kept, **ports, **{f"FACE_ASSETS_{name}": value for name, value in ours.items()}})
+    try:
+        made.do("deploy/platform/compose", "up", "-d")
+        yield made
+    finally:
+        made.do("deploy/platform/down", "--volumes")
+    assert made.containers(f"face-assets.stack={STACK}") == []
+    assert made.containers(f"com.docker.compose.project={STACK}") == []
+    assert made.containers(f"face-assets.home={fingerprint(f'/var/lib/{STACK}')[:8]}") == []
+
+
+def test_a_commit_comes_to_an_answer_through_the_gateway_though_postgres_is_killed(stack: Stack) -> None:
+    commit = git("rev-parse", "main", cwd=stack.folder / "faces.git").decode().strip()
+    stack.wait("the commit's run begins", 120, lambda: [run for run in stack.of(commit) if run["status"] == "STARTED"])
+    stack.do("docker", "kill", f"{STACK}_postgres_1")
+    time.sleep(3)
+    stack.do("docker", "start", f"{STACK}_postgres_1")
+    stack.wait("a run succeeds", SECONDS_TO_LIVE, lambda: [run for run in stack.of(commit) if run["status"] == "SUCCESS"])
+    assert stack.asked() == "v1.0.0"
+    stack.wait("ended runs are swept", 90, lambda: not stack.containers(f"face-assets.stack={STACK}"))
+
+
+def test_a_killed_run_container_is_launched_again(stack: Stack) -> None:
+    write_people(stack.folder / "added", 3, 1, first_photo=4)
+    commit_photos(stack.folder / "work", stack.folder / "added", "Add photos")
+    git("push", "-q", stack.folder / "faces.git", "main", cwd=stack.folder / "work")
+    commit = git("rev-parse", "main", cwd=stack.folder / "work").decode().strip()
+    first = stack.wait("the run begins", 120, lambda: [run for run in stack.of(commit) if run["status"] == "STARTED"])[0]
+    stack.do("docker", "kill", first["tags"]["docker/container_id"])
+    again = stack.wait("it is launched again", 90, lambda: [run for run in stack.of(commit) if run["runId"] != first["runId"]])[0]
+    assert again["tags"]["dagster/parent_run_id"] == first["runId"]
+    stack.wait("that one succeeds", SECONDS_TO_LIVE, lambda: [run for run in stack.of(commit) if run["status"] == "SUCCESS"])
+    assert stack.asked() != "v1.0.0"
+    stack.wait("ended runs are swept", 90, lambda: not stack.containers(f"face-assets.stack={STACK}"))
