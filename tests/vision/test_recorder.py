@@ -167,7 +167,7 @@ def test_many_threads_count_and_one_changes_metrics(tmp_path: Path) -> None:
     one.close()
     assert sum(family.values["face_assets_photos_total"]) == 201
     assert sum(family.values["face_assets_faces_accepted_total"]) == 400
-    assert len(family.values["face_assets_face_size_pixels"]) == 400
+    assert 25 <= len(family.values["face_assets_face_size_pixels"]) <= 400  # of a flood, a part
     assert len(family.threads) == 1
     (file,) = tmp_path.glob("*/*.npz")
     found = Sketch.load(file)
