@@ -1,7 +1,9 @@
 """The detector against its oracle, facenet-pytorch's MTCNN."""
 
+import os
 import random
 import sys
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -105,3 +107,22 @@ def test_many_photos_at_once_give_what_each_alone_gives(networks: Path) -> None:
         assert np.abs(alone.boxes - faces.boxes).max(initial=0) < 0.01
         assert np.abs(alone.landmarks - faces.landmarks).max(initial=0) < 0.01
     assert detector.detect_all([]) == []
+
+
+def test_an_inference_is_bound_to_no_core(networks: Path) -> None:
+    """Workers that are all bound to the first one would take turns."""
+    detector, image = Detector(networks, DetectorConfig()), np.asarray(group((640, 400), 2))
+    worker, ended = threading.get_native_id(), threading.Event()
+    seen = set()
+
+    def watch() -> None:
+        while not ended.wait(0.001):
+            seen.add(frozenset(os.sched_getaffinity(worker)))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    for _ in range(10):
+        detector.detect(image)
+    ended.set()
+    watcher.join()
+    assert seen == {frozenset(os.sched_getaffinity(0))}
