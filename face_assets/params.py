@@ -146,12 +146,6 @@ class Serving(Section):
         description="photos that the recognizer has under way: enough that crops of many photos reach the embedder together",
     )
 
-    @model_validator(mode="after")
-    def _prefers_what_it_takes(self) -> "Serving":
-        if self.preferred_batch > self.max_batch:
-            raise ValueError(f"serving.preferred_batch {self.preferred_batch} is above serving.max_batch {self.max_batch}: lower it")
-        return self
-
     canary_share: float = Field(0.1, gt=0.0, le=0.5, description="docker target: about this share of the traffic goes to a candidate first")
     canary_seconds: float = Field(10.0, ge=0.0, le=3600.0, description="docker target: and for so long")
     canary_max_errors: Fraction = Field(0.01, description="docker target: share that may fail there, beyond what fails at the live release")

@@ -16,6 +16,7 @@ from face_assets.params import Params, default_params_yaml, parse_params
         ("train: {learning_rate: .nan}", "`train.learning_rate`"),
         ("detector: {choose: prettiest}", "`detector.choose`"),
         ("split: {validation: 0.5, test: 0.5}", "split.validation + split.test leave nobody to train on"),
+        ("export: {precision: int4}", "`export.precision`"),
         ("- a\n- b", "must be a mapping"),
         ("train: [", "is not YAML"),
         ("train: 3", "`train`"),

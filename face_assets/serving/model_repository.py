@@ -16,6 +16,7 @@ DETECTOR, EMBEDDER, RECOGNIZER = MODELS = ("face_detector", "face_embedder", "fa
 CANDIDATE = "candidate_"
 VISION = Path(__file__).parents[1] / "vision"
 VERSIONS = "versions.json"
+PREFERRED_BATCH = 8  # of releases that do not say
 FILES = {
     DETECTOR: ("detector", "recognizer.json"),
     EMBEDDER: ("embedder.xml", "embedder.bin", "engine.json"),
@@ -104,7 +105,7 @@ def _write_configs(folder: Path, bundle: Path, release: str, release_commit: str
         if model == EMBEDDER:
             config.max_batch_size = serving["max_batch"]
             config.dynamic_batching.max_queue_delay_microseconds = serving["queue_delay_us"]
-            config.dynamic_batching.preferred_batch_size.append(serving.get("preferred_batch", serving["max_batch"]))
+            config.dynamic_batching.preferred_batch_size.append(min(serving.get("preferred_batch", PREFERRED_BATCH), serving["max_batch"]))
         write_text(folder / f"{model}.pbtxt", render(config))
 
 

@@ -11,7 +11,9 @@ from face_assets.content_store import ContentStore, Entry
 from face_assets.embedder.curve import verification
 from face_assets.embedder.export import export_engine, parity
 from face_assets.embedder.features import embed_stored, load_crops
+from face_assets.embedder.quantization import quantize_engine
 from face_assets.embedder.weights import load_embedder
+from face_assets.vision.embed import Engine
 
 PEOPLE, PHOTOS = 40, 3
 DATA = os.environ.get("FACE_ASSETS_REAL_DATA")
@@ -47,3 +49,8 @@ def test_real_people_come_apart(tmp_path: Path) -> None:
     assert figures["validation_tar"] > 0.9, "at FAR 1e-3; 3 of the 120 photos show somebody else larger than their subject"
     export_engine(model, "per_image", 160, tmp_path, vectors.shape[1])
     assert min(found["min"] for found in parity(model, "per_image", tmp_path, load_crops(store, keys[:16])).values()) > 0.9999
+    quantize_engine(tmp_path, tmp_path / "int8", crops[::2])
+    found = Engine(tmp_path / "int8" / "embedder.xml", "int8", 1).embed(crops)
+    in_int8 = verification(found, np.repeat(np.arange(len(people)), PHOTOS))
+    assert in_int8["validation_tar"] > figures["validation_tar"] - 0.02, "3 of 120 pairs; without bias correction it falls to nothing"
+    assert (vectors * found).sum(1).mean() > 0.97

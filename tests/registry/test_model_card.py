@@ -35,6 +35,19 @@ def test_the_card_says_the_figures_and_where_they_come_from() -> None:
     assert "The gate" not in card
 
 
+def test_the_card_says_what_a_precision_costs_and_what_was_refused() -> None:
+    assert "Precision" not in model_card(FACTS)
+    measured = {"figure": "TAR at FAR 0.001", "min_cosine": 0.98, "mean_cosine": 0.99}
+    tried = [
+        {"precision": "f32", "value": 0.9729, "reason": "the reference", **measured},
+        {"precision": "int8", "value": 0.9515, "reason": "more than export.max_tar_loss 0.002", **measured},
+        {"precision": "bf16", "value": 0.97275, "reason": "0.00015 lower than in f32", **measured},
+    ]
+    card = model_card(replace(FACTS, precision="bf16", precisions=tried, parameters={"export": {"precision": "int8"}}))
+    assert "Precision: int8 was asked for, bf16 is served." in card
+    assert "| int8 | TAR at FAR 0.001 0.95150 | 0.98000, 0.99000 | more than export.max_tar_loss 0.002 |" in card
+
+
 def test_a_rate_that_was_not_shown_is_not_claimed() -> None:
     few = {**FACTS.figures["trained"], "impostor_pairs": 900}
     calibration = {"measured_fpir": 0.0, "fpir": 0.01, "strangers": 40, "resolved": False}

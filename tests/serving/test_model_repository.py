@@ -31,6 +31,7 @@ def test_a_configuration_parses_back_with_its_parameters(kit: Any, tmp_path: Pat
         }
         if model == models.EMBEDDER:
             assert config.max_batch_size == kit.budget.max_batch
+            assert list(config.dynamic_batching.preferred_batch_size) == [kit.budget.preferred_batch]
             assert config.dynamic_batching.max_queue_delay_microseconds == kit.budget.queue_delay_us
 
 
