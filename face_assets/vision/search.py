@@ -16,16 +16,17 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Gallery:
-    """names: one a person; templates: float32 (people, d) of unit length."""
+    """names: one a person; templates: float32 (people, d) of unit length; threads: of the scan, whose limit is how fast memory is."""
 
     names: list[str]
     templates: Floats
+    threads: int = 1
 
     @staticmethod
-    def load(directory: Path) -> "Gallery":
+    def load(directory: Path, threads: int = 1) -> "Gallery":
         """The gallery of a folder with gallery.npz."""
         with np.load(directory / "gallery.npz", allow_pickle=False) as stored:
-            return Gallery([str(name) for name in stored["names"]], np.ascontiguousarray(stored["templates"]))
+            return Gallery([str(name) for name in stored["names"]], np.ascontiguousarray(stored["templates"]), threads)
 
     def search(self, embeddings: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
         """Index of the nearest person and the cosine with its template, (n,) each; -1 and -1 where nobody is enrolled."""
@@ -62,7 +63,7 @@ class Gallery:
     @cached_property
     def codes(self) -> "Codes":
         """The templates in eight bits."""
-        return Codes(self.templates)
+        return Codes(self.templates, self.threads)
 
 
 class Codes:
@@ -72,7 +73,7 @@ class Codes:
     twice that of the best one.
     """
 
-    def __init__(self, templates: Floats):
+    def __init__(self, templates: Floats, threads: int):
         import openvino as ov
         from openvino import opset13 as ops
 
@@ -83,8 +84,9 @@ class Codes:
         asked = ops.parameter([-1, templates.shape[1]], np.float32)
         by_codes = ops.matmul(asked, ops.convert(ops.constant(codes), "f32"), False, True)
         network = ov.Model([ops.multiply(by_codes, ops.constant(np.ascontiguousarray(scale.T)))], [asked], "scan")
-        # one thread, as the cores are the networks'; the codes stay as they are, and what they are multiplied with stays in float32
-        settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}
+        # the codes stay as they are in memory, and what they are multiplied with stays in float32
+        settings = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0, "NUM_STREAMS": 1}
+        settings["INFERENCE_NUM_THREADS"] = threads
         self._compiled: Any = ov.Core().compile_model(network, "CPU", settings)
 
     def candidates(self, embeddings: Floats) -> list[npt.NDArray[np.int64]]:

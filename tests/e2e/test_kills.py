@@ -23,7 +23,7 @@ evaluation: {far: 0.05, fpir: 0.1, min_auc: 0.0, min_accuracy: 0.0, max_regressi
 serving: {probes: 3, max_latency_ms: 5000}
 """
 ASSETS = (
-    "dataset_version", "aligned_faces", "face_embedder", "embedder_evaluation", "exported_embedder", "face_gallery",
+    "dataset_version", "aligned_faces", "face_embedder", "exported_embedder", "embedder_evaluation", "face_gallery",
     "recognizer_release", "triton_model_repository", "triton_deployment",
 )  # fmt: skip
 SECONDS_INTO_A_STEP = {"face_embedder": 3.0, "exported_embedder": 2.0, "recognizer_release": 1.0, "triton_deployment": 4.0}

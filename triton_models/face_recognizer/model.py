@@ -1,6 +1,7 @@
 """face_recognizer: one encoded photo to who is in it, through the detector and the embedder of the same release."""
 
 import json
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,7 +34,7 @@ class TritonPythonModel:
         recognizer = json.loads((HERE / "recognizer.json").read_text(encoding="utf-8"))
         self.threshold = recognizer["identification_threshold"]
         self.size = recognizer["embedding_size"]
-        self.gallery = Gallery.load(HERE)
+        self.gallery = Gallery.load(HERE, int(os.environ.get("FACE_ASSETS_CORES", "1")))
         self.gallery.prepare()
         self.traffic = Traffic(args["model_name"], self.release, pb_utils.MetricFamily)
         self.pool = ThreadPoolExecutor(recognizer["serving"].get("photos_at_once", PHOTOS_AT_ONCE), "photo")

@@ -1,0 +1,51 @@
+"""Searching galleries of 1 to a million people, against multiplying all templates out with numpy."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.table import Row
+from face_assets.settings import usable_cores
+from face_assets.vision.search import Gallery
+
+SIZES = ((1, 512), (10_000, 512), (100_000, 128), (100_000, 512), (1_000_000, 128))
+PROBES, ROUNDS = 16, 5
+LIMIT_MS, LIMITED = 5.0, 100_000
+
+
+def run(photos: Path) -> list[Row]:
+    """Random people, and probes near some of them; photos are not used. One face at a time; the median."""
+    return [row for people, size in SIZES for row in _rows(people, size)]
+
+
+def _rows(people: int, size: int) -> list[Row]:
+    templates, probes = _people(people, size)
+    gallery = Gallery([""] * people, templates, usable_cores())
+    gallery.prepare()
+    places, _ = gallery.search(probes)
+    every = probes @ templates.T
+    same = int((places == every.argmax(axis=1)).sum())
+    ours, plain = [], []
+    for probe in np.repeat(probes, ROUNDS, axis=0)[:, None]:
+        ours.append(_ms(lambda probe=probe: gallery.search(probe)))
+        plain.append(_ms(lambda probe=probe: (probe @ templates.T).argmax(axis=1)))
+    what, note = f"search {people:,} people of {size} values", f"the same person as numpy for {same} of {len(probes)}"
+    rows = [Row(what, float(np.median(ours)), float(np.median(plain)), "ms", 1.1 if people < LIMITED else 1.0, note)]
+    if people == LIMITED:
+        rows.append(Row(what, rows[0].ours, LIMIT_MS, "ms", 1.0, "the reference is the limit"))
+    return rows
+
+
+def _people(people: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    templates = random.standard_normal((people, size), np.float32)
+    templates /= np.linalg.norm(templates, axis=1, keepdims=True)
+    probes = templates[random.integers(0, people, PROBES)] + 0.05 * random.standard_normal((PROBES, size), np.float32)
+    return templates, (probes / np.linalg.norm(probes, axis=1, keepdims=True)).astype(np.float32)
+
+
+def _ms(work: object) -> float:
+    started = time.perf_counter()
+    work()  # type: ignore[operator]
+    return (time.perf_counter() - started) * 1000
