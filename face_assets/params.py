@@ -111,7 +111,19 @@ class Evaluation(Section):
     min_accuracy: Fraction = Field(0.8, description="gate: absolute floor of the 10-fold accuracy")
     min_tar: Fraction = Field(0.0, description="gate: absolute floor of TAR at `far`")
     max_regression: Fraction = Field(0.01, description="gate: how far TAR at `far` may fall below production's on the same pairs")
+    attributes: str | None = Field(
+        None, min_length=1, description="CSV file in git here, by identity or photo, whose other columns are groups to evaluate by"
+    )
+    max_group_gap: Fraction = Field(
+        1.0, description="gate: how far apart two groups may be in how often their people are recognized; 1 for no bound"
+    )
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _has_groups_to_bound(self) -> "Evaluation":
+        if self.max_group_gap < 1.0 and not self.attributes:
+            raise ValueError("evaluation.max_group_gap needs groups: name a file in evaluation.attributes")
+        return self
 
 
 class Export(Section):

@@ -1,5 +1,7 @@
 """The group embedder: face_embedder, exported_embedder with its parity, embedder_evaluation with its gate."""
 
+from typing import Any
+
 import dagster as dg
 
 from face_assets.artifacts import Artifact
@@ -10,6 +12,7 @@ from face_assets.automation.pools import TRAINING
 from face_assets.code_version import code_version
 from face_assets.pipeline import embedder as steps
 from face_assets.pipeline import engine
+from face_assets.pipeline.fairness import groups_markdown
 from face_assets.resources.workspace import WorkspaceResource
 
 GROUP = "embedder"
@@ -96,10 +99,11 @@ def embedder_evaluation(
     with user_errors(context):
         artifact = steps.evaluate_embedder(workspace, commit_of(context, workspace), aligned_faces, exported_embedder, context.log.info)
         plots = {"roc": "roc.png", "scores": "scores.png"}
-        return materialized(context, workspace, artifact, plots, lambda: [_gate(artifact)], **_single_figures(artifact))
+        groups = {"by_group": dg.MetadataValue.md(groups_markdown(artifact.summary["groups"]))} if artifact.summary["groups"] else {}
+        return materialized(context, workspace, artifact, plots, lambda: [_gate(artifact)], **_single_figures(artifact), **groups)
 
 
-def _single_figures(artifact: Artifact) -> dict[str, float]:
+def _single_figures(artifact: Artifact) -> dict[str, Any]:
     """The trained embedder's figures as single numbers, which the UI draws over the commits."""
     trained = artifact.summary["figures"]["trained"]
     tar = {f"tar_at_far_{far}": value for far, value in trained["tar"].items() if value is not None}

@@ -11,6 +11,7 @@ from face_assets.files import read_json, write_bytes, write_csv, write_json, wri
 from face_assets.fingerprint import fingerprint
 from face_assets.params import Detector
 from face_assets.pipeline.dataset import Face, align, labels_of, read_faces
+from face_assets.pipeline.fairness import attributes_digest, evaluate_groups
 from face_assets.pipeline.vectors import VECTORS_CODE, Embedding, embed, engine_vectors, feature_folder, served_vectors
 from face_assets.pipeline.weights import resolve_weights
 from face_assets.pipeline.workspace import Log, Workspace
@@ -23,6 +24,7 @@ TRAIN_CODE = ("face_assets.embedder.training",)
 EVALUATION_CODE = (
     "face_assets.embedder.evaluation",
     "face_assets.embedder.gate",
+    "face_assets.embedder.fairness",
     "face_assets.embedder.pairs",
     *VECTORS_CODE,
 )
@@ -84,10 +86,11 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
     assignment = workspace.stages.production()
     production = assignment.release if assignment else None
     against = production.commit if production else None
-    name = fingerprint(exported.fingerprint, params.evaluation.fingerprint(), against, code_version(*EVALUATION_CODE))
+    asked = (params.evaluation.fingerprint(), attributes_digest(workspace, commit, params.evaluation))
+    name = fingerprint(exported.fingerprint, *asked, against, code_version(*EVALUATION_CODE))
 
     def fill(directory: Path) -> dict[str, Any]:
-        from face_assets.embedder import evaluation, gate, pairs, plots
+        from face_assets.embedder import evaluation, fairness, gate, pairs, plots
 
         faces = read_faces(aligned, "test")
         md5s = [face.md5 for face in faces]
@@ -108,8 +111,13 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
             figures[name] = evaluation.evaluate(same_faces, np.array(labels_of(faces)), params.evaluation.far, params.evaluation.seed)
             log(f"{name}: AUC {figures[name].auc:.4f}, accuracy {figures[name].accuracy:.4f} over {figures[name].pairs:,} pairs")
         verdict = gate.judge(figures["trained"], figures.get("production"), params.evaluation)
+        trained, people = figures["trained"], np.array(labels_of(faces))
+        fars = [point.far for point in trained.tar]
+        groups = evaluate_groups(workspace, commit, params.evaluation, faces, compared["trained"], people, trained.threshold, fars)
+        apart, notes = fairness.judge_gaps(groups, params.evaluation.max_group_gap)
+        write_json(directory / "groups.json", fairness.to_json(groups))
         paths = [face.path for face in faces]
-        pairs.write_pairs(directory / "pairs.csv", pairs.hardest_pairs(compared["trained"], np.array(labels_of(faces)), paths))
+        pairs.write_pairs(directory / "pairs.csv", pairs.hardest_pairs(compared["trained"], people, paths))
         write_text(directory / "test_photos.txt", "".join(f"{path}\n" for path in paths))
         write_json(directory / "evaluation.json", {name: found.to_json() for name, found in figures.items()})
         write_csv(directory / "roc.csv", figures["trained"].roc)
@@ -122,8 +130,10 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
             "figures": {name: _headline(found) for name, found in figures.items()},
             "verification_threshold": figures["trained"].threshold,
             "threshold_resolved": figures["trained"].threshold_resolved,
-            "passed": verdict.passed,
-            "reasons": verdict.reasons,
+            "passed": verdict.passed and not apart,
+            "reasons": [*verdict.reasons, *apart],
+            "groups": fairness.to_json(groups),
+            "group_notes": notes,
             "production": production.version if production else None,
         }
 

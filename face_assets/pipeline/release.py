@@ -27,7 +27,7 @@ from face_assets.registry.watch import matches
 from face_assets.vision.sketches import FORMAT
 
 CODE = ("face_assets.pipeline.release", "face_assets.registry.model_card", "face_assets.monitoring.reference")
-EVALUATION = ("evaluation.json", "pairs.csv", "test_photos.txt")
+EVALUATION = ("evaluation.json", "groups.json", "pairs.csv", "test_photos.txt")
 ENGINE = ("embedder.pt", "embedder.onnx", "embedder.xml", "embedder.bin", "engine.json")
 COMMIT_IN_MESSAGE = re.compile(r"\bcommit ([0-9a-f]{40})\b")
 

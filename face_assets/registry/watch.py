@@ -122,13 +122,14 @@ def _why_not(inputs: Inputs, earlier: Inputs | None) -> str | None:
 
 
 def inputs_of(repository: DataRepository, commit: str) -> Inputs:
-    """What the pipeline reads at a commit: the git object of each pointer, of params.yaml, and of starting weights kept in the repository.
+    """What the pipeline reads at a commit: the git object of each pointer, of params.yaml, and of the files that it names.
 
     Raises GitError for a commit that the mirror does not hold.
     """
     found = _objects(repository, commit, (*POINTERS, PARAMETERS))
-    weights = _weights(repository, commit) if PARAMETERS in found else None
-    return found | _objects(repository, commit, (weights, f"{weights}.dvc")) if weights else found
+    named = _named_files(repository, commit) if PARAMETERS in found else []
+    paths = tuple(path for name in named for path in (name, f"{name}.dvc"))
+    return found | _objects(repository, commit, paths) if paths else found
 
 
 def _objects(repository: DataRepository, commit: str, paths: tuple[str, ...]) -> dict[str, str]:
@@ -137,11 +138,21 @@ def _objects(repository: DataRepository, commit: str, paths: tuple[str, ...]) ->
     return {path: facts.split()[2] for facts, path in rows}
 
 
-def _weights(repository: DataRepository, commit: str) -> str | None:
-    """The path that params.yaml names as starting weights; None for a name, an absolute path, and what is no parameter file."""
+def _named_files(repository: DataRepository, commit: str) -> list[str]:
+    """The paths that params.yaml names as starting weights and as attributes; no names of weights, no absolute paths."""
     try:
-        named = yaml.safe_load(repository.git("cat-file", "blob", f"{commit}:{PARAMETERS}"))["embedder"]["weights"]
-    except (GitError, yaml.YAMLError, ValueError, RecursionError, KeyError, TypeError):
-        return None
-    inside = isinstance(named, str) and named and not named.startswith(("/", "~", ":", "-")) and ".." not in named.split("/")
-    return str(named) if inside else None
+        values = yaml.safe_load(repository.git("cat-file", "blob", f"{commit}:{PARAMETERS}"))
+    except (GitError, yaml.YAMLError, ValueError, RecursionError):
+        return []
+    found = [_at(values, "embedder", "weights"), _at(values, "evaluation", "attributes")]
+    return [str(one) for one in found if isinstance(one, str) and one and _is_inside(one)]
+
+
+def _at(values: object, section: str, key: str) -> object:
+    part = values.get(section) if isinstance(values, dict) else None
+    return part.get(key) if isinstance(part, dict) else None
+
+
+def _is_inside(path: str) -> bool:
+    """Whether it is a path within the repository, as far as its letters tell."""
+    return not path.startswith(("/", "~", ":", "-")) and ".." not in path.split("/")

@@ -1,0 +1,71 @@
+"""Figures by group: the attributes file of a commit, put to the test photos."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from face_assets.embedder.fairness import Group, by_group, read_attributes
+from face_assets.errors import UserError
+from face_assets.fingerprint import fingerprint
+from face_assets.params import Evaluation
+from face_assets.pipeline.dataset import Face
+from face_assets.pipeline.workspace import Workspace
+
+
+def attributes_digest(workspace: Workspace, commit: str, asked: Evaluation) -> str | None:
+    """A digest of the attributes file, None where params name none. Raises UserError where it is not there."""
+    return fingerprint(_content(workspace, commit, asked).decode(errors="replace")) if asked.attributes else None
+
+
+def _content(workspace: Workspace, commit: str, asked: Evaluation) -> bytes:
+    assert asked.attributes is not None
+    content = workspace.repository.read(commit, asked.attributes)
+    if content is None:
+        raise UserError(f"evaluation.attributes: {asked.attributes} is not at commit {commit[:12]}: commit it, or name another file.")
+    return content
+
+
+def evaluate_groups(
+    workspace: Workspace,
+    commit: str,
+    asked: Evaluation,
+    faces: Sequence[Face],
+    embeddings: np.ndarray,
+    people: np.ndarray,
+    threshold: float,
+    fars: Sequence[float],
+) -> Mapping[str, list[Group]]:
+    """Attribute → groups, nothing where params name no file. Raises UserError where the file speaks of none of the test photos."""
+    if not asked.attributes:
+        return {}
+    where = f"{asked.attributes} at commit {commit[:12]}"
+    key, attributes = read_attributes(_content(workspace, commit, asked), where)
+    found = {}
+    for attribute, groups in attributes.items():
+        named = [groups.get(face.identity if key == "identity" else face.path, "") for face in faces]
+        if not any(named):
+            raise UserError(f"{where}: the column {attribute!r} says nothing of any test photo; its keys are to be each photo's {key}.")
+        found[attribute] = by_group(embeddings, people, named, threshold, fars, asked.seed)
+    return found
+
+
+def groups_markdown(groups: Mapping[str, Mapping[str, dict]]) -> str:  # type: ignore[type-arg]
+    """Tables for the UI, from the summary's JSON."""
+    lines: list[str] = []
+    for attribute, by_name in groups.items():
+        measured = {name: group["figures"] for name, group in by_name.items() if group["figures"]}
+        names = list(next(iter(measured.values()), {}))
+        lines += [f"**{attribute}**", ""]
+        if measured:
+            lines += [f"| group | people | {' | '.join(names)} |", f"| --- | --- |{' --- |' * len(names)}"]
+            for name, figures in measured.items():
+                cells = " | ".join(_cell(figures[figure]) for figure in names)
+                lines.append(f"| {name} | {by_name[name]['people']} | {cells} |")
+        lines += ["", *(f"- {group['note']}" for group in by_name.values() if group["note"]), ""]
+    return "\n".join(lines)
+
+
+def _cell(figure: Mapping[str, float | None]) -> str:
+    if figure["value"] is None:
+        return "cannot be told"
+    return f"{figure['value']:.4f} ({figure['low']:.4f} to {figure['high']:.4f})"
