@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.table import Row, write
 from face_assets.dataset.synthetic import write_people
 
-PARTS = ("dataset", "detection", "agreement", "training", "search")
+PARTS = ("dataset", "detection", "agreement", "training", "embedding", "serving", "search")
 TABLE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 PEOPLE, PHOTOS = 100, 10
 
