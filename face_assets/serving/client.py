@@ -1,5 +1,6 @@
 """A client of face_recognizer over gRPC."""
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,6 +11,15 @@ import numpy.typing as npt
 from face_assets.errors import UserError
 
 RECOGNIZER = "face_recognizer"
+# A gateway whose server ends in the middle of a question refuses its stream, which says: unavailable, ask again (RFC 9113, 8.7)
+ONCE_MORE = {
+    "maxAttempts": 4,
+    "initialBackoff": "0.1s",
+    "maxBackoff": "1s",
+    "backoffMultiplier": 2,
+    "retryableStatusCodes": ["UNAVAILABLE"],
+}
+RETRIES = {"methodConfig": [{"name": [{"service": "inference.GRPCInferenceService", "method": "ModelInfer"}], "retryPolicy": ONCE_MORE}]}
 OUTPUTS = ("BOXES", "PROBABILITIES", "EMBEDDINGS", "IDENTITY", "SCORE", "ACCEPTED", "RELEASE")
 SECONDS = 60.0
 PROBE = {"face_assets_probe": True}  # the server counts no such question as traffic
@@ -50,7 +60,7 @@ class RecognizerClient:
     def _client(self) -> Any:
         from tritonclient.grpc import InferenceServerClient
 
-        return InferenceServerClient(self.address)
+        return InferenceServerClient(self.address, channel_args=[("grpc.enable_retries", 1), ("grpc.service_config", json.dumps(RETRIES))])
 
     def require_ready(self) -> None:
         """Raises UserError where no server answers, or nothing is live on it."""

@@ -1,16 +1,322 @@
-"""Releases as containers behind the gateway: deployments under load, faults, and what callers may and may not ask."""
+"""Releases as containers: deployments under load, kills and faults; what was live answers through all of them."""
 
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from face_assets.errors import UserError
+from face_assets.serving.containers import builder, haproxy
+from face_assets.serving.containers.engine import Engine, EngineGoneError
+from face_assets.serving.containers.target import ContainerTarget
+from face_assets.serving.target import DeploymentRefusedError
+from face_assets.serving.triton import Ports
 
 pytestmark = pytest.mark.slow
 
 
-def test_a_release_goes_live_beside_the_last_one_and_takes_its_place(box: Any, live: Any, key: str) -> None:
-    assert live.status().ready
-    assert box.asker(key).identify(box.kit.photo(0, 2)).release == "v1.0.0"
-    box.deploy(live, "v2.0.0")
-    answer = box.asker(key).identify(box.kit.photo(0, 2))
-    assert (answer.release, len(answer.faces[0].embedding)) == ("v2.0.0", box.kit.size("v2.0.0"))
+class Load:
+    """What the askers saw."""
+
+    def __init__(self) -> None:
+        self.answers: Counter[str] = Counter()
+        self.wrong: list[str] = []
+
+
+@contextmanager
+def load(box: Any, key: str) -> Iterator[Load]:
+    """Asks all the time through the published ports, over HTTP and over gRPC."""
+    from tritonclient.http import InferenceServerClient, InferInput
+    from tritonclient.utils import InferenceServerException
+
+    seen, over, photo = Load(), threading.Event(), box.kit.photo(0, 2)
+
+    def see(release: str, size: int, identity: str) -> None:
+        seen.answers[release] += 1
+        if size != box.kit.size(release) or not identity.startswith(release):
+            seen.wrong.append(f"{release} with {size} numbers and {identity!r}")
+
+    def ask_grpc() -> None:
+        asker = box.asker(key)
+        while not over.is_set():
+            try:
+                answer = asker.identify(photo)
+            except UserError as error:
+                seen.wrong.append(f"gRPC: {error}")
+                continue
+            see(answer.release, len(answer.faces[0].embedding), answer.faces[0].identity)
+
+    def ask_http() -> None:
+        asker = InferenceServerClient(f"127.0.0.1:{box.ports.http}")
+        image = InferInput("IMAGE", [1], "BYTES")
+        image.set_data_from_numpy(np.array([photo], dtype=np.object_))
+        while not over.is_set():
+            try:
+                answer = asker.infer("face_recognizer", [image], headers={"Authorization": f"Bearer {key}"})
+            except (InferenceServerException, OSError) as error:
+                seen.wrong.append(f"HTTP: {error}")
+                continue
+            release, embeddings, identity = (answer.as_numpy(name) for name in ("RELEASE", "EMBEDDINGS", "IDENTITY"))
+            see(release[0].decode(), embeddings.shape[1], identity[0].decode())
+        asker.close()
+
+    threads = [threading.Thread(target=ask) for ask in (ask_grpc, ask_grpc, ask_http)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def kill(container: Any) -> None:
+    """As a crash does: the engine brings it back, which it does not after `docker kill`."""
+    container.reload()
+    os.kill(container.attrs["State"]["Pid"], signal.SIGKILL)
+
+
+def test_no_request_fails_through_deployment_rollback_kill_and_refusal(box: Any, live: Any, key: str) -> None:
+    second = box.write("v2.0.0")
+    probes = {release: box.kit.probes(release) for release in ("v1.0.0", "v2.0.0")}
+    with load(box, key) as seen:
+        time.sleep(1)
+        report = live.deploy(second, probes["v2.0.0"], box.budget(canary_seconds=4.0))
+        assert {"canary errors", "canary latency"} <= {check.name for check in report.checks}
+        between = dict(seen.answers)
+        assert len(box.containers()) == 2  # the gateway, and one release's server
+        live.deploy(box.write("v1.0.0"), probes["v1.0.0"], box.budget())  # a rollback
+        (server,) = Engine(box.home).containers("server")
+        kill(server)  # the engine brings it back; who asks meanwhile waits
+        time.sleep(1)
+        ends = time.monotonic() + 40
+        while not live.status().ready and time.monotonic() < ends:
+            time.sleep(0.2)
+        with pytest.raises(DeploymentRefusedError, match="embeddings"):
+            live.deploy(second, probes["v1.0.0"], box.budget())  # it answers otherwise than it should
+        before = seen.answers["v1.0.0"]
+        time.sleep(1)
+    print(f"{sum(seen.answers.values())} requests: {dict(seen.answers)}, wrong: {seen.wrong[:3]}", flush=True)
+    assert seen.wrong == []
+    assert between["v1.0.0"] > 0 and between["v2.0.0"] > 0
+    assert seen.answers["v1.0.0"] > before
+    assert live.status().live.release == "v1.0.0"
+
+
+def test_a_candidate_that_dies_with_its_share_of_the_traffic_is_refused_and_nobody_notices(box: Any, live: Any, key: str) -> None:
+    def kill_the_candidate() -> None:
+        ends = time.monotonic() + 60
+        while time.monotonic() < ends:
+            counts = live.gateway.counts()
+            for container in Engine(box.home).containers("server"):
+                colour = container.labels["face-assets.colour"]
+                if colour != live._state()[2] and counts["grpc", f"{colour}0"].requests > began.get(colour, 0):
+                    kill(container)
+                    return
+            time.sleep(0.1)
+
+    began = {colour: live.gateway.counts()["grpc", f"{colour}0"].requests for colour in ("blue", "green")}
+    with load(box, key) as seen, ThreadPoolExecutor(1) as pool:
+        killing = pool.submit(kill_the_candidate)
+        with pytest.raises(DeploymentRefusedError, match="canary"):
+            live.deploy(box.write("v2.0.0"), box.kit.probes("v2.0.0"), box.budget(canary_seconds=30.0))
+        killing.result()
+        time.sleep(0.5)
+    assert seen.wrong == []
+    assert seen.answers["v2.0.0"] > 0
+    assert (live.status().live.release, live.status().ready, len(box.containers())) == ("v1.0.0", True, 2)
+
+
+def test_what_a_killed_deployment_left_is_mended_by_the_next_start(box: Any, live: Any, key: str) -> None:
+    """Killed in the middle of the canary: a candidate runs, and gets traffic."""
+    other = next(colour for colour in ("blue", "green") if colour != live._state()[2])
+    version = box.write("v2.0.0")
+    live.servers.start(other, live.build(version), version, {})
+    live.gateway.command(haproxy.admit(live.servers.slots_of(other), 100))
+    assert {box.asker(key).identify(box.kit.photo(0, 2)).release for _ in range(6)} == {"v1.0.0", "v2.0.0"}
+    box.target().start()
+    assert {box.asker(key).identify(box.kit.photo(0, 2)).release for _ in range(6)} == {"v1.0.0"}
     assert len(box.containers()) == 2
+
+
+def test_a_gateway_that_was_killed_comes_back_with_what_is_live_and_one_that_is_gone_with_the_next_start(
+    box: Any, live: Any, key: str
+) -> None:
+    kill(live.gateway.container())
+    ends = time.monotonic() + 20
+    while time.monotonic() < ends:
+        with suppress(UserError):
+            if box.asker(key).identify(box.kit.photo(0, 2)).release == "v1.0.0":
+                break
+        time.sleep(0.2)
+    assert live.status().ready
+    live.gateway.container().remove(force=True)
+    assert live.status().running is False
+    live.start()
+    assert box.asker(key).identify(box.kit.photo(0, 2)).release == "v1.0.0"
+
+
+def test_two_deployments_at_once_go_one_after_another(box: Any, live: Any) -> None:
+    versions = {release: box.write(release) for release in ("v2.0.0", "v1.0.0")}
+    budget = box.budget(canary_seconds=0.0)
+    with ThreadPoolExecutor(2) as pool:
+        done = [pool.submit(box.target().deploy, version, box.kit.probes(release), budget) for release, version in versions.items()]
+    assert all(one.result().passed for one in done)
+    assert live.status().ready
+    assert len(box.containers()) == 2
+
+
+def test_a_sweep_keeps_what_is_live_and_what_was_before(box: Any, live: Any) -> None:
+    first = live.status().live
+    second = box.deploy(live, "v2.0.0")
+    others = [live.build(box.kit.write(box.folder / "models", "v1.0.0", commit=commit)) for commit in ("c", "d")]
+    live.sweep(keep=0)
+    assert all(live.engine.image(name) is None for name in others)
+    assert live.engine.image(live.images.name_of(first)) and live.engine.image(live.images.name_of(second))
+    back = time.monotonic()
+    box.deploy(live, "v1.0.0")
+    assert time.monotonic() - back < 60
+
+
+def test_an_image_that_is_gone_is_built_again(box: Any, live: Any) -> None:
+    version = live.status().live
+    name = live.images.name_of(version)
+    live.servers.remove_others(None)
+    live.engine.client.images.remove(name, force=True)
+    assert live.status().ready is False
+    live.start()
+    assert live.status().ready
+
+
+def test_containers_in_the_way_are_named_or_replaced(box: Any, make_box: Callable[[], Any]) -> None:
+    mine = make_box()
+    target, run = mine.target(), ["docker", "run", "-d", "--name", f"face-assets-{mine.home}-gateway"]
+    stale = [*run, "--label", f"face-assets.home={mine.home}", "--label", "face-assets.role=gateway", mine.base, "sleep", "600"]
+    subprocess.run([*run, mine.base, "sleep", "600"], check=True, capture_output=True)
+    with pytest.raises(UserError, match="not ours"):
+        target.start()
+    subprocess.run(["docker", "rm", "-f", f"face-assets-{mine.home}-gateway"], check=True, capture_output=True)
+    subprocess.run(stale, check=True, capture_output=True)
+    target.start()  # one of ours is replaced
+    assert target.gateway.container().labels["face-assets.image"] == target.images.gateway()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        elsewhere = mine.doors(target, ports=Ports(taken.getsockname()[1], mine.ports.grpc, mine.ports.metrics))
+        with pytest.raises(UserError, match="FACE_ASSETS_HTTP_PORT"):
+            elsewhere.start()
+    elsewhere.start()  # once the port is free
+    assert target.stop()
+    assert mine.containers() == []
+
+
+class Way:
+    """A way to the engine that can be cut."""
+
+    def __init__(self, folder: Path):
+        self.socket = folder / "docker.sock"
+        self.server = socket.socket(socket.AF_UNIX)
+        self.server.bind(str(self.socket))
+        self.server.listen(50)
+        self.open: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self.server.accept()
+                far = socket.socket(socket.AF_UNIX)
+                far.connect("/var/run/docker.sock")
+                self.open += [near, far]
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self._carry, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def _carry(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+
+    def cut(self) -> None:
+        """No engine answers any more."""
+        self.socket.unlink(missing_ok=True)
+        for one in [self.server, *self.open]:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+
+@pytest.fixture
+def way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Way]:
+    made = Way(tmp_path)
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{made.socket}")
+    yield made
+    made.cut()
+
+
+def test_an_engine_that_goes_away_in_a_build_or_deployment_gets_a_sentence_and_the_next_run_mends_it(
+    box: Any, live: Any, way: Way, monkeypatch: pytest.MonkeyPatch, key: str, tmp_path: Path
+) -> None:
+    def cut_when(said: str) -> None:
+        cut.append(said)
+        way.cut()
+
+    cut: list[str] = []
+    (tmp_path / "Dockerfile").write_text(f"FROM {box.base}\nRUN sleep 20\n")
+    with ThreadPoolExecutor(1) as pool:
+        building = pool.submit(builder.build, tmp_path / "Dockerfile", tmp_path, "face-assets-test/cut:1", None, {}, {}, lambda line: None)
+        time.sleep(3)
+        cut_when("build")
+        with pytest.raises(UserError, match=r"engine|built"):
+            building.result()
+    assert live.engine.image("face-assets-test/cut:1") is None
+    other = Way(tmp_path)
+    there = box.target()
+    monkeypatch.setattr(ContainerTarget, "_watch", lambda *_: other.cut() or there.gateway.counts())
+    with pytest.raises(EngineGoneError, match="systemctl start docker"):
+        there.deploy(box.write("v2.0.0"), box.kit.probes("v2.0.0"), box.budget())
+    with pytest.raises(EngineGoneError):
+        box.target().status()
+    assert box.asker(key).identify(box.kit.photo(0, 2)).release == "v1.0.0"  # nobody who asks notices
+    monkeypatch.undo()
+    box.target().start()
+    assert (live.status().live.release, live.status().ready, len(box.containers())) == ("v1.0.0", True, 2)
+
+
+def test_a_release_adds_what_is_new_in_it_and_a_registry_takes_it(
+    box: Any, live: Any, tmp_path: Path, free_ports: Callable[[int], list[int]]
+) -> None:
+    first = live.engine.image(live.build(live.status().live))
+    version = box.write("v1.0.0", commit="e")  # the same engine and detector
+    built = live.images.release(version, {})
+    layers, others = (one.attrs["RootFS"]["Layers"] for one in (live.engine.image(built.name), first))
+    assert built.made_now and built.added_megabytes < 20
+    assert layers[:-1] == others[:-1]  # the configuration names the release
+    assert layers[-1] != others[-1]
+    assert "release" in Path(built.log).read_text()
+    (port,) = free_ports(1)
+    config = tmp_path / "registry.yml"
+    config.write_text(f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {tmp_path}/registry}}}}\nhttp: {{addr: 127.0.0.1:{port}}}\n")
+    with pytest.raises(UserError, match="FACE_ASSETS_DOCKER_REGISTRY"):
+        live.images.push(built.name, f"localhost:{port}")
+    with subprocess.Popen(["docker-registry", "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as registry:
+        ends = time.monotonic() + 10
+        while socket.socket().connect_ex(("127.0.0.1", port)) and time.monotonic() < ends:
+            time.sleep(0.1)
+        digest = live.images.push(built.name, f"localhost:{port}")
+        registry.terminate()
+    assert digest.startswith("sha256:")
+    live.images.sweep({live.images.name_of(live.status().live)})
+    assert live.engine.image(built.name) is None
