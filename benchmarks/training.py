@@ -21,7 +21,7 @@ ROUNDS = 2
 
 def run(photos: Path) -> list[Row]:
     """photos: a folder with one folder a person; whole photos at the crop's side do as well as crops for the time."""
-    files = photo_files(photos)[:IMAGES]
+    files = [photos / name for name in photo_files(photos)[:IMAGES]]
     people = {name: number for number, name in enumerate(dict.fromkeys(path.parent.name for path in files))}
     labels = [people[path.parent.name] for path in files]
     encoded = [_jpeg(path) for path in files]

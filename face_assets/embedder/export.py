@@ -11,6 +11,7 @@ import numpy as np
 
 from face_assets.embedder.engine import save_network
 from face_assets.files import write_bytes, write_json
+from face_assets.vision.compiling import compile_network
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,7 +46,6 @@ def parity(model: "nn.Module", whitening: "Whitening", engine_directory: Path, c
     Keys onnxruntime and openvino, each with min and mean. Raises ValueError without crops.
     """
     import onnxruntime  # type: ignore[import-untyped]
-    import openvino as ov
     import torch
 
     from face_assets.embedder.network import ServedEmbedder
@@ -56,8 +56,7 @@ def parity(model: "nn.Module", whitening: "Whitening", engine_directory: Path, c
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(engine_directory / "embedder.onnx", options, providers=["CPUExecutionProvider"])
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-    compiled = ov.Core().compile_model(engine_directory / "embedder.xml", "CPU", settings)
+    compiled = compile_network(engine_directory / "embedder.xml", torch.get_num_threads(), streams=1)
     cosines: dict[str, list[np.ndarray]] = {"onnxruntime": [], "openvino": []}
     for start in range(0, len(crops), BATCH):
         batch = np.ascontiguousarray(crops[start : start + BATCH])

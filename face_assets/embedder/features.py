@@ -13,6 +13,7 @@ import numpy as np
 from face_assets.content_store import ContentStore, Entry
 from face_assets.errors import UserError
 from face_assets.fingerprint import fingerprint
+from face_assets.vision.compiling import compile_network
 
 if TYPE_CHECKING:
     from torch import nn
@@ -195,8 +196,7 @@ def _compile(module: "nn.Module", image_size: int, threads: int) -> Any:
             example_input=torch.zeros((2, image_size, image_size, 3), dtype=torch.uint8),
             input=[ov.PartialShape([-1, image_size, image_size, 3])],
         )
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": threads, "INFERENCE_NUM_THREADS": threads}
-    return ov.Core().compile_model(network, "CPU", settings)
+    return compile_network(network, threads, streams=threads)
 
 
 def _infer(compiled: Any, images: np.ndarray, threads: int) -> np.ndarray:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .compiling import compile_network
+
 BATCH = 16
 
 
@@ -25,8 +27,7 @@ class Engine:
         import openvino as ov
 
         hint = "bf16" if precision == "bf16" and has_bf16() else "f32"
-        settings = {"INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": threads, "INFERENCE_NUM_THREADS": threads}
-        self._compiled = ov.Core().compile_model(path, "CPU", settings)
+        self._compiled = compile_network(path, threads, threads, hint)
         self._queue = ov.AsyncInferQueue(self._compiled, threads + 1)
         self._queue.set_callback(_hand_over)
         self.size = int(self._compiled.output(0).get_partial_shape()[1].get_length())

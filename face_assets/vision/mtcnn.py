@@ -56,11 +56,8 @@ class Detector:
 
     def __init__(self, networks: Path, config: DetectorConfig, threads: int = 1):
         """networks: folder with pnet, rnet and onet as .xml and .bin."""
-        import openvino as ov
-
         self.config = config
-        core = ov.Core()
-        self._pnet, self._rnet, self._onet = (Network(core, networks / f"{name}.xml", threads) for name in ("pnet", "rnet", "onet"))
+        self._pnet, self._rnet, self._onet = (Network(networks / f"{name}.xml", threads) for name in ("pnet", "rnet", "onet"))
 
     def detect(self, image: Pixels) -> Faces:
         """The faces of an RGB photo, uint8 (h, w, 3), the subject's first; none is no error."""

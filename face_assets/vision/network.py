@@ -5,20 +5,16 @@ from typing import Any
 
 import numpy.typing as npt
 
+from .compiling import compile_network
+
 Floats = npt.NDArray[Any]
 
 
 class Network:
     """One of the networks. Not for several threads at once."""
 
-    def __init__(self, core: Any, file: Path, threads: int, precision: str = "f32"):
-        settings = {
-            "INFERENCE_PRECISION_HINT": precision,
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": 1,
-            "ENABLE_CPU_PINNING": False,  # or every process with one thread infers on the first core, and the others stand still
-        }
-        self._request = core.compile_model(file, "CPU", settings).create_infer_request()
+    def __init__(self, file: Path, threads: int, precision: str = "f32"):
+        self._request = compile_network(file, threads, 1, precision).create_infer_request()
 
     def __call__(self, pixels: Floats) -> list[Floats]:
         """The outputs, float32 (n, …) each, for normalised pixels, float32 (n, 3, h, w). They are overwritten by the next call."""

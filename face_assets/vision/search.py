@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from .compiling import compile_network
 
 SCORES_AT_ONCE = 16_000_000
 SCANNED_FROM = 4096  # people; fewer are multiplied out as fast
@@ -85,9 +86,7 @@ class Codes:
         by_codes = ops.matmul(asked, ops.convert(ops.constant(codes), "f32"), False, True)
         network = ov.Model([ops.multiply(by_codes, ops.constant(np.ascontiguousarray(scale.T)))], [asked], "scan")
         # the codes stay as they are in memory, and what they are multiplied with stays in float32
-        settings = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0, "NUM_STREAMS": 1}
-        settings["INFERENCE_NUM_THREADS"] = threads
-        self._compiled: Any = ov.Core().compile_model(network, "CPU", settings)
+        self._compiled = compile_network(network, threads, 1, DYNAMIC_QUANTIZATION_GROUP_SIZE=0)
 
     def candidates(self, embeddings: Floats) -> list[npt.NDArray[np.int64]]:
         """For each of float32 (n, d), the places of all who can be the nearest; nobody where it is not finite."""
