@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # torch stands on the command line with the rest: without its pin pip would fetch a CUDA build of several GB
 TORCH := torch==2.13.0
+# the client that has BuildKit, which the first on the path may not
+DOCKER ?= $(shell $(PYTHON) -c 'from face_assets.serving.containers.builder import client; print(client())')
 PLATFORM_IMAGE ?= face-assets/platform:0.1.0
 
 .PHONY: demo test bench lint format screenshots up down clean wheels platform-image stand-ins compose-up compose-down
@@ -40,7 +42,7 @@ down:
 wheels: build/wheels/.ready  # on the host: in a container pip would fetch torch with CUDA
 
 platform-image: build/wheels/.ready  # the platform in a container
-	DOCKER_BUILDKIT=1 docker build --file deploy/platform.Dockerfile --tag $(PLATFORM_IMAGE) .
+	DOCKER_BUILDKIT=1 $(DOCKER) build --file deploy/platform.Dockerfile --tag $(PLATFORM_IMAGE) .
 
 stand-ins: build/stand-ins/.ready  # images by their official names where no registry can be reached, from Debian's packages
 
@@ -52,7 +54,7 @@ compose-down:  # stops it and what it launched; volumes and images stay
 
 build/stand-ins/.ready: $(wildcard deploy/stand-ins/*)
 	deploy/base-image.sh
-	DOCKER_BUILDKIT=1 docker build --file deploy/stand-ins/postgres.Dockerfile --tag postgres:15.10-bookworm deploy/stand-ins
+	DOCKER_BUILDKIT=1 $(DOCKER) build --file deploy/stand-ins/postgres.Dockerfile --tag postgres:15.10-bookworm deploy/stand-ins
 	mkdir -p build/stand-ins && touch $@
 
 build/wheels/.ready: requirements.txt requirements-nodeps.txt

@@ -46,7 +46,7 @@ def _with_key(word: re.Match[str]) -> str:
 def _require_known(known: Sequence[str], named: Sequence[str]) -> None:
     for name in named:
         if name not in known:
-            near = get_close_matches(name, known, n=3, cutoff=0.5)
+            near = get_close_matches(name, known)
             raise UserError(
                 f"There is no asset {name!r}; " + (f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}.")
             )
