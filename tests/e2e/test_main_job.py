@@ -232,6 +232,7 @@ def test_prometheus_sees_the_platform_and_every_panel_of_the_dashboards_has_data
         assert time.monotonic() < ends + 60
         time.sleep(1)
     assert {"prometheus"} < set(cli("down").removeprefix("Stopped: ").removesuffix(".\n").split(", "))
+    cli("up", "--no-ui")  # what comes after asks the server
 
 
 def test_all_but_the_event_log_comes_back_from_the_repository_and_its_remote(cli: Any, live: dict[str, Any]) -> None:
