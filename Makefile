@@ -14,7 +14,7 @@ demo: $(VENV)/.ready
 	$(BIN)/face-assets demo
 
 test: $(VENV)/.ready-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(PYTEST)
 
 bench: $(VENV)/.ready-dev  # on FACE_ASSETS_REAL_DATA's photos where it is set; writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks
@@ -55,9 +55,11 @@ compose-down:  # stops it and what it launched; volumes and images stay
 build/stand-ins/.ready: $(wildcard deploy/stand-ins/*)
 	deploy/base-image.sh
 	DOCKER_BUILDKIT=1 $(DOCKER) build --file deploy/stand-ins/postgres.Dockerfile --tag postgres:15.10-bookworm deploy/stand-ins
+	DOCKER_BUILDKIT=1 $(DOCKER) build --file deploy/stand-ins/prometheus.Dockerfile --tag prom/prometheus:v2.42.0 deploy/stand-ins
 	mkdir -p build/stand-ins && touch $@
 
 build/wheels/.ready: requirements.txt requirements-nodeps.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "The image has Python 3.11, of Debian 12; its wheels are made by the same: make PYTHON=python3.11 …")'
 	$(PYTHON) -m venv build/venv
 	build/venv/bin/pip wheel -q --wheel-dir build/wheels $(TORCH) -r requirements.txt
 	build/venv/bin/pip wheel -q --wheel-dir build/wheels --no-deps -r requirements-nodeps.txt

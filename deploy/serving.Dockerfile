@@ -55,6 +55,8 @@ EXPOSE 8000 8001 8002
 HEALTHCHECK --interval=5s --timeout=4s --start-period=60s --retries=3 CMD ["python3", "/opt/healthcheck.py"]
 # All models are loaded at the start and none later: the server has no model control that anybody could reach. The Python
 # backend sets its stub's run bit at each start, set or not, which takes a file of one's own on a file system that is no read-only one.
+# It waits for a stub for 30 s if nothing is said, which is not enough on a busy machine, and then takes the whole server down with it.
 ENTRYPOINT ["sh", "-c", "mkdir -p /tmp/backends && cp -rf /opt/tritonserver/backends/python /tmp/backends/ && exec tritonserver \"$@\"", \
     "tritonserver", "--model-repository=/models", "--backend-directory=/tmp/backends", "--model-control-mode=none", \
+    "--backend-config=python,stub-timeout-seconds=100", \
     "--disable-auto-complete-config", "--exit-timeout-secs=25", "--log-format=ISO8601"]

@@ -2,4 +2,4 @@
 
 __version__ = "0.1.0"
 
-import face_assets.vision as vision  # noqa: F401  before anything imports OpenVINO: see there
+import face_assets.vision as vision  # noqa: F401  before anything imports OpenVINO or onnxruntime: see there

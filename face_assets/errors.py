@@ -1,5 +1,7 @@
 """The errors that a user can mend, each with a sentence that says what was found and what to do next."""
 
+from collections.abc import Iterator
+
 
 class UserError(Exception):
     """Something outside the code is wrong: a file, a setting, a service. Its message is shown without a traceback."""
@@ -7,3 +9,10 @@ class UserError(Exception):
 
 class UnreachableError(UserError):
     """A service that does not answer now and may by itself answer later: trying again is worth it."""
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and those that it came of, to the first."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,5 +1,6 @@
 """Files that move whole: written aside, fsynced, renamed; and locks between processes."""
 
+import errno
 import fcntl
 import json
 import os
@@ -9,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from face_assets.full_disk import is_full
 
 
 def fsync_directory(directory: Path) -> None:
@@ -79,7 +82,7 @@ def fsync_tree(directory: Path) -> None:
 def new_directory(path: Path) -> Iterator[Path]:
     """A directory to fill; it takes its name `path` only when the block ends well, and gives way if `path` exists then.
 
-    What a killed process leaves is a `.partial-*` folder beside `path`, which nothing reads.
+    What a killed process leaves is a `.partial-*` folder beside `path`, which nothing reads. Raises OSError where the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".partial-{path.name}-", dir=path.parent))
@@ -93,6 +96,10 @@ def new_directory(path: Path) -> Iterator[Path]:
             if not path.is_dir():
                 raise
         fsync_directory(path.parent)
+    except Exception as error:
+        if is_full(aside) and not (isinstance(error, OSError) and error.errno):  # said now, for what was written is removed
+            raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {error}", str(path)) from error
+        raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 

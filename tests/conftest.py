@@ -7,25 +7,49 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from face_assets.registry.create import create_repository
 from face_assets.registry.git import git
 from tests.far_end import FarEnd
+from tests.small_disk import SmallDisk
 
 BASE = "debian:bookworm-slim"
 REAL_DATA = "FACE_ASSETS_REAL_DATA"
 PORTS = range(20_000, 32_000)  # below those that the kernel gives to callers, who would take a server's while it is down
+WORKER, WORKERS = (
+    int(os.environ.get(name, default).removeprefix("gw"))
+    for name, default in (("PYTEST_XDIST_WORKER", "0"), ("PYTEST_XDIST_WORKER_COUNT", "1"))
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Real-face tests run where the photos are; elsewhere they alone are skipped, and say why."""
-    if os.environ.get(REAL_DATA):
-        return
+    """Real-face tests run where the photos are; elsewhere they alone are skipped, and say why.
+
+    What takes long comes first, so that no worker is left with it at the end.
+    """
+    items.sort(key=lambda item: (not uses_engine(item.nodeid), "tests/e2e/" not in item.nodeid))
     for item in items:
-        if item.get_closest_marker("real"):
+        if item.get_closest_marker("real") and not os.environ.get(REAL_DATA):
             item.add_marker(pytest.mark.skip(reason=f"{REAL_DATA} is not set: no real photos on this machine"))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Gives each worker whole files, and one of them all that use the Docker engine."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "engine" if uses_engine(nodeid) else super()._split_scope(nodeid)
+
+    return Scheduling(config, log)
+
+
+def uses_engine(nodeid: str) -> bool:
+    """Whether a test needs the Docker engine."""
+    return any(part in nodeid for part in ("/containers/", "test_compose.py", "test_main_job.py"))
 
 
 @pytest.fixture(scope="session")
@@ -45,8 +69,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def free_ports() -> Callable[[int], list[int]]:
-    """Gives so many ports that nobody listens on, and none of them twice."""
-    shuffled = iter(random.sample(PORTS, len(PORTS)))
+    """Gives so many ports that nobody listens on, and none of them twice, nor to two workers."""
+    ours = PORTS[WORKER::WORKERS]
+    shuffled = iter(random.sample(ours, len(ours)))
 
     def free(count: int) -> list[int]:
         found: list[int] = []
@@ -69,6 +94,20 @@ def base_image() -> str:
         pytest.skip("no Docker engine answers")
     subprocess.run([str(Path(__file__).parents[1] / "deploy" / "base-image.sh"), BASE], check=True)
     return BASE
+
+
+@pytest.fixture
+def make_disk() -> Iterator[Callable[[Path, int], SmallDisk]]:
+    """Makes a folder a disk of so many MB."""
+    made: list[SmallDisk] = []
+
+    def make(folder: Path, size: int) -> SmallDisk:
+        made.append(SmallDisk(folder, size))
+        return made[-1]
+
+    yield make
+    for disk in made:
+        disk.unmount()
 
 
 PEOPLE = ("Ann", "Bob", "Zoë Müller")

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ import pytest
 from face_assets import processes
 from face_assets.artifacts import ArtifactStore
 from face_assets.content_store import ContentStore, Entry
+from face_assets.errors import UserError
 from face_assets.files import file_lock, new_directory, write_bytes
+from face_assets.full_disk import full_disk
+from tests.small_disk import SmallDisk
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
@@ -29,6 +33,25 @@ def test_a_directory_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         (aside / "half").write_text("x")
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_library_that_fails_on_a_full_disk_in_words_of_its_own_is_said_to_have_met_one(
+    tmp_path: Path, make_disk: Callable[[Path, int], SmallDisk]
+) -> None:
+    disk = make_disk(tmp_path / "disk", 8)
+    with pytest.raises(OSError) as failed, new_directory(disk.folder / "made") as aside:
+        try:
+            (aside / "engine").write_bytes(bytes(9_000_000))
+        except OSError:
+            raise RuntimeError("unexpected pos 4096 vs 3984") from None
+    assert full_disk(failed.value, tmp_path) == (
+        f"The disk is full ([Errno 28] No space left on device: unexpected pos 4096 vs 3984: '{disk.folder}/made'): "
+        "free some space and run again; what was finished is kept."
+    )
+    assert list(disk.folder.iterdir()) == []
+    disk.leave(0.1)
+    assert full_disk(UserError("git init: could not set 'core.bare'"), disk.folder / "home" / "repository")
+    assert full_disk(UserError("git init: could not set 'core.bare'"), tmp_path) is None
 
 
 def test_the_first_of_two_makers_of_a_directory_wins(tmp_path: Path) -> None:

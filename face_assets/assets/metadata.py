@@ -1,8 +1,6 @@
 """The metadata that every materialization carries, so that the event log alone tells how a thing came about."""
 
 import base64
-import errno
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +13,9 @@ from face_assets.automation.partitions import commits
 from face_assets.automation.tags import CAUSE
 from face_assets.environment import environment
 from face_assets.errors import UnreachableError, UserError
+from face_assets.full_disk import mendable
 from face_assets.pipeline.workspace import Workspace
+from face_assets.settings import default_home
 
 LARGEST_PLOT = 300_000
 RETRIES, SECONDS_BEFORE_A_RETRY = 3, 15
@@ -32,8 +32,10 @@ def user_errors(context: dg.AssetExecutionContext | None = None) -> Iterator[Non
     """Turns what a user can mend into a Failure with the sentence; what may mend itself is tried again in a run that nobody waits for."""
     try:
         yield
-    except (UserError, OSError, sqlite3.OperationalError) as error:
-        sentence = _sentence(error)
+    except (dg.Failure, dg.RetryRequested):
+        raise
+    except Exception as error:
+        sentence = mendable(error, default_home())
         if sentence is None:
             raise
         if context and isinstance(error, UnreachableError) and _may_try_again(context):
@@ -43,16 +45,6 @@ def user_errors(context: dg.AssetExecutionContext | None = None) -> Iterator[Non
 
 def _may_try_again(context: dg.AssetExecutionContext) -> bool:
     return context.retry_number < RETRIES and context.run.tags.get(CAUSE, "hand") != "hand"
-
-
-def _sentence(error: Exception) -> str | None:
-    """What a user is told, None for what is no user's to mend."""
-    if isinstance(error, UserError):
-        return str(error)
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if full or "disk is full" in str(error):
-        return f"The disk is full ({error}): free some space and run again; what was finished is kept."
-    return None
 
 
 def commit_of(context: dg.AssetExecutionContext, workspace: Workspace) -> str:

@@ -17,7 +17,6 @@ from face_assets.notification.notifier import queue_problem, queue_well
 from face_assets.pipeline.monitoring import monitoring_params
 from face_assets.pipeline.serving import target
 from face_assets.pipeline.workspace import Workspace
-from face_assets.registry.watch import matches
 from face_assets.resources.workspace import WorkspaceResource
 
 SECONDS_BETWEEN_TICKS = 30
@@ -94,8 +93,7 @@ def _retraining(workspace: Workspace, lasting: Sequence[DriftReport]) -> list[dg
     """One run a release for the newest commit of production's branch. Where that is what the release was made from, nothing would come
     of it: nothing is made twice."""
     workspace.repository.refresh()
-    heads = workspace.repository.mirrored_heads()
-    chosen = [commit for branch, commit in sorted(heads.items()) if matches(branch, workspace.settings.production_branches)]
+    chosen = workspace.production_heads()
     trained = workspace.releases.get(lasting[0].release).trained_commit
     if not chosen or trained in chosen:
         return []

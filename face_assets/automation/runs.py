@@ -17,6 +17,7 @@ from face_assets.automation.partitions import add_commit
 from face_assets.automation.reaping import close, close_dead_runs
 from face_assets.automation.tags import reason_tag
 from face_assets.errors import UserError
+from face_assets.full_disk import FULL, is_full
 from face_assets.home import Home
 
 POLL_SECONDS = 0.3
@@ -36,9 +37,11 @@ SENTENCES = {
     "Cannot access partition_key for a non-partitioned run": (
         "the run names no commit: launch it for a partition, or with the commit's full id in the run's tag dagster/partition"
     ),
+    "No space left on device": FULL,
+    "database or disk is full": FULL,
     "Nonexistent partition keys": "the run's commit is no partition: add its full id first, as `face-assets launch` does",
 }
-"""For what Dagster says of a run that was launched by hand and lacks something."""
+"""For what Dagster says of a run that was launched by hand and lacks something, and of a disk."""
 BEFORE_START = {dg.DagsterRunStatus.QUEUED: QUEUED, dg.DagsterRunStatus.STARTING: "starting"}
 
 
@@ -117,7 +120,8 @@ def run_job(
     report.success = child.returncode == 0
     report.log = str(log)
     if not report.success and not report.reasons:
-        report.reasons.append(f"the run ended unexpectedly (exit status {child.returncode}); its log is {log}")
+        why = FULL if is_full(home.root) else f"the run ended unexpectedly (exit status {child.returncode})"
+        report.reasons.append(f"{why.removesuffix('.')}; its log is {log}")
     return report
 
 

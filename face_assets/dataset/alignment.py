@@ -10,10 +10,9 @@ from typing import Any
 from face_assets.batches import batched
 from face_assets.content_store import ContentStore, Entry
 from face_assets.vision.decode import UnusablePhoto, decode
-from face_assets.vision.mtcnn import Detector, DetectorConfig, Faces, Pixels
+from face_assets.vision.mtcnn import Detector, DetectorConfig, Faces, Pixels, enough
 
 BATCH = 32
-PIXELS_AT_ONCE = 1_000_000  # decoded and searched together: small photos by the dozen, a large one alone
 WORTH_PROCESSES = 200
 
 _detector: Detector | None = None
@@ -83,7 +82,7 @@ def align_batch(detector: Detector, photos: Iterable[tuple[str, bytes]], max_meg
             waiting[md5] = decode(content, max_megapixels)
         except UnusablePhoto as error:
             entries.append(Entry(md5, {"status": "unusable", "reason": error.reason, "faces": 0}))
-        if sum(image.shape[0] * image.shape[1] for image in waiting.values()) >= PIXELS_AT_ONCE:
+        if enough(waiting.values()):
             search()
     search()
     return entries

@@ -12,8 +12,9 @@ import numpy as np
 
 from face_assets.content_store import ContentStore, Entry
 from face_assets.errors import UserError
+from face_assets.files import new_directory
 from face_assets.fingerprint import fingerprint
-from face_assets.vision.compiling import compile_network
+from face_assets.vision.compiling import Batches, compile_network
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,6 +25,7 @@ BATCH = 8
 HEAD_BATCH = 4096
 KEYS_A_TRANSACTION = 256  # what a kill can lose: about four seconds of work
 FEATURES = 1792
+NETWORK = "network.xml"
 
 
 def trunk_fingerprint(model: "nn.Module", whitening: "Whitening", image_size: int) -> str:
@@ -72,13 +74,15 @@ def compute_rows(
 ) -> int:
     """The same for any network from crops uint8 (n, s, s, 3) to float32 (n, …)."""
     missing = store.missing(keys)
-    compiled = None
+    batches: Batches | None = None
     for start in range(0, len(missing), KEYS_A_TRANSACTION):
         part = missing[start : start + KEYS_A_TRANSACTION]
         images = load_crops(crops, part)
-        if compiled is None:
-            compiled = _compile(network, images.shape[1], threads)
-        rows = _infer(compiled, images, threads)
+        if batches is None:
+            kept = _kept(network, images.shape[1], store.path.with_suffix(""))
+            compiled = compile_network(kept, threads, streams=threads)  # single-threaded streams are fastest for many crops
+            batches = Batches(compiled, threads, BATCH)
+        rows = batches.infer(images)
         store.put(Entry(key, {}, row.tobytes()) for key, row in zip(part, rows, strict=True))
         if progress is not None:
             progress(start + len(part), len(missing))
@@ -183,10 +187,13 @@ def load_crops(store: ContentStore, keys: Sequence[str]) -> np.ndarray:
     return images
 
 
-def _compile(module: "nn.Module", image_size: int, threads: int) -> Any:
-    """`module` by OpenVINO in float32: one single-threaded stream for each thread, which is fastest for many crops."""
+def _kept(module: "nn.Module", image_size: int, folder: Path) -> Path:
+    """The file of `module` as an OpenVINO network in float32, which `folder` keeps: to trace it takes seconds, to read it none."""
     import openvino as ov
     import torch
+
+    if folder.is_dir():
+        return folder / NETWORK
 
     with warnings.catch_warnings():
         # The crop's side is a constant of the graph, as it should be; and OpenVINO still traces with torch.jit.
@@ -196,22 +203,6 @@ def _compile(module: "nn.Module", image_size: int, threads: int) -> Any:
             example_input=torch.zeros((2, image_size, image_size, 3), dtype=torch.uint8),
             input=[ov.PartialShape([-1, image_size, image_size, 3])],
         )
-    return compile_network(network, threads, streams=threads)
-
-
-def _infer(compiled: Any, images: np.ndarray, threads: int) -> np.ndarray:
-    """float32 (n, …) of uint8 (n, s, s, 3)."""
-    import openvino as ov
-
-    rows = np.empty((len(images), *(side.get_length() for side in list(compiled.output(0).partial_shape)[1:])), np.float32)
-
-    def keep(request: Any, start: int) -> None:
-        batch = request.get_output_tensor(0).data
-        rows[start : start + len(batch)] = batch
-
-    queue = ov.AsyncInferQueue(compiled, threads)
-    queue.set_callback(keep)
-    for start in range(0, len(images), BATCH):
-        queue.start_async({0: images[start : start + BATCH]}, start)
-    queue.wait_all()
-    return rows
+    with new_directory(folder) as directory:
+        ov.save_model(network, directory / NETWORK, compress_to_fp16=False)
+    return folder / NETWORK

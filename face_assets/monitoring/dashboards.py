@@ -25,7 +25,7 @@ class Panel:
     unit: str = "short"
     kind: Kind = "timeseries"
     width: int = 8
-    needs: Literal["", "traffic", "daemon", "drift"] = ""
+    needs: Literal["", "traffic", "daemon", "drift", "feedback"] = ""
 
 
 def _rate(counter: str, by: str = "release") -> str:
@@ -55,18 +55,18 @@ SERVING = (
     Panel(
         "Requests",
         {
-            "answered": f"sum(rate(nv_inference_request_success{RECOGNIZER}[5m]))",
-            "failed": f"sum(rate(nv_inference_request_failure{RECOGNIZER}[5m]))",
+            "asked": f"sum(rate(nv_inference_request_success{RECOGNIZER}[5m])) + sum(rate(nv_inference_request_failure{RECOGNIZER}[5m]))",
+            "failed": f"sum(rate(nv_inference_request_failure{RECOGNIZER}[5m])) "
+            "+ (sum(rate(face_assets_photos_failed_total[5m])) or vector(0))",
         },
         "reqps",
     ),
     Panel(
         "Time of an answer",
         {
-            "mean": f"sum(rate(nv_inference_request_duration_us{RECOGNIZER}[5m])) "
-            f"/ sum(rate(nv_inference_request_success{RECOGNIZER}[5m])) / 1e6",
-            "of it in the queue": f"sum(rate(nv_inference_queue_duration_us{RECOGNIZER}[5m])) "
-            f"/ sum(rate(nv_inference_request_success{RECOGNIZER}[5m])) / 1e6",
+            "{{release}}, mean": _mean("answer_seconds"),
+            "median": _quantile(0.5, "answer_seconds"),
+            "a hundredth above": _quantile(0.99, "answer_seconds"),
         },
         "s",
         needs="traffic",
@@ -85,7 +85,16 @@ SERVING = (
     Panel("Probability of the faces found", _spread("detection_probability"), needs="traffic"),
     Panel("Side of the faces found, pixels", _spread("face_size_pixels"), needs="traffic"),
     Panel("Faces in a photo, mean", {"{{release}}": _mean("faces_per_photo")}, needs="traffic"),
-    Panel("Drift", {"{{figure}}": 'face_assets_drift_figure{figure=~"psi_.*|farthest"}'}, width=24, needs="drift"),
+    Panel("Drift", {"{{figure}}": 'face_assets_drift_figure{figure=~"psi_.*|farthest"}'}, width=16, needs="drift"),
+    Panel(
+        "Errors in the field, of answers looked at blindly",
+        {
+            "{{error}} {{release}}": 'face_assets_feedback_error_rate{bound="estimate"}',
+            "{{error}} {{release}}, {{bound}}": 'face_assets_feedback_error_rate{bound=~"low|high"}',
+        },
+        "percentunit",
+        needs="feedback",
+    ),
 )
 
 PIPELINE = (

@@ -6,6 +6,8 @@ from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from face_assets.monitoring.feedback import Estimate
+
 BUCKETS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0)
 """Seconds of runs and steps; from a step that finds its result made already to a training on a large data set."""
 
@@ -236,6 +238,25 @@ def drift_metrics(time: float, figures: Mapping[str, float]) -> Iterable[Metric]
     for name, value in figures.items():
         found.add_metric([name], value)
     yield found
+
+
+def feedback_metrics(found: Iterable[Estimate], problems: int) -> Iterable[Metric]:
+    """Of the feedback that people have committed: the errors by release, as rates where answers were looked at blindly."""
+    judged = _gauge("feedback_judged_answers", "Answers looked at blindly that could have had the error.", ["release", "error"])
+    rates = _gauge("feedback_error_rate", "Share of them that had it; low and high bound 95 %.", ["release", "error", "bound"])
+    reported = _gauge("feedback_reported_errors", "Errors that people reported besides, which are no rate.", ["release", "error"])
+    for one in found:
+        for error, rate, others in (
+            ("false_accept", one.false_accepts, one.reported_false_accepts),
+            ("false_reject", one.false_rejects, one.reported_false_rejects),
+        ):
+            judged.add_metric([one.release, error], rate.of)
+            reported.add_metric([one.release, error], others)
+            if rate.rate is not None:
+                for bound, value in (("estimate", rate.rate), ("low", rate.low), ("high", rate.high)):
+                    rates.add_metric([one.release, error, bound], value)
+    yield from (judged, rates, reported)
+    yield _single("feedback_unreadable_files", "Files of the inbox that are no feedback.", problems)
 
 
 def disk_metrics(free: int, size: int) -> Iterable[Metric]:

@@ -4,6 +4,7 @@ A file is a proposal: it counts from when it is there, and belongs to the data f
 embedding; a photo that somebody supplies lies beside, where git does not take it by itself.
 """
 
+import json
 import math
 import uuid
 from collections.abc import Iterable, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from face_assets.errors import UserError
-from face_assets.files import read_json, write_bytes, write_json, write_text
+from face_assets.files import write_bytes, write_json, write_text
 
 INBOX = "inbox"
 PHOTOS = "photos"
@@ -111,23 +112,33 @@ def write_feedback(repository: Path, feedback: Feedback, photo: bytes | None = N
     inbox = repository / INBOX
     values = asdict(feedback)
     if photo is not None:
-        ignored = inbox / ".gitignore"
-        if not ignored.exists():
-            write_text(ignored, f"/{PHOTOS}/\n")  # photos belong into DVC, and never into git
+        _ignore_photos(inbox / ".gitignore")
         values["photo"] = f"{PHOTOS}/{name}{suffix}"
         write_bytes(inbox / values["photo"], photo)
     write_json(inbox / f"{name}.json", values)
     return inbox / f"{name}.json"
 
 
+def _ignore_photos(file: Path) -> None:
+    """Photos belong into DVC, and never into git."""
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    if f"/{PHOTOS}/" not in lines:
+        write_text(file, "".join(f"{line}\n" for line in (*lines, f"/{PHOTOS}/")))
+
+
 def read_feedback(repository: Path) -> tuple[list[Feedback], list[str]]:
-    """The proposals in the inbox, oldest first, and a sentence about each file that is none."""
+    """The proposals in the inbox of a working tree, oldest first, and a sentence about each file that is none."""
+    return parse_feedback((str(file), file.read_bytes()) for file in sorted((repository / INBOX).glob("*.json")) if file.is_file())
+
+
+def parse_feedback(files: Iterable[tuple[str, bytes]]) -> tuple[list[Feedback], list[str]]:
+    """The proposals of files (name, content), oldest first, and a sentence about each file that is none."""
     found, problems = [], []
-    for file in sorted((repository / INBOX).glob("*.json")):
+    for name, content in files:
         try:
-            found.append(_parse(read_json(file)))
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            problems.append(f"{file} is no feedback ({type(error).__name__}: {error}): mend or delete it.")
+            found.append(_parse(json.loads(content)))
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            problems.append(f"{name} is no feedback ({type(error).__name__}: {error}): mend or delete it.")
     return sorted(found, key=lambda one: one.time), problems
 
 

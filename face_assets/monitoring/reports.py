@@ -10,6 +10,7 @@ from face_assets.monitoring.windows import NAME
 
 FOLDER = "reports"
 JUDGED = ("drift", "no_drift")
+MOST_WINDOWS = 31 * 24  # that are looked through for the last reports: a release without a verdict must not cost a year of files
 
 
 def write_reports(root: Path, window: str, reports: Sequence[DriftReport]) -> Path:
@@ -41,9 +42,12 @@ def latest(root: Path) -> DriftReport | None:
 
 
 def last(root: Path, most: int, release: str | None = None, judged: bool = False) -> list[DriftReport]:
-    """The reports of the last `most` windows with traffic, newest first; of a release, and only verdicts of drift or none, where asked."""
+    """The reports of the last `most` windows with traffic, newest first; of a release, and only verdicts of drift or none, where asked.
+
+    What lies farther back than MOST_WINDOWS is not looked at.
+    """
     found: list[DriftReport] = []
-    for window in reversed(reported_windows(root)):
+    for window in reversed(reported_windows(root)[-MOST_WINDOWS:]):
         if len(found) == most:
             break
         fitting = [one for one in read_reports(root, window) if release in (None, one.release) and (one.verdict in JUDGED or not judged)]

@@ -2,6 +2,7 @@
 
 import base64
 import html
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,11 @@ from face_assets.pipeline.comparison import Comparison, Row, compare
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;margin:1rem 0}th,td{padding:.25rem .75rem;border-bottom:1px solid #ddd;text-align:left}
 td.n{text-align:right;font-variant-numeric:tabular-nums}code{background:#f3f3f3;padding:0 .2rem}img{max-width:100%}"""
+
+EACH_ITS_OWN = (
+    "At each release's own threshold, with intervals over people: how often two photos of one person are taken for one, and how often "
+    "those of two people are."
+)
 
 
 def compare_releases(repo: str | None, first: str, second: str) -> Comparison:
@@ -80,6 +86,7 @@ def _content(found: Comparison) -> tuple[str, list[Section]]:
         for side in (found.first, found.second)
     ]
     figures = [[row.name, _number(row.first), _number(row.second), _difference(row)] for row in found.rows]
+    groups = [[f"{one.attribute}: {one.group}", one.figure, one.first, one.second] for one in found.groups]
     parameters = [[name, str(before), str(after)] for name, (before, after) in found.parameters.items()]
     worse = [_regression(one) for one in found.regressions]
     new_mistakes = sum(one.wrong and not one.was_wrong for one in found.regressions)
@@ -87,6 +94,7 @@ def _content(found: Comparison) -> tuple[str, list[Section]]:
     return f"{old} and {new}", [
         ("Releases", ["version", "commit", "data set", "test people"], about, found.notes),
         ("Figures", ["figure", old, new, "difference"], figures, []),
+        *([("Figures by group", ["group", "figure", old, new], groups, [EACH_ITS_OWN])] if groups else []),
         ("Parameters that differ", ["parameter", old, new], parameters, [] if parameters else ["None."]),
         ("Pairs that became worse", ["pair", "first", "second", old, new, ""], worse, [said]),
     ]
@@ -126,6 +134,7 @@ def as_json(found: Comparison) -> dict[str, Any]:
         "first": found.first.release.version,
         "second": found.second.release.version,
         "figures": {row.name: {"first": row.first, "second": row.second} for row in found.rows},
+        "groups": [asdict(one) for one in found.groups],
         "parameters": {name: {"first": before, "second": after} for name, (before, after) in found.parameters.items()},
         "regressions": [{**one.__dict__, "loss": round(one.loss, 6)} for one in found.regressions],
         "notes": found.notes,

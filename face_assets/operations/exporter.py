@@ -14,6 +14,8 @@ from face_assets.automation.instance import open_instance
 from face_assets.automation.run_totals import count_runs
 from face_assets.monitoring import facts
 from face_assets.monitoring.exposition import Log, Part, serve
+from face_assets.monitoring.feedback import Estimate, estimates
+from face_assets.pipeline.feedback import committed_feedback
 from face_assets.pipeline.serving import target
 from face_assets.pipeline.workspace import Workspace
 from face_assets.ports import require_free
@@ -34,6 +36,9 @@ class Platform:
         self._workspace: Workspace | None = None
         self._loaded = float("-inf")
         self._lock = threading.Lock()
+        self._feedback_of: tuple[Workspace, list[str]] | None = None
+        self._estimates: list[Estimate] = []
+        self._unreadable = 0
 
     def workspace(self) -> Workspace:
         """That of the settings in force, which `face-assets run --repo` may change while this runs."""
@@ -68,6 +73,7 @@ class Platform:
             Part("commits", lambda: facts.waiting_metrics(pipeline_facts.waiting(instance))),
             Part("server", self._server),
             Part("drift", self._drift),
+            Part("feedback", self._feedback),
             Part("disk", self._disk),
         ]
 
@@ -107,6 +113,17 @@ class Platform:
     def _drift(self) -> Iterable[Metric]:
         found = pipeline_facts.last_drift(self.instance)
         return facts.drift_metrics(*found) if found else []
+
+    def _feedback(self) -> Iterable[Metric]:
+        workspace = self.workspace()
+        if not workspace.settings.repo:
+            return []
+        commits = workspace.production_heads()
+        if self._feedback_of != (workspace, commits):
+            found, problems = committed_feedback(workspace, commits)
+            self._estimates, self._unreadable = estimates(found), len(problems)
+            self._feedback_of = (workspace, commits)
+        return facts.feedback_metrics(self._estimates, self._unreadable)
 
     def _disk(self) -> Iterable[Metric]:
         usage = shutil.disk_usage(self.workspace().home.root)

@@ -32,14 +32,21 @@ def follow_repository(repo: str | None) -> Workspace:
     return Workspace.load()
 
 
-def run_commit(repo: str | None, revision: str, until: str, quiet: bool) -> dict[str, Any]:
-    """Runs the job for the commit that `revision` names; returns the report as JSON-able values."""
+def choose_commit(repo: str | None, revision: str, quiet: bool) -> tuple[Workspace, str]:
+    """The workspace, and the commit that `revision` names in its repository, told on the terminal. Raises UserError, also for parameters
+    that cannot be read there."""
     workspace = follow_repository(repo)
     workspace.repository.refresh()
     commit = workspace.repository.resolve(revision)
     workspace.params(commit)
     if not quiet:
         click.echo(f"commit {commit[:12]} of {workspace.settings.repo}", err=True)
+    return workspace, commit
+
+
+def run_commit(repo: str | None, revision: str, until: str, quiet: bool) -> dict[str, Any]:
+    """Runs the job for the commit that `revision` names; returns the report as JSON-able values."""
+    workspace, commit = choose_commit(repo, revision, quiet)
     return {"commit": commit, **run_on_terminal(workspace.home, JOBS[until], commit, commit_tags(workspace, commit, "hand"), quiet)}
 
 

@@ -7,16 +7,19 @@ from typing import Any
 
 from face_assets.embedder.pairs import Regression, read_pairs, worst_regressions
 from face_assets.files import read_json
+from face_assets.pipeline.fairness import figure_cell
 from face_assets.pipeline.workspace import Workspace
 from face_assets.registry.release import Release
 
 MOST_REGRESSIONS = 20
 FIGURES = ("auc", "accuracy", "accuracy_std", "eer")
+GROUP_FIGURES = ("accept_rate", "false_accept_rate")
 
 
 @dataclass(frozen=True)
 class Side:
-    """One release: what it was measured on, and what came out. photos: ids of the test photos, None in bundles older than the ids."""
+    """One release: what it was measured on, and what came out. photos: ids of the test photos, None in bundles older than the ids;
+    groups: attribute → group → facts, nothing where the release was not evaluated by group."""
 
     release: Release
     dataset_version: str
@@ -24,6 +27,7 @@ class Side:
     thresholds: tuple[float, float]
     parameters: Mapping[str, Any]
     photos: frozenset[str] | None
+    groups: Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,24 @@ class Row:
 
 
 @dataclass(frozen=True)
+class GroupRow:
+    """A figure of a group in both, in words with its interval; "" where one has no such group."""
+
+    attribute: str
+    group: str
+    figure: str
+    first: str
+    second: str
+
+
+@dataclass(frozen=True)
 class Comparison:
     """From the first release to the second. notes: what limits the comparison, in sentences."""
 
     first: Side
     second: Side
     rows: list[Row]
+    groups: list[GroupRow]
     parameters: dict[str, tuple[Any, Any]]
     regressions: list[Regression]
     notes: list[str]
@@ -53,12 +69,13 @@ def compare(workspace: Workspace, first: str, second: str) -> Comparison:
     sides = [_side(workspace.releases.get(version), bundle) for version, bundle in zip((first, second), bundles, strict=True)]
     old, new = sides
     regressions, notes = _regressions(old, new, *bundles)
-    return Comparison(old, new, _rows(old, new), _changed(old.parameters, new.parameters), regressions, notes)
+    parameters = _changed(old.parameters, new.parameters)
+    return Comparison(old, new, _rows(old, new), group_rows(old.groups, new.groups), parameters, regressions, notes)
 
 
 def _side(release: Release, bundle: Path) -> Side:
     recognizer, provenance = read_json(bundle / "recognizer.json"), read_json(bundle / "provenance.json")
-    listed = bundle / "test_photos.txt"
+    listed, grouped = bundle / "test_photos.txt", bundle / "groups.json"
     return Side(
         release=release,
         dataset_version=provenance["dataset_version"],
@@ -66,6 +83,7 @@ def _side(release: Release, bundle: Path) -> Side:
         thresholds=(recognizer["verification_threshold"], recognizer["identification_threshold"]),
         parameters=provenance["parameters"],
         photos=frozenset(listed.read_text(encoding="utf-8").splitlines()) if listed.is_file() else None,
+        groups=read_json(grouped) if grouped.is_file() else {},
     )
 
 
@@ -81,6 +99,25 @@ def _figures(side: Side) -> dict[str, float]:
 def _rows(first: Side, second: Side) -> list[Row]:
     old, new = _figures(first), _figures(second)
     return [Row(name, old.get(name), new.get(name)) for name in dict.fromkeys((*old, *new))]
+
+
+Groups = Mapping[str, Mapping[str, Any]]
+
+
+def group_rows(first: Groups, second: Groups) -> list[GroupRow]:
+    """The groups of both, by attribute → group → facts as groups.json has them."""
+    places = {(attribute, group): None for side in (first, second) for attribute, by_name in side.items() for group in by_name}
+    return [
+        GroupRow(attribute, group, figure, *(_of_group(side.get(attribute, {}).get(group), figure) for side in (first, second)))
+        for attribute, group in places
+        for figure in GROUP_FIGURES
+    ]
+
+
+def _of_group(facts: Mapping[str, Any] | None, figure: str) -> str:
+    if facts is None:
+        return ""
+    return figure_cell(facts["figures"][figure]) if facts["figures"] else f"too few: {facts['with_pairs']} people with two photos"
 
 
 def _changed(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

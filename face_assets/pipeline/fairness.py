@@ -50,22 +50,30 @@ def evaluate_groups(
 
 
 def groups_markdown(groups: Mapping[str, Mapping[str, dict]]) -> str:  # type: ignore[type-arg]
-    """Tables for the UI, from the summary's JSON."""
+    """A table an attribute for the UI and the model card, from the summary's JSON; groups that are too small have a sentence below it."""
     lines: list[str] = []
     for attribute, by_name in groups.items():
         measured = {name: group["figures"] for name, group in by_name.items() if group["figures"]}
         names = list(next(iter(measured.values()), {}))
-        lines += [f"**{attribute}**", ""]
+        lines += [f"**{_plain(attribute)}**", ""]
         if measured:
             lines += [f"| group | people | {' | '.join(names)} |", f"| --- | --- |{' --- |' * len(names)}"]
             for name, figures in measured.items():
-                cells = " | ".join(_cell(figures[figure]) for figure in names)
-                lines.append(f"| {name} | {by_name[name]['people']} | {cells} |")
-        lines += ["", *(f"- {group['note']}" for group in by_name.values() if group["note"]), ""]
+                cells = " | ".join(figure_cell(figures[figure]) for figure in names)
+                lines.append(f"| {_plain(name)} | {by_name[name]['people']} | {cells} |")
+            lines.append("")
+        notes = [f"- {_plain(group['note'])}" for group in by_name.values() if group["note"]]
+        lines += [*notes, ""] if notes else []
     return "\n".join(lines)
 
 
-def _cell(figure: Mapping[str, float | None]) -> str:
+def _plain(text: str) -> str:
+    """Text that does not end a table's cell."""
+    return text.replace("|", "\\|")
+
+
+def figure_cell(figure: Mapping[str, float | None]) -> str:
+    """A figure with its interval."""
     if figure["value"] is None:
         return "cannot be told"
     return f"{figure['value']:.4f} ({figure['low']:.4f} to {figure['high']:.4f})"

@@ -17,13 +17,13 @@ from face_assets.fingerprint import file_digest, fingerprint, tree_digest
 from face_assets.monitoring.reference import FILE as REFERENCE
 from face_assets.params import Params
 from face_assets.pipeline.dataset import read_faces
+from face_assets.pipeline.fairness import groups_markdown
 from face_assets.pipeline.reference import release_reference
 from face_assets.pipeline.vectors import served_vectors
 from face_assets.pipeline.workspace import Log, Workspace
 from face_assets.registry.model_card import CardFacts, model_card
 from face_assets.registry.release import Digests, Release
 from face_assets.registry.stage import Assignment
-from face_assets.registry.watch import matches
 from face_assets.vision.sketches import FORMAT
 
 CODE = ("face_assets.pipeline.release", "face_assets.registry.model_card", "face_assets.monitoring.reference")
@@ -168,6 +168,7 @@ def _card(commit: str, params: Params, parts: Parts) -> str:
         precision=parts.exported.summary["precision"],
         precisions=parts.exported.summary["precisions"],
         parameters=params.model_dump(mode="json"),
+        groups=groups_markdown(parts.evaluation.summary["groups"]),
     )
     return model_card(facts)
 
@@ -216,9 +217,7 @@ def _newer_in_production(workspace: Workspace, commit: str) -> Assignment | None
 
 def _made_from(workspace: Workspace, commit: str) -> set[str]:
     """The later commits on the branches of production."""
-    heads = workspace.repository.mirrored_heads()
-    production = [head for branch, head in heads.items() if matches(branch, workspace.settings.production_branches)]
-    return workspace.repository.descendants(commit, production)
+    return workspace.repository.descendants(commit, workspace.production_heads())
 
 
 def assigned_for(assignment: Assignment) -> str:

@@ -15,6 +15,7 @@ from face_assets.params import Detector, Params, parse_params
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.release import Releases
 from face_assets.registry.stage import Stages
+from face_assets.registry.watch import matches
 from face_assets.settings import Settings, load_settings
 from face_assets.vision.mtcnn import DetectorConfig
 
@@ -54,6 +55,11 @@ class Workspace:
     def stages(self) -> Stages:
         """Which release is in which stage."""
         return Stages(self.releases)
+
+    def production_heads(self) -> list[str]:
+        """The newest commits of the branches of production, as of the last refresh, by the branches' names."""
+        heads = self.repository.mirrored_heads()
+        return [commit for branch, commit in sorted(heads.items()) if matches(branch, self.settings.production_branches)]
 
     def params(self, commit: str) -> Params:
         """params.yaml at the commit. Raises UserError that names each wrong key."""

@@ -2,13 +2,13 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from face_assets.errors import UserError
 from face_assets.files import write_text
-from face_assets.registry.data_repository import dvc_config, run_dvc
+from face_assets.registry.dvc import dvc_config, run_dvc
 from face_assets.registry.git import GitError, git
 
 Progress = Callable[[int, int, str], None]
@@ -36,18 +36,19 @@ def create_repository(path: Path, photos: Path, params_text: str, remote: str | 
     path.mkdir(parents=True, exist_ok=True)
     if not (path / ".git").exists():
         git("init", "-q", "-b", "main", cwd=path)
-    if not (path / ".dvc" / "config").is_file():
-        run_dvc(path, "init", "-q", "-f")
     for name, files in found.items():
         copy_photos(folders[name], files, path / name, progress)
     if not (path / "params.yaml").is_file():
         write_text(path / "params.yaml", params_text)
     if not (path / "README.md").is_file():
         write_text(path / "README.md", README)
+    before = []
+    if not (path / ".dvc" / "config").is_file():
+        before.append(["init", "-f"])
     if remote or not dvc_config(path / ".dvc" / "config").get("core", "remote", fallback=None):
         url = remote or str(path.resolve().with_name(path.resolve().name + ".dvc-remote"))
-        run_dvc(path, "remote", "add", "-q", "-f", "-d", "storage", url)
-    return _commit(path, list(folders), "Keep face photos under DVC")
+        before.append(["remote", "add", "-f", "-d", "storage", url])
+    return _commit(path, list(folders), "Keep face photos under DVC", before)
 
 
 def _is_committed(path: Path, name: str) -> bool:
@@ -66,9 +67,8 @@ def commit_photos(path: Path, added: Path, message: str, progress: Progress = la
     return _commit(path, ["photos"], message)
 
 
-def _commit(path: Path, tracked: list[str], message: str) -> str:
-    run_dvc(path, "add", "-q", *tracked)
-    run_dvc(path, "push", "-q")
+def _commit(path: Path, tracked: list[str], message: str, before: Sequence[Sequence[str]] = ()) -> str:
+    run_dvc(path, *before, ["add", *tracked], ["push"])
     paths = [f"{name}.dvc" for name in tracked]
     more = [
         name

@@ -1,10 +1,7 @@
 """The user's Git + DVC repository, read at a commit through a mirror of our own."""
 
-import configparser
 import json
 import re
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,13 +15,12 @@ from face_assets.credentials import without_credentials
 from face_assets.errors import UnreachableError, UserError
 from face_assets.files import file_lock
 from face_assets.fingerprint import fingerprint
-from face_assets.registry.git import GitError, environment, git
+from face_assets.registry.dvc import configure, dvc_config, last_line, parse_config, try_dvc
+from face_assets.registry.git import GitError, git
 
-DVC_ENVIRONMENT = {"DVC_NO_ANALYTICS": "1", "GIT_TERMINAL_PROMPT": "0"}
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 SECONDS_TO_LIST = 20.0
 SECONDS_TO_TRANSFER = 900.0
-S3_KEYS = ("access_key_id", "secret_access_key", "session_token")
 HOUSEKEEPING = ("-c", "gc.autoDetach=false", "-c", "maintenance.autoDetach=false")
 
 
@@ -277,7 +273,7 @@ class DataRepository:
         theirs = self.local / ".dvc" / "cache"
         committed = self.read("refs/source/HEAD", ".dvc/config") if self._commit_of("refs/source/HEAD") else None
         local = self.local / ".dvc" / "config.local"
-        for config in (_parse((committed or b"").decode(errors="replace"), f".dvc/config of {self.shown}"), dvc_config(local)):
+        for config in (parse_config((committed or b"").decode(errors="replace"), f".dvc/config of {self.shown}"), dvc_config(local)):
             directory = config.get("cache", "dir", fallback=None)
             if directory:
                 theirs = (self.local / ".dvc" / Path(directory).expanduser()).resolve()
@@ -286,8 +282,8 @@ class DataRepository:
     def _dvc_fetch(self, commit: str, name: str) -> str:
         """Fetches into our cache; returns DVC's last words, since it fails when a single file is missing."""
         with self.checkout(commit) as clone:
-            done = run_dvc(clone, "fetch", f"{name}.dvc", check=False)
-        return _last_line(done) if done.returncode else "nothing"
+            done = try_dvc(clone, ["fetch", f"{name}.dvc"])
+        return last_line(done) if done.returncode else "nothing"
 
     @contextmanager
     def checkout(self, commit: str) -> Iterator[Path]:
@@ -303,66 +299,5 @@ class DataRepository:
             if (self.mirror / "shallow").is_file():  # git then copies what the branches reach instead of sharing all
                 git("fetch", "-q", "--no-tags", "--update-shallow", self.mirror, commit, cwd=clone)
             git("checkout", "-q", "--detach", commit, cwd=clone)
-            self._configure(clone)
+            configure(clone, self.local, self.cache)
             yield clone
-
-    def _configure(self, clone: Path) -> None:
-        config = configparser.ConfigParser(interpolation=None)
-        for base, file in ((clone, "config"), (self.local, "config.local")):
-            if base is None:
-                continue
-            for section, values in dvc_config(base / ".dvc" / file).items():
-                if section.strip("'").startswith('remote "'):
-                    config.setdefault(section, {})
-                    # keys of S3 come from the environment, as AWS_ACCESS_KEY_ID does, and stand in no file of ours
-                    config[section].update({key: value for key, value in values.items() if key not in S3_KEYS})
-                    url = values.get("url", "")
-                    if url and "://" not in url and not Path(url).expanduser().is_absolute() and self.local:
-                        config[section]["url"] = str((self.local / ".dvc" / url).resolve())
-                if section == "core" and "remote" in values:
-                    config["core"] = {"remote": values["remote"]}
-        config["cache"] = {"dir": str(self.cache)}
-        config.setdefault("core", {})
-        quiet = {"analytics": "false", "autostage": "false", "check_update": "false"}
-        config["core"].update({**quiet, "site_cache_dir": str(clone / ".dvc" / "site")})
-        for values in config.values():
-            for key, value in values.items():
-                values[key] = f'"{value}"' if set(value) & set(",#") else value
-        local = clone / ".dvc" / "config.local"
-        local.unlink(missing_ok=True)  # a commit may hold one, even as a link that leads out of the clone
-        local.touch(mode=0o600)  # a remote of another kind may have its password here
-        with open(local, "w", encoding="utf-8") as output:
-            config.write(output)
-
-
-def dvc_config(path: Path) -> configparser.ConfigParser:
-    """A configuration file of DVC, empty where there is none. Raises UserError."""
-    return _parse(path.read_text(encoding="utf-8") if path.is_file() else "", str(path))
-
-
-def _parse(text: str, where: str) -> configparser.ConfigParser:
-    """A configuration of DVC, its values without the quotes DVC sets around commas. Raises UserError."""
-    config = configparser.ConfigParser(interpolation=None)
-    try:
-        config.read_string("\n".join(line.strip() for line in text.splitlines()))
-    except configparser.Error as error:
-        raise UserError(f"{where} is not a configuration of DVC: {str(error).splitlines()[0]}") from error
-    for values in config.values():
-        for key, value in values.items():
-            if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-                values[key] = value[1:-1]
-    return config
-
-
-def run_dvc(cwd: Path, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
-    """The dvc of this environment in `cwd`. Raises UserError with DVC's last line."""
-    command = [sys.executable, "-m", "dvc", *arguments]
-    done = subprocess.run(command, cwd=cwd, env={**environment(), **DVC_ENVIRONMENT}, capture_output=True, text=True, check=False)
-    if check and done.returncode:
-        raise UserError(f"dvc {arguments[0]}: {_last_line(done)}")
-    return done
-
-
-def _last_line(done: "subprocess.CompletedProcess[str]") -> str:
-    lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.strip().splitlines() or ["no message"]
-    return without_credentials(lines[0].removeprefix("ERROR: ").strip())

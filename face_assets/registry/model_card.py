@@ -12,6 +12,7 @@ class CardFacts:
 
     precisions: what was tried beside f32 and what it costs, the one that is served last; empty where f32 was asked for.
     passed, reasons: the gate's verdict, left out of the card where it is not given.
+    groups: the tables of the figures by group, as Markdown; empty where params name no attributes.
     """
 
     commit: str
@@ -28,11 +29,12 @@ class CardFacts:
     parameters: Mapping[str, Any]
     passed: bool | None = None
     reasons: Sequence[str] = ()
+    groups: str = ""
 
 
 def model_card(facts: CardFacts) -> str:
     """The card as Markdown."""
-    return "\n".join([*_head(facts), *_data(facts), *_training(facts), *_figures(facts), *_limits(facts)]) + "\n"
+    return "\n".join([*_head(facts), *_data(facts), *_training(facts), *_figures(facts), *_groups(facts), *_limits(facts)]) + "\n"
 
 
 def _head(facts: CardFacts) -> list[str]:
@@ -119,6 +121,19 @@ def _figures(facts: CardFacts) -> list[str]:
         f"{found['enrolled']:,} photos of enrolled people; "
         f"{found['strangers_accepted']:,} of {found['strangers']:,} photos of strangers taken for somebody.",
         "",
+    ]
+
+
+def _groups(facts: CardFacts) -> list[str]:
+    if not facts.groups:
+        return []
+    return [
+        "## Figures by group",
+        "",
+        "Of the test people of each group, with intervals in which 95 % of draws of its people lie. At the threshold above, accept_rate is "
+        "how often two photos of one person are taken for one, and false_accept_rate how often those of two people are.",
+        "",
+        facts.groups,
     ]
 
 

@@ -12,7 +12,8 @@ import yaml
 
 from face_assets.errors import UnreachableError, UserError
 from face_assets.files import file_lock, link_or_copy, new_directory, write_json, write_text
-from face_assets.registry.data_repository import DataRepository, run_dvc
+from face_assets.registry.data_repository import DataRepository
+from face_assets.registry.dvc import run_dvc
 from face_assets.registry.git import GitError, git
 
 NAME = "face-recognizer"
@@ -114,7 +115,7 @@ class Releases:
                 "metrics": dict(metrics),
             }
             write_json(clone / "release.json", facts)
-            run_dvc(clone, "add", "-q", "release")
+            run_dvc(clone, ["add", "release"])
             _push_bytes(clone)
             when = git("show", "-s", "--format=%cI", trained_commit, cwd=clone).decode().strip()
             git("add", "-f", "release.dvc", "release.json", "metrics.json", "dvc.yaml", *(["plots"] if plots else []), cwd=clone)
@@ -148,7 +149,7 @@ class Releases:
 
 def _push_bytes(clone: Path) -> None:
     try:
-        run_dvc(clone, "push", "-q", "release.dvc")
+        run_dvc(clone, ["push", "release.dvc"])
     except UserError as error:
         raise UnreachableError(f"The release could not be pushed to the DVC remote: {error}") from error
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from face_assets.errors import UserError
 
 RECOGNIZER = "face_recognizer"
-# A gateway whose server ends in the middle of a question refuses its stream, which says: unavailable, ask again (RFC 9113, 8.7)
+# for the moment in which a gateway, or a server without one, is started anew
 ONCE_MORE = {
     "maxAttempts": 4,
     "initialBackoff": "0.1s",

@@ -92,9 +92,11 @@ def _write_configs(folder: Path, bundle: Path, release: str, release_commit: str
         "verification_threshold": repr(recognizer["verification_threshold"]),
         "identification_threshold": repr(recognizer["identification_threshold"]),
         "max_batch": str(serving["max_batch"]),
+        "preferred_batch": str(serving.get("preferred_batch", PREFERRED_BATCH)),
+        "queue_delay_us": str(serving["queue_delay_us"]),
     }
-    # A detector for each core, with one thread each, which share nothing; one embedder that computes a batch on each core, so that what
-    # is gathered is gathered once (two of one thread reached half as much); one recognizer, whose threads wait for both.
+    # A detector for each core, with one thread each, which share nothing; one embedder with a thread for each core, so that all crops are
+    # gathered in one place; one recognizer, whose threads wait for both.
     instances = {DETECTOR: cores, EMBEDDER: 1, RECOGNIZER: 1}
     for model in MODELS:
         config = parse((templates / model / "config.pbtxt").read_text(encoding="utf-8"))
@@ -104,8 +106,6 @@ def _write_configs(folder: Path, bundle: Path, release: str, release_commit: str
             config.parameters[name].string_value = value
         if model == EMBEDDER:
             config.max_batch_size = serving["max_batch"]
-            config.dynamic_batching.max_queue_delay_microseconds = serving["queue_delay_us"]
-            config.dynamic_batching.preferred_batch_size.append(min(serving.get("preferred_batch", PREFERRED_BATCH), serving["max_batch"]))
         write_text(folder / f"{model}.pbtxt", render(config))
 
 

@@ -99,6 +99,7 @@ class TritonServer:
             f"--model-repository={self.root / 'models'}",
             f"--backend-directory={environment.backends}",
             f"--backend-config=python,shm-region-prefix-name={self._memory_prefix()}",
+            "--backend-config=python,stub-timeout-seconds=100",  # 30 without it: too little on a busy machine
             "--model-control-mode=explicit",
             "--disable-auto-complete-config",
             "--exit-on-error=false",

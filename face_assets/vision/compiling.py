@@ -1,6 +1,10 @@
-"""OpenVINO networks compiled for some of this machine's processors."""
+"""OpenVINO networks compiled for some of this machine's processors, and run over more than one batch."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 
 def compile_network(network: Any, threads: int, streams: int, precision: str = "f32", **settings: Any) -> Any:
@@ -10,3 +14,31 @@ def compile_network(network: Any, threads: int, streams: int, precision: str = "
     settings |= {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": streams}
     # pinned, every process with one thread would infer on the first processor, and the others stand still
     return ov.Core().compile_model(network, "CPU", settings | {"ENABLE_CPU_PINNING": False})
+
+
+class Batches:
+    """A compiled network over any number of images: a batch on each of its threads, and one more that waits, so that no thread does.
+
+    Our threads wait for the inferences, not a callback of OpenVINO's AsyncInferQueue: its worker asks for Python's lock once more when
+    the last result is there already. A network dropped then waits for the worker with that lock held, or is gone under it.
+    """
+
+    def __init__(self, compiled: Any, threads: int, batch: int):
+        self._batch = batch
+        self._shape = tuple(side.get_length() for side in list(compiled.output(0).partial_shape)[1:])
+        self._requests = [compiled.create_infer_request() for _ in range(threads + 1)]
+
+    def infer(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """float32 (n, …) of uint8 (n, s, s, 3), also for n = 0; for one caller at a time."""
+        rows = np.empty((len(images), *self._shape), np.float32)
+        starts = iter(range(0, len(images), self._batch))
+
+        def work(request: Any) -> None:
+            for start in starts:
+                request.infer({0: images[start : start + self._batch]}, share_inputs=True)
+                rows[start : start + self._batch] = request.get_output_tensor(0).data
+
+        with ThreadPoolExecutor(len(self._requests)) as pool:
+            for _ in pool.map(work, self._requests):
+                pass  # raises what an inference raised
+        return rows

@@ -5,7 +5,7 @@ photos of one size share the pyramid's inferences, and all of them those of the 
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,7 @@ Pixels = npt.NDArray[np.uint8]
 STRIDE, CELL = 2, 12
 PNET_NMS, IMAGE_NMS, MIN_NMS = 0.5, 0.7, 0.7
 PIXELS_AT_ONCE = 200_000  # of P-Net's input: its layers then stay within some 30 MB
+PIXELS_TOGETHER = 1_000_000  # of all photos that are decoded and searched at once
 CANDIDATES_AT_ONCE = 64  # larger batches fall out of the caches
 
 
@@ -64,7 +65,7 @@ class Detector:
         return self.detect_all([image])[0]
 
     def detect_all(self, images: Sequence[Pixels]) -> list[Faces]:
-        """The faces of each photo, as `detect` finds them. All photos are worked on at once: about a megapixel is enough of them."""
+        """The faces of each photo, as `detect` finds them. All photos are worked on at once; `enough` says when they are."""
         reduced = [self._reduce(image) for image in images]
         by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for number, image in enumerate(reduced):
@@ -182,6 +183,11 @@ class Detector:
         kept = np.concatenate([boxes[passed, :4], probability[passed, 1:2]], axis=1)
         points = landmarks[0][passed] if landmarks else np.empty((len(kept), 10), np.float32)
         return kept, photos[passed], regression[passed], points
+
+
+def enough(images: Iterable[Pixels]) -> bool:
+    """Whether so many pixels are to be searched together: small photos by the dozen, a large one alone."""
+    return bool(sum(image.shape[0] * image.shape[1] for image in images) >= PIXELS_TOGETHER)
 
 
 def _none() -> Faces:

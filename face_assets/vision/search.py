@@ -83,9 +83,10 @@ class Codes:
         # the second term is for float32's rounding of sums of as many products as a template is long, here and in the full score
         self.slack = float(np.linalg.norm(templates - codes * scale, axis=1).max()) + templates.shape[1] * 2.0**-22
         asked = ops.parameter([-1, templates.shape[1]], np.float32)
-        by_codes = ops.matmul(asked, ops.convert(ops.constant(codes), "f32"), False, True)
-        network = ov.Model([ops.multiply(by_codes, ops.constant(np.ascontiguousarray(scale.T)))], [asked], "scan")
-        # the codes stay as they are in memory, and what they are multiplied with stays in float32
+        # scaled before they are multiplied: the form that OpenVINO leaves in eight bits; another it would unfold to float32
+        scaled = ops.multiply(ops.convert(ops.constant(codes), "f32"), ops.constant(scale))
+        network = ov.Model([ops.matmul(asked, scaled, False, True)], [asked], "scan")
+        # what they are multiplied with stays in float32
         self._compiled = compile_network(network, threads, 1, DYNAMIC_QUANTIZATION_GROUP_SIZE=0)
 
     def candidates(self, embeddings: Floats) -> list[npt.NDArray[np.int64]]:

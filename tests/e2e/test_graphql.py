@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,9 @@ def test_a_watcher_leaves_and_the_queued_run_goes_on(cli: Any, commit: str) -> N
     assert processes.stop(record(Home(Path(cli.environment["FACE_ASSETS_HOME"])), DAEMON))
     run = cli.json("launch", "dataset_version", "--no-follow")["run_id"]
     program = Path(sys.executable).with_name("face-assets")
-    with subprocess.Popen([program, "watch", run], env=cli.environment, stderr=subprocess.PIPE, text=True) as watcher:
+    command = [program, "watch", run]
+    hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which a shell's background jobs are deaf to, and what they start
+    with subprocess.Popen(command, env=cli.environment, stderr=subprocess.PIPE, text=True, preexec_fn=hear) as watcher:
         assert watcher.stderr is not None
         for line in watcher.stderr:
             if "`face-assets up` starts it" in line:  # the daemon, which starts queued runs

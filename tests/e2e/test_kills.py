@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -52,22 +54,23 @@ def kill_in(cli: Any, asset: str) -> None:
         os.killpg(run.pid, signal.SIGKILL)
 
 
-def test_a_kill_in_any_asset_changes_nothing_in_the_end(cli: Any) -> None:
+def test_a_kill_in_any_asset_changes_nothing_in_the_end(cli: Any, free_ports: Callable[[int], list[int]]) -> None:
     write_people(cli.folder / "photos", 14, 4)
     (cli.folder / "params.yaml").write_text(PARAMS)
     cli("init", "data", "--photos", "photos", "--params", "params.yaml")
     shutil.copytree(cli.folder / "data", cli.folder / "undisturbed", symlinks=True)
-    for asset in ASSETS:
-        kill_in(cli, asset)
-    report = cli.json("run")
+    ports = dict(zip(("FACE_ASSETS_HTTP_PORT", "FACE_ASSETS_GRPC_PORT", "FACE_ASSETS_METRICS_PORT"), map(str, free_ports(3)), strict=True))
+    other = {**cli.environment, **ports, "FACE_ASSETS_HOME": cli.environment["FACE_ASSETS_HOME"] + "-undisturbed"}
+    undisturbed = type(cli)(other, cli.folder)
+    with ThreadPoolExecutor(1) as beside:
+        running = beside.submit(undisturbed, "run", "--repo", "undisturbed")
+        for asset in ASSETS:
+            kill_in(cli, asset)
+        report = cli.json("run")
+        running.result()
+    undisturbed("down")
     assert report["assets"]["triton_deployment"]["live"] == "v1.0.0"
     assert cli.json("status")["server"]["ready"] is True
     tags = git("tag", cwd=cli.folder / "data").decode().split()
     assert tags == ["face-recognizer#production#1", "face-recognizer@v1.0.0"]
-
-    cli("down")
-    other = Path(cli.environment["FACE_ASSETS_HOME"]).with_name("undisturbed-home")
-    undisturbed = type(cli)({**cli.environment, "FACE_ASSETS_HOME": str(other)}, cli.folder)
-    undisturbed("run", "--repo", "undisturbed")
-    undisturbed("down")
     assert release_of(cli.folder / "data") == release_of(cli.folder / "undisturbed")

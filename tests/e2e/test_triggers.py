@@ -136,8 +136,9 @@ def test_new_photos_go_live_without_a_hand(team: Team) -> None:
     assert (run["cause"], run["branch"], run["subject"], run["status"]) == ("commit", "main", "Add three photos", "SUCCESS")
 
 
-def test_ten_commits_in_a_row_are_all_accounted_for_and_the_newest_is_live_in_the_end(team: Team) -> None:
-    pushed = [team.commit(fpir=0.01 * number) for number in range(1, 11)]
+def test_commits_in_a_row_are_all_accounted_for_and_the_newest_is_live_in_the_end(team: Team) -> None:
+    """Five: more than run at once, so that some wait."""
+    pushed = [team.commit(fpir=0.01 * number) for number in range(1, 6)]
     team.until_live(pushed[-1])
     team.until_idle()
     assert {commit: team.runs_for(commit) for commit in pushed} == {commit: ["SUCCESS"] for commit in pushed}

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -183,17 +184,19 @@ def test_a_killed_run_resumes_to_the_same_bytes(
     def lines_of(work: str) -> list[str]:
         return subprocess.run(command(work, work + "-out"), check=True, capture_output=True, text=True).stdout.splitlines()
 
-    lines_of("whole")
-    process = subprocess.Popen(command("killed", "killed-out"), stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith(f"epoch {max(2, epochs // 2)} "):
-            break
-    time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not (tmp_path / "killed-out" / "embedder.pt").exists()
-    assert any(line.startswith("going on from") for line in lines_of("killed"))
+    with ThreadPoolExecutor(1) as beside:
+        whole = beside.submit(lines_of, "whole")
+        process = subprocess.Popen(command("killed", "killed-out"), stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith(f"epoch {max(2, epochs // 2)} "):
+                break
+        time.sleep(0.05)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert not (tmp_path / "killed-out" / "embedder.pt").exists()
+        assert any(line.startswith("going on from") for line in lines_of("killed"))
+        whole.result()
     for name in ("embedder.pt", "learning_curve.csv", "metrics/metrics.json"):
         assert (tmp_path / "whole-out" / name).read_bytes() == (tmp_path / "killed-out" / name).read_bytes(), name
 
@@ -238,3 +241,22 @@ def test_verification_figures_are_those_of_the_definition() -> None:
     auc = np.mean([(g > i) + 0.5 * (g == i) for g in genuine for i in impostor])
     assert verification(embeddings, labels)["validation_auc"] == pytest.approx(auc, abs=1e-6)
     assert verification(embeddings, np.arange(40)) == {}
+
+
+def test_the_loss_is_the_librarys() -> None:
+    from pytorch_metric_learning.losses import CosFaceLoss
+
+    from face_assets.embedder.module import CosFace
+
+    random = torch.Generator().manual_seed(1)
+    embeddings, labels = torch.randn(40, 16, generator=random), torch.randint(0, 30, (40,), generator=random)
+    found = []
+    for kind in (CosFaceLoss, CosFace):
+        loss = kind(30, 16, margin=0.2, scale=32.0)
+        loss.W.data.copy_(torch.randn(16, 30, generator=torch.Generator().manual_seed(2)))
+        inputs = embeddings.clone().requires_grad_()
+        value = loss(inputs, labels)
+        value.backward()
+        found.append((value.detach(), inputs.grad, loss.W.grad))
+    for theirs, ours in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)

@@ -1,5 +1,6 @@
 """Drift: traffic of the same kind raises no alarm, another kind does, and where nothing can be said nothing is."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from face_assets.monitoring.distance import distances
 from face_assets.monitoring.drift import DriftReport, judge
 from face_assets.monitoring.plots import drift_plot
 from face_assets.monitoring.reference import Reference, load_reference, make_reference
+from face_assets.vision.recorder import window_name
 from face_assets.vision.sketches import BINS, FEATURES, NAMES, SIMILARITY, Sketch, bins_of
 
 PEOPLE, PHOTOS = 120, 6
@@ -135,3 +137,14 @@ def test_reports_are_found_again(reference: Reference, tmp_path: Path) -> None:
     picture = drift_plot(report, sketch(kinds["drift"]), reference)
     assert picture.startswith(b"\x89PNG")
     assert len(picture) < 100_000
+
+
+def test_a_year_of_reports_without_a_verdict_is_quick(tmp_path: Path) -> None:
+    report = judge("", Sketch("v1.0.0", 0, 3600), None, 100)
+    source = reports.write_reports(tmp_path, window_name(0), [report])
+    for hour in range(1, 365 * 24):
+        (source.parent / f"{window_name(hour * 3600)}.json").hardlink_to(source)
+    began = time.process_time()
+    assert reports.last(tmp_path, 1, "v1.0.0", judged=True) == []
+    assert reports.lasting(tmp_path, "v1.0.0", 3) == []
+    assert time.process_time() - began < 1.0

@@ -1,5 +1,6 @@
 """Feedback: what counts as a mistake, rates with honest intervals, and an inbox that holds no photo by itself."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -50,6 +51,11 @@ def test_reported_mistakes_are_no_rate(tree: Path) -> None:
 
 
 def test_git_takes_no_photo_from_the_inbox(tree: Path) -> None:
+    write_feedback(tree, say("Ann", "Ann"))
+    assert [path.suffix for path in (tree / "inbox").iterdir()] == [".json"], "no photo is kept unless it is given"
+    shutil.rmtree(tree / "inbox")
+    (tree / "inbox").mkdir()
+    (tree / "inbox" / ".gitignore").write_text("*.tmp")  # theirs
     file = write_feedback(tree, say("Ann", "Bob"), b"JPEG", ".jpg")
     subprocess.run(["git", "add", "inbox"], cwd=tree, check=True)
     listed = git("ls-files", cwd=tree).decode()

@@ -17,13 +17,20 @@ face_assets_photos_total{release="v1.0.0"} 720
 face_assets_photos_total{release="v2.0.0"} 80
 # TYPE face_assets_photos_without_face_total counter
 face_assets_photos_without_face_total{release="v2.0.0"} 30
+# TYPE face_assets_photos_failed_total counter
+face_assets_photos_failed_total{release="v2.0.0"} 4
 # TYPE nv_inference_request_success counter
 nv_inference_request_success{model="face_recognizer",version="1"} 700
 nv_inference_request_success{model="face_detector",version="1"} 9000
 # TYPE nv_inference_request_failure counter
 nv_inference_request_failure{model="face_recognizer",reason="BACKEND",version="1"} 7
 # TYPE nv_inference_request_duration_us counter
-nv_inference_request_duration_us{model="face_recognizer",version="1"} 35000000
+nv_inference_request_duration_us{model="face_recognizer",version="1"} 35000
+# TYPE face_assets_answer_seconds histogram
+face_assets_answer_seconds_count{release="v1.0.0"} 620
+face_assets_answer_seconds_sum{release="v1.0.0"} 30
+face_assets_answer_seconds_count{release="v2.0.0"} 80
+face_assets_answer_seconds_sum{release="v2.0.0"} 5
 """
 
 
@@ -35,7 +42,7 @@ def silent() -> Iterator[int]:
 
 
 def test_traffic_is_of_all_releases_and_of_the_recognizer_alone() -> None:
-    assert parse_traffic(METRICS) == Traffic(800, 30, 0, 0, 0, 707, 7, 50.0)
+    assert parse_traffic(METRICS) == Traffic(800, 30, 0, 0, 0, 707, 11, 50.0)
     assert parse_traffic("") == Traffic(0, 0, 0, 0, 0, 0, 0, None)
     with pytest.raises(ValueError):
         parse_traffic("face_assets_photos_total{ 7")

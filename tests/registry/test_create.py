@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,14 @@ def test_a_team_s_repository_is_joined_without_a_git_identity_and_keeps_its_remo
     assert (tmp_path / "team, store" / "files").is_dir()
     shutil.rmtree(data / ".dvc" / "cache")
     assert len(DataRepository(str(data), tmp_path / "home").files(commit, "photos")) == 6
+
+
+def test_a_remote_that_cannot_be_written_is_told_with_its_reason_and_the_next_call_ends_it(
+    tmp_path: Path, make_photos: Callable[[Path], Path]
+) -> None:
+    photos, repository, blocked = make_photos(tmp_path / "photos"), tmp_path / "data", tmp_path / "blocked"
+    blocked.write_text("no folder")
+    with pytest.raises(UserError, match=rf"dvc push: .*{blocked}"):
+        create_repository(repository, photos, "", str(blocked / "remote"), None, nothing)
+    blocked.unlink()
+    assert create_repository(repository, photos, "", str(blocked / "remote"), None, nothing)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from face_assets.pipeline.fairness import groups_markdown
 from face_assets.registry.model_card import CardFacts, model_card
 
 HEADLINE = {"auc": 0.99, "accuracy": 0.98, "accuracy_std": 0.01, "eer": 0.02, "genuine_pairs": 300, "impostor_pairs": 20_000}
@@ -24,6 +25,9 @@ FACTS = CardFacts(
     precisions=[],
     parameters={"train": {"seed": 0}},
 )
+
+RATES = {"accept_rate": {"value": 0.9, "low": 0.8, "high": 0.95}, "tar_at_far_1e-05": {"value": None, "low": None, "high": None}}
+DIM = {"people": 12, "with_pairs": 12, "photos": 40, "figures": RATES, "note": ""}
 
 
 def test_the_card_says_the_figures_and_where_they_come_from() -> None:
@@ -56,6 +60,14 @@ def test_a_rate_that_was_not_shown_is_not_claimed() -> None:
     assert "too few to show the 0.01" in card
     none = {**calibration, "strangers": 0}
     assert "0 strangers" not in model_card(replace(FACTS, gallery={**FACTS.gallery, "identification_calibration": none}))
+
+
+def test_figures_by_group_stand_in_the_card_and_five_people_get_a_sentence() -> None:
+    assert "by group" not in model_card(FACTS)
+    groups = {"light": {"dim|dark": DIM, "few": {**DIM, "people": 5, "figures": {}, "note": "few: 5 test people, too few for a figure"}}}
+    card = model_card(replace(FACTS, groups=groups_markdown(groups)))
+    assert "| dim\\|dark | 12 | 0.9000 (0.8000 to 0.9500) | cannot be told |\n\n- few: 5 test people, too few for a figure" in card
+    assert "| few |" not in card
 
 
 def test_the_verdict_stands_in_the_card_where_it_is_given() -> None:

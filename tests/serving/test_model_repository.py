@@ -1,12 +1,17 @@
 """The model repository: one number for the same inputs, configurations that parse back, nothing needed is swept."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from face_assets.full_disk import full_disk
 from face_assets.serving import model_repository as models
 from face_assets.serving.embedded import EmbeddedTarget
+from tests.small_disk import SmallDisk
 
 
 def test_the_same_inputs_give_the_same_number(kit: Any, tmp_path: Path) -> None:
@@ -31,8 +36,8 @@ def test_a_configuration_parses_back_with_its_parameters(kit: Any, tmp_path: Pat
         }
         if model == models.EMBEDDER:
             assert config.max_batch_size == kit.budget.max_batch
-            assert list(config.dynamic_batching.preferred_batch_size) == [kit.budget.preferred_batch]
-            assert config.dynamic_batching.max_queue_delay_microseconds == kit.budget.queue_delay_us
+            assert config.parameters["preferred_batch"].string_value == str(kit.budget.preferred_batch)
+            assert config.parameters["queue_delay_us"].string_value == str(kit.budget.queue_delay_us)
 
 
 def test_a_candidate_asks_parts_of_its_own(kit: Any, tmp_path: Path) -> None:
@@ -54,6 +59,39 @@ def test_what_a_killed_run_left_half_written_is_removed_and_not_counted(kit: Any
     assert kit.write(tmp_path, "v1.0.0").number == 1
     assert not partial.exists()
     assert (uncounted / "embedder.bin").is_file()
+
+
+def test_a_disk_that_is_full_anywhere_leaves_the_versions_there_are(
+    kit: Any, make_disk: Callable[[Path, int], SmallDisk], tmp_path: Path
+) -> None:
+    disk = make_disk(tmp_path / "models", 50)
+    empty = disk.free()
+    first = kit.write(disk.folder, "v1.0.0")
+    there, free = contents(disk.folder), disk.free()
+    needed, stopped = empty - free, set()
+    for missing in (needed, 1.0, 0.5, *np.arange(0.35, 0.0, -0.05)):
+        disk.leave(needed - missing)
+        with pytest.raises(OSError) as caught:
+            kit.write(disk.folder, "v2.0.0")
+        assert "The disk is full" in str(full_disk(caught.value, disk.folder))
+        assert models.versions(disk.folder) == [first]
+        found = contents(disk.folder)
+        assert {name: found[name] for name in there} == there
+        stopped.add(len(found) - len(there))
+        disk.clear()
+        for model in models.MODELS:
+            shutil.rmtree(disk.folder / model / "2", ignore_errors=True)  # whole, but not counted; the next run removes it first
+    assert len(stopped) > 2, "they stopped in several folders"
+    assert kit.write(disk.folder, "v2.0.0").number == 2
+    disk.clear()
+    assert len(contents(disk.folder)) == 2 * (len(there) - 1) + 1  # versions.json counts both
+    assert free - disk.free() < 1.5 * needed, "nothing half written is left"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The files by their paths."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name not in ("filler", ".versions.lock"))
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 @pytest.mark.slow

@@ -6,11 +6,15 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from face_assets.errors import UserError
+from face_assets.monitoring.triton_metrics import read_traffic
 from face_assets.serving.client import RecognizerClient
 from face_assets.serving.embedded import EmbeddedTarget
 from face_assets.vision.sketches import NAMES, Sketch
@@ -76,11 +80,34 @@ def ask(kit: Any, target: EmbeddedTarget) -> None:
         thread.join()
 
 
+@contextmanager
+def scraped(target: EmbeddedTarget) -> Iterator[list[dict[str, float]]]:
+    """What a scraper that asks all the time sees meanwhile."""
+    seen: list[dict[str, float]] = []
+    over = threading.Event()
+
+    def scrape() -> None:
+        while not over.is_set():
+            seen.append(metrics(target))
+            time.sleep(0.02)
+
+    with ThreadPoolExecutor(1) as pool:
+        scraping = pool.submit(scrape)
+        try:
+            yield seen
+        finally:
+            over.set()
+        scraping.result()
+
+
 def test_traffic_is_told_by_release_and_outlives_a_kill(kit: Any, target: EmbeddedTarget) -> None:
     asked = CLIENTS * PHOTOS
     for release in ("v1.0.0", "v2.0.0"):
-        kit.deploy(target, release)  # its probes are no traffic
-        ask(kit, target)
+        with scraped(target) as seen:
+            kit.deploy(target, release)  # its probes are no traffic
+            ask(kit, target)
+        first = [one.get('face_assets_photos_total{release="v1.0.0"}', 0.0) for one in seen]
+        assert first == sorted(first), "a deployment takes nothing back"
         wanted = {
             f'face_assets_photos_total{{release="{release}"}}': asked,
             f'face_assets_photos_refused_total{{release="{release}"}}': CLIENTS,
@@ -103,3 +130,94 @@ def test_traffic_is_told_by_release_and_outlives_a_kill(kit: Any, target: Embedd
         assert (found[release].photos, found[release].refused) == (asked, CLIENTS)
     assert found["v2.0.0"].counts[NAMES.index("brightness")].sum() == asked
     assert '"event": "photos_refused"' in (target.root / "triton.log").read_text(encoding="utf-8", errors="replace")
+
+
+FAULTS = """
+        if Path({folder!r}, "broken").exists():
+            raise RuntimeError
+        if Path({folder!r}, "slow").exists():
+            import time
+            time.sleep(0.4)
+"""
+MUTE = """
+    if Path({folder!r}, "mute").exists():
+        class Mute:
+            def send(self, *_, **__):
+                Mute.send = sender.send
+                raise MemoryError("no shared memory")
+        return send(pb_utils, Mute(), response)
+    send("""
+
+
+@pytest.fixture(scope="module")
+def fragile(kit: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[EmbeddedTarget, Path]]:
+    """A live release, and a folder: its embedder is broken, slow or mute while a file of that name lies there."""
+    folder = tmp_path_factory.mktemp("faults")
+    target = kit.target(folder / "serving")
+    version = kit.write(target.models, "v1.0.0")
+    begins, ends = "def execute(self, requests):\n", "\n    send("
+    changes = {begins: begins + FAULTS.format(folder=str(folder)), ends: MUTE.format(folder=str(folder))}
+    kit.change(target.models, version, "face_embedder", changes)
+    target.start()
+    target.deploy(version, kit.probes("v1.0.0"), kit.budget)
+    yield target, folder
+    target.stop()
+
+
+@contextmanager
+def fault(folder: Path, name: str) -> Iterator[None]:
+    """The embedder has it meanwhile."""
+    (folder / name).touch()
+    yield
+    (folder / name).unlink()
+
+
+def test_a_broken_embedder_is_told_as_failures_and_not_as_bad_photos(kit: Any, fragile: tuple[EmbeddedTarget, Path]) -> None:
+    """Triton counts what a model answers with an error as a success, so that its own counters cannot tell."""
+    target, folder = fragile
+    recognizer = RecognizerClient(f"127.0.0.1:{target.ports.grpc}")
+    with fault(folder, "broken"):
+        for content in (kit.photo(PEOPLE[0], 1), b"this is no photo"):
+            with pytest.raises(UserError):
+                recognizer.identify(content)
+    names = [f'face_assets_photos_{what}total{{release="v1.0.0"}}' for what in ("failed_", "refused_", "")]
+    assert until(lambda: [metrics(target).get(name) for name in names] == [1, 1, 0])
+
+
+def test_slow_answers_are_told_to_their_end(kit: Any, fragile: tuple[EmbeddedTarget, Path]) -> None:
+    """Triton's own time ends when a model has taken a photo."""
+    target, folder = fragile
+    recognizer = RecognizerClient(f"127.0.0.1:{target.ports.grpc}")
+    began = timed(target)
+    recognizer.identify(kit.photo(PEOPLE[0], 1))
+    assert until(lambda: timed(target)[0] == began[0] + 1)
+    began = timed(target)
+    for name in ("slow", "none"):
+        with fault(folder, name):
+            started = time.monotonic()
+            recognizer.identify(kit.photo(PEOPLE[0], 1))
+            waited = time.monotonic() - started
+        assert until(lambda before=began: timed(target)[0] == before[0] + 1)  # type: ignore[misc]
+        ended = timed(target)
+        assert waited - 0.15 < ended[1] - began[1] < waited
+        assert (ended[1] - began[1] > 0.4) is (name == "slow")
+        began = ended
+    assert read_traffic(f"http://127.0.0.1:{target.ports.metrics}", 5.0).milliseconds == pytest.approx(1000 * began[1] / began[0])
+
+
+def timed(target: EmbeddedTarget) -> tuple[float, float]:
+    """The answers that were timed, and their seconds."""
+    told = metrics(target)
+    count, seconds = (told.get(f'face_assets_answer_seconds_{part}{{release="v1.0.0"}}', 0.0) for part in ("count", "sum"))
+    return count, seconds
+
+
+def test_an_answer_that_cannot_be_sent_is_told_and_the_next_are_sent(kit: Any, fragile: tuple[EmbeddedTarget, Path]) -> None:
+    target, folder = fragile
+    recognizer = RecognizerClient(f"127.0.0.1:{target.ports.grpc}", seconds=20.0)
+    with fault(folder, "mute"):
+        for _ in range(3):
+            with pytest.raises(UserError, match="the answer could not be sent"):
+                recognizer.identify(kit.photo(PEOPLE[0], 1))
+    assert recognizer.identify(kit.photo(PEOPLE[0], 1)).release == "v1.0.0"
+    assert '"reason": "MemoryError: no shared memory"' in (target.root / "triton.log").read_text(encoding="utf-8", errors="replace")

@@ -1,11 +1,11 @@
 """The recorder: what a kill can lose, clocks that jump, disks that fill; serving goes on."""
 
-import errno
-import os
+import resource
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,20 +78,25 @@ def test_a_clock_set_back_overwrites_nothing_and_is_told(recorder: Recorder, clo
     assert told == ["clock_jumped"]
 
 
-def test_a_full_disk_is_told_once_and_loses_nothing(
-    recorder: Recorder, clock: Clock, told: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """A file may grow to 200 bytes, and no sketch is that small: the kernel refuses the rest, as it does on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "fsync", full)
+
+def test_a_full_disk_is_told_once_and_loses_nothing(recorder: Recorder, clock: Clock, told: list[str], tmp_path: Path) -> None:
+    with full_disk():
         for _ in range(3):
             recorder.add(without_face(), 0, 0)
             assert not recorder.flush()
             clock.later(3600)
     assert told == ["sketch_not_written"]
-    assert not list((tmp_path / "traffic").glob("*/*"))
+    assert not list((tmp_path / "traffic").glob("*/*")), "nothing is left half written"
     assert recorder.flush()
     assert sum(stored(tmp_path / "traffic").values()) == 3
 
@@ -151,7 +156,7 @@ def ask(one: Traffic, faces: int = 2, parameters: str = "") -> None:
     boxes = np.array([[0, 0, 64, 64]] * faces, np.float32).reshape(-1, 4)
     crops = np.zeros((faces, 160, 160, 3), np.uint8)
     vectors = np.full((faces, 64), 1 / 8, np.float32)
-    one.record(parameters, crops, boxes, np.full(faces, 0.99), vectors, np.full(faces, 0.5), np.full(faces, True))
+    one.record(parameters, 0.1, crops, boxes, np.full(faces, 0.99), vectors, np.full(faces, 0.5), np.full(faces, True))
 
 
 def test_many_threads_count_and_one_changes_metrics(tmp_path: Path) -> None:
@@ -162,11 +167,13 @@ def test_many_threads_count_and_one_changes_metrics(tmp_path: Path) -> None:
     ask(one, faces=0)
     ask(one, parameters='{"face_assets_probe": true}')  # the platform's own question
     one.refused("", "the photo cannot be used: truncated")
+    one.failed("", 0.1, "the embedder is broken")
     for thread in threads:
         thread.join()
     one.close()
     assert sum(family.values["face_assets_photos_total"]) == 201
     assert sum(family.values["face_assets_faces_accepted_total"]) == 400
+    assert (family.values["face_assets_photos_refused_total"], family.values["face_assets_photos_failed_total"]) == ([1], [1])
     assert 25 <= len(family.values["face_assets_face_size_pixels"]) <= 400  # of a flood, a part
     assert len(family.threads) == 1
     (file,) = tmp_path.glob("*/*.npz")
@@ -178,7 +185,7 @@ def test_a_problem_of_the_recording_is_told_in_a_line_and_stops_nothing(tmp_path
     (tmp_path / "file").write_text("")
     one, family = traffic(tmp_path / "file")  # no folder can be made there
     ask(one)
-    one.record("", None, np.zeros((1, 4)), None, None, None, None)
+    one.record("", 0.1, None, np.zeros((1, 4)), None, None, None, None)
     one.close()
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) == 2

@@ -1,4 +1,4 @@
-"""face_embedder: crops to unit vectors; all requests of a batch reach the engine as one, and the next batch while it computes."""
+"""face_embedder: crops to unit vectors; those of many requests are embedded together."""
 
 import json
 import os
@@ -6,15 +6,14 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import triton_python_backend_utils as pb_utils
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
+from vision.answering import error_response, send  # noqa: E402
 from vision.embed import Engine  # noqa: E402
-
-FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+from vision.gather import Gatherer  # noqa: E402
 
 
 class TritonPythonModel:
@@ -22,35 +21,29 @@ class TritonPythonModel:
 
     def initialize(self, args):
         engine = json.loads((HERE / "engine.json").read_text(encoding="utf-8"))
+        parameters = {name: value["string_value"] for name, value in json.loads(args["model_config"])["parameters"].items()}
         self.side = engine["image_size"]
-        self.engine = Engine(HERE / "embedder.xml", engine["precision"], int(os.environ.get("FACE_ASSETS_CORES", "1")))
+        embedders = Engine(HERE / "embedder.xml", engine["precision"], int(os.environ.get("FACE_ASSETS_CORES", "1"))).embedders()
+        self.gatherer = Gatherer(embedders, int(parameters["preferred_batch"]), int(parameters["queue_delay_us"]) / 1e6)
+
+    def finalize(self):
+        self.gatherer.close()
 
     def execute(self, requests):
-        """Answers through the requests' senders, from the engine's threads; the batcher goes on gathering only once a batch may start."""
-        good, asked = [], []
+        """Answers through the requests' senders, from the engine's threads."""
         for request in requests:
             crops, sender = pb_utils.get_input_tensor_by_name(request, "CROPS").as_numpy(), request.get_response_sender()
-            if crops.shape[1:] == (self.side, self.side, 3):
-                good.append(crops)
-                asked.append((sender, len(crops)))
+            if not len(crops) or crops.shape[1:] != (self.side, self.side, 3):
+                found = "x".join(map(str, crops.shape[1:])) if len(crops) else "none"
+                sentence = f"crops must be {self.side}x{self.side}x3, found {found}"
+                send(pb_utils, sender, error_response(pb_utils, sentence, pb_utils.TritonError.INVALID_ARG))
             else:
-                found = f"crops must be {self.side}x{self.side}x3, found {'x'.join(map(str, crops.shape[1:]))}"
-                sender.send(_error(found, pb_utils.TritonError.INVALID_ARG), flags=FINAL)
-        if good:
-            try:
-                self.engine.start(good[0] if len(good) == 1 else np.concatenate(good), partial(_answer, asked))
-            except Exception as error:
-                for sender, _ in asked:
-                    sender.send(_error(f"{type(error).__name__}: {error}", pb_utils.TritonError.INTERNAL), flags=FINAL)
+                self.gatherer.put(crops, partial(_answer, sender))
 
 
-def _answer(asked, vectors):
-    start = 0
-    for sender, count in asked:
-        part = vectors[start : start + count].copy()
-        start += count
-        sender.send(pb_utils.InferenceResponse([pb_utils.Tensor("EMBEDDINGS", part)]), flags=FINAL)
-
-
-def _error(sentence, code):
-    return pb_utils.InferenceResponse(error=pb_utils.TritonError(sentence, code))
+def _answer(sender, found):
+    if isinstance(found, Exception):
+        response = error_response(pb_utils, f"{type(found).__name__}: {found}")
+    else:
+        response = pb_utils.InferenceResponse([pb_utils.Tensor("EMBEDDINGS", found)])
+    send(pb_utils, sender, response)

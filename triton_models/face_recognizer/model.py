@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,11 +13,12 @@ import triton_python_backend_utils as pb_utils
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
+from vision.answering import error_response, send  # noqa: E402
 from vision.search import Gallery  # noqa: E402
 from vision.traffic import Traffic  # noqa: E402
 
 PHOTOS_AT_ONCE = 16  # of releases that do not say
-FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+UNUSABLE = "the photo cannot be used"  # how face_detector begins; its error's code does not get through
 
 
 class TritonPythonModel:
@@ -46,19 +48,23 @@ class TritonPythonModel:
     def execute(self, requests):
         """Answers through the requests' senders, so that the next photos come in meanwhile."""
         for request in requests:
-            self.pool.submit(self._respond, request, request.get_response_sender())
+            self.pool.submit(self._respond, request, request.get_response_sender(), time.monotonic())
 
-    def _respond(self, request, sender):
+    def _respond(self, request, sender, began):
         try:
-            response = self._answer(request)
+            response = self._answer(request, began)
         except Exception as error:
-            response = pb_utils.InferenceResponse(error=pb_utils.TritonError(f"{type(error).__name__}: {error}"))
-        sender.send(response, flags=FINAL)
+            reason = type(error).__name__  # the log must hold no more: its words may name a person
+            self.traffic.failed(request.parameters(), time.monotonic() - began, reason)
+            response = error_response(pb_utils, f"{type(error).__name__}: {error}")
+        send(pb_utils, sender, response)
 
-    def _answer(self, request):
+    def _answer(self, request, began):
         image = pb_utils.get_input_tensor_by_name(request, "IMAGE")
         found = self._ask("detector", [image], ["BOXES", "PROBABILITIES", "CROPS"])
         if found.has_error():
+            if not found.error().message().startswith(UNUSABLE):
+                return self._fail(request, began, found.error())
             self.traffic.refused(request.parameters(), found.error().message())
             return pb_utils.InferenceResponse(error=found.error())
         boxes, probabilities, crops = (self._array(found, name) for name in ("BOXES", "PROBABILITIES", "CROPS"))
@@ -67,12 +73,13 @@ class TritonPythonModel:
             part = pb_utils.Tensor("CROPS", np.ascontiguousarray(crops[start : start + self.max_batch]))
             answer = self._ask("embedder", [part], ["EMBEDDINGS"])
             if answer.has_error():
-                return pb_utils.InferenceResponse(error=answer.error())
+                return self._fail(request, began, answer.error())
             embeddings[start : start + self.max_batch] = self._array(answer, "EMBEDDINGS")
         places, scores = self.gallery.search(embeddings)
         accepted = scores >= self.threshold
         names = [self.gallery.names[place] if taken else "" for place, taken in zip(places, accepted, strict=True)]
-        self.traffic.record(request.parameters(), crops, boxes, probabilities, embeddings, scores, accepted)
+        seconds = time.monotonic() - began
+        self.traffic.record(request.parameters(), seconds, crops, boxes, probabilities, embeddings, scores, accepted)
         outputs = {
             "BOXES": boxes,
             "PROBABILITIES": probabilities,
@@ -83,6 +90,10 @@ class TritonPythonModel:
             "RELEASE": np.array([self.release.encode()], dtype=np.object_),
         }
         return pb_utils.InferenceResponse([pb_utils.Tensor(name, value) for name, value in outputs.items()])
+
+    def _fail(self, request, began, error):
+        self.traffic.failed(request.parameters(), time.monotonic() - began, error.message())
+        return pb_utils.InferenceResponse(error=error)
 
     def _ask(self, sibling, inputs, outputs):
         asked = pb_utils.InferenceRequest(

@@ -7,61 +7,56 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from face_assets.params import Serving
-from face_assets.serving.model_repository import RECOGNIZER
+from face_assets.server_metrics import ANSWERS, FAILURE, OURS, SECONDS, SUCCESS, totals
 from face_assets.serving.verification import Check
 
 ENOUGH = 10  # requests from which on a slow candidate is stopped before its time is over
-SECONDS = 2.0
-SUCCESS, FAILURE, DURATION = "nv_inference_request_success", "nv_inference_request_failure", "nv_inference_request_duration_us"
+SECONDS_TO_TELL = 2.0
+NO_ANSWER = (FAILURE, f"{OURS}photos_refused_total", f"{OURS}photos_failed_total")  # to Triton an answered error is a success
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """Requests to the recognizers of a colour: answered, failed, and the seconds that they took in the servers, summed."""
+    """Requests to the recognizers of a colour: all, those without an answer, and the answers that were timed with their seconds, summed."""
 
-    answered: int = 0
+    asked: int = 0
     failed: int = 0
+    timed: int = 0
     seconds: float = 0.0
 
     def __add__(self, other: "Traffic") -> "Traffic":
-        return Traffic(self.answered + other.answered, self.failed + other.failed, self.seconds + other.seconds)
+        return Traffic(self.asked + other.asked, self.failed + other.failed, self.timed + other.timed, self.seconds + other.seconds)
 
     def since(self, before: "Traffic") -> "Traffic":
         """What came after `before`; a server that was started anew counts from nothing."""
-        if self.answered < before.answered or self.failed < before.failed:
+        if self.asked < before.asked or self.failed < before.failed or self.timed < before.timed:
             return self
-        return Traffic(self.answered - before.answered, self.failed - before.failed, self.seconds - before.seconds)
-
-    @property
-    def asked(self) -> int:
-        """All requests."""
-        return self.answered + self.failed
+        return Traffic(self.asked - before.asked, self.failed - before.failed, self.timed - before.timed, self.seconds - before.seconds)
 
     @property
     def mean_ms(self) -> float:
-        """The mean time of an answer."""
-        return self.seconds * 1000 / self.answered if self.answered else 0.0
+        """The mean time of an answer; 0 where none was timed."""
+        return self.seconds * 1000 / self.timed if self.timed else 0.0
 
 
 def read_traffic(addresses: Iterable[str]) -> Traffic:
-    """What Triton counted at each address. A server that does not answer counts nothing: its container is looked at elsewhere."""
+    """What was counted at each address. A server that does not answer counts nothing: its container is looked at elsewhere."""
     return sum((_of_one(address) for address in addresses), Traffic())
 
 
 def _of_one(address: str) -> Traffic:
-    from prometheus_client.parser import text_string_to_metric_families
-
     try:
-        with urllib.request.urlopen(f"http://{address}:8002/metrics", timeout=SECONDS) as answer:
+        with urllib.request.urlopen(f"http://{address}:8002/metrics", timeout=SECONDS_TO_TELL) as answer:
             text = answer.read().decode()
     except (urllib.error.URLError, OSError):
         return Traffic()
-    sums = dict.fromkeys((SUCCESS, FAILURE, DURATION), 0.0)
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            if sample.name in sums and sample.labels.get("model") == RECOGNIZER:
-                sums[sample.name] += sample.value
-    return Traffic(int(sums[SUCCESS]), int(sums[FAILURE]), sums[DURATION] / 1e6)
+    return parse_traffic(text)
+
+
+def parse_traffic(text: str) -> Traffic:
+    """The traffic of a server in Prometheus's text format."""
+    told = totals(text)
+    return Traffic(int(told[SUCCESS] + told[FAILURE]), int(sum(told[name] for name in NO_ANSWER)), int(told[ANSWERS]), told[SECONDS])
 
 
 def judge(candidate: Traffic, live: Traffic, lost: int, budget: Serving, over: bool) -> list[Check]:
@@ -73,7 +68,7 @@ def judge(candidate: Traffic, live: Traffic, lost: int, budget: Serving, over: b
     usual = live.failed / live.asked if live.asked else 0.0
     failed, asked = candidate.failed + lost, candidate.asked + lost
     allowed = math.ceil((usual + budget.canary_max_errors) * asked)
-    late = candidate.mean_ms > budget.max_latency_ms and (over or candidate.answered >= ENOUGH)
+    late = candidate.mean_ms > budget.max_latency_ms and (over or candidate.timed >= ENOUGH)
     return [
         Check(
             "canary errors",
@@ -83,7 +78,7 @@ def judge(candidate: Traffic, live: Traffic, lost: int, budget: Serving, over: b
         Check(
             "canary latency",
             not late,
-            f"mean {candidate.mean_ms:.0f} ms over {candidate.answered} requests, budget {budget.max_latency_ms:g} ms, "
+            f"mean {candidate.mean_ms:.0f} ms over {candidate.timed} answers, budget {budget.max_latency_ms:g} ms, "
             f"the live release {live.mean_ms:.0f} ms",
         ),
     ]

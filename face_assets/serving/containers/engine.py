@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from face_assets.errors import UnreachableError, UserError
+from face_assets.errors import UnreachableError, UserError, causes
 
 HOME_LABEL = "face-assets.home"
 SECONDS = 60
@@ -46,9 +46,8 @@ def engine_errors(doing: str) -> Iterator[None]:
 
 
 def _last(error: BaseException) -> str:
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__  # type: ignore[assignment]
-    return str(error) or type(error).__name__
+    *_, first = causes(error)
+    return str(first) or type(first).__name__
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,8 @@ class Engine:
         self.remove(spec.name)
         client = self.client
         with engine_errors(f"start {spec.name}"):
-            place = client.api.create_networking_config({network.name: client.api.create_endpoint_config(ipv4_address=spec.address)})
+            end = client.api.create_endpoint_config(ipv4_address=spec.address, aliases=[spec.labels["face-assets.role"]])  # for Prometheus
+            place = client.api.create_networking_config({network.name: end})
             host = client.api.create_host_config(
                 binds={name: {"bind": path, "mode": "rw"} for name, path in spec.volumes.items()},
                 port_bindings=dict(spec.ports),

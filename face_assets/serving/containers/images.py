@@ -1,13 +1,16 @@
 """The images: the server's, shared by all releases; a release's upon it; the gateway's. Named by what they are made from."""
 
+import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from face_assets.errors import UserError
+from face_assets.files import file_lock
 from face_assets.fingerprint import file_digest, fingerprint
 from face_assets.serving.containers.builder import build, fill
 from face_assets.serving.containers.engine import HOME_LABEL, Engine, engine_errors
@@ -152,8 +155,20 @@ class Images:
     ) -> Path:
         self.logs.mkdir(parents=True, exist_ok=True)
         log = self.logs / f"build-{what}.log"
-        with tempfile.TemporaryDirectory(prefix="face-assets-build-") as folder, open(log, "w", encoding="utf-8") as output:
-            fill(Path(folder), files)
+        with self._context(what) as folder, open(log, "w", encoding="utf-8") as output:
+            fill(folder, files)
             write: Callable[[str], Any] = lambda line: print(line, file=output, flush=True)  # noqa: E731
-            build(dockerfile, Path(folder), name, target, arguments, labels, write)
+            build(dockerfile, folder, name, target, arguments, labels, write)
         return log
+
+    @contextmanager
+    def _context(self, what: str) -> Iterator[Path]:
+        """An empty folder for one build at a time. Always the same one: BuildKit keeps a copy of each folder that it was given."""
+        folder = self.models.parent / "build" / what
+        with file_lock(folder.with_name(f".{what}.lock")):
+            shutil.rmtree(folder, ignore_errors=True)  # of a build that was killed
+            folder.mkdir()
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)

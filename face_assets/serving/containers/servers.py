@@ -157,7 +157,9 @@ class Servers:
             return False
         host = found.attrs["HostConfig"]
         limits = (host["Memory"], host["NanoCpus"]) == (spec.memory * 2**20, int(spec.cpus * 1e9))
-        return limits and all(found.labels.get(name) == value for name, value in marks.items() if name.startswith("face-assets."))
+        if not all(found.labels.get(name) == value for name, value in marks.items() if name.startswith("face-assets.")):
+            return False
+        return limits or answers(spec.address)  # other limits are for the next server: they may be too small, and this one is asked
 
     def _wait(self, spec: Spec) -> bool:
         """Whether the server can be asked at last; False where it ended. Raises UserError where it takes too long."""
@@ -169,7 +171,8 @@ class Servers:
             if found is None or found.status in ("exited", "dead"):
                 return False
             time.sleep(0.1)
-        raise UserError(f"{spec.name} was not ready within {SECONDS_TO_LOAD:g} s; `docker logs {spec.name}` says what it does.")
+        said = self._log(found) if found else "nothing"
+        raise UserError(f"{spec.name} was not ready within {SECONDS_TO_LOAD:g} s; its log says: {said}")
 
     def _crashed(self, name: str) -> bool:
         found = self.engine.find(name)
@@ -182,10 +185,15 @@ class Servers:
         state = found.attrs["State"]
         if state.get("OOMKilled"):
             return f"{name} was out of memory at {self.size.memory} MiB (FACE_ASSETS_DOCKER_MEMORY_MB)."
-        with engine_errors(f"read the log of {name}"):
-            log = found.logs(tail=40).decode(errors="replace").splitlines()
+        return f"{name} ended with status {state.get('ExitCode')}; its log says: {self._log(found)}"
+
+    @staticmethod
+    def _log(container: Any) -> str:
+        """The last lines of a container's log, those that tell of errors where there are any."""
+        with engine_errors(f"read the log of {container.name}"):
+            log = container.logs(tail=40).decode(errors="replace").splitlines()
         telling = [line for line in log if " E " in line or "error" in line.lower()] or log
-        return f"{name} ended with status {state.get('ExitCode')}; its log says: {' '.join(telling[-LAST_LINES:]) or 'nothing'}"
+        return " ".join(telling[-LAST_LINES:]) or "nothing"
 
 
 def answers(address: str, port: int = 8000, path: str = f"/v2/models/{RECOGNIZER}/ready") -> bool:

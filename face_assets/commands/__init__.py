@@ -1,0 +1,1 @@
+"""The commands of `face-assets`, by subject."""

@@ -1,0 +1,75 @@
+"""Releases: which there are, how they came about, and which is in production."""
+
+from pathlib import Path
+
+import click
+
+from face_assets.commands.shared import end, json_option, print_json, repo_option
+
+
+@click.command()
+@repo_option
+@json_option
+def releases(repo: str | None, as_json: bool) -> None:
+    """List the registered releases, newest first."""
+    from face_assets.operations.releases import list_releases
+
+    rows = list_releases(repo)
+    if as_json:
+        print_json(rows)
+    elif not rows:
+        click.echo("No release is registered yet: face-assets run makes the first.")
+    for row in [] if as_json else rows:
+        click.echo(f"{row['version']:<10} {row['stage'] or '':<11} commit {row['trained_commit'][:12]}  {row['figures']}")
+
+
+@click.command()
+@click.argument("version")
+@click.option("--reason", default="", help="Why, for the record.")
+@json_option
+def promote(version: str, reason: str, as_json: bool) -> None:
+    """Put a release into production: assign its stage tag, verify it, let it take traffic."""
+    from face_assets.operations.releases import promote_release
+
+    end(promote_release(version, reason, quiet=as_json), as_json)
+
+
+@click.command()
+@click.option("--reason", default="", help="Why, for the record.")
+@json_option
+def rollback(reason: str, as_json: bool) -> None:
+    """Go back to the release that was in production before this one."""
+    from face_assets.operations.releases import roll_back
+
+    end(roll_back(reason, quiet=as_json), as_json)
+
+
+@click.command()
+@click.argument("version")
+@json_option
+def lineage(version: str, as_json: bool) -> None:
+    """Show how VERSION (or `live`) came about, from the event log alone."""
+    from face_assets.operations.reporting import lineage_report, lineage_text
+
+    found = lineage_report(version)
+    print_json(found) if as_json else click.echo(lineage_text(found))
+
+
+@click.command()
+@click.argument("first")
+@click.argument("second")
+@repo_option
+@click.option("--output", type=click.Path(path_type=Path), help="A file to write, .html or .md with the curves; without it, the terminal.")
+@json_option
+def compare(first: str, second: str, repo: str | None, output: Path | None, as_json: bool) -> None:
+    """Compare two releases: figures, ROC, parameters, and the pairs of photos that the second judges worse."""
+    from face_assets.operations import comparing
+
+    found = comparing.compare_releases(repo, first, second)
+    if output:
+        for file in comparing.write_page(found, output):
+            click.echo(f"Written: {file}", err=as_json)
+    if as_json:
+        print_json(comparing.as_json(found))
+    elif not output:
+        click.echo(comparing.as_markdown(found))

@@ -1,0 +1,65 @@
+"""What the commands share: options, exit statuses, JSON, and sentences instead of tracebacks."""
+
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+
+from face_assets.full_disk import mendable
+from face_assets.settings import default_home
+
+FAILED = 1
+REFUSED = 3
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+repo_option = click.option("--repo", metavar="PATH_OR_URL", help="The data repository; remembered for later commands.")
+
+
+def _no_traceback(command: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            sentence = mendable(error, default_home())
+            if sentence is None and isinstance(error, OSError) and error.errno is not None:
+                sentence = f"{error.filename or 'the system'}: {error.strerror}"
+            if sentence is None:
+                raise
+            raise click.ClickException(sentence) from error
+        except KeyboardInterrupt:
+            click.echo("Stopped.", err=True)
+            sys.exit(130)
+
+    return wrapped
+
+
+class Group(click.Group):
+    """Commands whose users' mistakes get a sentence and an exit status of 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click's, with `_no_traceback` around the command."""
+        return _no_traceback(super().invoke)(ctx)
+
+
+def end(report: dict[str, Any], as_json: bool) -> None:
+    """Prints the report of a run where JSON is asked for, and exits by how it ended."""
+    if as_json:
+        print_json(report)
+    sys.exit(0 if report["success"] else REFUSED if report["refused"] else FAILED)
+
+
+def print_json(value: Any) -> None:
+    """On standard output."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def show_progress(done: int, whole: int, what: str) -> None:
+    """A line that overwrites itself on a terminal, nothing elsewhere."""
+    if sys.stderr.isatty():
+        click.echo(f"\r{what}: {done:,} of {whole:,}", nl=done == whole, err=True)
