@@ -34,7 +34,7 @@ def serving(kit: Kit) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         root, bundle = Path(folder) / "server", Path(folder) / "bundle"
         probes = _bundle(kit, bundle, budget)
-        ports = Ports(*_free_ports(3))
+        ports = Ports(*free_ports(3))
         target = EmbeddedTarget(root, environment, ports, usable_cores())
         try:
             version = write_models(bundle, "v1.0.0", "0" * 40, target.models, ROOT / "triton_models", usable_cores())
@@ -71,7 +71,8 @@ def _bundle(kit: Kit, bundle: Path, budget: Serving) -> list[Probe]:
     ]
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listened on a moment ago."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [one.getsockname()[1] for one in sockets]
     for one in sockets:

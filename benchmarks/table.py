@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 
 @dataclass(frozen=True)
 class Row:
-    """ours and reference in `unit`; target: what ours / reference should reach, or stay below where `unit` is a time."""
+    """ours and reference in `unit`; target: what ours / reference should reach, or stay below where less is better."""
 
     what: str
     ours: float
@@ -22,24 +21,24 @@ class Row:
         return self.ours / self.reference
 
     @property
-    def is_time(self) -> bool:
+    def is_cost(self) -> bool:
         """Whether less is better."""
-        return self.unit in ("s", "ms")
+        return self.unit in ("s", "ms", "MB")
 
     @property
     def reached(self) -> bool:
         """Whether the target was reached in this run."""
-        return self.ratio <= self.target if self.is_time else self.ratio >= self.target
+        return self.ratio <= self.target if self.is_cost else self.ratio >= self.target
 
 
-def write(rows: Iterable[Row], path: Path, heading: str) -> None:
-    """Writes the table, under a heading of Markdown."""
-    lines = [heading, "", "| what | ours | reference | ratio | target | |", "| --- | ---: | ---: | ---: | ---: | --- |"]
+def table(rows: Iterable[Row]) -> str:
+    """The rows as a table of Markdown."""
+    lines = ["| what | ours | reference | ratio | target | |", "| --- | ---: | ---: | ---: | ---: | --- |"]
     for row in rows:
-        sign = "≤" if row.is_time else "≥"
+        sign = "≤" if row.is_cost else "≥"
         said = "" if row.reached else "**missed** "
         lines.append(
             f"| {row.what} | {row.ours:,.3g} {row.unit} | {row.reference:,.3g} {row.unit} | {row.ratio:.2f} | {sign} {row.target:g} "
             f"| {said}{row.note} |"
         )
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return "\n".join(lines) + "\n"
