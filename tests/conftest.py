@@ -36,6 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=f"{REAL_DATA} is not set: no real photos on this machine"))
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Gives each worker whole files, and one of them all that use the Docker engine."""
     from xdist.scheduler import LoadFileScheduling

@@ -2,6 +2,7 @@
 
 import io
 import ipaddress
+import struct
 import tarfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -230,13 +231,39 @@ class Engine:
                     raise
 
     def run_in(self, container: Any, command: Sequence[str]) -> str:
-        """What a command in a running container prints. Raises UserError where it fails."""
+        """What a command in a running container prints, errors too. Raises UserError where it fails."""
         with engine_errors(f"ask {container.name}"):
-            status, output = container.exec_run(list(command))
+            api = self.client.api
+            made = api.exec_create(container.id, list(command))["Id"]
+            # docker-py's exec_start loses what came together with the head of the answer, which under load is the first part of it
+            # (github.com/docker/docker-py/issues/1732)
+            answer = api.post(f"{api.base_url}/v{api.api_version}/exec/{made}/start", json={"Detach": False, "Tty": False}, timeout=SECONDS)
+            _require_success(answer)
+            output, status = _output(answer.content), api.exec_inspect(made)["ExitCode"]
         text = output.decode(errors="replace")
         if status:
             raise UserError(f"{container.name} does not answer: {text.strip() or f'status {status}'}")
-        return str(text)
+        return text
+
+
+def _require_success(answer: Any) -> None:
+    import requests
+    from docker.errors import create_api_error_from_http_exception
+
+    try:
+        answer.raise_for_status()
+    except requests.exceptions.HTTPError as error:
+        create_api_error_from_http_exception(error)
+
+
+def _output(frames: bytes) -> bytes:
+    """The bytes of a command's output, of which each frame has a head of 8: stream, length (Engine API, ContainerAttach)."""
+    output, place = bytearray(), 0
+    while place < len(frames):
+        (length,) = struct.unpack_from(">4xL", frames, place)
+        output += frames[place + 8 : place + 8 + length]
+        place += 8 + length
+    return bytes(output)
 
 
 def _subnet(network: Any) -> ipaddress.IPv4Network:

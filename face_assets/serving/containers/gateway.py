@@ -168,8 +168,8 @@ class Gateway:
             if container.status != "running":
                 break
             try:
-                self.tell(["show version"])
-                return
+                if self.tell(["show version"]).strip():  # nothing from a worker that ends just now
+                    return
             except UserError as error:
                 said = str(error)
             time.sleep(0.1)

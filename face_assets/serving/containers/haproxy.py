@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from face_assets.errors import UserError
+
 WEIGHT = 100
 LARGEST_WEIGHT = 256
 CONNECTIONS = 256
@@ -81,7 +83,12 @@ def share_weight(share: float) -> int:
 
 
 def parse_counts(stat: str) -> dict[tuple[str, str], Counts]:
-    """The answer to `show stat` (management guide, 9.1) by proxy and server; a backend's own row has the server BACKEND."""
+    """The answer to `show stat` (management guide, 9.1) by proxy and server; a backend's own row has the server BACKEND.
+
+    Raises UserError for what is not that.
+    """
+    if not stat.startswith("# pxname,svname,"):
+        raise UserError(f"HAProxy's statistics cannot be read; they begin with {stat[:80]!r}.")
     rows = csv.DictReader(io.StringIO(stat.removeprefix("# ").strip()))
     return {
         (row["pxname"], row["svname"]): Counts(
