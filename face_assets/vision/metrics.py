@@ -1,5 +1,6 @@
 """The models' own metrics beside Triton's, by release and never by person, through the Python backend's metric API."""
 
+import ctypes
 import threading
 from collections import Counter
 from typing import Any
@@ -36,16 +37,18 @@ class Metrics:
         self._lock = threading.Lock()
         self._counted: Counter[str] = Counter()
         self._observed: dict[str, list[float]] = {name: [] for name in HISTOGRAMS}
-        self._families = [
+        families = [
             *(family(name=f"face_assets_{name}_total", description=said, kind=family.COUNTER) for name, said in COUNTERS.items()),
             *(family(name=f"face_assets_{name}", description=said, kind=family.HISTOGRAM) for name, (said, _) in HISTOGRAMS.items()),
-        ]  # kept: a metric ends with its family
-        counters, histograms = self._families[: len(COUNTERS)], self._families[len(COUNTERS) :]
+        ]
+        counters, histograms = families[: len(COUNTERS)], families[len(COUNTERS) :]
         self._counters = {name: one.Metric(labels=labels) for name, one in zip(COUNTERS, counters, strict=True)}
         self._histograms = {
             name: one.Metric(labels=labels, buckets=[float(edge) for edge in edges])
             for (name, (_, edges)), one in zip(HISTOGRAMS.items(), histograms, strict=True)
         }
+        for one in (*families, *self._counters.values(), *self._histograms.values()):
+            _keep_for_ever(one)
 
     def count(self, **more: int) -> None:
         """Adds to counters."""
@@ -71,3 +74,9 @@ class Metrics:
             step = -(-len(values) // MOST_A_PUBLICATION) or 1
             for value in values[::step]:
                 self._histograms[name].observe(value)
+
+
+def _keep_for_ever(one: Any) -> None:
+    """Lets nothing end a metric. The server goes on telling what a release counted; and at the interpreter's end the memory that Triton
+    2.51 would tell of the end is gone, so that the process would crash there."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(one))
