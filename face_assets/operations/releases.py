@@ -38,13 +38,13 @@ def promote_release(version: str, reason: str, quiet: bool) -> dict[str, Any]:
 
 
 def roll_back(reason: str, quiet: bool) -> dict[str, Any]:
-    """Promotes the release that was in production before the present one."""
+    """Promotes the release that was live in production before the present one."""
     workspace = Workspace.load()
     workspace.repository.refresh()
     now = workspace.stages.production()
     if now is None:
         raise UserError("No release is in production: there is nothing to roll back from.")
-    earlier = [one.release.version for one in workspace.stages.history() if one.release and one.release.version != now.release.version]
+    earlier = [one.release.version for one in workspace.stages.held() if one.release.version != now.release.version]
     if not earlier:
         raise UserError(f"No release was in production before {now.release.version}: there is nothing to roll back to.")
     return _promote(workspace, earlier[-1], reason or f"rolled back from {now.release.version}", quiet)

@@ -131,8 +131,7 @@ def deploy(workspace: Workspace, log: Log) -> Deployment:
 
 def _give_back(workspace: Workspace, assignment: Assignment, live: str | None, reason: str) -> None:
     if live:
-        message = f"Gave production back: {assignment.release.version} failed its verification: {reason}"
-        workspace.stages.assign(live, message, author="face-assets", instead_of=assignment)
+        workspace.stages.give_back(assignment, live, reason)
     else:
         workspace.stages.unassign(assignment, message=f"{assignment.release.version} failed its verification: {reason}")
 

@@ -10,6 +10,7 @@ from face_assets.registry.release import AUTHOR, EMAIL, NAME, Release, Releases,
 STAGE = re.compile(rf"^{NAME}#(?P<stage>[a-z0-9-]+)(?P<gone>!?)#(?P<number>\d+)$")
 FIELDS = "%00".join(["%(refname:lstrip=2)", "%(*objectname)", "%(taggername)", "%(taggerdate:iso-strict)", "%(contents)"]) + "%00%00"
 TRIES = 5
+GAVE_BACK = "Gave production back: "
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,18 @@ class Stages:
                 assignment = Assignment(by_commit[commit], tag, author, when, message.strip(), bool(parsed["gone"]))
                 found.append((int(parsed["number"]), assignment))
         return [assignment for _, assignment in sorted(found, key=lambda pair: pair[0])]
+
+    def held(self, stage: str = "production") -> list[Assignment]:
+        """The assignments that held, oldest first: without those taken out again or given back, and without the giving back."""
+        held: list[Assignment] = []
+        for assignment in self.history(stage):
+            if assignment.message.startswith(GAVE_BACK):
+                held = held[:-1]
+            elif not assignment.gone:
+                held.append(assignment)
+            elif held and held[-1].release.commit == assignment.release.commit:
+                held = held[:-1]
+        return held
 
     def production(self) -> Assignment | None:
         """What is in production, None where nothing is."""
@@ -90,6 +103,11 @@ class Stages:
                         self.repository.refresh()
                         return self._current(stage)
         raise self._contended(stage)
+
+    def give_back(self, refused: Assignment, to: str, reason: str) -> None:
+        """Puts the release `to`, which is still live, in place of one whose deployment failed. What came after `refused` stays."""
+        message = f"{GAVE_BACK}{refused.release.version} failed its verification: {reason}"
+        self.assign(to, message, author="face-assets", instead_of=refused)
 
     def unassign(self, assignment: Assignment, message: str, stage: str = "production") -> None:
         """Empties the stage: what was assigned failed, and nothing was there before. What came after `assignment` stays."""

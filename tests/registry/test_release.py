@@ -217,3 +217,19 @@ def test_stages_follow_the_tags_whoever_sets_them(released: Path, tmp_path: Path
     assert stages.production() is None
     with pytest.raises(UserError, match="v9"):
         stages.assign("v9.0.0", "no such release")
+
+
+def test_what_was_refused_never_held_the_stage(released: Path, tmp_path: Path, bundle: Callable[[bytes], Path]) -> None:
+    third = register(released, tmp_path / "home", bundle(b"c"), "c", Digests("space", "third", "packaging"))
+    stages = Stages(open_releases(released, tmp_path / "home"))
+    for version in ("v1.0.0", "v1.1.0", third.version):
+        refused = stages.assign(version, "a commit")
+    assert refused
+    stages.give_back(refused, "v1.1.0", "too slow")
+    now = stages.production()
+    assert now and now.release.version == "v1.1.0" and "too slow" in now.message
+    assert [one.release.version for one in stages.held()] == ["v1.0.0", "v1.1.0"]
+    again = stages.assign(third.version, "once more")
+    assert again
+    stages.unassign(again, "nothing was live")
+    assert [one.release.version for one in stages.held()] == ["v1.0.0", "v1.1.0"]
