@@ -49,6 +49,11 @@ class ContentStore:
         with closing(self._connect()) as connection, connection:
             connection.executemany("INSERT OR IGNORE INTO entries VALUES (?, ?, ?)", rows)
 
+    def drop(self, keys: Iterable[str]) -> None:
+        """Forgets the entries of `keys`."""
+        with closing(self._connect()) as connection, connection:
+            connection.executemany("DELETE FROM entries WHERE key = ?", [(key,) for key in keys])
+
     def missing(self, keys: Iterable[str]) -> list[str]:
         """The keys, each once and in their order, that have no entry."""
         wanted = list(dict.fromkeys(keys))

@@ -30,8 +30,9 @@ def align_photos(
 ) -> None:
     """Detects and crops the photos (md5 → file) and keeps the results under the md5; `progress` gets (done, all).
 
-    Facts: {"status": "face" | "no_face" | "unusable", "reason", "faces", "box", "probability", "landmarks", "width", "height"};
-    blob: the crop, uint8 (image_size, image_size, 3) RGB. A photo that cannot be used never stops the rest.
+    Facts: {"status": "face" | "no_face" | "unusable", "reason", "faces", "box", "probability", "landmarks", "width", "height"}, and
+    "megapixels" of a photo that is unusable for them; blob: the crop, uint8 (image_size, image_size, 3) RGB. A photo that cannot be used
+    never stops the rest.
     """
     batches = list(batched(sorted(photos.items()), BATCH))
     if len(photos) < WORTH_PROCESSES:
@@ -42,6 +43,23 @@ def align_photos(
             store.put(entries)
             done += len(entries)
             progress(done, len(photos))
+
+
+def forget_refused(store: ContentStore, md5s: Iterable[str], max_megapixels: float) -> None:
+    """Makes photos that were refused under a lower limit ones that are not aligned yet."""
+    facts = store.facts(md5s)
+    store.drop([md5 for md5, fact in facts.items() if "megapixels" in fact and fact["megapixels"] <= max_megapixels])
+
+
+def facts_within(store: ContentStore, md5s: Iterable[str], max_megapixels: float) -> dict[str, dict[str, Any]]:
+    """The facts of photos under the limit in force: a larger one cannot be used, whatever limit it was aligned under."""
+    facts = store.facts(md5s)
+    for md5, fact in facts.items():
+        megapixels = fact["megapixels"] if "megapixels" in fact else fact.get("width", 0) * fact.get("height", 0) / 1e6
+        if megapixels > max_megapixels:
+            refused = UnusablePhoto.too_large(megapixels, max_megapixels)
+            facts[md5] = {"status": "unusable", "reason": refused.reason, "faces": 0, "megapixels": megapixels}
+    return facts
 
 
 @contextmanager
@@ -81,7 +99,8 @@ def align_batch(detector: Detector, photos: Iterable[tuple[str, bytes]], max_meg
         try:
             waiting[md5] = decode(content, max_megapixels)
         except UnusablePhoto as error:
-            entries.append(Entry(md5, {"status": "unusable", "reason": error.reason, "faces": 0}))
+            size = {"megapixels": error.megapixels} if error.megapixels else {}
+            entries.append(Entry(md5, {"status": "unusable", "reason": error.reason, "faces": 0, **size}))
         if enough(waiting.values()):
             search()
     search()

@@ -13,7 +13,7 @@ import numpy as np
 from face_assets.artifacts import Artifact
 from face_assets.code_version import code_version
 from face_assets.dataset import duplicates
-from face_assets.dataset.alignment import align_photos
+from face_assets.dataset.alignment import align_photos, facts_within, forget_refused
 from face_assets.dataset.contact_sheet import contact_sheet
 from face_assets.dataset.inspection import inspect_photos
 from face_assets.dataset.manifest import Manifest, Photo, make_manifest, moved
@@ -116,7 +116,8 @@ def _inspect(workspace: Workspace, commit: str, photos: list[Photo], params: Par
 
 def align(workspace: Workspace, commit: str, source: str, md5s: Iterable[str], detector: Detector, max_megapixels: float, log: Log) -> int:
     """Fills the crop store with the photos that it lacks; returns how many it had to detect."""
-    store = workspace.crops(detector)
+    store, md5s = workspace.crops(detector), list(md5s)
+    forget_refused(store, md5s, max_megapixels)
     missing = store.missing(md5s)
     if missing:
         log(f"detecting faces in {len(missing):,} photos not seen before")
@@ -139,7 +140,7 @@ def align_dataset(workspace: Workspace, commit: str, dataset: Artifact, log: Log
         started = monotonic()
         detected = align(workspace, commit, PHOTOS, (photo.md5 for photo in photos), params.detector, params.photos.max_megapixels, log)
         seconds = monotonic() - started
-        facts = workspace.crops(params.detector).facts(photo.md5 for photo in photos)
+        facts = facts_within(workspace.crops(params.detector), (photo.md5 for photo in photos), params.photos.max_megapixels)
         claimed = {photo.md5: {other.identity for other in group} for group in duplicates.exact(photos) for photo in group}
         rows: list[tuple[Any, ...]] = []
         faces: list[Photo] = []

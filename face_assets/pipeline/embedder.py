@@ -7,6 +7,7 @@ import numpy as np
 
 from face_assets.artifacts import Artifact
 from face_assets.code_version import code_version
+from face_assets.dataset.alignment import facts_within
 from face_assets.files import read_json, write_bytes, write_csv, write_json, write_text
 from face_assets.fingerprint import fingerprint
 from face_assets.params import Detector
@@ -147,7 +148,7 @@ def _embed_by_release(workspace: Workspace, commit: str, release: "Release", fac
     detector = Detector(**recognizer["detector"])
     md5s = [face.md5 for face in faces]
     align(workspace, commit, "photos", md5s, detector, recognizer["max_megapixels"], log)
-    facts = workspace.crops(detector).facts(md5s)
+    facts = facts_within(workspace.crops(detector), md5s, recognizer["max_megapixels"])
     found = [face for face in faces if facts[face.md5]["status"] == "face"]
     return engine_vectors(workspace, bundle, detector, [face.md5 for face in found], log), found
 

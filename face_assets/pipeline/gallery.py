@@ -5,6 +5,7 @@ from typing import Any
 
 from face_assets.artifacts import Artifact
 from face_assets.code_version import code_version
+from face_assets.dataset.alignment import facts_within
 from face_assets.dataset.manifest import make_manifest
 from face_assets.errors import UserError
 from face_assets.fingerprint import fingerprint
@@ -62,6 +63,6 @@ def _enrolled(workspace: Workspace, commit: str, params: Params, aligned: Artifa
     photos = make_manifest(((file.path, file.md5) for file in tracked), params.split).photos
     md5s = [photo.md5 for photo in photos]
     align(workspace, commit, GALLERY, md5s, params.detector, params.photos.max_megapixels, log)
-    facts = workspace.crops(params.detector).facts(md5s)
+    facts = facts_within(workspace.crops(params.detector), md5s, params.photos.max_megapixels)
     faces = [Face(photo.path, photo.md5, photo.identity, photo.split) for photo in photos if facts[photo.md5]["status"] == "face"]
     return faces, sorted({photo.identity for photo in photos} - {face.identity for face in faces})

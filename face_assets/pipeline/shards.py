@@ -5,12 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from face_assets.batches import batched
 from face_assets.content_store import ContentStore
-from face_assets.dataset.alignment import align_photos
+from face_assets.dataset.alignment import align_photos, forget_refused
 from face_assets.dataset.manifest import Manifest
 from face_assets.errors import UserError
 from face_assets.pipeline.dataset import PHOTOS, every_few_seconds, version_dataset
 from face_assets.pipeline.workspace import Log, Workspace, detector_config
+
+ENTRIES_A_TRANSACTION = 512
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,9 @@ class Shard:
 def plan_shards(workspace: Workspace, commit: str, count: int, log: Log) -> list[Shard]:
     """The shards that have photos to detect. Brings their bytes to this platform's cache once, before the shards want them all at once."""
     params = workspace.params(commit)
-    missing = workspace.crops(params.detector).missing(_md5s(workspace, commit, log))
+    store, md5s = workspace.crops(params.detector), list(_md5s(workspace, commit, log))
+    forget_refused(store, md5s, params.photos.max_megapixels)
+    missing = store.missing(md5s)
     workspace.repository.locate(commit, PHOTOS, missing)
     workspace.detector_networks()
     shards = [Shard(commit, index, count) for index in range(count)]
@@ -64,7 +69,8 @@ def gather_shards(workspace: Workspace, commit: str, log: Log) -> int:
     lacking = store.missing(md5s)
     parts = _parts(workspace, commit)
     for file in sorted(parts.glob("*.sqlite")):
-        store.put(ContentStore(file).entries(lacking))
+        for entries in batched(ContentStore(file).entries(lacking), ENTRIES_A_TRANSACTION):
+            store.put(entries)
     missing = store.missing(lacking)
     if missing:
         raise UserError(

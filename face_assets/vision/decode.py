@@ -47,11 +47,16 @@ BROKEN = (
 
 
 class UnusablePhoto(ValueError):
-    """The bytes are no photo that can be used; `reason` is a few words for a list."""
+    """The bytes are no photo that can be used; `reason` is a few words for a list, `megapixels` what it has where those are too many."""
 
-    def __init__(self, reason: str):
+    def __init__(self, reason: str, megapixels: float | None = None):
         super().__init__(reason)
-        self.reason = reason
+        self.reason, self.megapixels = reason, megapixels
+
+    @classmethod
+    def too_large(cls, megapixels: float, limit: float) -> "UnusablePhoto":
+        """The refusal of a photo that has more megapixels than the limit."""
+        return cls(f"{megapixels:.1f} megapixels, more than {limit:.1f}", megapixels)
 
 
 @dataclass(frozen=True)
@@ -97,8 +102,7 @@ def _opened(content: bytes, max_megapixels: float) -> Iterator[Image.Image]:
         raise
     except Image.DecompressionBombError as error:  # Pillow's WebP has a limit of its own, 179 megapixels, before ours can be asked
         found, limit = PIXELS.search(str(error)), min(max_megapixels, 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6)
-        size = f"{int(found[1]) / 1e6:.1f} megapixels" if found else "too many pixels"
-        raise UnusablePhoto(f"{size}, more than {limit:.1f}") from error
+        raise UnusablePhoto.too_large(int(found[1]) / 1e6, limit) if found else UnusablePhoto("too many pixels") from error
     except BROKEN as error:
         sentence = str(error).lower()
         raise UnusablePhoto("truncated" if "truncated" in sentence or "eof" in sentence else f"broken image ({_short(error)})") from error
@@ -136,7 +140,7 @@ def _short(error: BaseException) -> str:
 def _refuse(image: Image.Image, max_megapixels: float) -> None:
     megapixels = image.width * image.height / 1e6
     if megapixels > max_megapixels:
-        raise UnusablePhoto(f"{megapixels:.1f} megapixels, more than {max_megapixels:.1f}")
+        raise UnusablePhoto.too_large(megapixels, max_megapixels)
     if min(image.size) < SHORTEST_SIDE:
         raise UnusablePhoto(f"too small: {image.width}x{image.height} pixels")
     if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:

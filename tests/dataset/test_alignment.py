@@ -51,6 +51,26 @@ def test_a_photo_that_cannot_be_used_does_not_stop_the_rest(
     assert sum(entry.facts["status"] == "face" and len(entry.blob or b"") == 160 * 160 * 3 for entry in faces) >= 5
 
 
+def test_the_limit_in_force_decides_whatever_was_aligned_before(photos: dict[str, Path], networks: Path, tmp_path: Path) -> None:
+    """Photos of 0.0625 megapixels: refused under 0.05, found under 0.1, refused again under 0.05."""
+    store = ContentStore(tmp_path / "crops.sqlite")
+    good = {key: path for key, path in photos.items() if key.startswith("good")}
+
+    def align(limit: float) -> dict[str, str]:
+        alignment.forget_refused(store, good, limit)
+        files = {key: good[key] for key in store.missing(good)}
+        alignment.align_photos(files, store, networks, DetectorConfig(), limit, 1, nothing)
+        return {key: fact["status"] for key, fact in alignment.facts_within(store, good, limit).items()}
+
+    refused = dict.fromkeys(good, "unusable")
+    assert align(0.05) == refused
+    found = align(0.1)
+    assert list(found.values()).count("face") >= 5
+    assert align(0.05) == refused
+    assert alignment.facts_within(store, good, 0.05)["good0"]["reason"] == "0.1 megapixels, more than 0.1"
+    assert align(0.1) == found and not store.missing(good)
+
+
 def test_inspection_lists_problems_by_photo(photos: dict[str, Path], tmp_path: Path) -> None:
     store = ContentStore(tmp_path / "inspections.sqlite")
     inspect_photos(photos, store, 100.0, 2, nothing)
