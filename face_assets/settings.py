@@ -20,7 +20,7 @@ SECRETS = ("notify_webhook", "notify_webhook_body", "notify_slack", "notify_smtp
 
 
 def default_home() -> Path:
-    """FACE_ASSETS_HOME, or ~/.face-assets."""
+    """FACE_ASSETS_HOME, or ~/.face-assets, as an absolute path: the one place that decides it."""
     return Path(os.environ.get(PREFIX + "HOME") or Path.home() / ".face-assets").expanduser().absolute()
 
 
@@ -142,7 +142,7 @@ def load_settings() -> Settings:
     file = home / SETTINGS_FILE
     try:
         remembered: dict[str, Any] = read_json(file) if file.exists() else {}
-        return Settings(**{**remembered, "home": home})
+        return Settings(**remembered).model_copy(update={"home": home})  # the environment's own text of it is neither expanded nor absolute
     except ValueError as error:
         if not isinstance(error, ValidationError):
             raise UserError(f"{file} is not JSON: {error}. Mend or delete it.") from error

@@ -35,7 +35,8 @@ def start_monitoring(settings: Settings) -> Iterator[str]:
     if processes.recorded(record(home, EXPORTER)) is None:
         require_free(settings.host, settings.exporter_port, "the exporter", "FACE_ASSETS_EXPORTER_PORT")
         command = [str(Path(sys.executable).with_name("face-assets")), "exporter"]
-        processes.start(command, home.logs / "exporter.log", record(home, EXPORTER), os.environ, home.root)
+        variables = {**os.environ, "FACE_ASSETS_HOME": str(home.root)}  # it starts in another folder, where a relative path means another
+        processes.start(command, home.logs / "exporter.log", record(home, EXPORTER), variables, home.root)
     _wait(home, EXPORTER, lambda: exposition.answers(address))
     yield f"Exporter: {address}/metrics"
     folder = home.root / "monitoring"

@@ -1,0 +1,56 @@
+"""Settings: one home, however FACE_ASSETS_HOME says it, for this process and for those that it starts."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from face_assets.automation.instance import ROOT, open_instance
+from face_assets.home import Home
+from face_assets.operations.monitoring import exporter_address, start_monitoring, stop_monitoring
+from face_assets.settings import default_home, load_settings, remember
+
+WAYS = [("", ".face-assets"), ("~/x", "x"), ("x", "x"), ("./y/../x", "y/../x"), (None, ".face-assets")]
+
+
+@pytest.fixture
+def folder(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that is both ~ and the current one."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("said", "meant"), WAYS)
+def test_however_it_is_said_there_is_one_home(folder: Path, monkeypatch: pytest.MonkeyPatch, said: str | None, meant: str) -> None:
+    monkeypatch.delenv("FACE_ASSETS_HOME") if said is None else monkeypatch.setenv("FACE_ASSETS_HOME", said)
+    remember(repo="a", home="/elsewhere")
+    settings = load_settings()
+    assert (settings.home, settings.repo) == (folder / meant, "a")
+    assert default_home() == settings.home
+
+
+@pytest.mark.parametrize("said", ["", "~/x", "x"])
+def test_a_process_started_in_another_folder_has_the_same_home(folder: Path, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    monkeypatch.setenv("FACE_ASSETS_HOME", said)
+    with open_instance(Home(load_settings().home)):
+        ask = "from face_assets.settings import load_settings; print(load_settings().home)"
+        there = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+    assert there == str(load_settings().home)
+    assert [entry.name for entry in folder.iterdir()] == [Path(there).name]
+
+
+def test_the_exporter_of_a_relative_home_makes_no_second_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, free_ports: Callable[[int], list[int]]
+) -> None:
+    monkeypatch.setenv("FACE_ASSETS_HOME", "x")
+    monkeypatch.setenv("FACE_ASSETS_EXPORTER_PORT", str(free_ports(1)[0]))
+    settings = load_settings()
+    try:
+        assert next(start_monitoring(settings)) == f"Exporter: {exporter_address(settings)}/metrics"
+        assert (folder / "x" / "dagster").is_dir()
+        assert not (folder / "x" / "x").exists()
+    finally:
+        stop_monitoring(settings)
