@@ -15,7 +15,9 @@ FAILED = 1
 REFUSED = 3
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
-repo_option = click.option("--repo", metavar="PATH_OR_URL", help="The data repository; remembered for later commands.")
+repo_option = click.option(
+    "--repo", metavar="PATH_OR_URL", help="The data repository; remembered for later commands. FACE_ASSETS_REPO must not name another."
+)
 
 
 def _no_traceback(command: Callable[..., Any]) -> Callable[..., Any]:
