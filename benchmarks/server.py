@@ -66,8 +66,7 @@ def _bundle(kit: Kit, bundle: Path, budget: Serving) -> list[Probe]:
     gallery = Gallery.load(bundle)
     places, scores = gallery.search(vectors[:PROBES])
     return [
-        Probe(kit.files[row].read_bytes(), vectors[row], gallery.names[places[row]], float(scores[row]), bool(scores[row] >= THRESHOLD))
-        for row in range(PROBES)
+        Probe(kit.files[row].read_bytes(), vectors[row], gallery.names[places[row]], float(scores[row]), THRESHOLD) for row in range(PROBES)
     ]
 
 

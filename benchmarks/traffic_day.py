@@ -131,7 +131,7 @@ def _bundle(folder: Path, networks: Path, engine: Path, photos: list[Path]) -> P
     write_gallery(templates_of(vectors, [photo.parent.name for photo in photos[:ENROLLED]]), folder)
     gallery = Gallery.load(folder)
     places, scores = gallery.search(vectors[:1])
-    return Probe(photos[0].read_bytes(), vectors[0], gallery.names[places[0]], float(scores[0]), bool(scores[0] >= 0.5))
+    return Probe(photos[0].read_bytes(), vectors[0], gallery.names[places[0]], float(scores[0]), 0.5)
 
 
 if __name__ == "__main__":

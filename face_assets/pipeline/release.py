@@ -104,7 +104,7 @@ def _bundle(workspace: Workspace, commit: str, params: Params, parts: Parts, dir
     }
     write_json(directory / "recognizer.json", recognizer)
     _write_splits(parts.aligned, directory / "splits.csv")
-    write_json(directory / "probes.json", _probes(workspace, params, parts, recognizer["identification_threshold"], log))
+    write_json(directory / "probes.json", _probes(workspace, params, parts, log))
     reference = release_reference(workspace, params, parts.aligned, parts.exported, parts.gallery, log)
     if reference:
         reference.save(directory / REFERENCE)
@@ -120,7 +120,7 @@ def _write_splits(aligned: Artifact, path: Path) -> None:
         writer.writerows(sorted(splits.items()))
 
 
-def _probes(workspace: Workspace, params: Params, parts: Parts, threshold: float, log: Log) -> list[dict[str, Any]]:
+def _probes(workspace: Workspace, params: Params, parts: Parts, log: Log) -> list[dict[str, Any]]:
     """Test photos spread over the split, with the offline answers that a deployment must repeat."""
     from face_assets.vision.search import Gallery
 
@@ -137,7 +137,6 @@ def _probes(workspace: Workspace, params: Params, parts: Parts, threshold: float
             "embedding": [round(float(value), 7) for value in embedding],
             "identity": gallery.names[place],
             "score": float(score),
-            "accepted": bool(score >= threshold),
         }
         for face, embedding, place, score in zip(faces, embeddings.astype(np.float32), places, scores, strict=True)
     ]

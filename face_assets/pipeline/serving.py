@@ -138,7 +138,8 @@ def _give_back(workspace: Workspace, assignment: Assignment, live: str | None, r
 
 def probes(workspace: Workspace, release: Release) -> list[Probe]:
     """The release's probes with the bytes of their photos."""
-    stored = read_json(workspace.releases.bundle(release) / "probes.json")
+    bundle = workspace.releases.bundle(release)
+    stored, threshold = read_json(bundle / "probes.json"), read_json(bundle / "recognizer.json")["identification_threshold"]
     files = workspace.repository.locate(release.trained_commit, "photos", [probe["md5"] for probe in stored])
     return [
         Probe(
@@ -146,7 +147,7 @@ def probes(workspace: Workspace, release: Release) -> list[Probe]:
             embedding=np.array(probe["embedding"], np.float32),
             identity=probe["identity"],
             score=probe["score"],
-            accepted=probe["accepted"],
+            threshold=threshold,
         )
         for probe in stored
     ]

@@ -81,7 +81,7 @@ class Kit:
             content = self.photo(person, 1)
             embedding = self.embed(self.bundle(release), content)
             places, scores = gallery.search(embedding[None])
-            made.append(Probe(content, embedding, gallery.names[places[0]], float(scores[0]), bool(scores[0] >= THRESHOLD)))
+            made.append(Probe(content, embedding, gallery.names[places[0]], float(scores[0]), THRESHOLD))
         return made
 
     def write(self, models: Path, release: str, bundle: Path | None = None, commit: str | None = None) -> ModelVersion:

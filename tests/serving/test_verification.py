@@ -24,37 +24,56 @@ from face_assets.vision.search import Gallery
 class Canned(RecognizerClient):
     """Answers each probe with a given embedding."""
 
-    def __init__(self, embeddings: dict[bytes, np.ndarray], accepted: bool):
+    def __init__(self, embeddings: dict[bytes, np.ndarray], identity: str):
         super().__init__("nowhere")
         self.embeddings = embeddings
-        self.accepted = accepted
+        self.identity = identity
 
     def identify(self, photo: bytes) -> Answer:
         if photo == NO_PHOTO:
             raise UserError("the photo cannot be used: not an image")
         vector = self.embeddings[photo]
-        face = Face(np.zeros(4, np.float32), 1.0, "a" if self.accepted else "", float(vector[0]), self.accepted, vector)
+        face = Face(np.zeros(4, np.float32), 1.0, self.identity, float(vector[0]), bool(self.identity), vector)
         return Answer([face], "v1.0.0")
 
 
-def report_of(served: list[list[float]], accepted: bool = True) -> Any:
-    """The report where the offline answer of every probe is (1, 0)."""
+def report_of(served: list[list[float]], threshold: float = 0.5, identity: str = "a") -> Any:
+    """The report where the offline answer of every probe is (1, 0), person a at 1.0, and the served one `identity`, "" for refused."""
     good = np.array([1, 0], np.float32)
-    probes = [Probe(str(number).encode(), good, "a", 1.0, accepted) for number in range(len(served))]
+    probes = [Probe(str(number).encode(), good, "a", 1.0, threshold) for number in range(len(served))]
     vectors = {probe.content: np.array(vector, np.float32) for probe, vector in zip(probes, served, strict=True)}
-    return verify(Canned(vectors, accepted), "v1.0.0", probes, Serving())
+    return verify(Canned(vectors, identity), "v1.0.0", probes, Serving())
 
 
 def test_the_same_answers_pass() -> None:
     assert report_of([[1, 0], [1, 0]]).passed
 
 
-@pytest.mark.parametrize("accepted", [True, False])
+@pytest.mark.parametrize(
+    ("threshold", "identity", "passed"),
+    [
+        (0.5, "a", True),
+        (0.5, "b", False),
+        (0.5, "", False),
+        (1.5, "", True),
+        (1.5, "a", False),
+        (1.5, "b", False),
+        (0.999, "a", True),
+        (0.999, "", True),
+        (1.001, "a", True),
+        (1.001, "b", False),
+    ],
+)
+def test_a_wrong_decision_fails_but_one_that_the_last_bits_decide(threshold: float, identity: str, passed: bool) -> None:
+    assert report_of([[1, 0]], threshold, identity).passed is passed
+
+
+@pytest.mark.parametrize(("threshold", "identity"), [(0.5, "a"), (1.5, "")])
 @pytest.mark.parametrize("place", [0, 1])
-def test_an_embedding_that_is_not_a_number_fails_wherever_it_stands(place: int, accepted: bool) -> None:
+def test_an_embedding_that_is_not_a_number_fails_wherever_it_stands(place: int, threshold: float, identity: str) -> None:
     served = [[1.0, 0.0], [1.0, 0.0]]
     served[place] = [float("nan"), 0.0]
-    assert {check.name for check in report_of(served, accepted).checks if not check.passed} == {"embeddings", "decisions"}
+    assert {check.name for check in report_of(served, threshold, identity).checks if not check.passed} == {"embeddings", "decisions"}
 
 
 def test_an_embedding_of_another_size_fails() -> None:
