@@ -115,6 +115,11 @@ def _gate(artifact: Artifact) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         check_name="gate",
         passed=found["passed"],
-        metadata={"figures": found["figures"], "reasons": found["reasons"], "production": found["production"] or "none"},
+        metadata={
+            "figures": found["figures"],
+            "reasons": found["reasons"],
+            "notes": found["gate_notes"],
+            "production": found["production"] or "none",
+        },
         description="; ".join(found["reasons"]) or "every floor is reached and production is not better beyond the margin",
     )

@@ -117,6 +117,12 @@ def evaluate(embeddings: Floats, identities: npt.NDArray[Any], far: float, seed:
     )
 
 
+def has_pairs(people: npt.NDArray[Any]) -> bool:
+    """Whether there is a pair of one person and a pair of two, as `evaluate` needs them."""
+    counts = np.unique(people, return_counts=True)[1]
+    return len(counts) > 1 and bool(counts.max() > 1)
+
+
 def count_scores(embeddings: Floats, identities: npt.NDArray[Any]) -> tuple[Counts, Counts]:
     """Histograms (BINS,) of the cosines of all pairs of one person and of two; memory does not grow with the pairs."""
     genuine, impostor = np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)

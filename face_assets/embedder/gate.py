@@ -18,8 +18,9 @@ class Verdict:
     notes: list[str] = field(default_factory=list)
 
 
-def judge(trained: Evaluation, production: Evaluation | None, asked: params.Evaluation) -> Verdict:
-    """Absolute floors, and no regression against production on the same pairs beyond the margin."""
+def judge(trained: Evaluation, compared: tuple[Evaluation, Evaluation] | None, asked: params.Evaluation) -> Verdict:
+    """Absolute floors for `trained`, and no regression beyond the margin: `compared` is the trained embedder and production on the same
+    pairs, which are fewer where production finds no face in some photos; None where there is nothing to compare with."""
     reasons = [
         f"{name} is {found:.4f}, below evaluation.{key} {floor:g}"
         for name, found, key, floor in (
@@ -37,10 +38,10 @@ def judge(trained: Evaluation, production: Evaluation | None, asked: params.Eval
     elif reached.tar is not None and reached.tar < asked.min_tar:
         reasons.append(f"TAR at FAR {asked.far:g} is {reached.tar:.4f}, below evaluation.min_tar {asked.min_tar:g}")
     notes = []
-    if production:
-        reasons += _regression(trained, production, asked)
-        if reached.tar is None:
-            notes.append(f"compared with production by AUC: {trained.impostor:,} impostor pairs cannot tell TAR at FAR {asked.far:g}")
+    if compared:
+        reasons += _regression(*compared, asked)
+        if compared[0].tar_at(asked.far).tar is None:
+            notes.append(f"compared with production by AUC: {compared[0].impostor:,} impostor pairs cannot tell TAR at FAR {asked.far:g}")
     return Verdict(not reasons, reasons, notes)
 
 

@@ -90,10 +90,11 @@ def _training(facts: CardFacts) -> list[str]:
 
 def _figures(facts: CardFacts) -> list[str]:
     fars = list(next(iter(facts.figures.values()))["tar"])
-    header = ("embedder", "AUC", "10-fold accuracy", "EER", *(f"TAR at FAR {far}" for far in fars))
+    header = ("embedder", "photos", "AUC", "10-fold accuracy", "EER", *(f"TAR at FAR {far}" for far in fars))
     rows = [
         (
             name,
+            f"{one['photos']:,}",
             f"{one['auc']:.4f}",
             f"{one['accuracy']:.4f} ± {one['accuracy_std']:.4f}",
             f"{one['eer']:.4f}",
@@ -111,6 +112,7 @@ def _figures(facts: CardFacts) -> list[str]:
         "",
         *_table(header, rows),
         "",
+        *_beside_production(facts),
         *_precisions(facts),
         *_verdict(facts),
         f"Two photos are taken for one person from a cosine of **{facts.verification_threshold:.4f}** ({_far(facts)}). "
@@ -135,6 +137,14 @@ def _groups(facts: CardFacts) -> list[str]:
         "",
         facts.groups,
     ]
+
+
+def _beside_production(facts: CardFacts) -> list[str]:
+    every = facts.figures["trained"]["photos"]
+    if "production" not in facts.figures or facts.figures["production"]["photos"] == every:
+        return []
+    seen = facts.figures["production"]["photos"]
+    return [f"production is the release before this one: it finds a face in {seen:,} of the {every:,} photos and is compared on those.", ""]
 
 
 def _verdict(facts: CardFacts) -> list[str]:

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from face_assets import params
 from face_assets.embedder import gallery
-from face_assets.embedder.evaluation import Evaluation, evaluate
+from face_assets.embedder.evaluation import Evaluation, evaluate, has_pairs
 from face_assets.embedder.gallery import calibrate, identification_figures, stranger_scores, templates_of, write_gallery
 from face_assets.embedder.gate import judge
 from face_assets.errors import UserError
@@ -97,8 +97,8 @@ def test_a_training_that_diverged_is_said() -> None:
 def test_the_gate_names_what_it_missed() -> None:
     good, bad = evaluate(*people(40, 4, 0.3), 0.01, 0), evaluate(*people(40, 4, 2.0), 0.01, 0)
     asked = params.Evaluation(far=0.01, min_auc=0.9, min_accuracy=0.8, min_tar=0.5, max_regression=0.01)
-    assert judge(good, bad, asked).passed
-    refused = judge(bad, good, asked)
+    assert judge(good, (good, bad), asked).passed
+    refused = judge(bad, (bad, good), asked)
     assert not refused.passed
     for key in ("min_auc", "min_accuracy", "min_tar", "max_regression"):
         assert any(key in reason for reason in refused.reasons), key
@@ -106,9 +106,23 @@ def test_the_gate_names_what_it_missed() -> None:
     unresolved = judge(few, None, params.Evaluation(far=1e-4, min_tar=0.5, min_auc=0.0, min_accuracy=0.0))
     assert any("cannot be told" in reason for reason in unresolved.reasons)
     lenient = params.Evaluation(far=1e-4, min_auc=0.0, min_accuracy=0.0)
-    assert any("AUC" in note for note in judge(few, few, lenient).notes)
-    worse = judge(evaluate(*people(5, 2, 5.0), 1e-4, 0), few, lenient)
+    assert any("AUC" in note for note in judge(few, (few, few), lenient).notes)
+    chance = evaluate(*people(5, 2, 5.0), 1e-4, 0)
+    worse = judge(chance, (chance, few), lenient)
     assert [reason for reason in worse.reasons if "AUC" in reason and "cannot be told" in reason]
+
+
+def test_the_floors_ask_all_photos_and_the_regression_those_of_production() -> None:
+    good, bad = evaluate(*people(40, 4, 0.3), 0.01, 0), evaluate(*people(40, 4, 2.0), 0.01, 0)
+    asked = params.Evaluation(far=0.01, min_auc=0.9, min_accuracy=0.0, max_regression=0.01)
+    floors = judge(bad, (good, good), asked)
+    assert [reason.split()[0] for reason in floors.reasons] == ["AUC"]
+    assert all("max_regression" in reason for reason in judge(good, (bad, good), asked).reasons)
+
+
+def test_pairs_need_two_people_and_two_photos_of_one() -> None:
+    for labels, there in (([], False), ([1], False), ([1, 1], False), ([1, 2], False), ([1, 2, 2], True)):
+        assert has_pairs(np.array(labels)) is there
 
 
 def test_the_gallery_is_the_same_bytes_for_the_same_people(tmp_path: Path) -> None:

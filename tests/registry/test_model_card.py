@@ -5,7 +5,7 @@ from dataclasses import replace
 from face_assets.pipeline.fairness import groups_markdown
 from face_assets.registry.model_card import CardFacts, model_card
 
-HEADLINE = {"auc": 0.99, "accuracy": 0.98, "accuracy_std": 0.01, "eer": 0.02, "genuine_pairs": 300, "impostor_pairs": 20_000}
+HEADLINE = {"auc": 0.99, "accuracy": 0.98, "accuracy_std": 0.01, "eer": 0.02, "genuine_pairs": 300, "impostor_pairs": 20_000, "photos": 80}
 FACTS = CardFacts(
     commit="c" * 40,
     dataset={"dataset_version": "d.dir", "photos": 1200, "people": 90, "people_by_split": {"train": 60, "validation": 10, "test": 20}},
@@ -32,11 +32,27 @@ DIM = {"people": 12, "with_pairs": 12, "photos": 40, "figures": RATES, "note": "
 
 def test_the_card_says_the_figures_and_where_they_come_from() -> None:
     card = model_card(FACTS)
-    for said in ("c" * 40, "d.dir", "| trained | 0.9900 |", "0.9100 | too few pairs |", "0.4200** (FAR 0.001)", "0.96% of 416 strangers"):
+    for said in (
+        "c" * 40,
+        "d.dir",
+        "| trained | 80 | 0.9900 |",
+        "0.9100 | too few pairs |",
+        "0.4200** (FAR 0.001)",
+        "0.96% of 416 strangers",
+    ):
         assert said in card, said
     assert "from `my 'odd' file.pt`" in card.replace("From", "from")
     assert "production" not in card
     assert "The gate" not in card
+
+
+def test_figures_of_fewer_photos_say_so() -> None:
+    production = {**FACTS.figures["start"], "photos": 72}
+    card = model_card(replace(FACTS, figures={**FACTS.figures, "production": production}))
+    assert "| production | 72 | 0.9900 |" in card
+    assert "finds a face in 72 of the 80 photos" in card
+    same = model_card(replace(FACTS, figures={**FACTS.figures, "production": FACTS.figures["start"]}))
+    assert "finds a face in" not in same
 
 
 def test_the_card_says_what_a_precision_costs_and_what_was_refused() -> None:

@@ -1,0 +1,97 @@
+"""The steps from a commit to its release: an unchanged commit is released once, whatever is in production, and a corrected file anew."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from face_assets.dataset.synthetic import write_people
+from face_assets.pipeline.dataset import align_dataset, version_dataset
+from face_assets.pipeline.embedder import BESIDE, evaluate_embedder, train_embedder
+from face_assets.pipeline.engine import export_embedder
+from face_assets.pipeline.gallery import enroll
+from face_assets.pipeline.release import Parts, make_release
+from face_assets.pipeline.workspace import Workspace
+from face_assets.registry.create import create_repository
+from face_assets.registry.git import git
+from face_assets.settings import remember
+
+PEOPLE, PHOTOS = 8, 4
+PARAMS = """
+split: {{validation: 0.1, test: 0.6, min_test_people: 2}}
+detector: {{image_size: 80, margin: 16, thresholds: [0.6, 0.7, {certain}]}}
+embedder: {{weights: scratch, embedding_size: 32}}
+train: {{unfreeze: all, epochs: 0, batch_size: 16, anchor: 0.0, scale: 16.0}}
+evaluation: {{far: 0.05, fpir: 0.1, min_auc: 0.0, min_accuracy: 0.0, max_regression: 1.0{more}}}
+"""
+STRICT, FINDS_ALL = 0.99, 0.7
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos of synthetic people."""
+    folder = tmp_path_factory.mktemp("people") / "photos"
+    write_people(folder, PEOPLE, PHOTOS)
+    return folder
+
+
+@pytest.fixture
+def data(photos: Path, tmp_path: Path, home: Path) -> Path:
+    """A data repository of these people that a fresh home follows; its detector overlooks many faces."""
+    create_repository(tmp_path / "data", photos, PARAMS.format(certain=STRICT, more=""), None, None, lambda *_: None)
+    remember(repo=str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+def commit(data: Path, **files: str) -> None:
+    for name, text in files.items():
+        (data / name.replace("_", ".")).write_text(text, encoding="utf-8")
+    git("add", "-A", cwd=data)
+    git("commit", "-q", "-m", "Change it", cwd=data)
+
+
+class Made:
+    """What a run of the newest commit makes, without Dagster."""
+
+    def __init__(self) -> None:
+        workspace, self.log = Workspace.load(), list[str]()
+        workspace.repository.refresh()
+        newest = workspace.repository.resolve("HEAD")
+        dataset = version_dataset(workspace, newest, self.log.append)
+        aligned = align_dataset(workspace, newest, dataset, self.log.append)
+        embedder = train_embedder(workspace, newest, aligned, self.log.append)
+        exported = export_embedder(workspace, newest, aligned, embedder, self.log.append)
+        evaluation = evaluate_embedder(workspace, newest, aligned, exported, self.log.append)
+        gallery = enroll(workspace, newest, aligned, evaluation, exported, self.log.append)
+        parts = Parts(dataset, aligned, embedder, evaluation, exported, gallery)
+        released = make_release(workspace, newest, parts, self.log.append)
+        self.evaluation: dict[str, Any] = evaluation.summary
+        self.release: dict[str, Any] = released.summary
+        self.card = (released.directory / "model_card.md").read_text(encoding="utf-8")
+
+
+def test_a_release_is_measured_on_the_faces_that_production_overlooks_and_made_once(data: Path) -> None:
+    assert Made().release["release"] == "v1.0.0"
+    commit(data, params_yaml=PARAMS.format(certain=FINDS_ALL, more=""))
+    made = Made()
+    figures, left_out = made.evaluation["figures"], made.evaluation["left_out_beside_production"]
+    every = made.evaluation["test_photos"]
+    assert left_out > 0
+    assert {name: found["photos"] for name, found in figures.items()} == {
+        "trained": every,
+        "start": every,
+        "production": every - left_out,
+        BESIDE: every - left_out,
+    }
+    sentence = f"v1.0.0 finds no face in {left_out} of {every} test photos"
+    assert any(sentence in line for line in made.log)
+    assert sentence in made.evaluation["gate_notes"][0]
+    assert f"finds a face in {every - left_out} of the {every} photos" in made.card
+    assert (made.release["release"], made.release["production"]) == ("v2.0.0", True)
+    again = Made()
+    assert again.evaluation["production"] == "v2.0.0"
+    assert again.evaluation["verification_threshold"] == made.evaluation["verification_threshold"]
+    assert again.evaluation["figures"]["trained"] == figures["trained"]
+    assert (again.release["release"], again.release["new"]) == ("v2.0.0", False)
