@@ -79,7 +79,8 @@ def read_pairs(path: Path) -> Iterator[Pair]:
 @dataclass(frozen=True)
 class Regression:
     """A pair that the newer embedder judges worse. `before` is None where the older did not have it among its hardest: then it was
-    easier than `bound`. `wrong`: the newer's answer at its threshold is wrong; `was_wrong`: so was the older's."""
+    easier than `bound`. `wrong`: the newer's answer at its threshold is wrong; `was_wrong`: so was the older's, None where `bound` does not
+    tell."""
 
     kind: Kind
     first: str
@@ -88,7 +89,12 @@ class Regression:
     bound: float | None
     after: float
     wrong: bool
-    was_wrong: bool
+    was_wrong: bool | None
+
+    @property
+    def new_mistake(self) -> bool:
+        """Whether it is known that only the newer is wrong."""
+        return self.wrong and self.was_wrong is False
 
     @property
     def loss(self) -> float:
@@ -100,8 +106,8 @@ class Regression:
 
 
 def worst_regressions(before: Sequence[Pair], after: Sequence[Pair], thresholds: tuple[float, float], most: int) -> list[Regression]:
-    """The pairs that lost most from `before` to `after`, new mistakes first. thresholds: of both; pairs of photos that only one of the
-    two has seen cannot be told and are left out by the caller."""
+    """The pairs that lost most from `before` to `after`, those known to be new mistakes first. thresholds: of both; pairs of photos that
+    only one of the two has seen cannot be told and are left out by the caller."""
     found = []
     for kind in KINDS:
         old = {pair.key: pair.score for pair in before if pair.kind == kind}
@@ -114,8 +120,10 @@ def worst_regressions(before: Sequence[Pair], after: Sequence[Pair], thresholds:
             score = old.get(pair.key)
             sign = 1.0 if kind == "genuine" else -1.0
             wrong = sign * (pair.score - thresholds[1]) < 0
-            was_wrong = score is not None and sign * (score - thresholds[0]) < 0
+            was_wrong: bool | None = sign * ((easiest if score is None else score) - thresholds[0]) < 0
+            if was_wrong and score is None:  # the hardest that it may have been is wrong, which says nothing
+                was_wrong = None
             one = Regression(kind, pair.first, pair.second, score, None if score is not None else easiest, pair.score, wrong, was_wrong)
             if one.loss > 0:
                 found.append(one)
-    return sorted(found, key=lambda one: (not (one.wrong and not one.was_wrong), -one.loss))[:most]
+    return sorted(found, key=lambda one: (not one.new_mistake, -one.loss))[:most]

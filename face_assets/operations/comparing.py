@@ -2,6 +2,7 @@
 
 import base64
 import html
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -89,22 +90,36 @@ def _content(found: Comparison) -> tuple[str, list[Section]]:
     groups = [[f"{one.attribute}: {one.group}", one.figure, one.first, one.second] for one in found.groups]
     parameters = [[name, str(before), str(after)] for name, (before, after) in found.parameters.items()]
     worse = [_regression(one) for one in found.regressions]
-    new_mistakes = sum(one.wrong and not one.was_wrong for one in found.regressions)
-    said = f"Of the pairs below, {new_mistakes} are mistakes at {new}'s threshold that were none before." if worse else "None is known."
     return f"{old} and {new}", [
         ("Releases", ["version", "commit", "data set", "test people"], about, found.notes),
         ("Figures", ["figure", old, new, "difference"], figures, []),
         *([("Figures by group", ["group", "figure", old, new], groups, [EACH_ITS_OWN])] if groups else []),
         ("Parameters that differ", ["parameter", old, new], parameters, [] if parameters else ["None."]),
-        ("Pairs that became worse", ["pair", "first", "second", old, new, ""], worse, [said]),
+        ("Pairs that became worse", ["pair", "first", "second", old, new, ""], worse, [_mistakes(found.regressions, old, new)]),
     ]
+
+
+def _mistakes(regressions: Sequence[Regression], old: str, new: str) -> str:
+    """How many are mistakes that were none before, and of how many this is not known."""
+    if not regressions:
+        return "None is known."
+    said = f"Of the pairs below, {sum(one.new_mistake for one in regressions)} are mistakes at {new}'s threshold that were none before."
+    unknown = sum(one.wrong and one.was_wrong is None for one in regressions)
+    return f"{said} Of {unknown} more mistakes {old} kept no score, so they may have been mistakes before, too." if unknown else said
 
 
 def _regression(one: Regression) -> list[str]:
     before = f"{one.before:.3f}" if one.before is not None else f"{'over' if one.kind == 'genuine' else 'under'} {one.bound:.3f}"
     kind = "one person" if one.kind == "genuine" else "two people"
-    verdict = "new mistake" if one.wrong and not one.was_wrong else "mistake before, too" if one.wrong else "still right"
-    return [kind, one.first, one.second, before, f"{one.after:.3f}", verdict]
+    return [kind, one.first, one.second, before, f"{one.after:.3f}", _verdict(one)]
+
+
+def _verdict(one: Regression) -> str:
+    if not one.wrong:
+        return "still right"
+    if one.was_wrong is None:
+        return "mistake, before unknown"
+    return "mistake before, too" if one.was_wrong else "new mistake"
 
 
 def _number(value: float | None) -> str:

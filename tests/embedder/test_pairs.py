@@ -54,3 +54,26 @@ def test_new_mistakes_come_first_and_what_was_easy_before_is_bounded() -> None:
         ("d", "e", None, 0.5, True, False),
         ("b", "a", 0.2, None, True, True),
     ]
+
+
+def test_what_may_have_been_a_mistake_before_is_not_called_new() -> None:
+    before = [Pair("genuine", "a", "b", 0.3), Pair("impostor", "a", "x", 0.6)]
+    after = [
+        Pair("genuine", "c", "d", 0.1),  # was above 0.3: at a threshold of 0.5 right or wrong
+        Pair("genuine", "b", "a", 0.2),
+        Pair("impostor", "b", "x", 0.9),  # was below 0.6
+        Pair("impostor", "x", "a", 0.61),
+    ]
+    found = worst_regressions(before, after, (0.5, 0.5), most=10)
+    assert {(one.first, one.second): (one.wrong, one.was_wrong, one.new_mistake) for one in found} == {
+        ("b", "x"): (True, None, False),
+        ("c", "d"): (True, None, False),
+        ("b", "a"): (True, True, False),
+        ("x", "a"): (True, True, False),
+    }
+    known = [Pair("genuine", "e", "f", 0.6), *before]  # of which the bound is right
+    (first, *rest) = worst_regressions(known, [*after, Pair("genuine", "e", "f", 0.49)], (0.5, 0.5), most=10)
+    assert (first.first, first.second, first.new_mistake) == ("c", "d", True)
+    assert [one.new_mistake for one in rest].count(True) == 1
+    impostors = [one for one in rest if one.kind == "impostor"]
+    assert [(one.first, one.was_wrong) for one in impostors] == [("b", None), ("x", True)]
