@@ -99,8 +99,14 @@ def embedder_evaluation(
     with user_errors(context):
         artifact = steps.evaluate_embedder(workspace, commit_of(context, workspace), aligned_faces, exported_embedder, context.log.info)
         plots = {"roc": "roc.png", "scores": "scores.png"}
-        groups = {"by_group": dg.MetadataValue.md(groups_markdown(artifact.summary["groups"]))} if artifact.summary["groups"] else {}
-        return materialized(context, workspace, artifact, plots, lambda: [_gate(artifact)], **_single_figures(artifact), **groups)
+        more = _single_figures(artifact) | _groups(artifact)
+        return materialized(context, workspace, artifact, plots, lambda: [_gate(artifact)], **more)
+
+
+def _groups(artifact: Artifact) -> dict[str, Any]:
+    """The tables of the figures by group, where there are any."""
+    found = artifact.summary
+    return {"by_group": dg.MetadataValue.md(groups_markdown(found["groups"], found["group_notes"]))} if found["groups"] else {}
 
 
 def _single_figures(artifact: Artifact) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -43,17 +44,22 @@ class Group:
     note: str = ""
 
 
+def composed(text: str) -> str:
+    """A key without blanks around it and in Unicode's composed form, so that one written on macOS and one written on Linux are the same."""
+    return unicodedata.normalize("NFC", text.strip())
+
+
 def read_attributes(content: bytes, where: str) -> tuple[str, dict[str, dict[str, str]]]:
     """A CSV file whose first column is `identity` or `photo` (its path below photos/) and whose others are attributes.
 
-    Returns the kind of key, and attribute → key → group. Raises UserError that names the line.
+    Returns the kind of key, and attribute → key → group, all `composed`. Raises UserError that names the line.
     """
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{where} is not UTF-8 text: {error}") from error
     rows = list(csv.reader(io.StringIO(text)))
-    header = [name.strip() for name in rows[0]] if rows else []
+    header = [composed(name) for name in rows[0]] if rows else []
     if len(header) < 2 or header[0] not in KEYS or len(set(header)) < len(header) or not all(header):
         raise UserError(f"{where}, line 1: the first column is `identity` or `photo`, and at least one attribute follows; found {header}.")
     found: dict[str, dict[str, str]] = {name: {} for name in header[1:]}
@@ -62,10 +68,11 @@ def read_attributes(content: bytes, where: str) -> tuple[str, dict[str, dict[str
             continue
         if len(row) != len(header):
             raise UserError(f"{where}, line {line}: {len(header)} columns are needed, found {len(row)}.")
-        for name, group in zip(header[1:], row[1:], strict=True):
-            known = found[name].setdefault(row[0], group.strip())
-            if known != group.strip():
-                raise UserError(f"{where}, line {line}: {row[0]!r} is {group.strip()!r} here and {known!r} before.")
+        key, *groups = (composed(cell) for cell in row)
+        for name, group in zip(header[1:], groups, strict=True):
+            known = found[name].setdefault(key, group)
+            if known != group:
+                raise UserError(f"{where}, line {line}: {key!r} is {group!r} here and {known!r} before.")
     return header[0], found
 
 

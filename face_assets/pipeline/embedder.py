@@ -112,7 +112,7 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
         for note in gate_notes:
             log(note)
         fars = [point.far for point in trained.tar]
-        groups = evaluate_groups(workspace, commit, params.evaluation, faces, vectors, people, trained.threshold, fars)
+        groups, outside = evaluate_groups(workspace, commit, params.evaluation, faces, vectors, people, trained.threshold, fars)
         apart, notes = fairness.judge_gaps(groups, params.evaluation.max_group_gap)
         write_json(directory / "groups.json", fairness.to_json(groups))
         paths = [face.path for face in faces]
@@ -134,7 +134,7 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
             "gate_notes": gate_notes,
             "left_out_beside_production": left_out,
             "groups": fairness.to_json(groups),
-            "group_notes": notes,
+            "group_notes": [*outside, *notes],
             "production": production.version if production else None,
         }
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from face_assets.embedder.fairness import Group, by_group, read_attributes
+from face_assets.embedder.fairness import Group, by_group, composed, read_attributes
 from face_assets.errors import UserError
 from face_assets.fingerprint import fingerprint
 from face_assets.params import Evaluation
@@ -34,23 +34,28 @@ def evaluate_groups(
     people: np.ndarray,
     threshold: float,
     fars: Sequence[float],
-) -> Mapping[str, list[Group]]:
-    """Attribute → groups, nothing where params name no file. Raises UserError where the file speaks of none of the test photos."""
+) -> tuple[Mapping[str, list[Group]], list[str]]:
+    """Attribute → groups, and sentences on the photos that are in none; nothing where params name no file. Raises UserError where the file
+    speaks of none of the test photos."""
     if not asked.attributes:
-        return {}
+        return {}, []
     where = f"{asked.attributes} at commit {commit[:12]}"
     key, attributes = read_attributes(_content(workspace, commit, asked), where)
-    found = {}
+    keys = [composed(face.identity if key == "identity" else face.path) for face in faces]
+    found, notes = {}, []
     for attribute, groups in attributes.items():
-        named = [groups.get(face.identity if key == "identity" else face.path, "") for face in faces]
+        named = [groups.get(one, "") for one in keys]
         if not any(named):
             raise UserError(f"{where}: the column {attribute!r} says nothing of any test photo; its keys are to be each photo's {key}.")
+        if "" in named:
+            notes.append(f"{named.count(''):,} of {len(named):,} test photos are in no group of {attribute}")
         found[attribute] = by_group(embeddings, people, named, threshold, fars, asked.seed)
-    return found
+    return found, notes
 
 
-def groups_markdown(groups: Mapping[str, Mapping[str, dict]]) -> str:  # type: ignore[type-arg]
-    """A table an attribute for the UI and the model card, from the summary's JSON; groups that are too small have a sentence below it."""
+def groups_markdown(groups: Mapping[str, Mapping[str, dict]], notes: Sequence[str] = ()) -> str:  # type: ignore[type-arg]
+    """A table an attribute for the UI and the model card, from the summary's JSON; groups that are too small have a sentence below it, and
+    `notes` that are none of a group stand at the end."""
     lines: list[str] = []
     for attribute, by_name in groups.items():
         measured = {name: group["figures"] for name, group in by_name.items() if group["figures"]}
@@ -62,9 +67,13 @@ def groups_markdown(groups: Mapping[str, Mapping[str, dict]]) -> str:  # type: i
                 cells = " | ".join(figure_cell(figures[figure]) for figure in names)
                 lines.append(f"| {_plain(name)} | {by_name[name]['people']} | {cells} |")
             lines.append("")
-        notes = [f"- {_plain(group['note'])}" for group in by_name.values() if group["note"]]
-        lines += [*notes, ""] if notes else []
-    return "\n".join(lines)
+        lines += _listed([group["note"] for group in by_name.values() if group["note"]])
+    told = {group["note"] for by_name in groups.values() for group in by_name.values()}
+    return "\n".join([*lines, *_listed([note for note in notes if note not in told])])
+
+
+def _listed(notes: Sequence[str]) -> list[str]:
+    return [*(f"- {_plain(note)}" for note in notes), ""] if notes else []
 
 
 def _plain(text: str) -> str:

@@ -167,7 +167,7 @@ def _card(commit: str, params: Params, parts: Parts) -> str:
         precision=parts.exported.summary["precision"],
         precisions=parts.exported.summary["precisions"],
         parameters=params.model_dump(mode="json"),
-        groups=groups_markdown(parts.evaluation.summary["groups"]),
+        groups=groups_markdown(parts.evaluation.summary["groups"], parts.evaluation.summary["group_notes"]),
     )
     return model_card(facts)
 

@@ -1,5 +1,7 @@
 """Figures by group: right against the exact ones, with intervals over people, and none for groups that are too small."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 
@@ -90,3 +92,11 @@ def test_mistakes_in_the_file_are_named() -> None:
             read_attributes(text.encode(), "people.csv")
     with pytest.raises(UserError, match="UTF-8"):
         read_attributes(b"\xff\xfe", "people.csv")
+
+
+def test_names_match_in_either_unicode_form_and_without_blanks() -> None:
+    decomposed = unicodedata.normalize("NFD", "Zoë Müller")
+    key, found = read_attributes(f"photo , âge\n{decomposed}/1.jpg ,alt\n Zoë Müller/2.jpg,jung \n".encode(), "people.csv")
+    assert (key, found) == ("photo", {"âge": {"Zoë Müller/1.jpg": "alt", "Zoë Müller/2.jpg": "jung"}})
+    with pytest.raises(UserError, match="line 3: 'Zoë' is 'b' here and 'a' before"):
+        read_attributes(f"identity,age\nZoë,a\n{unicodedata.normalize('NFD', 'Zoë')},b\n".encode(), "people.csv")
