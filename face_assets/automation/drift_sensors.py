@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from face_assets.automation import jobs
-from face_assets.automation.partitions import FIRST_HOUR
+from face_assets.automation.partitions import FIRST_HOUR, commits
 from face_assets.automation.tags import CAUSE, commit_tags
 from face_assets.errors import UserError
 from face_assets.monitoring import reports
@@ -15,14 +15,19 @@ from face_assets.monitoring.windows import finished_windows
 from face_assets.notification.message import Message
 from face_assets.notification.notifier import queue_problem, queue_well
 from face_assets.pipeline.monitoring import monitoring_params
+from face_assets.pipeline.release import assigned_for
 from face_assets.pipeline.serving import target
 from face_assets.pipeline.workspace import Workspace
+from face_assets.registry.watch import inputs_of
 from face_assets.resources.workspace import WorkspaceResource
 
 SECONDS_BETWEEN_TICKS = 30
 WINDOWS_A_TICK = 12
 WINDOWS_AT_FIRST = 24
 CAUSE_OF_DRIFT = "traffic: drift"
+ASKED = "A run of the newest commit is asked for."
+NOTHING_NEW = "No run is asked for: the newest commit holds the photos and parameters that production was made from."
+COMMIT_PHOTOS = "Photos of the new kind, committed, would train and test for it."
 
 
 @dg.sensor(
@@ -63,22 +68,28 @@ def drift_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResourc
             return dg.SkipReason(f"No verdict since that on {newest[0].window}.")
         settings = monitoring_params(workspace)
         lasting = reports.lasting(workspace.home.monitoring, newest[0].release, settings.lasts)
-        wanted = _retraining(workspace, lasting) if lasting and settings.retrain else []
+        head = _worth_running(workspace) if lasting and settings.retrain else None
+        wanted = [_retraining(workspace, newest[0].release, head)] if head else []
     except UserError as error:
         return dg.SkipReason(str(error))
     if lasting:
-        queue_problem(workspace.settings, drift_message(lasting, bool(wanted)), context.log.warning)
+        advice = ASKED if head else f"{NOTHING_NEW} {COMMIT_PHOTOS}" if settings.retrain else COMMIT_PHOTOS
+        queue_problem(workspace.settings, drift_message(lasting, advice), context.log.warning)
     elif newest[0].verdict == "no_drift":
         queue_well(
             workspace.settings, Message("well", CAUSE_OF_DRIFT, "The traffic is again as the release was tested on"), context.log.warning
         )
-    return dg.SensorResult(run_requests=wanted, skip_reason=None if wanted else newest[0].sentence, cursor=seen)
+    return dg.SensorResult(
+        run_requests=wanted,
+        skip_reason=None if wanted else newest[0].sentence,
+        cursor=seen,
+        dynamic_partitions_requests=[commits.build_add_request([head])] if head else [],
+    )
 
 
-def drift_message(lasting: Sequence[DriftReport], retrains: bool) -> Message:
+def drift_message(lasting: Sequence[DriftReport], advice: str) -> Message:
     """What people are told of verdicts of drift, newest first."""
     newest, oldest = lasting[0], lasting[-1]
-    advice = "A run of the newest commit is asked for." if retrains else "Photos of the new kind, committed, would train and test for it."
     return Message(
         "problem",
         CAUSE_OF_DRIFT,
@@ -89,13 +100,14 @@ def drift_message(lasting: Sequence[DriftReport], retrains: bool) -> Message:
     )
 
 
-def _retraining(workspace: Workspace, lasting: Sequence[DriftReport]) -> list[dg.RunRequest]:
-    """One run a release for the newest commit of production's branch. Where that is what the release was made from, nothing would come
-    of it: nothing is made twice."""
+def _worth_running(workspace: Workspace) -> str | None:
+    """The newest commit of production's branch; None where it holds what production was made from: nothing is made twice."""
     workspace.repository.refresh()
-    chosen = workspace.production_heads()
-    trained = workspace.releases.get(lasting[0].release).trained_commit
-    if not chosen or trained in chosen:
-        return []
-    tags = commit_tags(workspace, chosen[0], "drift")
-    return [dg.RunRequest(run_key=f"drift:{lasting[0].release}:{chosen[0]}", partition_key=chosen[0], tags=tags)]
+    production, heads = workspace.stages.production(), workspace.production_heads()
+    made_from = inputs_of(workspace.repository, assigned_for(production)) if production else None
+    return None if made_from in [inputs_of(workspace.repository, head) for head in heads] else next(iter(heads), None)
+
+
+def _retraining(workspace: Workspace, release: str, commit: str) -> dg.RunRequest:
+    """One run of a commit for a release that drifts."""
+    return dg.RunRequest(run_key=f"drift:{release}:{commit}", partition_key=commit, tags=commit_tags(workspace, commit, "drift"))

@@ -1,6 +1,7 @@
 """The assets of the traffic and their sensors, on a real repository and instance: an hour, its verdict, and who is told."""
 
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import pytest
 
 from face_assets.assets.traffic import drift_report, live_traffic
 from face_assets.automation.drift_sensors import drift_sensor, traffic_sensor
+from face_assets.automation.instance import ROOT
 from face_assets.files import write_json
 from face_assets.monitoring import reports
 from face_assets.monitoring.reference import make_reference
@@ -46,6 +48,7 @@ class Traffic:
     instance: dg.DagsterInstance
     repository: Path
     far_end: FarEnd
+    definitions: dg.Definitions
     cursors: dict[str, str | None] = field(default_factory=dict)
     said: str = ""
 
@@ -68,14 +71,22 @@ class Traffic:
         return done.get_asset_check_evaluations()[0]
 
     def look(self, sensor: dg.SensorDefinition) -> list[dg.RunRequest]:
-        with dg.build_sensor_context(self.instance, cursor=self.cursors.get(sensor.name)) as context:
-            found = sensor(context, platform=WorkspaceResource())
-        if isinstance(found, dg.SkipReason):
-            self.said = str(found.skip_message)
-            return []
-        assert isinstance(found, dg.SensorResult)
+        """What a tick asks for, with its partitions looked at and its new ones added as the daemon does."""
+        with dg.build_sensor_context(
+            instance_ref=self.instance.get_ref(),
+            cursor=self.cursors.get(sensor.name),
+            definitions=self.definitions,
+            resources={"platform": WorkspaceResource()},
+        ) as context:
+            found = sensor.evaluate_tick(context)
+        for added in found.dynamic_partitions_requests or []:
+            self.instance.add_dynamic_partitions(added.partitions_def_name, list(added.partition_keys))
         self.cursors[sensor.name] = found.cursor
+        self.said = found.skip_message or ""
         return list(found.run_requests or [])
+
+    def forget_messages(self) -> None:
+        (self.workspace.home.root / "notifications.json").unlink(missing_ok=True)
 
     def metadata(self, asset: str, window: str) -> dict[str, Any]:
         wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[window])
@@ -87,6 +98,9 @@ class Traffic:
 @pytest.fixture(scope="module")
 def traffic(original: Path, bundle: Callable[[bytes], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traffic]:
     """Made once; each test begins with a folder without traffic."""
+    sys.path.insert(0, str(ROOT))
+    from definitions import defs as definitions
+
     folder, far_end = tmp_path_factory.mktemp("traffic"), FarEnd()
     far_end.may_answer.set()
     far_end.up()
@@ -104,7 +118,7 @@ def traffic(original: Path, bundle: Callable[[bytes], Path], tmp_path_factory: p
         patched.setenv("FACE_ASSETS_REPO", str(folder / "data"))
         patched.setenv("FACE_ASSETS_NOTIFY_WEBHOOK", far_end.url())
         workspace = Workspace(load_settings())
-        yield Traffic(workspace, _releases(workspace, bundle), instance, folder / "data", far_end)
+        yield Traffic(workspace, _releases(workspace, bundle), instance, folder / "data", far_end, definitions)
     far_end.down()
 
 
@@ -127,6 +141,9 @@ def _releases(workspace: Workspace, bundle: Callable[[bytes], Path]) -> list[Rel
 
 @pytest.fixture(autouse=True)
 def _quiet(traffic: Traffic) -> None:
+    traffic.cursors.clear()
+    traffic.far_end.posts.clear()
+    traffic.forget_messages()
     for folder in (traffic.workspace.home.traffic, traffic.workspace.home.monitoring):
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -166,7 +183,7 @@ def test_finished_hours_are_asked_for_once(traffic: Traffic) -> None:
     assert "ended" in traffic.said
 
 
-def test_drift_that_lasts_is_told_and_a_newer_commit_asked_for(traffic: Traffic) -> None:
+def test_drift_that_lasts_is_told_and_a_commit_with_new_inputs_asked_for(traffic: Traffic) -> None:
     repository, far_end = traffic.repository, traffic.far_end
 
     def tick(hours_ago: int, shift: float) -> list[dg.RunRequest]:
@@ -175,17 +192,29 @@ def test_drift_that_lasts_is_told_and_a_newer_commit_asked_for(traffic: Traffic)
         send_unsent(traffic.workspace.settings)
         return asked
 
+    def commit(*arguments: str) -> str:
+        git("commit", "-q", "-m", "Change", *arguments, cwd=repository)
+        return git("rev-parse", "HEAD", cwd=repository).decode().strip()
+
     assert traffic.look(drift_sensor) == []
     assert tick(9, 1.5) == []
     assert not far_end.posts  # one hour may be chance
     assert tick(8, 1.5) == []  # production was made from the newest commit: to run it again would make nothing
     (message,) = far_end.posts
     assert "drifts since" in message["title"]
-    git("commit", "-q", "--allow-empty", "-m", "Photos of the new kind", cwd=repository)
-    (asked,) = tick(7, 1.5)
+    assert "No run is asked for" in message["reason"]
+    commit("--allow-empty")
+    assert tick(7, 1.5) == []  # nor is there anything new in a commit that changes no inputs
+    traffic.cursors.clear()
+    traffic.forget_messages()
+    (repository / "params.yaml").write_text("monitoring: {lasts: 2, retrain: true}\ntrain: {epochs: 2}\n")
+    never_run = commit("-a")
+    (asked,) = tick(6, 1.5)
     assert asked.tags["face_assets/cause"] == "drift"
-    assert asked.partition_key == git("rev-parse", "HEAD", cwd=repository).decode().strip()
+    assert asked.partition_key == never_run
+    assert "A run of the newest commit is asked for" in far_end.posts[-1]["reason"]
     assert traffic.look(drift_sensor) == []
-    tick(6, 0.0)
-    kinds = [post["kind"] for post in far_end.posts]
-    assert kinds == ["problem", "well"]
+    traffic.workspace.stages.assign("v1.0.0", f"It stays, for commit {never_run}", again=True)
+    assert tick(5, 1.5) == []  # the run was made, and gave the release that was there
+    tick(4, 0.0)
+    assert [post["kind"] for post in far_end.posts] == ["problem", "problem", "well"]
