@@ -17,7 +17,7 @@ from face_assets.fingerprint import file_digest, fingerprint, tree_digest
 from face_assets.monitoring.reference import FILE as REFERENCE
 from face_assets.params import Params
 from face_assets.pipeline.dataset import read_faces
-from face_assets.pipeline.fairness import groups_markdown
+from face_assets.pipeline.fairness import attributes_digest, groups_markdown
 from face_assets.pipeline.reference import release_reference
 from face_assets.pipeline.vectors import served_vectors
 from face_assets.pipeline.workspace import Log, Workspace
@@ -47,9 +47,7 @@ class Parts:
 def make_release(workspace: Workspace, commit: str, parts: Parts, log: Log) -> Artifact:
     """The release of the commit, registered once for the same inputs, and in production if the gate let it through."""
     params = workspace.params(commit)
-    inputs = fingerprint(
-        parts.gallery.fingerprint, parts.exported.fingerprint, params.evaluation.fingerprint(), params.serving.fingerprint(), FORMAT
-    )
+    inputs = _inputs(workspace, commit, params, parts)
     workspace.repository.refresh()
     release = workspace.releases.find(inputs)
     new = release is None
@@ -70,6 +68,13 @@ def make_release(workspace: Workspace, commit: str, parts: Parts, log: Log) -> A
         "figures": parts.evaluation.summary["figures"]["trained"],
     }
     return Artifact("recognizer_release", inputs, directory, summary, reused=not new)
+
+
+def _inputs(workspace: Workspace, commit: str, params: Params, parts: Parts) -> str:
+    """A digest of what a release is made from. The attributes file counts by its content, for its groups are in the bundle."""
+    digest = attributes_digest(workspace, commit, params.evaluation)
+    evaluation = (params.evaluation.fingerprint(), *([digest] if digest else []))
+    return fingerprint(parts.gallery.fingerprint, parts.exported.fingerprint, *evaluation, params.serving.fingerprint(), FORMAT)
 
 
 def _make_new(workspace: Workspace, commit: str, params: Params, parts: Parts, inputs: str, log: Log) -> Release:

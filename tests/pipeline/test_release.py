@@ -95,3 +95,17 @@ def test_a_release_is_measured_on_the_faces_that_production_overlooks_and_made_o
     assert again.evaluation["verification_threshold"] == made.evaluation["verification_threshold"]
     assert again.evaluation["figures"]["trained"] == figures["trained"]
     assert (again.release["release"], again.release["new"]) == ("v2.0.0", False)
+
+
+def test_a_corrected_attributes_file_makes_a_release_whose_groups_are_right(data: Path) -> None:
+    named = PARAMS.format(certain=FINDS_ALL, more=", attributes: people.csv")
+    people = sorted(folder.name for folder in (data / "photos").iterdir())
+    table = "identity,age\n" + "".join(f"{name},young\n" for name in people)
+    commit(data, params_yaml=named, people_csv=table)
+    first = Made()
+    assert "- old: " not in first.card
+    commit(data, people_csv=table.replace("young", "old"))
+    corrected = Made()
+    assert (corrected.release["release"], corrected.release["new"]) == ("v1.0.1", True)
+    assert "- old: " in corrected.card
+    assert Made().release["new"] is False
