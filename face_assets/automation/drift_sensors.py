@@ -20,6 +20,7 @@ from face_assets.pipeline.serving import target
 from face_assets.pipeline.workspace import Workspace
 from face_assets.registry.watch import inputs_of
 from face_assets.resources.workspace import WorkspaceResource
+from face_assets.vision.recorder import window_name
 
 SECONDS_BETWEEN_TICKS = 30
 WINDOWS_A_TICK = 12
@@ -37,10 +38,12 @@ COMMIT_PHOTOS = "Photos of the new kind, committed, would train and test for it.
     description="Asks for live_traffic and drift_report of each hour in which there was traffic, once it has ended.",
 )
 def traffic_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResource) -> dg.SensorResult | dg.SkipReason:
-    """Its cursor is the last hour that it asked for; the first time it goes back a day."""
-    folder = platform.workspace().home.traffic
-    finished = [name for name in finished_windows(folder, time.time(), context.cursor or "") if name >= FIRST_HOUR]
-    waiting = (finished if context.cursor else finished[-WINDOWS_AT_FIRST:])[:WINDOWS_A_TICK]
+    """Its cursor is the last hour that it asked for; the first time, and where a clock that stood ahead left it in the future, it goes
+    back a day. An hour that was asked for before is not run again: its run key is taken."""
+    folder, now = platform.workspace().home.traffic, time.time()
+    cursor = context.cursor if context.cursor and context.cursor <= window_name(int(now)) else ""
+    finished = [name for name in finished_windows(folder, now, cursor) if name >= FIRST_HOUR]
+    waiting = (finished if cursor else finished[-WINDOWS_AT_FIRST:])[:WINDOWS_A_TICK]
     if not waiting:
         return dg.SkipReason("No hour with traffic has ended since.")
     requests = [dg.RunRequest(run_key=name, partition_key=name, tags={CAUSE: "traffic"}) for name in waiting]

@@ -1,12 +1,14 @@
 """Reports of drift, kept as a JSON file a window, for whoever asks what the last windows showed."""
 
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from face_assets.files import write_json
 from face_assets.monitoring.drift import DriftReport
 from face_assets.monitoring.windows import NAME
+from face_assets.vision.recorder import window_name
 
 FOLDER = "reports"
 JUDGED = ("drift", "no_drift")
@@ -31,9 +33,10 @@ def read_reports(root: Path, window: str) -> list[DriftReport]:
 
 
 def reported_windows(root: Path) -> list[str]:
-    """Oldest first."""
-    folder = root / FOLDER
-    return sorted(file.stem for file in folder.glob("*.json") if NAME.fullmatch(file.stem)) if folder.is_dir() else []
+    """Oldest first, to the hour that runs: what was written while a clock stood ahead tells nothing of now."""
+    folder, running = root / FOLDER, window_name(int(time.time()))
+    names = (file.stem for file in folder.glob("*.json")) if folder.is_dir() else ()
+    return sorted(name for name in names if NAME.fullmatch(name) and name <= running)
 
 
 def latest(root: Path) -> DriftReport | None:

@@ -4,7 +4,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from face_assets.automation.drift_sensors import drift_sensor, traffic_sensor
 from face_assets.automation.instance import ROOT
 from face_assets.files import write_json
 from face_assets.monitoring import reports
+from face_assets.monitoring.drift import DriftReport
 from face_assets.monitoring.reference import make_reference
+from face_assets.monitoring.reports import write_reports
 from face_assets.notification.notifier import send_unsent
 from face_assets.pipeline.workspace import Workspace
 from face_assets.registry.git import git
@@ -30,6 +32,10 @@ from tests.far_end import FarEnd
 
 HOUR = 3600
 PEOPLE, PHOTOS = 40, 5
+
+
+def drift(window: str) -> DriftReport:
+    return DriftReport(window, "v1.0.0", "drift", "They differ", 150, 0, 0, 150, 150)
 
 
 def seen(photos: int, seed: int, shift: float = 0.0) -> Any:
@@ -59,7 +65,7 @@ class Traffic:
     def leave(self, hours_ago: int, photos: int = 150, shift: float = 0.0, release: str = "v1.0.0") -> str:
         window = self.now - hours_ago * HOUR
         sketch = Sketch(release, window, HOUR)
-        for row in seen(photos, hours_ago, shift):
+        for row in seen(photos, abs(hours_ago), shift):
             sketch.add(row, 1, 1)
         sketch.save(self.workspace.home.traffic / window_name(window) / f"{release}.x.npz")
         return window_name(window)
@@ -181,6 +187,22 @@ def test_finished_hours_are_asked_for_once(traffic: Traffic) -> None:
     assert [request.partition_key for request in traffic.look(traffic_sensor)] == windows
     assert traffic.look(traffic_sensor) == []
     assert "ended" in traffic.said
+
+
+def test_a_clock_that_stood_ahead_stops_no_look_at_the_hours_after_it(traffic: Traffic) -> None:
+    ahead = traffic.leave(-365 * 24)
+    windows = [traffic.leave(hours) for hours in (30, 4, 3)]
+    write_reports(traffic.workspace.home.monitoring, ahead, [replace(drift(ahead), verdict="no_drift")])
+    traffic.cursors = {"traffic_sensor": ahead, "drift_sensor": f"v1.0.0 {ahead}"}
+    asked = traffic.look(traffic_sensor)
+    assert [(request.run_key, request.partition_key) for request in asked] == [(name, name) for name in windows]
+    assert traffic.look(traffic_sensor) == []
+    for name in windows[1:]:
+        write_reports(traffic.workspace.home.monitoring, name, [drift(name)])
+    traffic.look(drift_sensor)
+    send_unsent(traffic.workspace.settings)
+    assert [post["kind"] for post in traffic.far_end.posts] == ["problem"]
+    assert traffic.cursors["drift_sensor"] == f"v1.0.0 {windows[-1]}"
 
 
 def test_drift_that_lasts_is_told_and_a_commit_with_new_inputs_asked_for(traffic: Traffic) -> None:

@@ -127,6 +127,7 @@ def test_reports_are_found_again(reference: Reference, tmp_path: Path) -> None:
         reports.write_reports(tmp_path, window, [judge(window, sketch(kinds[kind]), reference, 100)])
         assert (reports.latest(tmp_path) or pytest.fail()).verdict == kind
     reports.write_reports(tmp_path, "2026-03-01-09:00", [])  # an hour without traffic
+    reports.write_reports(tmp_path, "2999-03-01-09:00", [judge("2999-03-01-09:00", sketch(kinds["no_drift"]), reference, 100)])
     (tmp_path / "reports" / "2026-03-01-08:00.json").write_text("torn")
     assert len(reports.lasting(tmp_path, "v1.0.0", 2)) == 2
     assert reports.lasting(tmp_path, "v1.0.0", 3) == []
