@@ -1,13 +1,14 @@
 """The steps triton_model_repository and triton_deployment: what production says is what the server answers with."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from face_assets.errors import UserError
+from face_assets.errors import UnreachableError, UserError
 from face_assets.files import read_json
 from face_assets.params import Serving
 from face_assets.pipeline.containers import container_target, folder
@@ -86,47 +87,88 @@ def _containers_started(workspace: Workspace) -> bool:
     return (folder(workspace) / "started.json").is_file()
 
 
-def _prepare(workspace: Workspace, log: Log) -> Target:
-    """The target, ready to be started: its environment is made the first time, and the other target gives it the ports."""
+def _other_target(workspace: Workspace) -> Target | None:
+    """The target that the settings do not name, where it was started: it holds the ports, and answers."""
     if workspace.settings.target == "docker":
-        if was_started(workspace.home.serving):
-            log("the embedded server gives its ports to the gateway")
-            stop_server(workspace.home.serving)
+        return _embedded(workspace) if was_started(workspace.home.serving) else None
+    return container_target(workspace) if _containers_started(workspace) else None
+
+
+def _make_ready(workspace: Workspace, version: ModelVersion, log: Log) -> None:
+    """Does what can fail long before a candidate starts: makes images, or the server's environment. Raises UserError."""
+    if workspace.settings.target == "docker":
+        containers = container_target(workspace)
+        containers.images.gateway()
+        containers.build(version)
     else:
         ensure_environment(workspace.settings.serving_env, ROOT / "deploy" / "requirements-serving.txt", log)
-        if _containers_started(workspace):
-            log("the gateway and its servers give their ports to the embedded server")
-            container_target(workspace).stop()
-    return target(workspace)
 
 
 def deploy(workspace: Workspace, log: Log) -> Deployment:
     """Brings the server to the release in production, verified before it takes traffic.
 
-    A release that fails its verification never takes traffic, and production is given back to what is live.
+    A release that fails its verification never takes traffic, and production is given back to what is live. Where the settings name
+    another target than the one that answers, that one gives up its ports last, and comes back if the release is not live then.
     """
     assignment = production(workspace)
+    version = write_repository(workspace, assignment.release)
+    _make_ready(workspace, version, log)
+    server, other = target(workspace), _other_target(workspace)
+    if other is None:
+        return _bring(workspace, server, assignment, version, None, log)
+    before = other.status().live
+    log("what answers now gives its ports to the target that the settings name")
+    other.stop()
+    server.forget()
+    live = None
+    try:
+        done = _bring(workspace, server, assignment, version, before, log)
+        live = server.status().live
+        return done
+    finally:
+        if live is None:
+            with suppress(UserError):  # it may hold the ports, or be what failed
+                server.stop()
+            other.start()
+
+
+def _bring(
+    workspace: Workspace, server: Target, assignment: Assignment, version: ModelVersion, before: ModelVersion | None, log: Log
+) -> Deployment:
+    """before: what was live on the other target."""
     release = assignment.release
-    version = write_repository(workspace, release)
-    server = _prepare(workspace, log)
-    server.start()
     live = server.status().live
     named = {"wanted": release.version, "tag": assignment.tag, "assigned_by": assignment.author}
-    if live and live.number == version.number:
-        report = server.verify_live(probes(workspace, release), budget(workspace, release))
-        if report.passed or report.only_late:
-            reason = "was live already" if report.passed else report.failures
-            return Deployment(live.release, verified=report.passed, reason=reason, report=asdict(report), **named)
-        log(f"what is live answers wrongly, so a fresh copy takes its place: {report.failures}")
+    trouble = _trouble_at_start(server)
+    if live and live.number == version.number and (trouble or server.is_current()):
+        if not trouble:
+            report = server.verify_live(probes(workspace, release), budget(workspace, release))
+            if report.passed or report.only_late:
+                reason = "was live already" if report.passed else report.failures
+                return Deployment(live.release, verified=report.passed, reason=reason, report=asdict(report), **named)
+            trouble = f"it answers wrongly: {report.failures}"
+        log(f"a fresh copy takes the place of what is live: {trouble}")
         version = write_repository(workspace, release, anew=True)
     try:
         report = server.deploy(version, probes(workspace, release), budget(workspace, release))
     except DeploymentRefusedError as refused:
-        kept = live.release if live else None
+        back = live or before
+        kept = back.release if back else None
         _give_back(workspace, assignment, kept, str(refused))
         return Deployment(kept, verified=False, reason=str(refused), report=asdict(refused.report) if refused.report else {}, **named)
     server.sweep(keep=workspace.settings.keep_releases)
     return Deployment(release.version, verified=True, reason="verified, then promoted", report=asdict(report), **named)
+
+
+def _trouble_at_start(server: Target) -> str | None:
+    """Starts the server; a sentence where what is live cannot be brought back. A server that does not start at all says so again."""
+    try:
+        server.start()
+    except UnreachableError:
+        raise
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def _give_back(workspace: Workspace, assignment: Assignment, live: str | None, reason: str) -> None:

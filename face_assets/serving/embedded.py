@@ -96,7 +96,7 @@ class EmbeddedTarget:
     def start(self) -> None:
         """Brings the server up with what is live, and mends what a killed deployment left. Raises UserError."""
         with file_lock(self.root / LOCK):
-            self._start()
+            self._bring_back(self._start())
 
     def stop(self) -> bool:
         """Stops the server; returns whether it ran."""
@@ -106,7 +106,7 @@ class EmbeddedTarget:
         """Makes the candidate live, verified before and after. Raises DeploymentRefusedError; then what was live has not changed."""
         with file_lock(self.root / LOCK):
             control = self._start()
-            live, _ = _state(self.root)
+            live = self._brought_back(control)
             try:
                 report = self._verify_candidate(control, candidate, probes, budget)
                 self._promote(control, live, candidate, probes, budget)
@@ -122,6 +122,10 @@ class EmbeddedTarget:
         if live is None:
             raise UserError("Nothing is live on this server.")
         return verify(self._client(RECOGNIZER), live.release, probes, budget)
+
+    def is_current(self) -> bool:
+        """Always, once it was started: other settings start it anew."""
+        return True
 
     def sweep(self, keep: int) -> None:
         """Deletes all version folders but the newest `keep`, the live and the previous one; no deployment is under way meanwhile."""
@@ -142,18 +146,24 @@ class EmbeddedTarget:
         assert address is not None
         return RecognizerClient(f"{address.host}:{address.ports.grpc}", model, probe=True)
 
+    def forget(self) -> None:
+        """Lets go of what was live here, since another target answers by now."""
+        (self.root / "state.json").unlink(missing_ok=True)
+
     def _start(self) -> "_Control":
+        """The server, as the settings in force have it, with no candidate loaded."""
         address = self.server.address()
-        if address is None or not self._answers_at_last(address):
+        if address is None or not self._fits(address) or not self._answers_at_last(address):
+            self.server.require_free(self.host, self.ports)
             self.server.stop()
             models.remove_candidates(self.models)
             address = self.server.start(self.environment, self.host, self.ports, self.cores)
         control = _Control(address)
         self._unload_candidates(control)
-        live, _ = _state(self.root)
-        if live and not all(control.loaded(model) == [live.number] for model in MODELS):
-            self._bring_back(control, live)
         return control
+
+    def _fits(self, address: Address) -> bool:
+        return (address.host, address.ports, address.environment) == (self.host, self.ports, self.environment.stamp)
 
     def _answers_at_last(self, address: Address) -> bool:
         """A busy server may be late with one answer; it is not stopped for that."""
@@ -164,12 +174,26 @@ class EmbeddedTarget:
             time.sleep(0.1)
         return True
 
-    def _bring_back(self, control: "_Control", live: ModelVersion) -> None:
+    def _brought_back(self, control: "_Control") -> ModelVersion | None:
+        """What is live, None where that is nothing or nothing that can be loaded: then it must not bar the way to what can."""
+        try:
+            return self._bring_back(control)
+        except UserError:
+            address = self.server.address()
+            if address is None or not answers(address):
+                raise
+            return None
+
+    def _bring_back(self, control: "_Control") -> ModelVersion | None:
         """To what is live from wherever a killed deployment stopped, and without failing a request of the release that answers now."""
+        live, _ = _state(self.root)
+        if live is None or all(control.loaded(model) == [live.number] for model in MODELS):
+            return live
         answering = [number for number in control.loaded(RECOGNIZER) if number != live.number]
         control.load(*(models.configure(self.models, model, [*answering, live.number]) for model in (DETECTOR, EMBEDDER)))
         control.load(models.configure(self.models, RECOGNIZER, [live.number]))
         self._settle(control, live)
+        return live
 
     def _verify_candidate(
         self, control: "_Control", candidate: ModelVersion, probes: Sequence[Probe], budget: Serving

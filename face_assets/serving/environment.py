@@ -28,6 +28,12 @@ class ServingEnvironment:
         return self.directory / "triton" / "bin" / "tritonserver"
 
     @property
+    def stamp(self) -> str:
+        """What it was made from; empty where it was not made to its end."""
+        file = self.directory / READY
+        return file.read_text(encoding="utf-8") if file.is_file() else ""
+
+    @property
     def backends(self) -> Path:
         """Triton's backends, with the stub of this environment's Python."""
         return self.directory / "triton" / "backends"
@@ -51,25 +57,34 @@ class ServingEnvironment:
 
 
 def ensure_environment(directory: Path, requirements: Path, log: Callable[[str], None]) -> ServingEnvironment:
-    """The environment in `directory`, made the first time and again when the requirements change. Raises UserError when pip fails."""
+    """The environment in `directory`, made the first time and again when the requirements change. Raises UserError when pip fails.
+
+    It is made aside, so that one that does not come about leaves the one that a server runs on.
+    """
     environment = ServingEnvironment(directory)
     wanted = fingerprint(file_digest(requirements), sys.version_info[:2], str(directory))
-    if _is_ready(directory, wanted):
+    if environment.stamp == wanted:
         return environment
     with file_lock(directory.with_name(f".{directory.name}.lock")):
-        if not _is_ready(directory, wanted):
+        if environment.stamp != wanted:
             log(f"installing the Triton Inference Server into {directory}")
-            shutil.rmtree(directory, ignore_errors=True)
-            _run([sys.executable, "-m", "venv", str(directory)])
-            _run([str(directory / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", "-r", str(requirements)])
-            _lay_out(environment)
-            write_text(directory / READY, wanted)
+            aside, old = (directory.with_name(f".{directory.name}.{name}") for name in ("new", "old"))
+            _make(ServingEnvironment(aside), requirements)
+            write_text(aside / READY, wanted)
+            shutil.rmtree(old, ignore_errors=True)
+            if directory.exists():
+                directory.rename(old)
+            aside.rename(directory)
+            shutil.rmtree(old, ignore_errors=True)
     return environment
 
 
-def _is_ready(directory: Path, wanted: str) -> bool:
-    stamp = directory / READY
-    return stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted
+def _make(environment: ServingEnvironment, requirements: Path) -> None:
+    shutil.rmtree(environment.directory, ignore_errors=True)
+    _run([sys.executable, "-m", "venv", str(environment.directory)])
+    pip = [str(environment.directory / "bin" / "python"), "-m", "pip"]
+    _run([*pip, "install", "--quiet", "--disable-pip-version-check", "-r", str(requirements)])
+    _lay_out(environment)
 
 
 def _run(command: list[str]) -> None:

@@ -52,8 +52,17 @@ class Target(Protocol):
     def stop(self) -> bool:
         """Stops the server; returns whether it ran."""
 
+    def is_current(self) -> bool:
+        """Whether what was started is as it would be started now; a deployment of the same version makes it so. Raises UserError."""
+
+    def forget(self) -> None:
+        """Lets go of what was live here, since another target answers by now."""
+
     def deploy(self, candidate: ModelVersion, probes: Sequence[Probe], budget: Serving) -> VerificationReport:
-        """Makes the candidate live, verified before and after. Raises DeploymentRefusedError; then what was live has not changed."""
+        """Makes the candidate live, verified before and after, also where what is live cannot be brought back.
+
+        Raises DeploymentRefusedError; then what was live has not changed.
+        """
 
     def verify_live(self, probes: Sequence[Probe], budget: Serving) -> VerificationReport:
         """Asks what is live. Raises UserError where nothing is."""

@@ -37,11 +37,12 @@ class Ports:
 
 @dataclass(frozen=True)
 class Address:
-    """How to reach the server and, with the key, to control it."""
+    """How to reach the server and, with the key, to control it; environment: the stamp of what it runs on."""
 
     host: str
     ports: Ports
     key: str
+    environment: str = ""
 
 
 class TritonServer:
@@ -57,7 +58,7 @@ class TritonServer:
         if processes.recorded(self.record) is None:
             return None
         stored: dict[str, Any] = read_json(self.root / "address.json")
-        return Address(stored["host"], Ports(**stored["ports"]), stored["key"])
+        return Address(**{**stored, "ports": Ports(**stored["ports"])})
 
     def process(self) -> processes.Process | None:
         """The running server's process."""
@@ -66,18 +67,25 @@ class TritonServer:
     def start(self, environment: ServingEnvironment, host: str, ports: Ports, cores: int) -> Address:
         """Starts the server with no model loaded and waits until it answers. Raises UserError."""
         self.sweep()
-        for name, port in (("HTTP", ports.http), ("GRPC", ports.grpc), ("METRICS", ports.metrics)):
-            require_free(host, port, f"the server's {name}", f"FACE_ASSETS_{name}_PORT")
+        self.require_free(host, ports)
         (self.root / "models").mkdir(parents=True, exist_ok=True)
         if self.log.is_file() and self.log.stat().st_size > LARGEST_LOG:
             self.log.replace(self.log.with_suffix(".log.1"))
-        address = Address(host, ports, secrets.token_hex(16))
+        address = Address(host, ports, secrets.token_hex(16), environment.stamp)
         write_json(self.root / "address.json", asdict(address))
         (self.root / "address.json").chmod(0o600)
         variables = environment.variables(cores) | {TRAFFIC: str(self.root / "traffic")}
         processes.start(self._command(environment, address), self.log, self.record, variables, self.root)
         self._wait(address)
         return address
+
+    def require_free(self, host: str, ports: Ports) -> None:
+        """Raises UserError for a port that neither is free nor held by this server."""
+        address = self.address()
+        held = asdict(address.ports).values() if address and address.host == host else ()
+        for name, port in asdict(ports).items():
+            if port not in held:
+                require_free(host, port, f"the server's {name.upper()}", f"FACE_ASSETS_{name.upper()}_PORT")
 
     def stop(self) -> bool:
         """Stops the server; returns whether one ran."""

@@ -275,7 +275,11 @@ def test_the_same_release_is_served_from_containers_to_who_has_a_key(cli: Any, l
     photo = next((cli.folder / "photos").rglob("*.jpg"))
     expected = cli.json("identify", photo)
     inside = type(cli)({**cli.environment, "FACE_ASSETS_TARGET": "docker"}, cli.folder)
+    small = type(cli)({**inside.environment, "FACE_ASSETS_DOCKER_MEMORY_MB": "128"}, cli.folder)
     try:
+        assert "out of memory" in small("up", "--no-ui", status=1)
+        status = cli.json("status")  # the embedded server gave up its ports, and has them again
+        assert (status["server"]["ready"], status["server"]["live"], status["production"]["version"]) == (True, before, before)
         key = inside("keys", "add", "door").split()[0]
         assert before in inside("up", "--no-ui")
         status = inside.json("status")["server"]

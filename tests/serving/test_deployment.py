@@ -26,6 +26,7 @@ from face_assets.dataset.synthetic import draw
 from face_assets.errors import UserError
 from face_assets.serving.client import RecognizerClient
 from face_assets.serving.embedded import EmbeddedTarget
+from face_assets.serving.environment import ServingEnvironment, ensure_environment
 from face_assets.serving.triton import SHARED_MEMORY, Ports
 
 pytestmark = pytest.mark.slow
@@ -184,6 +185,54 @@ def test_a_killed_server_comes_back_with_what_was_live(kit: Any, target: Embedde
     target.start()
     assert target.status().pid != pid
     assert client(target).identify(kit.photo(0, 2)).release == live.release
+
+
+def test_a_live_release_that_cannot_be_loaded_does_not_bar_the_way_to_another(
+    kit: Any, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    target = kit.target(tmp_path / "serving")
+    request.addfinalizer(target.stop)
+    live = kit.deploy(target, "v1.0.0")
+    weights = target.models / "face_embedder" / str(live.number) / "embedder.bin"
+    content = weights.read_bytes()
+    weights.unlink()  # it may be a link to the original
+    weights.write_bytes(content[:100])
+    target.stop()
+    with pytest.raises(UserError, match="cannot load face_embedder"):
+        target.start()
+    kit.deploy(target, "v2.0.0")
+    status = target.status()
+    assert status.ready and status.live
+    assert client(target).identify(kit.photo(0, 2)).release == status.live.release == "v2.0.0"
+
+
+def test_other_ports_come_into_force_where_they_are_free(kit: Any, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    target = kit.target(tmp_path / "serving")
+    kit.deploy(target, "v1.0.0")
+    other = Ports(*kit.free_ports(3))
+    request.addfinalizer(target.stop)
+    pid = target.status().pid
+    moved = kit.target(target.root, Ports(target.ports.http, other.grpc, other.metrics))
+    with socket.create_server(("127.0.0.1", other.metrics)), pytest.raises(UserError, match="FACE_ASSETS_METRICS_PORT"):
+        moved.start()
+    assert client(target).identify(kit.photo(0, 2)).release == "v1.0.0"
+    assert target.status().pid == pid
+    moved.start()
+    assert client(moved).identify(kit.photo(0, 2)).release == "v1.0.0"
+    assert moved.status().ports == moved.ports
+    with pytest.raises(UserError):
+        client(target).identify(kit.photo(0, 2))
+
+
+def test_a_serving_environment_that_cannot_be_made_leaves_the_one_before(tmp_path: Path) -> None:
+    environment = ServingEnvironment(tmp_path / "serving")
+    environment.server.parent.mkdir(parents=True)
+    environment.server.touch()
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("./no-such-folder\n")
+    with pytest.raises(UserError, match="could not be made"):
+        ensure_environment(environment.directory, requirements, print)
+    assert environment.server.is_file()
 
 
 def test_two_deployments_at_once_go_one_after_another(kit: Any, target: EmbeddedTarget) -> None:

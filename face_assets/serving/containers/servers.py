@@ -25,6 +25,7 @@ LAST_LINES = 4
 STARTS = 3  # Triton 2.51 now and then ends with a segmentation fault while it starts, and starts well the next time
 SEGMENTATION_FAULT = 139
 ROLE = "server"
+IMAGE = "face-assets.image"
 INSIDE = "/var/lib/face-assets/traffic"
 SHARED_MEMORY = 512  # MiB, through which Triton hands photos to its models
 
@@ -78,7 +79,7 @@ class Servers:
     def start(self, colour: str, image: str, version: ModelVersion, labels: Mapping[str, str]) -> None:
         """Starts what of the colour does not run with this release, and waits until all can be asked. Raises UserError with its log."""
         marks = {**labels, "face-assets.role": ROLE, "face-assets.colour": colour, "face-assets.release": version.release}
-        marks |= {"face-assets.number": str(version.number), "face-assets.digest": version.digest, "face-assets.image": image}
+        marks |= {"face-assets.number": str(version.number), "face-assets.digest": version.digest, IMAGE: image}
         user = self._own_traffic()
         specs = [
             Spec(
@@ -105,6 +106,10 @@ class Servers:
                 if not left or not self._crashed(spec.name):
                     raise UserError(self._why_it_ended(spec.name))
                 self.engine.start(spec, self.network)
+
+    def have_image(self, colour: str, image: str) -> bool:
+        """Whether all of a colour were started from the image."""
+        return all(container.labels.get(IMAGE) == image for container in self._of(colour))
 
     def keep(self, colour: str) -> None:
         """From now on the engine brings a server of this colour back when it ends, and after a restart of the machine."""
@@ -155,20 +160,25 @@ class Servers:
         found = self.engine.find(spec.name)
         if found is None or found.status not in ("running", "restarting"):
             return False
-        host = found.attrs["HostConfig"]
-        limits = (host["Memory"], host["NanoCpus"]) == (spec.memory * 2**20, int(spec.cpus * 1e9))
-        if not all(found.labels.get(name) == value for name, value in marks.items() if name.startswith("face-assets.")):
+        if any(found.labels.get(name) != value for name, value in marks.items() if name.startswith("face-assets.") and name != IMAGE):
             return False
-        return limits or answers(spec.address)  # other limits are for the next server: they may be too small, and this one is asked
+        host = found.attrs["HostConfig"]
+        made_of = (found.labels.get(IMAGE), host["Memory"], host["NanoCpus"])
+        # other limits and another image are for the next server: they may be too small, or not start, and this one is asked
+        return made_of == (spec.image, spec.memory * 2**20, int(spec.cpus * 1e9)) or answers(spec.address)
 
     def _wait(self, spec: Spec) -> bool:
         """Whether the server can be asked at last; False where it ended. Raises UserError where it takes too long."""
         ends = time.monotonic() + SECONDS_TO_LOAD
+        restarts = None
         while time.monotonic() < ends:
             if answers(spec.address):
                 return True
             found = self.engine.find(spec.name)
             if found is None or found.status in ("exited", "dead"):
+                return False
+            restarts = found.attrs["RestartCount"] if restarts is None else restarts
+            if found.attrs["RestartCount"] >= restarts + STARTS:  # the engine brings it back, and it ends again
                 return False
             time.sleep(0.1)
         said = self._log(found) if found else "nothing"

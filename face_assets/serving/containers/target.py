@@ -83,7 +83,8 @@ class ContainerTarget:
     def start(self) -> None:
         """Brings up the gateway and what is live, and removes what a killed deployment left. Raises UserError."""
         with file_lock(self.folder / LOCK):
-            self._start()
+            if broken := self._start():
+                raise broken
 
     def stop(self) -> bool:
         """Removes all our containers; keys and images stay. Returns whether there were any."""
@@ -101,12 +102,12 @@ class ContainerTarget:
         """Makes the candidate live, verified before, during and after. Raises DeploymentRefusedError; then what was live still is."""
         with file_lock(self.folder / LOCK):
             image = self.build(candidate)
-            self._start()
+            broken = self._start()
             _, _, live = self._state()
             colour = next(one for one in COLOURS if one != live)
             try:
                 report = self._verify_candidate(colour, image, candidate, probes, budget)
-                if live:
+                if live and not broken:
                     report = self._watch(colour, live, report, budget)
                 self._promote(colour, live, candidate, probes, budget)
                 self._write_state(candidate, colour)
@@ -123,6 +124,15 @@ class ContainerTarget:
         if live is None:
             raise UserError("Nothing is live on this server.")
         return verify(self.client(probe=True), live.release, probes, budget)
+
+    def is_current(self) -> bool:
+        """Whether the live servers run the image that their release has by now."""
+        live, _, colour = self._state()
+        return live is None or colour is None or self.servers.have_image(colour, self.images.name_of(live))
+
+    def forget(self) -> None:
+        """Lets go of what was live here, since another target answers by now."""
+        (self.folder / "state.json").unlink(missing_ok=True)
 
     def sweep(self, keep: int) -> None:
         """Deletes the version folders and images of all but the newest `keep`, the live and the previous release."""
@@ -153,16 +163,23 @@ class ContainerTarget:
         stored = {"live": asdict(candidate), "previous": asdict(previous) if previous else None, "colour": colour}
         write_json(self.folder / "state.json", stored)
 
-    def _start(self) -> None:
+    def _start(self) -> UserError | None:
+        """Returns why what is live does not start: that must not bar the way to what would."""
         live, _, colour = self._state()
         write_json(self.started, {})
-        gateway = self.images.gateway()
+        gateway, broken = self.images.gateway(), None
         if live and colour:
-            self.servers.start(colour, self.build(live), live, {})
+            try:
+                self.servers.start(colour, self.build(live), live, {})
+            except EngineGoneError:
+                raise
+            except UserError as error:
+                broken = error
             self.servers.keep(colour)
         self.gateway.ensure(gateway, self.servers.slots(colour))
         self._admit_only(colour)
         self.servers.remove_others(colour)
+        return broken
 
     def _admit_only(self, colour: str | None) -> None:
         """All traffic to a colour, and the other's places free once their last request has been answered."""

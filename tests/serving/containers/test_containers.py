@@ -1,6 +1,7 @@
 """Releases as containers: deployments under load, kills and faults; what was live answers through all of them."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ from face_assets.serving.target import DeploymentRefusedError
 from face_assets.serving.triton import Ports
 
 pytestmark = pytest.mark.slow
+
+DEPLOY = Path(__file__).parents[3] / "deploy"
 
 
 class Load:
@@ -248,6 +252,38 @@ def test_an_image_that_is_gone_is_built_again(box: Any, live: Any) -> None:
     assert live.status().ready is False
     live.start()
     assert live.status().ready
+
+
+def test_another_image_of_what_is_live_takes_its_place_as_a_release_does(box: Any, live: Any, key: str, tmp_path: Path) -> None:
+    version = live.status().live
+    changed = box.target()
+    changed.images.recipe = replace(changed.images.recipe, deploy=Path(shutil.copytree(DEPLOY, tmp_path / "deploy")))
+    with open(tmp_path / "deploy" / "healthcheck.py", "a", encoding="utf-8") as file:
+        file.write("# another\n")
+    (before,) = Engine(box.home).containers("server")
+    with load(box, key) as seen:
+        changed.start()
+        assert [container.id for container in Engine(box.home).containers("server")] == [before.id]
+        assert live.is_current() and not changed.is_current()
+        changed.deploy(version, box.kit.probes(version.release), box.budget())
+    assert changed.is_current() and not live.is_current()
+    assert seen.wrong == [] and set(seen.answers) == {version.release}
+
+
+def test_a_live_release_that_cannot_be_started_does_not_bar_the_way_to_another(make_box: Callable[[], Any]) -> None:
+    mine = make_box()
+    target = mine.target()
+    version = mine.deploy(target, "v1.0.0")
+    weights = mine.folder / "models" / "face_embedder" / str(version.number) / "embedder.bin"
+    content = weights.read_bytes()
+    weights.unlink()  # it may be a link to the original
+    weights.write_bytes(content[:100])
+    target.servers.remove_others(None)
+    target.engine.client.images.remove(target.images.name_of(version), force=True)
+    with pytest.raises(UserError, match="ended with status"):
+        target.start()
+    mine.deploy(target, "v2.0.0")
+    assert (target.status().live.release, target.status().ready, len(mine.containers())) == ("v2.0.0", True, 2)
 
 
 def test_containers_in_the_way_are_named_or_replaced(box: Any, make_box: Callable[[], Any]) -> None:
