@@ -32,7 +32,7 @@ def follow_repository(repo: str | None) -> Workspace:
         before = load_settings().repo
         remember(repo=source)
         if before and _source(before) != source:
-            click.echo(f"This home followed {before} until now; from now on it follows {source}.", err=True)
+            click.echo(without_credentials(f"This home followed {before} until now; from now on it follows {source}."), err=True)
     return Workspace.load()
 
 
@@ -59,7 +59,7 @@ def choose_commit(repo: str | None, revision: str, quiet: bool) -> tuple[Workspa
     commit = workspace.repository.resolve(revision)
     workspace.params(commit)
     if not quiet:
-        click.echo(f"commit {commit[:12]} of {workspace.settings.repo}", err=True)
+        click.echo(f"commit {commit[:12]} of {workspace.repository.shown}", err=True)
     return workspace, commit
 
 

@@ -11,6 +11,7 @@ from face_assets.automation.instance import open_instance
 from face_assets.automation.pipeline_facts import drift_verdict, waiting_commits
 from face_assets.automation.services import record, ui_address, ui_answers
 from face_assets.automation.tags import PARTITION, REASON
+from face_assets.credentials import without_credentials
 from face_assets.errors import UserError
 from face_assets.home import Home
 from face_assets.monitoring.triton_metrics import read_traffic
@@ -44,7 +45,7 @@ def status_report() -> dict[str, Any]:
     log = found["log"]
     return {
         "home": str(settings.home),
-        "repository": settings.repo,
+        "repository": without_credentials(settings.repo) if settings.repo else None,
         "server": {**late_server, **found["server"]},
         "production": found["production"],
         "ui": {"address": ui_address(settings), "up": False, **found["ui"]},

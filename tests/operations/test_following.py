@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from face_assets.cli import main
 from face_assets.operations.pipeline import follow_repository
+from face_assets.operations.status import status_report
 from face_assets.settings import load_settings
 
 
@@ -56,3 +57,10 @@ def test_another_repository_is_followed_and_said(repository: Path, other: Path, 
     follow_repository(str(repository))
     assert follow_repository(str(other)).settings.repo == str(other)
     assert f"This home followed {repository} until now; from now on it follows {other}." in capsys.readouterr().err
+
+
+def test_a_password_in_the_url_is_not_told(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("one", "two"):
+        follow_repository(f"https://ann:s3cret@nowhere.invalid/{name}.git")
+    said = capsys.readouterr().err + str(status_report()["repository"])
+    assert "two.git" in said and "s3cret" not in said
