@@ -21,7 +21,7 @@ SECONDS_TO_START = 90.0
 
 def ui_address(settings: Settings) -> str:
     """Where the UI is, when it is up."""
-    return f"http://{settings.host}:{settings.ui_port}"
+    return f"http://{settings.ui_host}:{settings.ui_port}"
 
 
 def record(home: Home, name: str) -> Path:
@@ -36,8 +36,8 @@ def start_ui(settings: Settings) -> None:
         pass
     programs = Path(sys.executable).parent
     if processes.recorded(record(home, WEBSERVER)) is None:
-        require_free(settings.host, settings.ui_port, "the UI", "FACE_ASSETS_UI_PORT")
-        command = [str(programs / "dagster-webserver"), "-h", settings.host, "-p", str(settings.ui_port), "-w", str(WORKSPACE)]
+        require_free(settings.ui_host, settings.ui_port, "the UI", "FACE_ASSETS_UI_PORT")
+        command = [str(programs / "dagster-webserver"), "-h", settings.ui_host, "-p", str(settings.ui_port), "-w", str(WORKSPACE)]
         processes.start(command, home.logs / "webserver.log", record(home, WEBSERVER), os.environ, ROOT)
     if processes.recorded(record(home, DAEMON)) is None:
         command = [str(programs / "dagster-daemon"), "run", "-w", str(WORKSPACE)]

@@ -134,10 +134,10 @@ def run_exporter(log: Log) -> None:
     """Answers scrapes until it is stopped. Raises UserError when the port is taken."""
     settings = load_settings()
     workspace = Workspace(settings)
-    require_free(settings.host, settings.exporter_port, "the exporter", "FACE_ASSETS_EXPORTER_PORT")
+    require_free(settings.ui_host, settings.exporter_port, "the exporter", "FACE_ASSETS_EXPORTER_PORT")
     with open_instance(workspace.home) as instance:
-        server, thread = serve(Platform(instance).parts(), settings.host, settings.exporter_port, log)
-        log(f"metrics at http://{settings.host}:{settings.exporter_port}/metrics")
+        server, thread = serve(Platform(instance).parts(), settings.ui_host, settings.exporter_port, log)
+        log(f"metrics at http://{settings.ui_host}:{settings.exporter_port}/metrics")
         try:
             thread.join()
         finally:

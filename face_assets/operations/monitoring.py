@@ -20,12 +20,12 @@ SECONDS_TO_START = 60.0
 
 def prometheus_address(settings: Settings) -> str:
     """Where the local Prometheus is, when it is up."""
-    return f"http://{settings.host}:{settings.prometheus_port}"
+    return f"http://{settings.ui_host}:{settings.prometheus_port}"
 
 
 def exporter_address(settings: Settings) -> str:
     """Where the exporter is, when it is up."""
-    return f"http://{settings.host}:{settings.exporter_port}"
+    return f"http://{settings.ui_host}:{settings.exporter_port}"
 
 
 def start_monitoring(settings: Settings) -> Iterator[str]:
@@ -33,7 +33,7 @@ def start_monitoring(settings: Settings) -> Iterator[str]:
     home = Home(settings.home)
     address = exporter_address(settings)
     if processes.recorded(record(home, EXPORTER)) is None:
-        require_free(settings.host, settings.exporter_port, "the exporter", "FACE_ASSETS_EXPORTER_PORT")
+        require_free(settings.ui_host, settings.exporter_port, "the exporter", "FACE_ASSETS_EXPORTER_PORT")
         command = [str(Path(sys.executable).with_name("face-assets")), "exporter"]
         variables = {**os.environ, "FACE_ASSETS_HOME": str(home.root)}  # it starts in another folder, where a relative path means another
         processes.start(command, home.logs / "exporter.log", record(home, EXPORTER), variables, home.root)
@@ -42,13 +42,13 @@ def start_monitoring(settings: Settings) -> Iterator[str]:
     folder = home.root / "monitoring"
     targets = {
         "triton": f"{settings.host}:{settings.metrics_port}",
-        "face-assets": f"{settings.host}:{settings.exporter_port}",
+        "face-assets": f"{settings.ui_host}:{settings.exporter_port}",
     }
-    command = prometheus.command(folder, settings.host, settings.prometheus_port)
+    command = prometheus.command(folder, settings.ui_host, settings.prometheus_port)
     if prometheus.prepare(folder, targets):
         processes.stop(record(home, PROMETHEUS))
     if processes.recorded(record(home, PROMETHEUS)) is None:
-        require_free(settings.host, settings.prometheus_port, "Prometheus", "FACE_ASSETS_PROMETHEUS_PORT")
+        require_free(settings.ui_host, settings.prometheus_port, "Prometheus", "FACE_ASSETS_PROMETHEUS_PORT")
         processes.start(command, home.logs / "prometheus.log", record(home, PROMETHEUS), os.environ, home.root)
     _wait(home, PROMETHEUS, lambda: prometheus.is_ready(prometheus_address(settings)))
     yield f"Prometheus: {prometheus_address(settings)}"

@@ -1,0 +1,50 @@
+"""What asks for no password stays on loopback when the servers' door is opened."""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from face_assets.automation.services import start_ui, stop_ui
+from face_assets.operations.monitoring import start_monitoring, stop_monitoring
+from face_assets.settings import load_settings
+
+COMPOSE = Path(__file__).parents[2] / "deploy" / "compose.yaml"
+OPEN = {"FACE_ASSETS_HOST": "0.0.0.0"}
+
+
+@pytest.mark.slow
+def test_the_servers_host_opens_neither_ui_nor_exporter_nor_prometheus(
+    home: Path, free_ports: Callable[[int], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ports = dict(zip(("UI_PORT", "EXPORTER_PORT", "PROMETHEUS_PORT"), free_ports(3), strict=True))
+    for name, value in {**OPEN, **{f"FACE_ASSETS_{name}": str(port) for name, port in ports.items()}}.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings()
+    try:
+        start_ui(settings)
+        assert len(list(start_monitoring(settings))) == 2
+        for port in ports.values():
+            socket.create_connection(("127.0.0.1", port), 5).close()
+            with pytest.raises(ConnectionRefusedError):  # this machine too, and taken where all addresses are
+                socket.create_connection(("127.0.0.2", port), 5)
+    finally:
+        stop_monitoring(settings)
+        stop_ui(settings)
+
+
+@pytest.mark.parametrize(("opened", "published"), [(OPEN, "127.0.0.1"), ({**OPEN, "FACE_ASSETS_UI_HOST": "192.0.2.7"}, "192.0.2.7")])
+def test_in_compose_neither(opened: dict[str, str], published: str) -> None:
+    program = ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
+    named = dict.fromkeys(("FACE_ASSETS_SECRETS", "FACE_ASSETS_DATA", "FACE_ASSETS_REPO"), "/srv/faces")
+    run = [*program, "--file", str(COMPOSE), "--profile", "grafana", "config"]
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **named, **opened}
+    shown = subprocess.run(run, env=environment, capture_output=True, text=True, check=True).stdout
+    ports = {name: str(service["ports"]) for name, service in yaml.safe_load(shown)["services"].items() if "ports" in service}
+    assert set(ports) == {"webserver", "prometheus", "grafana"}
+    assert all(published in text and "0.0.0.0" not in text for text in ports.values())
