@@ -1,10 +1,12 @@
 """The gateway is the only door: who may ask, what, how much and how often."""
 
 import json
+import socket
 import ssl
 import subprocess
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -145,6 +147,52 @@ def test_a_request_may_be_so_large_and_a_caller_so_frequent(box: Any, live: Any,
     live.start()
     assert box.asker(key).identify(large).release == "v1.0.0"  # a photo with something behind it
     assert live.gateway.container().id == container
+
+
+INFER = "POST /v2/models/face_recognizer/infer"
+HUGE = bytes(1_100_000)  # more than the gateway's buffer, and all of it that is sent
+
+
+@pytest.mark.parametrize(
+    ("asked", "headers", "body", "status", "with_key"),
+    [
+        ("POST /v2/health/live", ["Content-Length: 2"], b"{}", 403, False),
+        ("POST /v2/health/ready", ["Content-Length: 30000000"], HUGE, 403, False),
+        ("GET /v2/health/live", ["Content-Length: 2"], b"{}", 413, False),
+        ("GET /v2/health/live", ["Transfer-Encoding: chunked"], b"2\r\n{}\r\n0\r\n\r\n", 413, False),
+        ("GET /v2", ["Transfer-Encoding: chunked"], b"2\r\n{}\r\n0\r\n\r\n", 413, True),
+        (INFER, ["Content-Length: 3000000000"], HUGE, 413, True),  # negative in 32 bits
+        (INFER, ["Content-Length: 18446744073709551615"], HUGE, 413, True),  # negative in 64 bits
+        (INFER, ["Transfer-Encoding: chunked"], b"2\r\n{}\r\n0\r\n\r\n", 411, True),
+        (INFER, ["Content-Length: 2", "Content-Encoding: gzip"], b"{}", 415, True),
+        (INFER, ["Content-Length: 2", "Content-Encoding: deflate"], b"{}", 415, True),
+    ],
+)
+def test_no_body_gets_past_the_limits_over_http(
+    box: Any, live: Any, key: str, asked: str, headers: list[str], body: bytes, status: int, with_key: bool
+) -> None:
+    lines = [f"{asked} HTTP/1.1", "Host: here", "Connection: close", *headers, *([f"Authorization: Bearer {key}"] if with_key else [])]
+    with socket.create_connection(("127.0.0.1", box.ports.http), timeout=20) as connection:
+        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        with suppress(ConnectionError):  # it may be refused by its head
+            connection.sendall(body)
+        assert connection.recv(100).startswith(f"HTTP/1.1 {status} ".encode())
+
+
+def test_no_message_gets_past_the_limits_over_grpc(box: Any, live: Any, key: str) -> None:
+    import grpc
+    from tritonclient.grpc import InferenceServerClient, InferInput
+    from tritonclient.utils import InferenceServerException
+
+    photo, headers = box.kit.photo(0, 2), {"authorization": f"Bearer {key}"}
+    asker, image = InferenceServerClient(f"127.0.0.1:{box.ports.grpc}"), InferInput("IMAGE", [1], "BYTES")
+    image.set_data_from_numpy(np.array([photo], dtype=np.object_))
+    asker.infer("face_recognizer", [image], headers=headers)
+    with pytest.raises(InferenceServerException, match="415"):
+        asker.infer("face_recognizer", [image], headers=headers, compression_algorithm="gzip")
+    for size in (2_000, 3_000_000):
+        with grpc.insecure_channel(f"127.0.0.1:{box.ports.grpc}") as channel, pytest.raises(grpc.RpcError, match="413"):
+            channel.unary_unary("/inference.GRPCInferenceService/ServerLive")(bytes(size), timeout=20)
 
 
 @pytest.fixture(scope="session")
