@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from face_assets.errors import UserError
+from face_assets.serving.containers.keys import OWN
 
 WEIGHT = 100
 LARGEST_WEIGHT = 256
@@ -53,6 +54,7 @@ def render(template: Path, slots: Sequence[Slot], limits: Limits, tls: bool) -> 
         tls=tls,
         weight=WEIGHT,
         connections=CONNECTIONS,
+        own=OWN,
     )
 
 

@@ -195,6 +195,14 @@ def test_no_message_gets_past_the_limits_over_grpc(box: Any, live: Any, key: str
             channel.unary_unary("/inference.GRPCInferenceService/ServerLive")(bytes(size), timeout=20)
 
 
+def test_the_rate_is_not_for_the_platform_itself(box: Any, live: Any) -> None:
+    strict = box.doors(live, limits=Limits(1, 20.0))
+    strict.start()
+    for _ in range(15):
+        assert strict.client(probe=True).identify(box.kit.photo(0, 2)).release == "v1.0.0"
+    live.start()
+
+
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate of this machine's, signed by itself, and its key."""
