@@ -11,7 +11,8 @@ from face_assets.serving.containers.keys import OWN
 
 WEIGHT = 100
 LARGEST_WEIGHT = 256
-CONNECTIONS = 256
+CONNECTIONS = 256  # and requests under way, of those with a key and of those without
+BUFFERS = 700  # of 1 MiB; the gateway has 1024 MiB
 DOORS = ("http", "grpc")
 BACKENDS = (*DOORS, "metrics")
 
@@ -54,6 +55,7 @@ def render(template: Path, slots: Sequence[Slot], limits: Limits, tls: bool) -> 
         tls=tls,
         weight=WEIGHT,
         connections=CONNECTIONS,
+        buffers=BUFFERS,
         own=OWN,
     )
 

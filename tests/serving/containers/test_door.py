@@ -4,8 +4,11 @@ import json
 import socket
 import ssl
 import subprocess
+import threading
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -193,6 +196,38 @@ def test_no_message_gets_past_the_limits_over_grpc(box: Any, live: Any, key: str
     for size in (2_000, 3_000_000):
         with grpc.insecure_channel(f"127.0.0.1:{box.ports.grpc}") as channel, pytest.raises(grpc.RpcError, match="413"):
             channel.unary_unary("/inference.GRPCInferenceService/ServerLive")(bytes(size), timeout=20)
+
+
+@pytest.mark.parametrize("with_key", [False, True])
+def test_no_caller_can_take_the_gateways_memory(box: Any, live: Any, key: str, with_key: bool) -> None:
+    """1,400 questions of 1 MB, of which none ends."""
+    import grpc
+
+    before, over = live.gateway.container().attrs["State"]["Pid"], threading.Event()
+
+    def body() -> Iterator[bytes]:
+        yield bytes(1_000_000)
+        over.wait(60)
+
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    metadata = (("authorization", f"Bearer {key}"),) if with_key else ()
+    channels = [grpc.insecure_channel(f"127.0.0.1:{box.ports.grpc}", options=options) for _ in range(14)]
+    asked = [
+        channel.stream_unary("/inference.GRPCInferenceService/ModelInfer").future(body(), metadata=metadata, timeout=60)
+        for channel in channels
+        for _ in range(100)
+    ]
+    ends = time.monotonic() + 15
+    while time.monotonic() < ends:
+        assert live.client().identify(box.kit.photo(0, 2)).release == "v1.0.0"  # the platform itself is answered
+        time.sleep(0.5)
+    over.set()
+    for one in asked:
+        one.cancel()
+    for channel in channels:
+        channel.close()
+    assert live.gateway.container().attrs["State"]["Pid"] == before
+    assert box.asker(key).identify(box.kit.photo(0, 2)).release == "v1.0.0"
 
 
 def test_the_rate_is_not_for_the_platform_itself(box: Any, live: Any) -> None:
