@@ -4,7 +4,7 @@ from contextlib import suppress
 from typing import Any
 
 from face_assets.errors import UserError
-from face_assets.pipeline.containers import container_target, keys
+from face_assets.pipeline.containers import container_target, folder, keys
 from face_assets.pipeline.workspace import Workspace
 from face_assets.serving.containers.keys import OWN
 
@@ -12,35 +12,46 @@ from face_assets.serving.containers.keys import OWN
 def add_key(name: str) -> str:
     """A line that begins with the new key."""
     workspace = Workspace.load()
-    key = keys(workspace).add(name)
-    return f"{key} is the key of {name}: {_apply(workspace)}. It is not shown again."
+    made = keys(workspace)
+    key = made.add(name)
+    try:
+        applied = _apply(workspace)
+    except UserError:
+        made.revoke(name)  # nobody has been told it
+        raise
+    return f"{key} is the key of {name}: {applied}. It is not shown again."
 
 
 def revoke_key(name: str) -> str:
-    """What was done, in a sentence."""
+    """What was done, in a sentence. Raises UserError where there is no such key, or the gateway may still know it."""
     workspace = Workspace.load()
     if name == OWN:
         raise UserError(f"{name} is the platform's own key, with which it verifies what is live: it stays.")
-    keys(workspace).revoke(name)
-    return f"The key of {name} is no more: {_apply(workspace)}."
+    try:
+        keys(workspace).revoke(name)
+    finally:  # also where an earlier call forgot the key, and could not tell the gateway
+        try:
+            applied = _apply(workspace)
+        except UserError as error:
+            raise UserError(f"The gateway may still take the key of {name}, so revoke it again once this is mended: {error}") from error
+    return f"The key of {name} is no more: {applied}."
 
 
 def list_keys() -> dict[str, Any]:
     """The names of the keys in force, and the requests that were refused for want of one (None where no gateway runs)."""
     workspace = Workspace.load()
     refused = None
-    if _may_run(workspace):
+    if _was_started(workspace):
         with suppress(UserError):
             refused = container_target(workspace).gateway.refused_keys()
     return {"keys": [{"name": key.name, "created": key.created} for key in keys(workspace).all()], "refused": refused}
 
 
 def _apply(workspace: Workspace) -> str:
-    if not _may_run(workspace):
-        return "in force when the gateway is started"
-    container_target(workspace).gateway.apply_keys()
-    return "in force"
+    at_once = _was_started(workspace) and container_target(workspace).gateway.apply_keys()
+    return "in force" if at_once else "in force when the gateway is started"
 
 
-def _may_run(workspace: Workspace) -> bool:
-    return workspace.settings.target == "docker" and container_target(workspace).was_started()
+def _was_started(workspace: Workspace) -> bool:
+    """Whether the gateway was started and not taken down since, whatever the target of this shell is."""
+    return (folder(workspace) / "started.json").is_file()

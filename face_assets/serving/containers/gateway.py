@@ -21,6 +21,7 @@ MAP = f"{FILES}/keys.map"
 SOCKET = "/run/haproxy/admin.sock"
 MEMORY = 1024
 ROLE = "gateway"
+STOPPED = ("created", "restarting", "exited", "dead")
 SECONDS_TO_ANSWER = 20.0
 SECONDS_TO_DRAIN = 60.0
 INSIDE_HTTP, INSIDE_GRPC = 9000, 9001
@@ -95,14 +96,27 @@ class Gateway:
     def write_config(self, slots: list[Slot]) -> None:
         """What HAProxy reads when it is started again: the servers that are live by now."""
         container = self._require()
-        self.engine.put(container, self._files(slots))
+        self.engine.put(container, {"haproxy.cfg": self._files(slots)["haproxy.cfg"]})
 
-    def apply_keys(self) -> None:
-        """Makes the keys in force the ones that are known, at once and after a restart. Nothing where no gateway runs."""
-        container = self.container()
-        if container is None:
-            return
-        self.engine.put(container, {"keys.map": self.keys.map().encode()})
+    def apply_keys(self) -> bool:
+        """Makes the keys that are known those in force; returns whether at once, and not with the gateway's next start.
+
+        Raises UserError where a gateway that runs may still go on with others.
+        """
+        with self.keys.lock():
+            container = self.engine.find(self.name)
+            if container is None:  # its start brings the keys
+                return False
+            self.engine.put(container, {"keys.map": self.keys.map().encode()})
+            with engine_errors("look at the gateway"):
+                container.reload()  # asked after the file was put: whoever starts from here on reads it
+            if container.status in STOPPED:
+                return False
+            self._wait(container)
+            self._tell_keys()
+            return True
+
+    def _tell_keys(self) -> None:
         wanted = {key.digest: key.name for key in self.keys.all()}
         known = {words[1]: words[2] for words in (line.split() for line in self.tell([f"show map {MAP}"]).splitlines()) if len(words) == 3}
         commands = [f"del map {MAP} {digest}" for digest in known if known[digest] != wanted.get(digest)]

@@ -40,7 +40,7 @@ class Keys:
         """A new key, which is told this once. Raises UserError for a name that is taken or none."""
         if not NAME.fullmatch(name):
             raise UserError(f"A key's name is letters, digits, dots, dashes and underscores, found {name!r}.")
-        with self._lock():
+        with self.lock():
             keys = self.all()
             if any(key.name == name for key in keys):
                 raise UserError(f"There is a key named {name} already: revoke it first, or take another name.")
@@ -50,7 +50,7 @@ class Keys:
 
     def revoke(self, name: str) -> None:
         """Forgets a key. Raises UserError where there is none of that name."""
-        with self._lock():
+        with self.lock():
             keys = self.all()
             left = [key for key in keys if key.name != name]
             if len(left) == len(keys):
@@ -72,7 +72,8 @@ class Keys:
         """HAProxy's map file: the hash of a key to its name."""
         return "".join(f"{key.digest} {key.name}\n" for key in self.all())
 
-    def _lock(self) -> AbstractContextManager[None]:
+    def lock(self) -> AbstractContextManager[None]:
+        """Held while keys change, or are told to the gateway: an older list must not follow a newer one."""
         return file_lock(self.folder / ".keys.lock")
 
     def _write(self, keys: list[Key]) -> None:

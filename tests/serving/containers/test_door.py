@@ -8,7 +8,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +18,9 @@ import numpy as np
 import pytest
 
 from face_assets.errors import UserError
+from face_assets.operations.keys import add_key, list_keys, revoke_key
+from face_assets.pipeline.containers import container_target
+from face_assets.pipeline.workspace import Workspace
 from face_assets.serving.client import RecognizerClient
 from face_assets.serving.containers.engine import Engine
 from face_assets.serving.containers.haproxy import Limits
@@ -79,6 +82,49 @@ def test_a_key_is_made_and_revoked_without_a_restart_and_only_its_hash_is_kept(b
         box.asker(made).identify(photo)
     assert box.asker(key).identify(photo).release == "v1.0.0"
     assert gateway.container().id == container
+
+
+def test_a_key_revoked_while_the_gateway_is_down_is_not_in_force_when_it_is_back(box: Any, live: Any, key: str) -> None:
+    gateway, photo = live.gateway, box.kit.photo(0, 2)
+    made, container = gateway.keys.add("door"), gateway.container()
+    assert gateway.apply_keys()
+    assert box.asker(made).identify(photo).release == "v1.0.0"
+    container.kill()  # the engine does not bring back what it killed
+    gateway.keys.revoke("door")
+    assert not gateway.apply_keys()
+    container.start()
+    gateway._wait(container)
+    assert box.asker(key).identify(photo).release == "v1.0.0"
+    with pytest.raises(UserError, match="401"):
+        box.asker(made).identify(photo)
+
+
+def test_a_revoked_key_is_not_in_force_whatever_the_shell_or_an_engine_that_was_away(
+    home: Path, base_image: str, free_ports: Callable[[int], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, port in zip(("HTTP_PORT", "GRPC_PORT", "METRICS_PORT"), free_ports(3), strict=True):
+        monkeypatch.setenv(f"FACE_ASSETS_{name}", str(port))
+    monkeypatch.setenv("FACE_ASSETS_DOCKER_BASE", base_image)
+    workspace = Workspace.load()
+    target, port = container_target(workspace), workspace.settings.http_port
+    target.start()
+    try:
+        door, other = (add_key(name).split()[0] for name in ("door", "other"))  # by a shell whose target is the embedded one
+        assert http(port, "/v2", door) == http(port, "/v2", other) == 503  # nothing is live
+        assert revoke_key("other").endswith("no more: in force.")
+        assert http(port, "/v2", other) == 401
+        with monkeypatch.context() as away:
+            away.setenv("DOCKER_HOST", f"unix://{home}/docker.sock")
+            with pytest.raises(UserError, match=r"may still take the key of door.*systemctl start docker"):
+                revoke_key("door")
+            with pytest.raises(UserError, match="systemctl start docker"):
+                add_key("third")
+        with pytest.raises(UserError, match="no key named door"):
+            revoke_key("door")
+        assert http(port, "/v2", door) == 401
+        assert [key["name"] for key in list_keys()["keys"]] == ["face-assets"]
+    finally:
+        target.stop()
 
 
 @pytest.mark.parametrize(
