@@ -3,11 +3,20 @@
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from face_assets.errors import UserError
 from face_assets.fingerprint import fingerprint
+from face_assets.written import is_path, parse_yaml
 
+
+def _path(text: str) -> str:
+    if not is_path(text):
+        raise ValueError("is no path (between double quotes YAML takes \\n for a new line and \\0 for a zero: take single quotes)")
+    return text
+
+
+FilePath = Annotated[str, AfterValidator(_path)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Block = Literal["head", "block8", "repeat_3", "mixed_7a", "repeat_2", "mixed_6a", "repeat_1", "all"]
@@ -68,7 +77,7 @@ class Detector(Section):
 class Embedder(Section):
     """Where the network starts from and what it is fed."""
 
-    weights: str = Field(
+    weights: FilePath = Field(
         "vggface2",
         description="vggface2, casia-webface, scratch, or a state_dict (.pt) or Keras facenet (.h5): a path, or DVC-tracked here",
     )
@@ -111,8 +120,8 @@ class Evaluation(Section):
     min_accuracy: Fraction = Field(0.8, description="gate: absolute floor of the 10-fold accuracy")
     min_tar: Fraction = Field(0.0, description="gate: absolute floor of TAR at `far`")
     max_regression: Fraction = Field(0.01, description="gate: how far TAR at `far` may fall below production's on the same pairs")
-    attributes: str | None = Field(
-        None, min_length=1, description="CSV file in git here, by identity or photo, whose other columns are groups to evaluate by"
+    attributes: FilePath | None = Field(
+        None, description="CSV file in git here, by identity or photo, whose other columns are groups to evaluate by"
     )
     max_group_gap: Fraction = Field(
         1.0, description="gate: how far apart two groups may be in how often their people are recognized; 1 for no bound"
@@ -199,9 +208,9 @@ class Params(Section):
 def parse_params(text: str, where: str = "params.yaml") -> Params:
     """Params from YAML text. Raises UserError that names each wrong key, what was found, and what fits."""
     try:
-        values: Any = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that is none, a nest without end
-        raise UserError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
+        values: Any = parse_yaml(text)
+    except ValueError as error:
+        raise UserError(f"{where} is not YAML: {error}") from error
     if values is None:
         values = {}
     if not isinstance(values, dict):

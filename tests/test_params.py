@@ -19,6 +19,12 @@ from face_assets.params import Params, default_params_yaml, parse_params
         ("export: {precision: int4}", "`export.precision`"),
         ("- a\n- b", "must be a mapping"),
         ("train: [", "is not YAML"),
+        ("train: {flip: !!bool maybe}", "is not YAML: a value that does not fit its tag"),
+        ('split: {seed: !!int ""}', "is not YAML: a value that does not fit its tag"),
+        ("photos: !!timestamp never", "is not YAML: a value that does not fit its tag"),
+        ("# " + "x" * 300_000, "is not YAML: it is longer than 262,144 bytes"),
+        (r'embedder: {weights: "C:\new\001.pt"}', "`embedder.weights`: is no path (between double quotes YAML takes"),
+        ("evaluation: {attributes: ''}", "`evaluation.attributes`: is no path"),
         ("train: 3", "`train`"),
     ],
 )

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-import yaml
-
 from face_assets.credentials import without_credentials
 from face_assets.errors import UnreachableError, UserError
 from face_assets.files import file_lock
 from face_assets.fingerprint import fingerprint
 from face_assets.registry.dvc import configure, dvc_config, last_line, parse_config, try_dvc
 from face_assets.registry.git import GitError, git
+from face_assets.written import parse_yaml
 
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 SECONDS_TO_LIST = 20.0
@@ -193,9 +192,9 @@ class DataRepository:
             return None
         where = f"{name}.dvc at commit {commit[:12]}"
         try:
-            out = yaml.safe_load(content)["outs"][0]
+            out = parse_yaml(content)["outs"][0]
             md5, path = str(out["md5"]), str(out["path"])
-        except (yaml.YAMLError, KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
+        except (KeyError, IndexError, TypeError, ValueError) as error:
             raise UserError(f"{where} is not a pointer of DVC: track {name} again with `dvc add {name}`.") from error
         if out.get("hash") != "md5":
             raise UserError(f"{where} was written by DVC 2: run `dvc cache migrate --dvc-files`, commit and push again.")

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-import yaml
-
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.git import GitError
+from face_assets.written import is_path, parse_yaml
 
 POINTERS = ("photos.dvc", "gallery.dvc")
 PARAMETERS = "params.yaml"
@@ -141,11 +140,11 @@ def _objects(repository: DataRepository, commit: str, paths: tuple[str, ...]) ->
 def _named_files(repository: DataRepository, commit: str) -> list[str]:
     """The paths that params.yaml names as starting weights and as attributes; no names of weights, no absolute paths."""
     try:
-        values = yaml.safe_load(repository.git("cat-file", "blob", f"{commit}:{PARAMETERS}"))
-    except (GitError, yaml.YAMLError, ValueError, RecursionError):
+        values = parse_yaml(repository.git("cat-file", "blob", f"{commit}:{PARAMETERS}"))
+    except (GitError, ValueError):  # the run says what is wrong
         return []
     found = [_at(values, "embedder", "weights"), _at(values, "evaluation", "attributes")]
-    return [str(one) for one in found if isinstance(one, str) and one and _is_inside(one)]
+    return [str(one) for one in found if isinstance(one, str) and _is_inside(one)]
 
 
 def _at(values: object, section: str, key: str) -> object:
@@ -155,4 +154,4 @@ def _at(values: object, section: str, key: str) -> object:
 
 def _is_inside(path: str) -> bool:
     """Whether it is a path within the repository, as far as its letters tell."""
-    return not path.startswith(("/", "~", ":", "-")) and ".." not in path.split("/")
+    return is_path(path) and not path.startswith(("/", "~", ":", "-")) and ".." not in path.split("/")

@@ -187,17 +187,36 @@ def test_an_experiment_that_catches_up_with_production_evaluates_nothing_again(w
     assert watch.look() == []
 
 
-def test_odd_parameters_and_branch_names_stop_nobody_else(watch: Watch) -> None:
+ODD = (
+    "since: 2024-02-30\n",
+    "[" * 3000,
+    "embedder: {weights: [1]}\n",
+    "\u0085: \u2028\n",
+    "x: !!bool maybe\n",
+    'x: !!int ""\n',
+    "x: !!timestamp never\n",
+    'embedder: {weights: "C:\\new\\001.pt"}\n',
+    'embedder: {weights: "half \\ud83d.pt"}\n',
+    "embedder: {weights: " + "w" * 150_000 + "}\n",
+    "x: [" + "1, " * 100_000 + "1]\n",
+)
+
+
+def test_odd_parameters_and_branch_names_stop_nobody_else_and_the_runs_say_what_is_odd(watch: Watch) -> None:
     watch.look()
-    for number, text in enumerate(("since: 2024-02-30\n", "[" * 3000, "embedder: {weights: [1]}\n", "\u0085: \u2028\n")):
+    odd = []
+    for number, text in enumerate(ODD):
         watch.git("checkout", "-q", "-B", f"odd-{number}-\u2028-ü#@", "main")
         (watch.clone / "params.yaml").write_text(text, encoding="utf-8")
         watch.git("commit", "-q", "-am", "Odd \u2028 parameters")
         watch.push()
+        odd.append((COMMIT_TO_EVALUATION, watch.head()))
     git("update-ref", b"refs/heads/caf\xe9".decode(errors="surrogateescape"), "main", cwd=watch.source)
     watch.git("checkout", "-q", "main")
     wanted = watch.commit(2)
-    assert (COMMIT_TO_LIVE, wanted) in watch.look()
+    asked = watch.look()
+    assert (COMMIT_TO_LIVE, wanted) in asked
+    assert set(odd) <= set(asked)
 
 
 def test_a_merge_is_one_commit(watch: Watch) -> None:

@@ -138,6 +138,7 @@ def test_a_force_push_and_a_deleted_branch_are_followed(repository: Path, tmp_pa
     [
         ("outs:\n- md5: abc.dir\n  path: photos\n", "DVC 2"),
         ("outs: [", "no pointer|not a pointer"),
+        ("outs: !!timestamp never\n", "not a pointer"),
         ("nothing: here\n", "not a pointer"),
         ("outs:\n- md5: //etc/hostname\n  hash: md5\n  path: photos\n", "no md5"),
     ],

@@ -1,0 +1,26 @@
+"""What people write in YAML: whatever is odd about it is one error, and a path is told from what is none."""
+
+import re
+from typing import Any
+
+import yaml
+
+MOST_BYTES = 256 * 1024  # a second or two to read; people write no more
+PATH = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,1000}")
+
+
+def parse_yaml(text: str | bytes) -> Any:
+    """The value. Raises ValueError with PyYAML's reason, or with the name of what it stumbled on."""
+    if len(text) > MOST_BYTES:
+        raise ValueError(f"it is longer than {MOST_BYTES:,} bytes")
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error
+    except Exception as error:  # of `!!bool maybe` a KeyError, of `!!int ""` an IndexError, and so on
+        raise ValueError(f"a value that does not fit its tag, or a nest without end ({type(error).__name__}: {error})") from error
+
+
+def is_path(text: str) -> bool:
+    """Whether it may be a path as far as its letters tell: of sensible length, without control characters and halves of characters."""
+    return PATH.fullmatch(text) is not None
