@@ -1,5 +1,6 @@
 """Ports that servers of ours are about to take."""
 
+import errno
 import socket
 import time
 
@@ -21,6 +22,12 @@ def require_free(host: str, port: int, what: str, setting: str) -> None:
                 f"Port {port} for {what} cannot be used on {host} ({error.strerror}): stop what holds it, or set {setting} to a free one."
             ) from error
         time.sleep(POLL_SECONDS)
+
+
+def is_taken(host: str, port: int) -> bool:
+    """Whether somebody on this machine listens there; False for an address that this machine does not have."""
+    error = _refusal(host, port)
+    return error is not None and error.errno == errno.EADDRINUSE
 
 
 def _refusal(host: str, port: int) -> OSError | None:

@@ -34,6 +34,16 @@ def exact(photos: Iterable[Photo]) -> list[list[Photo]]:
     return [group for group in groups.values() if len({photo.identity for photo in group}) > 1]
 
 
+def once(photos: Iterable[Photo]) -> list[Photo]:
+    """The photos of which nobody can be in doubt: none of those that stand under several people, and of the same bytes under one, one."""
+    every, first = list(photos), dict[str, Photo]()
+    doubtful = {photo.md5 for group in exact(every) for photo in group}
+    for photo in every:
+        if photo.md5 not in doubtful:
+            first.setdefault(photo.md5, photo)
+    return list(first.values())
+
+
 def near(hashes: Mapping[str, int], photos: Sequence[Photo], distance: int) -> list[tuple[Photo, Photo, int]]:
     """The pairs that `search` finds."""
     return search(hashes, photos, distance).pairs

@@ -10,6 +10,7 @@ import numpy as np
 
 from face_assets.artifacts import Artifact
 from face_assets.code_version import code_version
+from face_assets.files import link_or_copy
 from face_assets.fingerprint import fingerprint
 from face_assets.params import Params
 from face_assets.pipeline.dataset import Face, labels_of, read_faces
@@ -20,7 +21,7 @@ from face_assets.vision.embed import has_bf16
 if TYPE_CHECKING:
     from face_assets.embedder.evaluation import Evaluation
 
-PARITY_CROPS = 64
+PARITY_CROPS = 32
 CALIBRATION_CROPS = 256
 SPEED_CROPS = 64
 EXPORT_CODE = ("face_assets.embedder.export",)
@@ -41,7 +42,7 @@ def export_embedder(workspace: Workspace, commit: str, aligned: Artifact, embedd
         from face_assets.embedder.weights import load_embedder
 
         model = load_embedder(embedder.directory / "embedder.pt", params.embedder.embedding_size, params.train.seed)
-        shutil.copyfile(embedder.directory / "embedder.pt", directory / "embedder.pt")
+        link_or_copy(embedder.directory / "embedder.pt", directory / "embedder.pt")
         log("exporting to ONNX and OpenVINO")
         size, whitening = params.detector.image_size, params.embedder.whitening
         export_engine(model, whitening, size, directory, embedder.summary["embedding_size"])

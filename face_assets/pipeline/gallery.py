@@ -5,6 +5,7 @@ from typing import Any
 
 from face_assets.artifacts import Artifact
 from face_assets.code_version import code_version
+from face_assets.dataset import duplicates
 from face_assets.dataset.alignment import facts_within
 from face_assets.dataset.manifest import make_manifest
 from face_assets.errors import UserError
@@ -15,7 +16,8 @@ from face_assets.pipeline.vectors import VECTORS_CODE, served_vectors
 from face_assets.pipeline.workspace import Log, Workspace
 
 GALLERY = "gallery"
-CODE = ("face_assets.embedder.gallery", *VECTORS_CODE)
+CODE = ("face_assets.dataset.duplicates", "face_assets.embedder.gallery", *VECTORS_CODE)
+LISTED = 20
 
 
 def enroll(workspace: Workspace, commit: str, aligned: Artifact, evaluation: Artifact, exported: Artifact, log: Log) -> Artifact:
@@ -29,7 +31,7 @@ def enroll(workspace: Workspace, commit: str, aligned: Artifact, evaluation: Art
     def fill(directory: Path) -> dict[str, Any]:
         from face_assets.embedder import gallery
 
-        faces, without = _enrolled(workspace, commit, params, aligned, log)
+        faces, without, left_out = _enrolled(workspace, commit, params, aligned, log)
         if not faces:
             raise UserError(f"Nobody can be enrolled at commit {commit[:12]}: no photo of gallery.dvc (or photos.dvc) has a usable face.")
         embeddings = served_vectors(workspace, params, exported, [face.md5 for face in faces], log)
@@ -47,6 +49,8 @@ def enroll(workspace: Workspace, commit: str, aligned: Artifact, evaluation: Art
             "people": len({face.identity for face in faces}),
             "photos": len(faces),
             "people_without_face": without,
+            "left_out": len(left_out),
+            "left_out_examples": left_out[:LISTED],
             "identification_threshold": calibrated.threshold,
             "identification_calibration": calibrated.to_json(),
             "identification": dict(figures),
@@ -55,14 +59,18 @@ def enroll(workspace: Workspace, commit: str, aligned: Artifact, evaluation: Art
     return workspace.home.artifacts.make("face_gallery", name, fill)
 
 
-def _enrolled(workspace: Workspace, commit: str, params: Params, aligned: Artifact, log: Log) -> tuple[list[Face], list[str]]:
-    """The photos to enroll, and the people of whom none can be used."""
+def _enrolled(workspace: Workspace, commit: str, params: Params, aligned: Artifact, log: Log) -> tuple[list[Face], list[str], list[str]]:
+    """The photos to enroll, the people of whom none can be used, and the photos left out as the same file stands there twice."""
     if workspace.repository.pointer(commit, GALLERY) is None:
-        return read_faces(aligned), []
+        return read_faces(aligned), [], []
     tracked = workspace.repository.files(commit, GALLERY)
-    photos = make_manifest(((file.path, file.md5) for file in tracked), params.split).photos
+    listed = make_manifest(((file.path, file.md5) for file in tracked), params.split).photos
+    photos = duplicates.once(listed)
+    left_out = sorted({photo.path for photo in listed} - {photo.path for photo in photos})
+    if left_out:
+        log(f"{len(left_out):,} photos of gallery.dvc are left out, the same file stands there twice: {', '.join(left_out[:LISTED])}")
     md5s = [photo.md5 for photo in photos]
     align(workspace, commit, GALLERY, md5s, params.detector, params.photos.max_megapixels, log)
     facts = facts_within(workspace.crops(params.detector), md5s, params.photos.max_megapixels)
     faces = [Face(photo.path, photo.md5, photo.identity, photo.split) for photo in photos if facts[photo.md5]["status"] == "face"]
-    return faces, sorted({photo.identity for photo in photos} - {face.identity for face in faces})
+    return faces, sorted({photo.identity for photo in listed} - {face.identity for face in faces}), left_out

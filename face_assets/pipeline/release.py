@@ -17,6 +17,7 @@ from face_assets.fingerprint import file_digest, fingerprint, tree_digest
 from face_assets.monitoring.reference import FILE as REFERENCE
 from face_assets.params import Params
 from face_assets.pipeline.dataset import read_faces
+from face_assets.pipeline.embedder import evaluate_embedder
 from face_assets.pipeline.fairness import attributes_digest, groups_markdown
 from face_assets.pipeline.reference import release_reference
 from face_assets.pipeline.vectors import served_vectors
@@ -29,7 +30,8 @@ from face_assets.vision.sketches import FORMAT
 CODE = ("face_assets.pipeline.release", "face_assets.registry.model_card", "face_assets.monitoring.reference")
 EVALUATION = ("evaluation.json", "groups.json", "pairs.csv", "test_photos.txt")
 ENGINE = ("embedder.pt", "embedder.onnx", "embedder.xml", "embedder.bin", "engine.json")
-COMMIT_IN_MESSAGE = re.compile(r"\bcommit ([0-9a-f]{40})\b")
+LET_THROUGH, STAYS = "The gate let it through", "It stays"
+OURS = re.compile(rf"(?:{LET_THROUGH}|{STAYS}), for commit ([0-9a-f]{{40}})")
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def make_release(workspace: Workspace, commit: str, parts: Parts, log: Log) -> A
     new = release is None
     if release is None:
         release = _make_new(workspace, commit, params, parts, inputs, log)
-    staged, reason = _stage(workspace, commit, release, parts.evaluation)
+    staged, reason = _stage(workspace, commit, release, parts, log)
     log(f"{release.version}: {reason}")
     directory = workspace.releases.bundle(release)
     summary = {
@@ -196,27 +198,31 @@ def _plots(parts: Parts) -> dict[str, Path]:
     return {"roc.csv": parts.evaluation.directory / "roc.csv", "learning_curve.csv": parts.embedder.directory / "learning_curve.csv"}
 
 
-def _stage(workspace: Workspace, commit: str, release: Release, evaluation: Artifact) -> tuple[bool, str]:
+def _stage(workspace: Workspace, commit: str, release: Release, parts: Parts, log: Log) -> tuple[bool, str]:
     """Assigns production if the gate passed and no newer commit is there. Returns whether it is production now, and why."""
     production = workspace.stages.production()
     if production and production.release.commit == release.commit:
         if commit in _made_from(workspace, assigned_for(production)):  # on record, so that nothing between the two replaces it
-            workspace.stages.assign(release.version, message=f"It stays, for commit {commit}", author="face-assets", again=True)
+            workspace.stages.assign(release.version, message=f"{STAYS}, for commit {commit}", author="face-assets", again=True)
         return True, "is in production already"
+    evaluation = parts.evaluation
+    if production and evaluation.summary["production"] != production.release.version:
+        log(f"{production.release.version} came into production since the evaluation: the gate judges beside it")
+        evaluation = evaluate_embedder(workspace, commit, parts.aligned, parts.exported, log)
     if not evaluation.summary["passed"]:
         return False, "not put in production, the gate refused it: " + "; ".join(evaluation.summary["reasons"])
     newer = _newer_in_production(workspace, commit)
-    if newer:
+    if newer and not (production and assigned_for(production) == commit):  # made anew for the commit that is there
         there = f"{newer.release.version} was put there for the newer commit {assigned_for(newer)[:12]}"
         return False, f"not put in production: {there}; `face-assets promote {release.version}` does it"
-    workspace.stages.assign(release.version, message=f"The gate let it through, for commit {commit}", author="face-assets")
+    workspace.stages.assign(release.version, message=f"{LET_THROUGH}, for commit {commit}", author="face-assets")
     return True, "put in production: the gate let it through"
 
 
 def _newer_in_production(workspace: Workspace, commit: str) -> Assignment | None:
     """What was put into production for a commit made after this one, if that is still on a branch: then this one came too late."""
     after = _made_from(workspace, commit)
-    return next((one for one in reversed(workspace.stages.history()) if not one.gone and assigned_for(one) in after), None)
+    return next((one for one in reversed(workspace.stages.held()) if assigned_for(one) in after), None)
 
 
 def _made_from(workspace: Workspace, commit: str) -> set[str]:
@@ -225,6 +231,6 @@ def _made_from(workspace: Workspace, commit: str) -> set[str]:
 
 
 def assigned_for(assignment: Assignment) -> str:
-    """The commit that a release was put into production for: the one its tag names, else the one it was trained from."""
-    named = COMMIT_IN_MESSAGE.search(assignment.message)
+    """The commit that a release was put into production for: the one that our own message names, else the one it was trained from."""
+    named = OURS.fullmatch(assignment.message)
     return named.group(1) if named else assignment.release.trained_commit

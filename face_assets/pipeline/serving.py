@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from face_assets.serving.verification import Probe, verify
 
 ROOT = Path(__file__).parents[2]
 SECONDS_TO_ANSWER = 8.0
+NEW = timedelta(days=1)
+"""An assignment that has stood for longer was live somewhere, if not here."""
 TEMPLATES = ROOT / "triton_models"
 CODE = (
     "face_assets.serving.model_repository",
@@ -154,8 +157,8 @@ def _bring(
     except DeploymentRefusedError as refused:
         back = live or before
         kept = back.release if back else None
-        _give_back(workspace, assignment, kept, str(refused))
-        return Deployment(kept, verified=False, reason=str(refused), report=asdict(refused.report) if refused.report else {}, **named)
+        reason = f"{refused}{_give_back(workspace, assignment, kept, str(refused))}"
+        return Deployment(kept, verified=False, reason=reason, report=asdict(refused.report) if refused.report else {}, **named)
     server.sweep(keep=workspace.settings.keep_releases)
     return Deployment(release.version, verified=True, reason="verified, then promoted", report=asdict(report), **named)
 
@@ -171,11 +174,18 @@ def _trouble_at_start(server: Target) -> str | None:
     return None
 
 
-def _give_back(workspace: Workspace, assignment: Assignment, live: str | None, reason: str) -> None:
+def _give_back(workspace: Workspace, assignment: Assignment, live: str | None, reason: str) -> str:
+    """Gives the stage, which is everybody's, to what is live here, unless the assignment is old: then the trouble is this machine's.
+
+    Returns what else is to be said.
+    """
+    if datetime.now(UTC) - datetime.fromisoformat(assignment.time) > NEW:
+        return f". Production still says {assignment.release.version}, and has since {assignment.time}: this machine does not serve it"
     if live:
         workspace.stages.give_back(assignment, live, reason)
     else:
         workspace.stages.unassign(assignment, message=f"{assignment.release.version} failed its verification: {reason}")
+    return ""
 
 
 def probes(workspace: Workspace, release: Release) -> list[Probe]:

@@ -159,6 +159,19 @@ def test_a_deployment_over_its_budget_leaves_the_live_release_and_gives_producti
     set_params(cli, PARAMS)
 
 
+def test_a_machine_that_cannot_serve_what_has_long_been_in_production_leaves_it_there(cli: Any, live: dict[str, Any]) -> None:
+    """It is the machine's trouble then, and the stage is everybody's."""
+    before, slow = cli.json("status")["server"]["live"], cli.json("releases")[0]
+    number = 1 + len(git("tag", "--list", "face-recognizer#production#*", cwd=cli.folder / "data").split())
+    long_ago = {**IDENTITY, "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z"}
+    tag = ["tag", "-a", "-m", "By hand", f"face-recognizer#production#{number}", slow["release_commit"]]
+    git(*tag, cwd=cli.folder / "data", env=long_ago)
+    assert "this machine does not serve it" in cli("up", "--no-ui", status=1)
+    status = cli.json("status")
+    assert (status["server"]["live"], status["production"]["version"]) == (before, slow["version"])
+    cli("promote", before)
+
+
 def test_a_killed_server_comes_back_with_what_production_says(cli: Any, live: dict[str, Any]) -> None:
     before = cli.json("status")["server"]
     subprocess.run(["kill", "-9", str(before["pid"])], check=True)

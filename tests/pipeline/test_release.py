@@ -1,5 +1,6 @@
 """The steps from a commit to its release: an unchanged commit is released once, whatever is in production, and a corrected file anew."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,9 @@ def commit(data: Path, **files: str) -> None:
 
 
 class Made:
-    """What a run of the newest commit makes, without Dagster."""
+    """What a run of the newest commit makes, without Dagster; `late`: without its last step, which `register` does."""
 
-    def __init__(self) -> None:
+    def __init__(self, late: bool = False) -> None:
         workspace, self.log = Workspace.load(), list[str]()
         workspace.repository.refresh()
         newest = workspace.repository.resolve("HEAD")
@@ -65,9 +66,14 @@ class Made:
         exported = export_embedder(workspace, newest, aligned, embedder, self.log.append)
         evaluation = evaluate_embedder(workspace, newest, aligned, exported, self.log.append)
         gallery = enroll(workspace, newest, aligned, evaluation, exported, self.log.append)
-        parts = Parts(dataset, aligned, embedder, evaluation, exported, gallery)
-        released = make_release(workspace, newest, parts, self.log.append)
+        self.commit, self.parts = newest, Parts(dataset, aligned, embedder, evaluation, exported, gallery)
         self.evaluation: dict[str, Any] = evaluation.summary
+        if not late:
+            self.register()
+
+    def register(self) -> None:
+        """Makes the release, and puts it into production if the gate lets it through."""
+        released = make_release(Workspace.load(), self.commit, self.parts, self.log.append)
         self.release: dict[str, Any] = released.summary
         self.card = (released.directory / "model_card.md").read_text(encoding="utf-8")
 
@@ -97,6 +103,21 @@ def test_a_release_is_measured_on_the_faces_that_production_overlooks_and_made_o
     assert (again.release["release"], again.release["new"]) == ("v2.0.0", False)
 
 
+def test_the_gate_judges_beside_what_came_into_production_since_the_evaluation(data: Path) -> None:
+    """Of two commits whose runs went side by side, the later and worse one, of another seed, was better than what was there before."""
+    asked = PARAMS.format(certain=FINDS_ALL, more="").replace("max_regression: 1.0", "max_regression: 0.3")
+    Made()
+    commit(data, params_yaml=asked.replace("epochs: 0", "epochs: 0, seed: 1"))
+    better = Made(late=True)
+    commit(data, params_yaml=asked.replace("epochs: 0", "epochs: 0, seed: 2"))
+    worse = Made(late=True)
+    assert better.evaluation["passed"] and worse.evaluation["passed"]
+    better.register()
+    worse.register()
+    assert better.release["production"]
+    assert not worse.release["production"] and "the gate refused it" in worse.release["stage_reason"]
+
+
 def test_a_corrected_attributes_file_makes_a_release_whose_groups_are_right(data: Path) -> None:
     named = PARAMS.format(certain=FINDS_ALL, more=", attributes: people.csv")
     people = sorted(folder.name for folder in (data / "photos").iterdir())
@@ -109,3 +130,16 @@ def test_a_corrected_attributes_file_makes_a_release_whose_groups_are_right(data
     assert (corrected.release["release"], corrected.release["new"]) == ("v1.0.1", True)
     assert "- old: " in corrected.card
     assert Made().release["new"] is False
+
+
+def test_a_file_that_stands_twice_in_the_gallery_is_enrolled_once_or_under_nobody(photos: Path, tmp_path: Path, home: Path) -> None:
+    first, second, third = (shutil.copytree(folder, tmp_path / "gallery" / folder.name) for folder in sorted(photos.iterdir())[:3])
+    shutil.copy(min(first.iterdir()), first / "again.jpg")
+    shutil.copy(min(second.iterdir()), third / "theirs.jpg")
+    create_repository(tmp_path / "data", photos, PARAMS.format(certain=FINDS_ALL, more=""), None, tmp_path / "gallery", lambda *_: None)
+    remember(repo=str(tmp_path / "data"))
+    made = Made()
+    found = made.parts.gallery.summary
+    assert (found["people"], found["photos"], found["left_out"]) == (3, 3 * PHOTOS - 1, 3)
+    assert f"{third.name}/theirs.jpg" in found["left_out_examples"]
+    assert any("3 photos of gallery.dvc are left out" in line for line in made.log)

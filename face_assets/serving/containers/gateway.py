@@ -8,6 +8,7 @@ from typing import Any
 from face_assets.errors import UserError
 from face_assets.files import read_json, write_json
 from face_assets.fingerprint import fingerprint
+from face_assets.ports import is_taken, require_free
 from face_assets.serving.containers import haproxy
 from face_assets.serving.containers.engine import Engine, Network, Spec, engine_errors
 from face_assets.serving.containers.haproxy import Counts, Limits, Slot
@@ -79,6 +80,8 @@ class Gateway:
             files=files,
         )
         if container is None or any(container.labels.get(name) != value for name, value in spec.labels.items()):
+            if container is not None:
+                self._require_free(container)
             with engine_errors("make a volume"):
                 self.engine.client.volumes.create(self.name, labels={"face-assets.home": self.engine.home})
             container = self.engine.start(spec, self.network)
@@ -92,6 +95,14 @@ class Gateway:
                 self._require_config(container)
         write_json(self.folder / "gateway.json", {"container": container.id, "shape": shape})
         self.apply_keys()
+
+    def _require_free(self, container: Any) -> None:
+        """Raises UserError for a wanted port that somebody else holds, while the gateway that runs still has its own."""
+        held = {int(one["HostPort"]) for ends in container.attrs["HostConfig"]["PortBindings"].values() for one in ends}
+        host, ports = self.doors.host, self.doors.ports
+        for name, address, port in (("HTTP", host, ports.http), ("GRPC", host, ports.grpc), ("METRICS", "127.0.0.1", ports.metrics)):
+            if port not in held and is_taken(address, port):
+                require_free(address, port, f"the gateway's {name}", f"FACE_ASSETS_{name}_PORT")
 
     def write_config(self, slots: list[Slot]) -> None:
         """What HAProxy reads when it is started again: the servers that are live by now."""

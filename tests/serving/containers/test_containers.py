@@ -299,8 +299,10 @@ def test_containers_in_the_way_are_named_or_replaced(box: Any, make_box: Callabl
     assert target.gateway.container().labels["face-assets.image"] == target.images.gateway()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         elsewhere = mine.doors(target, ports=Ports(taken.getsockname()[1], mine.ports.grpc, mine.ports.metrics))
+        before = target.gateway.container().id
         with pytest.raises(UserError, match="FACE_ASSETS_HTTP_PORT"):
             elsewhere.start()
+        assert target.gateway.container().id == before  # the old ports go on being served
     elsewhere.start()  # once the port is free
     assert target.stop()
     assert mine.containers() == []
