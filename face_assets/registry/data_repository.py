@@ -14,13 +14,13 @@ from face_assets.errors import UnreachableError, UserError
 from face_assets.files import file_lock
 from face_assets.fingerprint import fingerprint
 from face_assets.registry.dvc import configure, dvc_config, last_line, parse_config, try_dvc
-from face_assets.registry.git import GitError, git
+from face_assets.registry.git import OURS, GitError, git, given
 from face_assets.written import parse_yaml
 
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 SECONDS_TO_LIST = 20.0
 SECONDS_TO_TRANSFER = 900.0
-HOUSEKEEPING = ("-c", "gc.autoDetach=false", "-c", "maintenance.autoDetach=false")
+HOUSEKEEPING = {"gc.autoDetach": "false", "maintenance.autoDetach": "false"}
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class DataRepository:
     def _fetch(self, specs: list[str], prune: bool = True, seconds: float = SECONDS_TO_TRANSFER) -> None:
         """Into the mirror, under its lock. `prune`: the specs are all there is, and what they do not name goes."""
         options = ("--no-tags", "--update-shallow", *(("--prune", "--force") if prune else ()))
-        git(*HOUSEKEEPING, "fetch", "-q", *options, self.source, *specs, cwd=self.mirror, seconds=seconds)
+        git(*given(OURS | HOUSEKEEPING), "fetch", "-q", *options, self.source, *specs, cwd=self.mirror, seconds=seconds)
 
     def _drop_stale_locks(self) -> None:
         """Under our own lock nobody writes to the mirror: git's lock files there are what a killed process left."""
@@ -294,7 +294,7 @@ class DataRepository:
         self.home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="clone-", dir=self.home) as folder:
             clone = Path(folder)
-            git("clone", "-q", "--shared", "--no-checkout", self.mirror, clone)
+            git("clone", "-q", *given(OURS), "--shared", "--no-checkout", self.mirror, clone)
             if (self.mirror / "shallow").is_file():  # git then copies what the branches reach instead of sharing all
                 git("fetch", "-q", "--no-tags", "--update-shallow", self.mirror, commit, cwd=clone)
             git("checkout", "-q", "--detach", commit, cwd=clone)

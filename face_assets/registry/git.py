@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from face_assets.credentials import without_credentials
@@ -17,12 +18,30 @@ QUIET = {
     "GIT_HTTP_LOW_SPEED_TIME": "30",
     "LC_ALL": "C",
 }
+SETTINGS = {  # they go before the user's: what would change git's answers, ask for a key, or forbid what git does by itself
+    "log.showSignature": "false",
+    "i18n.logOutputEncoding": "UTF-8",
+    **{f"color.{what}": "false" for what in ("ui", "advice", "push", "remote", "transport")},
+    "commit.gpgSign": "false",
+    "push.gpgSign": "false",
+    "submodule.recurse": "false",
+    "clone.rejectShallow": "false",
+    "safe.bareRepository": "all",
+    "protocol.file.allow": "user",
+}
+OURS = {"core.hooksPath": "/dev/null", "core.autocrlf": "false", "core.fsmonitor": "false"}
+"""More for repositories that the platform makes for itself; in their own, people's hooks and line ends count."""
 SSH = "ssh -oBatchMode=yes -oConnectTimeout=10 -oServerAliveInterval=15"
 
 
 def environment() -> dict[str, str]:
     """This process's environment without what binds git to one repository, as in a hook."""
     return {name: value for name, value in os.environ.items() if name not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")}
+
+
+def given(settings: Mapping[str, str]) -> list[str]:
+    """The settings as git takes them: for one command, and `git clone` for the repository it makes."""
+    return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
 
 class GitError(UserError):
@@ -37,7 +56,7 @@ def git(
     content: bytes | None = None,
 ) -> bytes:
     """The standard output of a git command, fed with `content`. Raises GitError, also when it takes more than `seconds`."""
-    command = ["git", *map(str, arguments)]
+    command = ["git", *given(SETTINGS), *map(str, arguments)]
     variables = {"GIT_SSH_COMMAND": SSH, **environment(), **QUIET, **(env or {})}
     with subprocess.Popen(
         command, cwd=cwd, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
@@ -47,11 +66,15 @@ def git(
         except BaseException as error:
             os.killpg(process.pid, signal.SIGKILL)  # git's helpers, too, which would go on without it
             if isinstance(error, subprocess.TimeoutExpired):
-                raise GitError(f"git {command[1]}: no answer within {seconds:g} s") from error
+                raise GitError(f"git {_name(arguments)}: no answer within {seconds:g} s") from error
             raise
     if process.returncode:
         lines = said.decode(errors="replace").strip().splitlines() or ["no message"]
         telling = [line for line in lines if line.startswith(("fatal:", "error:", " ! "))] or lines
-        name = next(argument for argument in command[1:] if argument != "-c" and "=" not in argument)
-        raise GitError(f"git {name}: {without_credentials(telling[-1].strip())}")
+        raise GitError(f"git {_name(arguments)}: {without_credentials(telling[-1].strip())}")
     return output
+
+
+def _name(arguments: Sequence[str | Path]) -> str | Path:
+    """The command among the arguments, which may begin with settings of their own."""
+    return next(argument for argument in arguments if argument != "-c" and "=" not in str(argument))
