@@ -41,8 +41,8 @@ down:
 
 wheels: build/wheels/.ready  # on the host: in a container pip would fetch torch with CUDA
 
-platform-image: build/wheels/.ready  # the platform in a container
-	DOCKER_BUILDKIT=1 $(DOCKER) build --file deploy/platform.Dockerfile --tag $(PLATFORM_IMAGE) .
+platform-image: build/wheels/.ready  # the platform in a container; with KUBERNETES=1 for a cluster's pods too
+	DOCKER_BUILDKIT=1 $(DOCKER) build --file deploy/platform.Dockerfile --build-arg KUBERNETES=$(KUBERNETES) --tag $(PLATFORM_IMAGE) .
 
 stand-ins: build/stand-ins/.ready  # images by their official names where no registry can be reached, from Debian's packages
 
@@ -58,10 +58,10 @@ build/stand-ins/.ready: $(wildcard deploy/stand-ins/*)
 	DOCKER_BUILDKIT=1 $(DOCKER) build --file deploy/stand-ins/prometheus.Dockerfile --tag prom/prometheus:v2.42.0 deploy/stand-ins
 	mkdir -p build/stand-ins && touch $@
 
-build/wheels/.ready: requirements.txt requirements-nodeps.txt
+build/wheels/.ready: requirements.txt requirements-nodeps.txt deploy/requirements-kubernetes.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "The image has Python 3.11, of Debian 12; its wheels are made by the same: make PYTHON=python3.11 …")'
 	$(PYTHON) -m venv build/venv
-	build/venv/bin/pip wheel -q --wheel-dir build/wheels $(TORCH) -r requirements.txt
+	build/venv/bin/pip wheel -q --wheel-dir build/wheels $(TORCH) -r requirements.txt -r deploy/requirements-kubernetes.txt
 	build/venv/bin/pip wheel -q --wheel-dir build/wheels --no-deps -r requirements-nodeps.txt
 	touch $@
 

@@ -18,6 +18,13 @@ RUN --mount=type=bind,source=build/wheels,target=/wheels \
     && $install -r /tmp/torch.txt -r /tmp/requirements.txt \
     && $install --no-deps -r /tmp/requirements-nodeps.txt \
     && rm -rf /opt/venv/lib/python3*/site-packages/torch/include /opt/venv/lib/python3*/site-packages/torch/test
+ARG KUBERNETES=
+COPY deploy/requirements-kubernetes.txt /tmp/
+RUN --mount=type=bind,source=build/wheels,target=/wheels \
+    if [ -n "$KUBERNETES" ]; then \
+        /opt/venv/bin/pip install --quiet --disable-pip-version-check --no-index --find-links /wheels --no-compile \
+            -r /tmp/requirements-kubernetes.txt; \
+    fi
 
 FROM python AS platform
 # of Docker the client alone, with which triton_image is built and runs are launched through the host's socket
@@ -31,7 +38,7 @@ RUN echo /opt/face-assets > "$(echo /opt/venv/lib/python3*/site-packages)/face-a
     && printf '#!/opt/venv/bin/python\nfrom face_assets.cli import main\nmain()\n' > /opt/venv/bin/face-assets \
     && chmod 755 /opt/venv/bin/face-assets /opt/face-assets/deploy/platform/entrypoint \
     && git config --system --add safe.directory '*' \
-    && mkdir -p /var/lib/face-assets /opt/dagster && chmod 1777 /var/lib/face-assets /opt/dagster
+    && mkdir -p /var/lib/face-assets /opt/dagster/dagster_home && chmod 1777 /var/lib/face-assets /opt/dagster /opt/dagster/dagster_home
 ENV PATH=/opt/venv/bin:/usr/bin:/bin \
     DAGSTER_HOME=/opt/dagster \
     FACE_ASSETS_DAGSTER_HOME=/opt/dagster \
