@@ -1,4 +1,4 @@
-"""The platform's scripts and image, without a whole stack: what a pod gets."""
+"""The platform's scripts and image, without a whole stack: what becomes of secrets, and what a pod gets."""
 
 import os
 import subprocess
@@ -23,6 +23,20 @@ def engine() -> None:
     """Skipped, and in CI failed, where there is no engine or Compose or image."""
     if lacking := missing():
         pytest.fail(lacking) if os.environ.get("CI") else pytest.skip(lacking)
+
+
+def test_files_that_name_no_variable_stay_files(tmp_path: Path) -> None:
+    """In the base image, whose sh is dash."""
+    secrets = {"aws_access_key_id": "AKIA", "gateway.pem": "pem", "postgres_password~": "old", "1st": "one", "two words": "2", "#a#": "b"}
+    (tmp_path / "kubernetes.io").mkdir()
+    for name, value in secrets.items():
+        (tmp_path / name).write_text(value, encoding="utf-8")
+    entrypoint = ROOT / "deploy" / "platform" / "entrypoint"
+    mounts = [f"--volume={entrypoint}:/entrypoint:ro", f"--volume={tmp_path}:/run/secrets:ro"]
+    command = ["docker", "run", "--rm", "--network=none", *mounts, "debian:bookworm-slim", "dash", "/entrypoint", "env"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert {line.split("=")[0] for line in done.stdout.splitlines()} - {"PATH", "HOSTNAME", "HOME", "PWD"} == {"AWS_ACCESS_KEY_ID"}
 
 
 @pytest.fixture
