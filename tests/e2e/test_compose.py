@@ -100,6 +100,12 @@ class Stack:
         found = prometheus.ask(f"http://127.0.0.1:{self.environment['FACE_ASSETS_PROMETHEUS_PORT']}", "query", query=query)
         return {one["metric"]["job"] for one in found["result"]}
 
+    def has_settings(self, container: str) -> bool:
+        """Whether a container's processes know what was set where `up` was called, and `docker inspect` does not tell it."""
+        wanted = {"FACE_ASSETS_PRODUCTION_BRANCHES=main release", "FACE_ASSETS_NOTIFY_FROM=faces@example.org"}
+        environments = self.do("docker", "exec", container, "sh", "-c", "cat /proc/[0-9]*/environ 2>/dev/null || true")
+        return wanted <= set(environments.split("\0")) and "faces@example.org" not in self.do("docker", "inspect", container)
+
     def containers(self, *labels: str) -> list[str]:
         filters = [part for label in labels for part in ("--filter", f"label={label}")]
         return self.do("docker", "ps", "--all", "--format", "{{.Names}}", *filters).split()
@@ -123,6 +129,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], 
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FACE_ASSETS_")}
     ours = {"STACK": STACK, "REPO": str(folder / "faces.git"), "SECRETS": str(folder / "secrets"), "SUBNET": "172.31.241.0"}
     ours |= {"SUBNET_UPPER": "172.31.241.128"}
+    ours |= {"PRODUCTION_BRANCHES": "main release", "NOTIFY_FROM": "faces@example.org"}
     made = Stack(folder, {**kept, **ports, **{f"FACE_ASSETS_{name}": value for name, value in ours.items()}})
     try:
         made.do("deploy/platform/compose", "up", "-d")
@@ -153,6 +160,8 @@ def test_a_killed_run_container_is_launched_again(stack: Stack) -> None:
     git("push", "-q", stack.folder / "faces.git", "main", cwd=stack.folder / "work")
     commit = git("rev-parse", "main", cwd=stack.folder / "work").decode().strip()
     first = stack.wait("the run begins", SECONDS_TO_BEGIN, lambda: [run for run in stack.of(commit) if run["status"] == "STARTED"])[0]
+    assert stack.has_settings(f"{STACK}_daemon_1")
+    assert stack.has_settings(first["tags"]["docker/container_id"])
     stack.do("docker", "kill", first["tags"]["docker/container_id"])
     again = stack.wait(
         "it is launched again", SECONDS_TO_BEGIN, lambda: [run for run in stack.of(commit) if run["runId"] != first["runId"]]

@@ -1,9 +1,10 @@
-"""The platform's scripts and image, without a whole stack: what becomes of secrets, and what a pod gets."""
+"""The platform's scripts and image, without a whole stack: which settings arrive, what is refused, and what a pod gets."""
 
 import os
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,39 @@ import yaml
 
 from tests.e2e.test_compose import ROOT, missing
 
+STACK = "face-assets-settings"
 IMAGE = "face-assets/platform:0.1.0"
+SLACK = "https://hooks.example.org/it's $HOME\nand `this`"
 CHARTS_DAGSTER_HOME = "/opt/dagster/dagster_home"
 SECONDS_TO_LISTEN = 120.0
 
 pytestmark = [pytest.mark.timeout(600)]
+
+
+@dataclass(frozen=True)
+class Script:
+    """deploy/platform/compose with a state folder of its own."""
+
+    folder: Path
+
+    def run(self, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("FACE_ASSETS_")}
+        named = {"STACK": STACK, "SUBNET": "172.31.242.0", "REPO": "https://git.example.org/faces.git", **settings}
+        environment = {**kept, "XDG_STATE_HOME": str(self.folder), **{f"FACE_ASSETS_{name}": value for name, value in named.items()}}
+        return subprocess.run(["deploy/platform/compose", *words], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+    def do(self, *words: str, **settings: str) -> str:
+        done = self.run(*words, **settings)
+        assert done.returncode == 0, f"{words}: {done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    @property
+    def secrets(self) -> Path:
+        return self.folder / STACK / "secrets"
+
+    @property
+    def settings(self) -> Path:
+        return self.secrets / f"settings.{STACK}"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -23,6 +52,66 @@ def engine() -> None:
     """Skipped, and in CI failed, where there is no engine or Compose or image."""
     if lacking := missing():
         pytest.fail(lacking) if os.environ.get("CI") else pytest.skip(lacking)
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Script:
+    return Script(tmp_path)
+
+
+def variables(file: Path) -> dict[str, str]:
+    """What sh has in its environment that reads the file."""
+    said = subprocess.run(["sh", "-c", '. "$1"; env -0', "sh", file], env={}, capture_output=True, text=True, check=True).stdout
+    return dict(line.split("=", 1) for line in said.split("\0") if line)
+
+
+def test_every_setting_is_kept_for_services_and_runs_and_none_is_shown(script: Script) -> None:
+    known = script.do("config", NOTIFY_SLACK=SLACK, PRODUCTION_BRANCHES="release")
+    assert not script.settings.exists()  # `up` alone writes
+    script.do("up", "--help", NOTIFY_SLACK=SLACK, PRODUCTION_BRANCHES="release", EXPERIMENT_BRANCHES="", UI_HOST="10.0.0.1")
+    found = variables(script.settings)
+    assert (found["FACE_ASSETS_NOTIFY_SLACK"], found["FACE_ASSETS_PRODUCTION_BRANCHES"]) == (SLACK, "release")
+    assert found["FACE_ASSETS_EXPERIMENT_BRANCHES"] == ""
+    assert "FACE_ASSETS_UI_HOST" not in found  # Compose's own, of this machine; the exporter binds to another
+    assert script.settings.stat().st_mode & 0o777 == 0o600
+    assert "hooks.example.org" not in known
+
+
+def test_a_changed_setting_makes_containers_anew_and_other_commands_leave_it(script: Script) -> None:
+    script.do("--profile", "grafana", "up", "--help", KEEP_RELEASES="4")
+    kept = script.settings.read_text(encoding="utf-8")
+    before = script.do("config")
+    assert script.settings.read_text(encoding="utf-8") == kept
+    assert before == script.do("config")
+    script.do("up", "--help", KEEP_RELEASES="5")
+    assert before != script.do("config")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HOME", "/srv/home"),
+        ("DAGSTER_HOME", "/srv/dagster"),
+        ("SERVING_ENV", "/srv/env"),
+        ("EXPORTER_PORT", "9003"),
+        ("TARGET", "embedded"),
+        ("GATEWAY_CERTIFICATE", "/etc/ssl/gateway.pem"),
+        ("GATEWAY_CERTIFICATE", "/run/secrets/absent.pem"),
+        ("REPO", ""),
+    ],
+)
+def test_what_cannot_work_in_containers_is_refused_by_name(script: Script, name: str, value: str) -> None:
+    done = script.run("up", "--help", **{name: value})
+    assert done.returncode == 1
+    assert f"FACE_ASSETS_{name}" in done.stderr
+    assert not script.settings.exists()
+
+
+def test_a_certificate_beside_the_secrets_is_taken(script: Script) -> None:
+    script.secrets.mkdir(parents=True)
+    (script.secrets / "gateway.pem").touch()
+    script.do("up", "--help", GATEWAY_CERTIFICATE="/run/secrets/gateway.pem")
+    assert variables(script.settings)["FACE_ASSETS_GATEWAY_CERTIFICATE"] == "/run/secrets/gateway.pem"
 
 
 def test_files_that_name_no_variable_stay_files(tmp_path: Path) -> None:
