@@ -128,7 +128,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], 
     ports = {f"FACE_ASSETS_{name}": str(port) for name, port in zip(names, free_ports(len(names)), strict=True)}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FACE_ASSETS_")}
     ours = {"STACK": STACK, "REPO": str(folder / "faces.git"), "SECRETS": str(folder / "secrets"), "SUBNET": "172.31.241.0"}
-    ours |= {"SUBNET_UPPER": "172.31.241.128"}
     ours |= {"PRODUCTION_BRANCHES": "main release", "NOTIFY_FROM": "faces@example.org"}
     made = Stack(folder, {**kept, **ports, **{f"FACE_ASSETS_{name}": value for name, value in ours.items()}})
     try:
@@ -138,7 +137,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], 
         made.do("deploy/platform/down", "--volumes")
     assert made.containers(f"face-assets.stack={STACK}") == []
     assert made.containers(f"com.docker.compose.project={STACK}") == []
-    assert made.containers(f"face-assets.home={fingerprint(f'/var/lib/{STACK}')[:8]}") == []
+    assert made.containers(f"face-assets.home={fingerprint(f'/var/lib/face-assets/{STACK}')[:8]}") == []
 
 
 def test_a_commit_comes_to_an_answer_through_the_gateway_though_postgres_is_killed(stack: Stack) -> None:

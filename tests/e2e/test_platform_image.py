@@ -1,5 +1,6 @@
-"""The platform's scripts and image, without a whole stack: which settings arrive, what is refused, and what a pod gets."""
+"""The platform's scripts and image, without a whole stack: which settings arrive, what is refused, who may write, and what a pod gets."""
 
+import ipaddress
 import os
 import subprocess
 import time
@@ -97,6 +98,7 @@ def test_a_changed_setting_makes_containers_anew_and_other_commands_leave_it(scr
         ("TARGET", "embedded"),
         ("GATEWAY_CERTIFICATE", "/etc/ssl/gateway.pem"),
         ("GATEWAY_CERTIFICATE", "/run/secrets/absent.pem"),
+        ("SUBNET", "172.31.242.0/24"),
         ("REPO", ""),
     ],
 )
@@ -114,6 +116,13 @@ def test_a_certificate_beside_the_secrets_is_taken(script: Script) -> None:
     assert variables(script.settings)["FACE_ASSETS_GATEWAY_CERTIFICATE"] == "/run/secrets/gateway.pem"
 
 
+def test_the_engines_addresses_lie_in_the_subnet_that_was_asked_for(script: Script) -> None:
+    (pool,) = yaml.safe_load(script.do("config"))["networks"]["serving"]["ipam"]["config"]
+    subnet = ipaddress.ip_network("172.31.242.0/24")
+    assert pool["subnet"] == str(subnet)
+    assert pool["ip_range"] == str(list(subnet.subnets(1))[1])
+
+
 def test_files_that_name_no_variable_stay_files(tmp_path: Path) -> None:
     """In the base image, whose sh is dash."""
     secrets = {"aws_access_key_id": "AKIA", "gateway.pem": "pem", "postgres_password~": "old", "1st": "one", "two words": "2", "#a#": "b"}
@@ -126,6 +135,23 @@ def test_files_that_name_no_variable_stay_files(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert {line.split("=")[0] for line in done.stdout.splitlines()} - {"PATH", "HOSTNAME", "HOME", "PWD"} == {"AWS_ACCESS_KEY_ID"}
+
+
+@pytest.mark.slow
+def test_another_stack_has_a_home_for_whoever_it_runs_as(script: Script) -> None:
+    settings = {"USER": "10001:10001", "NOTIFY_SLACK": SLACK, "DATA": str(script.folder)}
+    script.folder.chmod(0o755)
+    try:
+        script.do("up", "--no-start", "--no-deps", "code", **settings)
+        shell = 'touch "$FACE_ASSETS_HOME/written" && cat "$DAGSTER_HOME/dagster.yaml" && env -0'
+        said = script.do("run", "--rm", "--no-deps", "-T", "code", "sh", "-c", shell, **settings)
+        told = subprocess.run(["docker", "inspect", f"{STACK}_code_1"], capture_output=True, text=True, check=True).stdout
+    finally:
+        script.do("down", "--volumes", **settings)
+    assert f"FACE_ASSETS_NOTIFY_SLACK={SLACK}\0" in said
+    assert f"FACE_ASSETS_HOME=/var/lib/face-assets/{STACK}\0" in said
+    assert f"{STACK}-home:/var/lib/face-assets\n" in said
+    assert "hooks.example.org" not in told
 
 
 @pytest.fixture
