@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 from face_assets.credentials import without_credentials
@@ -34,11 +33,12 @@ def missing_bytes(repository: DataRepository, commit: str, tracked: tuple[str, .
 
 def _ask(repository: DataRepository, commit: str, wanted: dict[str, str]) -> dict[str, str]:
     """What the remote lacks, asked in a process of its own, since some of DVC's file systems wait for minutes. Raises UserError."""
-    command = [sys.executable, "-m", __name__, repository.source, str(repository.home), commit, json.dumps(wanted)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_ANSWER, check=False, stdin=subprocess.DEVNULL)
-    except subprocess.TimeoutExpired as error:
-        raise UserError(f"no answer within {SECONDS_TO_ANSWER:g} s") from error
+    with repository.checkout(commit, SECONDS_TO_ANSWER) as clone:  # here, for a process that is killed removes nothing
+        command = [sys.executable, "-m", __name__, str(clone), json.dumps(wanted)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_ANSWER, check=False, stdin=subprocess.DEVNULL)
+        except subprocess.TimeoutExpired as error:
+            raise UserError(f"no answer within {SECONDS_TO_ANSWER:g} s") from error
     if done.returncode:
         words = done.stderr.strip().splitlines() or ["no message"]
         raise UserError(without_credentials(words[-1]))
@@ -46,10 +46,10 @@ def _ask(repository: DataRepository, commit: str, wanted: dict[str, str]) -> dic
     return missing
 
 
-def _not_in_remote(repository: DataRepository, commit: str, wanted: dict[str, str]) -> dict[str, str]:
+def _not_in_remote(clone: str, wanted: dict[str, str]) -> dict[str, str]:
     from dvc.repo import Repo
 
-    with repository.checkout(commit) as clone, Repo(str(clone)) as opened:
+    with Repo(clone) as opened:
         remote = opened.cloud.get_remote_odb()
         return {name: md5 for name, md5 in wanted.items() if not _is_there(remote, md5)}
 
@@ -64,5 +64,4 @@ def _is_there(remote: Any, md5: str) -> bool:
 
 
 if __name__ == "__main__":
-    source, home, commit, wanted = sys.argv[1:]
-    print(json.dumps(_not_in_remote(DataRepository(source, Path(home)), commit, json.loads(wanted))))
+    print(json.dumps(_not_in_remote(sys.argv[1], json.loads(sys.argv[2]))))

@@ -2,16 +2,17 @@
 
 import json
 import re
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from face_assets.credentials import without_credentials
 from face_assets.errors import UnreachableError, UserError
-from face_assets.files import file_lock
+from face_assets.files import file_lock, is_locked
 from face_assets.fingerprint import fingerprint
 from face_assets.registry.dvc import configure, dvc_config, last_line, parse_config, try_dvc
 from face_assets.registry.git import OURS, GitError, git, given
@@ -285,18 +286,35 @@ class DataRepository:
         return last_line(done) if done.returncode else "nothing"
 
     @contextmanager
-    def checkout(self, commit: str) -> Iterator[Path]:
-        """A temporary clone of ours, detached at the commit, whose DVC cache is the platform's and whose remotes are the source's."""
+    def checkout(self, commit: str, seconds: float | None = None) -> Iterator[Path]:
+        """A temporary clone of ours, detached at the commit, whose DVC cache is the platform's and whose remotes are the source's.
+
+        Raises UserError, also where writing the commit's files takes more than `seconds`.
+        """
         if self.read(commit, ".dvc/config") is None:
             raise UserError(
                 f"Commit {commit[:12]} of {self.shown} has no DVC (.dvc/config): run `dvc init` there, or `face-assets init` a new one."
             )
-        self.home.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="clone-", dir=self.home) as folder:
-            clone = Path(folder)
+        with self._clone_folder() as folder:
+            clone = folder / "data"
             git("clone", "-q", *given(OURS), "--shared", "--no-checkout", self.mirror, clone)
             if (self.mirror / "shallow").is_file():  # git then copies what the branches reach instead of sharing all
                 git("fetch", "-q", "--no-tags", "--update-shallow", self.mirror, commit, cwd=clone)
-            git("checkout", "-q", "--detach", commit, cwd=clone)
+            git("checkout", "-q", "--detach", commit, cwd=clone, seconds=seconds)
             configure(clone, self.local, self.cache)
             yield clone
+
+    @contextmanager
+    def _clone_folder(self) -> Iterator[Path]:
+        """A folder in the home, locked as long as it is in use; those that killed processes left are removed."""
+        with ExitStack() as held:
+            with file_lock(self.home / ".clones.lock"):  # else a folder would be there for a moment without its lock
+                left = [folder for folder in self.home.glob("clone-*") if not is_locked(folder / "lock")]
+                folder = Path(tempfile.mkdtemp(prefix="clone-", dir=self.home))
+                held.enter_context(file_lock(folder / "lock"))
+            try:
+                for other in left:
+                    shutil.rmtree(other, ignore_errors=True)
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)

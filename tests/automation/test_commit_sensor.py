@@ -308,7 +308,9 @@ def test_a_commit_whose_photos_are_not_pushed_waits_and_runs_when_they_arrive(wa
     assert watch.look() == []
 
 
-def test_a_remote_that_never_answers_holds_up_its_own_commit_alone(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_remote_that_never_answers_holds_up_its_own_commit_alone_and_leaves_nothing(
+    watch: Watch, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(availability, "SECONDS_TO_ANSWER", 4.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         config = watch.clone / ".dvc" / "config"
@@ -319,6 +321,7 @@ def test_a_remote_that_never_answers_holds_up_its_own_commit_alone(watch: Watch,
         wanted = watch.commit(3)
         assert watch.look() == live(wanted)
         assert [one["branch"] for one in watch.waits] == ["elsewhere"]
+        assert list(home.glob("clone-*")) == []
 
 
 def test_a_commit_that_waits_is_dropped_with_its_branch(watch: Watch) -> None:

@@ -3,6 +3,8 @@
 import fcntl
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -192,6 +194,42 @@ def test_a_commit_cannot_make_us_write_outside_the_clone(repository: Path, tmp_p
     with data.checkout(data.resolve("HEAD")) as clone:
         assert str(data.cache) in (clone / ".dvc" / "config.local").read_text()
     assert (tmp_path / "precious").read_text() == "mine"
+
+
+def test_what_a_killed_process_left_of_its_clone_is_removed_and_what_is_in_use_stays(repository: Path, tmp_path: Path) -> None:
+    data = DataRepository(str(repository), tmp_path / "home")
+    commit = data.resolve("HEAD")
+    (data.home / "clone-of-an-earlier-version" / ".git").mkdir(parents=True)
+    script = f"""
+from pathlib import Path; import time
+from face_assets.registry.data_repository import DataRepository
+with DataRepository({str(repository)!r}, Path({str(data.home)!r})).checkout({commit!r}) as clone:
+    print(clone, flush=True); time.sleep(60)
+"""
+    lost, alive = (subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) for _ in range(2))
+    with lost, alive:
+        folders = [Path(str(process.stdout and process.stdout.readline()).strip()).parent for process in (lost, alive)]
+        lost.kill()
+        lost.wait()
+        assert all(folder.is_dir() for folder in folders)
+        with data.checkout(commit) as clone:
+            assert set(data.home.glob("clone-*")) == {folders[1], clone.parent}
+        alive.kill()
+    with data.checkout(commit) as clone:
+        assert set(data.home.glob("clone-*")) == {clone.parent}
+    assert set(data.home.glob("clone-*")) == set()
+
+
+def test_a_checkout_that_takes_too_long_is_given_up(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".gitconfig").write_text('[filter "slow"]\n    smudge = sleep 60\n')
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (repository / ".gitattributes").write_text("README.md filter=slow\n")
+    git("add", ".gitattributes", cwd=repository)
+    git("commit", "-q", "-m", "Filter", cwd=repository)
+    data = DataRepository(str(repository), tmp_path / "home")
+    with pytest.raises(UserError, match="git checkout: no answer within 1 s"), data.checkout(data.resolve("HEAD"), seconds=1):
+        pass
+    assert list(data.home.glob("clone-*")) == []
 
 
 def test_what_is_no_repository_or_has_no_dvc_is_said_so(photos: Path, tmp_path: Path) -> None:
