@@ -6,7 +6,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from face_assets.files import file_lock, new_directory, read_json, write_json
+from face_assets.files import file_lock, new_directory, read_json, remove_partial, write_json
 
 SUMMARY = "summary.json"
 
@@ -53,6 +53,7 @@ class ArtifactStore:
             found = self.find(kind, fingerprint)
             if found:
                 return found
+            remove_partial(self.root / kind / fingerprint)
             started = monotonic()
             with new_directory(self.root / kind / fingerprint) as aside:
                 summary = fill(aside)

@@ -82,7 +82,8 @@ def fsync_tree(directory: Path) -> None:
 def new_directory(path: Path) -> Iterator[Path]:
     """A directory to fill; it takes its name `path` only when the block ends well, and gives way if `path` exists then.
 
-    What a killed process leaves is a `.partial-*` folder beside `path`, which nothing reads. Raises OSError where the disk is full.
+    What a killed process leaves is a `.partial-*` folder beside `path`, which nothing reads; who makes it under a lock can
+    `remove_partial`. Raises OSError where the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".partial-{path.name}-", dir=path.parent))
@@ -102,6 +103,12 @@ def new_directory(path: Path) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def remove_partial(path: Path) -> None:
+    """Removes what killed processes left of `new_directory(path)`. For whom a lock assures that nobody fills it now."""
+    for left in path.parent.glob(f".partial-{path.name}-*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 @contextmanager

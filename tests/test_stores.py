@@ -79,6 +79,7 @@ ArtifactStore(Path({str(tmp_path)!r})).make("kind", "name", fill)
     assert store.find("kind", "name") is None
     made = store.make("kind", "name", lambda directory: {"fact": 1})
     assert (made.reused, made.summary["fact"]) == (False, 1)
+    assert list((tmp_path / "kind").glob(".partial-*")) == []
     assert store.make("kind", "name", lambda directory: pytest.fail("made twice")).reused
 
 
