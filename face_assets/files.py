@@ -122,11 +122,11 @@ def file_lock(path: Path) -> Iterator[None]:
 
 def is_locked(path: Path) -> bool:
     """Whether some process holds the lock now."""
-    if not path.exists():
-        return False
-    with open(path, "a", encoding="utf-8") as file:
-        try:
+    try:
+        with open(path, "r+", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    except BlockingIOError:
+        return True
+    except (FileNotFoundError, NotADirectoryError):
+        return False
     return False

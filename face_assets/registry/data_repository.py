@@ -57,6 +57,7 @@ class DataRepository:
         self.shown = without_credentials(self.source)
         self.home = home
         self.mirror = home / "mirrors" / f"{fingerprint(self.source)}.git"
+        self.clones = home / "clones"
         self.cache = home / "dvc-cache"
         self._fetched = False
 
@@ -306,11 +307,12 @@ class DataRepository:
 
     @contextmanager
     def _clone_folder(self) -> Iterator[Path]:
-        """A folder in the home, locked as long as it is in use; those that killed processes left are removed."""
+        """A folder below `clones`, locked as long as it is in use; those that killed processes left there are removed."""
         with ExitStack() as held:
-            with file_lock(self.home / ".clones.lock"):  # else a folder would be there for a moment without its lock
-                left = [folder for folder in self.home.glob("clone-*") if not is_locked(folder / "lock")]
-                folder = Path(tempfile.mkdtemp(prefix="clone-", dir=self.home))
+            with file_lock(self.clones.with_suffix(".lock")):  # else a folder would be there for a moment without its lock
+                self.clones.mkdir(exist_ok=True)
+                left = [folder for folder in self.clones.iterdir() if not is_locked(folder / "lock")]
+                folder = Path(tempfile.mkdtemp(dir=self.clones))
                 held.enter_context(file_lock(folder / "lock"))
             try:
                 for other in left:

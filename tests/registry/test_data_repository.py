@@ -199,7 +199,6 @@ def test_a_commit_cannot_make_us_write_outside_the_clone(repository: Path, tmp_p
 def test_what_a_killed_process_left_of_its_clone_is_removed_and_what_is_in_use_stays(repository: Path, tmp_path: Path) -> None:
     data = DataRepository(str(repository), tmp_path / "home")
     commit = data.resolve("HEAD")
-    (data.home / "clone-of-an-earlier-version" / ".git").mkdir(parents=True)
     script = f"""
 from pathlib import Path; import time
 from face_assets.registry.data_repository import DataRepository
@@ -213,11 +212,11 @@ with DataRepository({str(repository)!r}, Path({str(data.home)!r})).checkout({com
         lost.wait()
         assert all(folder.is_dir() for folder in folders)
         with data.checkout(commit) as clone:
-            assert set(data.home.glob("clone-*")) == {folders[1], clone.parent}
+            assert set(data.clones.iterdir()) == {folders[1], clone.parent}
         alive.kill()
     with data.checkout(commit) as clone:
-        assert set(data.home.glob("clone-*")) == {clone.parent}
-    assert set(data.home.glob("clone-*")) == set()
+        assert set(data.clones.iterdir()) == {clone.parent}
+    assert not list(data.clones.iterdir())
 
 
 def test_a_checkout_that_takes_too_long_is_given_up(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,7 +228,7 @@ def test_a_checkout_that_takes_too_long_is_given_up(repository: Path, tmp_path: 
     data = DataRepository(str(repository), tmp_path / "home")
     with pytest.raises(UserError, match="git checkout: no answer within 1 s"), data.checkout(data.resolve("HEAD"), seconds=1):
         pass
-    assert list(data.home.glob("clone-*")) == []
+    assert not list(data.clones.iterdir())
 
 
 def test_what_is_no_repository_or_has_no_dvc_is_said_so(photos: Path, tmp_path: Path) -> None:

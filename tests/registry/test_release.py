@@ -165,7 +165,7 @@ def test_two_machines_registering_at_once_get_two_versions(repository: Path, tmp
 
 def test_a_kill_while_registering_leaves_nothing_half(repository: Path, tmp_path: Path, bundle: Callable[[bytes], Path]) -> None:
     home = tmp_path / "home"
-    for last_seen in ("clone-*/data/release.dvc", "clone-*/data/.git/refs/tags/face-recognizer@v1.0.0"):
+    for last_seen in ("clones/*/data/release.dvc", "clones/*/data/.git/refs/tags/face-recognizer@v1.0.0"):
         process = multiprocessing.get_context("spawn").Process(target=_register, args=(repository, home, bundle(b"a"), "inputs"))
         process.start()
         while not list(home.glob(last_seen)) and process.is_alive():
