@@ -107,6 +107,11 @@ class Settings(BaseSettings):
             raise ValueError("mail addresses are wanted, such as `ann@example.org`")
         return value
 
+    @property
+    def metrics_address(self) -> str:
+        """Where this machine asks for Triton's metrics, which the gateway publishes on loopback alone."""
+        return f"{'127.0.0.1' if self.target == 'docker' else self.host}:{self.metrics_port}"
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -54,3 +54,10 @@ def test_the_exporter_of_a_relative_home_makes_no_second_one(
         assert not (folder / "x" / "x").exists()
     finally:
         stop_monitoring(settings)
+
+
+def test_metrics_of_the_gateway_are_asked_where_it_publishes_them(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACE_ASSETS_HOST", "192.0.2.7")
+    assert load_settings().metrics_address == "192.0.2.7:8002"
+    monkeypatch.setenv("FACE_ASSETS_TARGET", "docker")
+    assert load_settings().metrics_address == "127.0.0.1:8002"

@@ -4,7 +4,7 @@ from contextlib import suppress
 from typing import Any
 
 from face_assets.errors import UserError
-from face_assets.pipeline.containers import container_target, folder, keys
+from face_assets.pipeline.containers import container_target, containers_started, keys
 from face_assets.pipeline.workspace import Workspace
 from face_assets.serving.containers.keys import OWN
 
@@ -41,17 +41,12 @@ def list_keys() -> dict[str, Any]:
     """The names of the keys in force, and the requests that were refused for want of one (None where no gateway runs)."""
     workspace = Workspace.load()
     refused = None
-    if _was_started(workspace):
+    if containers_started(workspace):
         with suppress(UserError):
             refused = container_target(workspace).gateway.refused_keys()
     return {"keys": [{"name": key.name, "created": key.created} for key in keys(workspace).all()], "refused": refused}
 
 
 def _apply(workspace: Workspace) -> str:
-    at_once = _was_started(workspace) and container_target(workspace).gateway.apply_keys()
+    at_once = containers_started(workspace) and container_target(workspace).gateway.apply_keys()
     return "in force" if at_once else "in force when the gateway is started"
-
-
-def _was_started(workspace: Workspace) -> bool:
-    """Whether the gateway was started and not taken down since, whatever the target of this shell is."""
-    return (folder(workspace) / "started.json").is_file()

@@ -41,7 +41,7 @@ def start_monitoring(settings: Settings) -> Iterator[str]:
     yield f"Exporter: {address}/metrics"
     folder = home.root / "monitoring"
     targets = {
-        "triton": f"{settings.host}:{settings.metrics_port}",
+        "triton": settings.metrics_address,
         "face-assets": f"{settings.ui_host}:{settings.exporter_port}",
     }
     command = prometheus.command(folder, settings.ui_host, settings.prometheus_port)

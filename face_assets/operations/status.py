@@ -37,7 +37,7 @@ def status_report() -> dict[str, Any]:
             "server": (SECONDS_HERE, lambda: _server(settings)),
             "production": (SECONDS_HERE, lambda: _production(settings)),
             "ui": (SECONDS_HERE, lambda: {"address": ui_address(settings), "up": ui_answers(settings)}),
-            "traffic": (1.5 * SECONDS, lambda: asdict(read_traffic(f"http://{settings.host}:{settings.metrics_port}", SECONDS))),
+            "traffic": (1.5 * SECONDS, lambda: asdict(read_traffic(f"http://{settings.metrics_address}", SECONDS))),
             "log": (SECONDS_HERE, lambda: _event_log(home)),
         }
     )

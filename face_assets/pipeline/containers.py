@@ -92,6 +92,11 @@ def keys(workspace: Workspace) -> Keys:
     return Keys(made)
 
 
+def containers_started(workspace: Workspace) -> bool:
+    """Whether the docker target was started and not stopped since, whatever the settings say now."""
+    return (folder(workspace) / "started.json").is_file()
+
+
 def folder(workspace: Workspace) -> Path:
     """Where the docker target keeps its state."""
     return workspace.home.serving / "containers"

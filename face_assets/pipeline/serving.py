@@ -12,7 +12,7 @@ import numpy as np
 from face_assets.errors import UnreachableError, UserError
 from face_assets.files import read_json
 from face_assets.params import Serving
-from face_assets.pipeline.containers import container_target, folder
+from face_assets.pipeline.containers import container_target, containers_started
 from face_assets.pipeline.workspace import Log, Workspace
 from face_assets.registry.release import Release
 from face_assets.registry.stage import Assignment
@@ -81,20 +81,16 @@ def _embedded(workspace: Workspace) -> EmbeddedTarget:
 def stop_servers(workspace: Workspace) -> bool:
     """Stops this home's server, whichever target started it; returns whether one ran. Raises UserError where that cannot be done."""
     ran = stop_server(workspace.home.serving)
-    if _containers_started(workspace):
+    if containers_started(workspace):
         ran = container_target(workspace).stop() or ran
     return ran
-
-
-def _containers_started(workspace: Workspace) -> bool:
-    return (folder(workspace) / "started.json").is_file()
 
 
 def _other_target(workspace: Workspace) -> Target | None:
     """The target that the settings do not name, where it was started: it holds the ports, and answers."""
     if workspace.settings.target == "docker":
         return _embedded(workspace) if was_started(workspace.home.serving) else None
-    return container_target(workspace) if _containers_started(workspace) else None
+    return container_target(workspace) if containers_started(workspace) else None
 
 
 def _make_ready(workspace: Workspace, version: ModelVersion, log: Log) -> None:

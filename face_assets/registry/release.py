@@ -15,6 +15,7 @@ from face_assets.files import file_lock, link_or_copy, new_directory, write_json
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.dvc import run_dvc
 from face_assets.registry.git import GitError, git
+from face_assets.written import parse_yaml
 
 NAME = "face-recognizer"
 AUTHOR, EMAIL = "Face Assets", "face-assets@localhost"
@@ -217,9 +218,9 @@ def _gto_register(clone: Path, commit: str, version: str, message: str) -> None:
 def _declare(file: Path, plots: list[str]) -> None:
     """Adds metrics.json and the plots to the commit's dvc.yaml, so that `dvc metrics diff` and `dvc plots` find them."""
     try:
-        declared = (yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None) or {}
+        declared = (parse_yaml(file.read_text(encoding="utf-8")) if file.is_file() else None) or {}
         metrics, drawn = declared.get("metrics") or [], declared.get("plots") or []
-    except (yaml.YAMLError, ValueError, RecursionError, AttributeError) as error:
+    except (ValueError, AttributeError) as error:
         raise UserError("dvc.yaml of the trained commit is not YAML that DVC reads: mend it and commit.") from error
     declared["metrics"] = [*(metric for metric in metrics if _name(metric) != "metrics.json"), "metrics.json"]
     if isinstance(drawn, dict):
