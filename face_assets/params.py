@@ -1,5 +1,6 @@
 """params.yaml of a data repository: every parameter of the pipeline, typed, bounded and explained in one place."""
 
+import reprlib
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -225,7 +226,7 @@ def _sentence(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"]) or "the whole"
     if error["type"] == "extra_forbidden":
         return f"unknown key `{key}`"
-    found = "" if isinstance(error["input"], dict) else f", found {error['input']!r}"
+    found = "" if isinstance(error["input"], dict) else f", found {reprlib.repr(error['input'])}"
     return f"`{key}`: {error['msg'].removeprefix('Value error, ')}{found}"
 
 

@@ -9,10 +9,10 @@ MOST_BYTES = 256 * 1024  # a second or two to read; people write no more
 PATH = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,1000}")
 
 
-def parse_yaml(text: str | bytes) -> Any:
+def parse_yaml(text: str | bytes, most: int = MOST_BYTES) -> Any:
     """The value. Raises ValueError with PyYAML's reason, or with the name of what it stumbled on."""
-    if len(text) > MOST_BYTES:
-        raise ValueError(f"it is longer than {MOST_BYTES:,} bytes")
+    if len(text) > most:
+        raise ValueError(f"it is longer than {most:,} bytes")
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:

@@ -13,7 +13,7 @@ from face_assets.automation.tags import CAUSE
 from face_assets.errors import UserError
 from face_assets.notification.message import Message
 from face_assets.notification.notifier import queue_problem, queue_well
-from face_assets.pipeline.serving import target, trouble_of_live
+from face_assets.pipeline.serving import target, trouble_of_live, was_refused
 from face_assets.pipeline.workspace import Workspace
 from face_assets.registry.stage import Assignment
 from face_assets.resources.workspace import WorkspaceResource
@@ -99,7 +99,7 @@ def find_trouble(workspace: Workspace, ask: bool) -> Trouble | None:
         return Trouble("The server is gone.")
     if status.live is None or not status.ready:
         return Trouble(f"The server is not ready to answer with {status.live.release if status.live else 'anything'}.")
-    if status.live.release_commit != production.release.commit:
+    if status.live.release_commit != production.release.commit and not was_refused(workspace, production):
         sentence = f"The server answers with {status.live.release}, and {production.release.version} is in production."
         return Trouble(sentence, waits_for=production)
     wrong = trouble_of_live(workspace, status.live) if ask else None

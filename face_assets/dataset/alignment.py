@@ -45,16 +45,22 @@ def align_photos(
             progress(done, len(photos))
 
 
-def forget_refused(store: ContentStore, md5s: Iterable[str], max_megapixels: float) -> None:
-    """Makes photos that were refused under a lower limit ones that are not aligned yet."""
-    facts = store.facts(md5s)
+def unaligned(store: ContentStore, md5s: Iterable[str], max_megapixels: float) -> list[str]:
+    """The photos that have no result, each once and in their order; what was refused under a lower limit has none from now on."""
+    wanted = list(dict.fromkeys(md5s))
+    facts = store.facts(wanted)
     store.drop([md5 for md5, fact in facts.items() if "megapixels" in fact and fact["megapixels"] <= max_megapixels])
+    return store.missing(wanted)
 
 
 def facts_within(store: ContentStore, md5s: Iterable[str], max_megapixels: float) -> dict[str, dict[str, Any]]:
     """The facts of photos under the limit in force: a larger one cannot be used, whatever limit it was aligned under."""
-    facts = store.facts(md5s)
-    for md5, fact in facts.items():
+    wanted = list(md5s)
+    facts = store.facts(wanted)
+    for md5 in wanted:
+        if md5 not in facts:  # refused under this limit, and forgotten by a run beside this one that has a higher one
+            facts[md5] = {"status": "unusable", "reason": f"more than {max_megapixels:.1f} megapixels", "faces": 0}
+        fact = facts[md5]
         megapixels = fact["megapixels"] if "megapixels" in fact else fact.get("width", 0) * fact.get("height", 0) / 1e6
         if megapixels > max_megapixels:
             refused = UnusablePhoto.too_large(megapixels, max_megapixels)

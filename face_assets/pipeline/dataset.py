@@ -13,7 +13,7 @@ import numpy as np
 from face_assets.artifacts import Artifact
 from face_assets.code_version import code_version
 from face_assets.dataset import duplicates
-from face_assets.dataset.alignment import align_photos, facts_within, forget_refused
+from face_assets.dataset.alignment import align_photos, facts_within, unaligned
 from face_assets.dataset.contact_sheet import contact_sheet
 from face_assets.dataset.inspection import inspect_photos
 from face_assets.dataset.manifest import Manifest, Photo, make_manifest, moved
@@ -116,17 +116,16 @@ def _inspect(workspace: Workspace, commit: str, photos: list[Photo], params: Par
 
 def align(workspace: Workspace, commit: str, source: str, md5s: Iterable[str], detector: Detector, max_megapixels: float, log: Log) -> int:
     """Fills the crop store with the photos that it lacks; returns how many it had to detect."""
-    store, md5s = workspace.crops(detector), list(md5s)
-    forget_refused(store, md5s, max_megapixels)
-    missing = store.missing(md5s)
-    if missing:
+    store, md5s, detected = workspace.crops(detector), list(md5s), 0
+    while missing := unaligned(store, md5s, max_megapixels):  # once, but for a run beside this one that refuses under a lower limit
         log(f"detecting faces in {len(missing):,} photos not seen before")
         files = workspace.repository.locate(commit, source, missing)
         progress = every_few_seconds(log, "aligned")
         align_photos(
             files, store, workspace.detector_networks(), detector_config(detector), max_megapixels, workspace.settings.cores, progress
         )
-    return len(missing)
+        detected += len(missing)
+    return detected
 
 
 def align_dataset(workspace: Workspace, commit: str, dataset: Artifact, log: Log) -> Artifact:

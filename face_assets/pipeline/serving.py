@@ -1,6 +1,6 @@
 """The steps triton_model_repository and triton_deployment: what production says is what the server answers with."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from face_assets.errors import UnreachableError, UserError
-from face_assets.files import read_json
+from face_assets.files import read_json, write_json
 from face_assets.params import Serving
 from face_assets.pipeline.containers import container_target, containers_started
 from face_assets.pipeline.workspace import Log, Workspace
@@ -113,15 +113,16 @@ def deploy(workspace: Workspace, log: Log) -> Deployment:
     version = write_repository(workspace, assignment.release)
     _make_ready(workspace, version, log)
     server, other = target(workspace), _other_target(workspace)
+    asked = probes(workspace, assignment.release)
     if other is None:
-        return _bring(workspace, server, assignment, version, None, log)
+        return _bring(workspace, server, assignment, version, asked, None, log)
     before = other.status().live
     log("what answers now gives its ports to the target that the settings name")
     other.stop()
     server.forget()
     live = None
     try:
-        done = _bring(workspace, server, assignment, version, before, log)
+        done = _bring(workspace, server, assignment, version, asked, before, log)
         live = server.status().live
         return done
     finally:
@@ -132,16 +133,22 @@ def deploy(workspace: Workspace, log: Log) -> Deployment:
 
 
 def _bring(
-    workspace: Workspace, server: Target, assignment: Assignment, version: ModelVersion, before: ModelVersion | None, log: Log
+    workspace: Workspace,
+    server: Target,
+    assignment: Assignment,
+    version: ModelVersion,
+    asked: Sequence[Probe],
+    before: ModelVersion | None,
+    log: Log,
 ) -> Deployment:
     """before: what was live on the other target."""
-    release = assignment.release
+    release, allowed = assignment.release, budget(workspace, assignment.release)
     live = server.status().live
     named = {"wanted": release.version, "tag": assignment.tag, "assigned_by": assignment.author}
     trouble = _trouble_at_start(server)
     if live and live.number == version.number and (trouble or server.is_current()):
         if not trouble:
-            report = server.verify_live(probes(workspace, release), budget(workspace, release))
+            report = server.verify_live(asked, allowed)
             if report.passed or report.only_late:
                 reason = "was live already" if report.passed else report.failures
                 return Deployment(live.release, verified=report.passed, reason=reason, report=asdict(report), **named)
@@ -149,7 +156,7 @@ def _bring(
         log(f"a fresh copy takes the place of what is live: {trouble}")
         version = write_repository(workspace, release, anew=True)
     try:
-        report = server.deploy(version, probes(workspace, release), budget(workspace, release))
+        report = server.deploy(version, asked, allowed)
     except DeploymentRefusedError as refused:
         back = live or before
         kept = back.release if back else None
@@ -175,13 +182,26 @@ def _give_back(workspace: Workspace, assignment: Assignment, live: str | None, r
 
     Returns what else is to be said.
     """
+    if live == assignment.release.version:
+        return ""
     if datetime.now(UTC) - datetime.fromisoformat(assignment.time) > NEW:
+        write_json(_refused_file(workspace), {"tag": assignment.tag})
         return f". Production still says {assignment.release.version}, and has since {assignment.time}: this machine does not serve it"
     if live:
         workspace.stages.give_back(assignment, live, reason)
     else:
         workspace.stages.unassign(assignment, message=f"{assignment.release.version} failed its verification: {reason}")
     return ""
+
+
+def was_refused(workspace: Workspace, assignment: Assignment) -> bool:
+    """Whether this machine could not serve what the tag assigned, and left it in the stage."""
+    file = _refused_file(workspace)
+    return file.is_file() and read_json(file)["tag"] == assignment.tag
+
+
+def _refused_file(workspace: Workspace) -> Path:
+    return workspace.home.serving / "refused.json"
 
 
 def probes(workspace: Workspace, release: Release) -> list[Probe]:

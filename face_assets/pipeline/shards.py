@@ -7,7 +7,7 @@ from pathlib import Path
 
 from face_assets.batches import batched
 from face_assets.content_store import ContentStore
-from face_assets.dataset.alignment import align_photos, forget_refused
+from face_assets.dataset.alignment import align_photos, unaligned
 from face_assets.dataset.manifest import Manifest
 from face_assets.errors import UserError
 from face_assets.pipeline.dataset import PHOTOS, every_few_seconds, version_dataset
@@ -33,8 +33,7 @@ def plan_shards(workspace: Workspace, commit: str, count: int, log: Log) -> list
     """The shards that have photos to detect. Brings their bytes to this platform's cache once, before the shards want them all at once."""
     params = workspace.params(commit)
     store, md5s = workspace.crops(params.detector), list(_md5s(workspace, commit, log))
-    forget_refused(store, md5s, params.photos.max_megapixels)
-    missing = store.missing(md5s)
+    missing = unaligned(store, md5s, params.photos.max_megapixels)
     workspace.repository.locate(commit, PHOTOS, missing)
     workspace.detector_networks()
     shards = [Shard(commit, index, count) for index in range(count)]

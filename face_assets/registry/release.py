@@ -21,6 +21,7 @@ NAME = "face-recognizer"
 AUTHOR, EMAIL = "Face Assets", "face-assets@localhost"
 VERSION = re.compile(rf"^{NAME}@v(\d+)\.(\d+)\.(\d+)$")
 TRIES = 5
+MOST_BYTES = 8_000_000  # of a dvc.yaml, which programs write too
 SECONDS_TO_PUSH = 120.0
 
 
@@ -218,10 +219,10 @@ def _gto_register(clone: Path, commit: str, version: str, message: str) -> None:
 def _declare(file: Path, plots: list[str]) -> None:
     """Adds metrics.json and the plots to the commit's dvc.yaml, so that `dvc metrics diff` and `dvc plots` find them."""
     try:
-        declared = (parse_yaml(file.read_text(encoding="utf-8")) if file.is_file() else None) or {}
+        declared = (parse_yaml(file.read_text(encoding="utf-8"), MOST_BYTES) if file.is_file() else None) or {}
         metrics, drawn = declared.get("metrics") or [], declared.get("plots") or []
     except (ValueError, AttributeError) as error:
-        raise UserError("dvc.yaml of the trained commit is not YAML that DVC reads: mend it and commit.") from error
+        raise UserError(f"dvc.yaml of the trained commit cannot be used: {error}. Mend it and commit.") from error
     declared["metrics"] = [*(metric for metric in metrics if _name(metric) != "metrics.json"), "metrics.json"]
     if isinstance(drawn, dict):
         drawn = [{name: settings} for name, settings in drawn.items()]

@@ -52,11 +52,13 @@ class Stages:
         held: list[Assignment] = []
         for assignment in self.history(stage):
             if assignment.message.startswith(GAVE_BACK):
-                held = held[:-1]
+                held = _without_last(held)
+                if not held or held[-1].release.commit != assignment.release.commit:
+                    held.append(assignment)
             elif not assignment.gone:
                 held.append(assignment)
             elif held and held[-1].release.commit == assignment.release.commit:
-                held = held[:-1]
+                held = _without_last(held)
         return held
 
     def production(self) -> Assignment | None:
@@ -131,3 +133,11 @@ class Stages:
         return UserError(
             f"Another machine keeps assigning {stage} in {self.repository.shown}: look at `face-assets status`, then run again."
         )
+
+
+def _without_last(assignments: list[Assignment]) -> list[Assignment]:
+    """Without those of the last one's release that stand together at the end: it may have been assigned again meanwhile."""
+    last = assignments[-1:]
+    while assignments and assignments[-1].release.commit == last[0].release.commit:
+        assignments = assignments[:-1]
+    return assignments

@@ -37,7 +37,8 @@ class ModelVersion:
 def write_models(
     bundle: Path, release: str, release_commit: str, root: Path, templates: Path, cores: int, anew: bool = False
 ) -> ModelVersion:
-    """Writes the version folders of a release's bundle, each whole; the same release and code give the same number, unless wanted `anew`.
+    """Writes the version folders of a release's bundle, each whole; the same release and code give the same number, unless wanted `anew`:
+    then, and from then on, a new one.
 
     What is loaded does not change: that is the target's to do, through `configure`.
     """
@@ -46,7 +47,7 @@ def write_models(
         for partial in root.glob("*/.partial-*"):  # of a run that was killed; the lock says that nobody fills it now
             shutil.rmtree(partial)
         known = versions(root)
-        for version in known:
+        for version in reversed(known):
             if not anew and version.digest == digest and all((root / model / str(version.number)).is_dir() for model in MODELS):
                 return version
         number = max((version.number for version in known), default=0) + 1

@@ -57,8 +57,7 @@ def test_the_limit_in_force_decides_whatever_was_aligned_before(photos: dict[str
     good = {key: path for key, path in photos.items() if key.startswith("good")}
 
     def align(limit: float) -> dict[str, str]:
-        alignment.forget_refused(store, good, limit)
-        files = {key: good[key] for key in store.missing(good)}
+        files = {key: good[key] for key in alignment.unaligned(store, good, limit)}
         alignment.align_photos(files, store, networks, DetectorConfig(), limit, 1, nothing)
         return {key: fact["status"] for key, fact in alignment.facts_within(store, good, limit).items()}
 

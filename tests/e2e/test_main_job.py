@@ -159,6 +159,14 @@ def test_a_deployment_over_its_budget_leaves_the_live_release_and_gives_producti
     set_params(cli, PARAMS)
 
 
+LOOK = """
+from face_assets.automation.health_sensor import find_trouble
+from face_assets.pipeline.workspace import Workspace
+
+print(find_trouble(Workspace.load(), ask=True))
+"""
+
+
 def test_a_machine_that_cannot_serve_what_has_long_been_in_production_leaves_it_there(cli: Any, live: dict[str, Any]) -> None:
     """It is the machine's trouble then, and the stage is everybody's."""
     before, slow = cli.json("status")["server"]["live"], cli.json("releases")[0]
@@ -169,6 +177,10 @@ def test_a_machine_that_cannot_serve_what_has_long_been_in_production_leaves_it_
     assert "this machine does not serve it" in cli("up", "--no-ui", status=1)
     status = cli.json("status")
     assert (status["server"]["live"], status["production"]["version"]) == (before, slow["version"])
+    asked = [sys.executable, "-c", LOOK]
+    assert (
+        subprocess.run(asked, env=cli.environment, capture_output=True, text=True, check=True).stdout == "None\n"
+    )  # nor is it tried again
     cli("promote", before)
 
 

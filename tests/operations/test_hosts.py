@@ -1,7 +1,6 @@
 """What asks for no password stays on loopback when the servers' door is opened."""
 
 import os
-import shutil
 import socket
 import subprocess
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from face_assets.automation.services import start_ui, stop_ui
 from face_assets.operations.monitoring import start_monitoring, stop_monitoring
 from face_assets.settings import load_settings
 
-COMPOSE = Path(__file__).parents[2] / "deploy" / "compose.yaml"
+ROOT = Path(__file__).parents[2]
 OPEN = {"FACE_ASSETS_HOST": "0.0.0.0"}
 
 
@@ -39,12 +38,10 @@ def test_the_servers_host_opens_neither_ui_nor_exporter_nor_prometheus(
 
 
 @pytest.mark.parametrize(("opened", "published"), [(OPEN, "127.0.0.1"), ({**OPEN, "FACE_ASSETS_UI_HOST": "192.0.2.7"}, "192.0.2.7")])
-def test_in_compose_neither(opened: dict[str, str], published: str) -> None:
-    program = ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
-    named = dict.fromkeys(("FACE_ASSETS_SECRETS", "FACE_ASSETS_DATA", "FACE_ASSETS_REPO"), "/srv/faces")
-    run = [*program, "--file", str(COMPOSE), "--profile", "grafana", "config"]
-    environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **named, **opened}
-    shown = subprocess.run(run, env=environment, capture_output=True, text=True, check=True).stdout
+def test_in_compose_neither(opened: dict[str, str], published: str, tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "FACE_ASSETS_REPO": "https://example.org/faces.git", **opened}
+    run = ["deploy/platform/compose", "--profile", "grafana", "config"]
+    shown = subprocess.run(run, env=environment, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     ports = {name: str(service["ports"]) for name, service in yaml.safe_load(shown)["services"].items() if "ports" in service}
     assert set(ports) == {"webserver", "prometheus", "grafana"}
     assert all(published in text and "0.0.0.0" not in text for text in ports.values())

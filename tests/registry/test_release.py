@@ -229,7 +229,8 @@ def test_what_was_refused_never_held_the_stage(released: Path, tmp_path: Path, b
     now = stages.production()
     assert now and now.release.version == "v1.1.0" and "too slow" in now.message
     assert [one.release.version for one in stages.held()] == ["v1.0.0", "v1.1.0"]
-    again = stages.assign(third.version, "once more")
+    assert stages.assign(third.version, "once more")
+    again = stages.assign(third.version, "It stays", again=True)
     assert again
     stages.unassign(again, "nothing was live")
     assert [one.release.version for one in stages.held()] == ["v1.0.0", "v1.1.0"]

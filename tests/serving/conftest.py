@@ -84,10 +84,10 @@ class Kit:
             made.append(Probe(content, embedding, gallery.names[places[0]], float(scores[0]), THRESHOLD))
         return made
 
-    def write(self, models: Path, release: str, bundle: Path | None = None, commit: str | None = None) -> ModelVersion:
+    def write(self, models: Path, release: str, bundle: Path | None = None, commit: str | None = None, anew: bool = False) -> ModelVersion:
         """The version folders of a release; with `bundle`, those of other files under its name."""
         written = (commit or release).ljust(40, "0")
-        return write_models(bundle or self.bundle(release), release, written, models, ROOT / "triton_models", 2)
+        return write_models(bundle or self.bundle(release), release, written, models, ROOT / "triton_models", 2, anew)
 
     def target(self, root: Path, ports: Ports | None = None) -> EmbeddedTarget:
         """A server of its own folder, not started."""

@@ -19,6 +19,9 @@ def test_the_same_inputs_give_the_same_number(kit: Any, tmp_path: Path) -> None:
     assert (first.number, second.number) == (1, 2)
     assert kit.write(tmp_path, "v1.0.0") == first
     assert models.versions(tmp_path) == [first, second]
+    fresh = kit.write(tmp_path, "v1.0.0", anew=True)
+    assert fresh.number == 3
+    assert kit.write(tmp_path, "v1.0.0") == fresh, "and not the copy that it took the place of"
 
 
 def test_a_configuration_parses_back_with_its_parameters(kit: Any, tmp_path: Path) -> None:

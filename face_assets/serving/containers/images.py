@@ -19,7 +19,7 @@ from face_assets.serving.model_repository import DETECTOR, EMBEDDER, MODELS, REC
 NUMBER = 1  # of the version in an image: every image has one release, and the same number gives the same layers
 PARTS = {"embedder": EMBEDDER, "detector": DETECTOR, "release": RECOGNIZER}
 SERVER_FILES = ("serving.Dockerfile", "requirements-serving.txt")
-RELEASE_FILES = ("serving.Dockerfile", "healthcheck.py")
+HEALTHCHECK = "healthcheck.py"
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Images:
 
     def name_of(self, version: ModelVersion) -> str:
         """The image of a release as it was written on this home."""
-        files = [file_digest(self.recipe.deploy / file) for file in RELEASE_FILES]
+        files = [file_digest(self.recipe.deploy / file) for file in (*SERVER_FILES, HEALTHCHECK)]
         made_from = fingerprint(self.engine.home, version.number, version.digest, files, self.recipe.base, self.recipe.server)
         return f"{self.recipe.name}:{version.release}-{made_from[:8]}"
 
@@ -89,7 +89,7 @@ class Images:
         server = self.server()
         with tempfile.TemporaryDirectory(prefix="face-assets-build-") as folder:
             configs = Path(folder) / "configs"
-            files = {"healthcheck.py": self.recipe.deploy / "healthcheck.py"}
+            files = {HEALTHCHECK: self.recipe.deploy / HEALTHCHECK}
             for part, model in PARTS.items():
                 written = self.models / model / str(version.number)
                 if not written.is_dir():
