@@ -226,16 +226,6 @@ def test_a_mistake_in_the_parameters_is_named(cli: Any, live: dict[str, Any], pa
     set_params(cli, kept)
 
 
-def test_down_leaves_nothing_and_up_brings_everything_back(cli: Any, live: dict[str, Any]) -> None:
-    before = cli.json("status")["server"]["live"]
-    assert "server" in cli("down")
-    assert "Nothing" in cli("down")
-    said = cli("up")
-    assert "UI: http" in said
-    assert before in said
-    assert cli.json("status")["ui"]["up"] is True
-
-
 def leave_an_hour_of_traffic(folder: Path, release: str) -> None:
     """What the server would have left two hours ago, by its recorder with an earlier clock."""
     recorder = Recorder(folder, release, lambda event, **facts: pytest.fail(event), clock=lambda: time.time() - 2 * 3600)
@@ -243,6 +233,17 @@ def leave_an_hour_of_traffic(folder: Path, release: str) -> None:
     for bins in bins_of(np.random.default_rng(0).normal(middles, 0.1, size=(120, len(FEATURES))).astype(np.float32)):
         recorder.add(bins, 1, 1)
     assert recorder.flush()
+
+
+def test_down_leaves_nothing_and_up_brings_everything_back(cli: Any, live: dict[str, Any]) -> None:
+    before = cli.json("status")["server"]["live"]
+    assert "server" in cli("down")
+    assert "Nothing" in cli("down")
+    leave_an_hour_of_traffic(Path(cli.environment["FACE_ASSETS_HOME"]) / "serving" / "traffic", before)  # before a sensor looks, for below
+    said = cli("up")
+    assert "UI: http" in said
+    assert before in said
+    assert cli.json("status")["ui"]["up"] is True
 
 
 def commit_feedback(cli: Any, release: str) -> None:
@@ -256,7 +257,7 @@ def commit_feedback(cli: Any, release: str) -> None:
 
 
 def test_prometheus_sees_the_platform_and_every_panel_of_the_dashboards_has_data(cli: Any, live: dict[str, Any]) -> None:
-    """With UI, daemon and server up, as the test before left them."""
+    """With UI, daemon and server up and an hour of traffic past, as the test before left them."""
     if not shutil.which("prometheus"):
         sentence = "no prometheus on the PATH: apt-get install prometheus"
         pytest.fail(sentence) if os.environ.get("CI") else pytest.skip(sentence)
@@ -264,11 +265,10 @@ def test_prometheus_sees_the_platform_and_every_panel_of_the_dashboards_has_data
     address = f"http://127.0.0.1:{cli.environment['FACE_ASSETS_PROMETHEUS_PORT']}"
     assert f"Prometheus: {address}" in said
     release = cli.json("status")["server"]["live"]
-    leave_an_hour_of_traffic(Path(cli.environment["FACE_ASSETS_HOME"]) / "serving" / "traffic", release)
     commit_feedback(cli, release)
     photos = sorted((cli.folder / "photos").rglob("*.jpg"))[:20]
     lacking = {query: panel.title for _, panels in DASHBOARDS.values() for panel in panels for query in panel.queries.values()}
-    ends = time.monotonic() + 180  # of them half a minute for the sensor of the traffic to look, and a run for its hour
+    ends = time.monotonic() + 300  # of them half a minute for the sensor of the traffic to look, and a run for its hour
     while lacking and time.monotonic() < ends:
         cli("identify", *photos)
         found = {query: ask(address, "query", query=query)["result"] for query in lacking}
