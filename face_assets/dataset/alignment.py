@@ -49,8 +49,9 @@ def unaligned(store: ContentStore, md5s: Iterable[str], max_megapixels: float) -
     """The photos that have no result, each once and in their order; what was refused under a lower limit has none from now on."""
     wanted = list(dict.fromkeys(md5s))
     facts = store.facts(wanted)
-    store.drop([md5 for md5, fact in facts.items() if "megapixels" in fact and fact["megapixels"] <= max_megapixels])
-    return store.missing(wanted)
+    outdated = {md5 for md5, fact in facts.items() if "megapixels" in fact and fact["megapixels"] <= max_megapixels}
+    store.drop(outdated)
+    return [md5 for md5 in wanted if md5 not in facts or md5 in outdated]
 
 
 def facts_within(store: ContentStore, md5s: Iterable[str], max_megapixels: float) -> dict[str, dict[str, Any]]:

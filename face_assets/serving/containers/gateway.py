@@ -13,7 +13,7 @@ from face_assets.serving.containers import haproxy
 from face_assets.serving.containers.engine import Engine, Network, Spec, engine_errors
 from face_assets.serving.containers.haproxy import Counts, Limits, Slot
 from face_assets.serving.containers.keys import Keys
-from face_assets.serving.containers.servers import answers
+from face_assets.serving.containers.servers import IMAGE, answers
 from face_assets.serving.triton import Ports
 
 PLACE = 5
@@ -69,7 +69,7 @@ class Gateway:
         spec = Spec(
             name=self.name,
             image=image,
-            labels={"face-assets.role": ROLE, "face-assets.image": image, "face-assets.doors": f"{self.doors.host} {ports}"},
+            labels={"face-assets.role": ROLE, IMAGE: image, "face-assets.doors": f"{self.doors.host} {ports}"},
             address=self.address,
             memory=MEMORY,
             cpus=2.0,
