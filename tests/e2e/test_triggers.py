@@ -152,6 +152,7 @@ def test_an_experiment_beside_production_is_evaluated_and_goes_nowhere(team: Tea
     wanted = team.commit(fpir=0.22)
     team.until_live(wanted)
     team.until("the experiment is evaluated", lambda: team.runs_for(tried, "commit_to_evaluation") == ["SUCCESS"])
+    team.until_idle()  # live is not yet ended
     assert team.runs_for(tried) == []
     assert team.runs_for(wanted) == ["SUCCESS"]
 
