@@ -161,7 +161,7 @@ def test_a_refused_commit_leaves_production_and_is_told_once_and_once_when_it_is
     before = team.live()
     refused = team.commit(min_auc=0.9999)
     team.until("the gate refuses", lambda: team.runs_for(refused) == ["FAILURE"])
-    team.until("the problem is told", lambda: told(webhook) == ["problem"], 60)
+    team.until("the problem is told", lambda: told(webhook) == ["problem"])
     assert team.live() == before
     (message,) = [one for one in webhook.posts if "embedder_evaluation" in one["text"]]
     assert (message["asset"], message["commit"], message["branch"]) == ("embedder_evaluation", refused, "main")
@@ -171,7 +171,7 @@ def test_a_refused_commit_leaves_production_and_is_told_once_and_once_when_it_is
     assert run["figures"]["figures"]["trained"]["auc"] < 0.9999
     again = team.commit(fpir=0.23)
     team.until_live(again)
-    team.until("it is told that all is well", lambda: told(webhook) == ["problem", "well"], 60)
+    team.until("it is told that all is well", lambda: told(webhook) == ["problem", "well"])
 
 
 def test_a_tag_from_a_colleagues_clone_rolls_back(team: Team) -> None:
@@ -218,7 +218,7 @@ def test_a_server_that_was_killed_and_one_that_answers_wrongly_are_mended(team: 
     gallery.with_name("spoilt.npz").replace(gallery)  # not written into: the bundle of the release is the same file
     pid = json.loads(team.cli.run("status", "--json").stdout)["server"]["pid"]
     os.kill(pid, signal.SIGKILL)
-    team.until("the server is gone", lambda: team.head() not in team.live(), 20)
+    team.until("the server is gone", lambda: team.head() not in team.live())
     print(f"the server was back after {team.until_live(team.head()):.0f} s")
     print(
         f"it answered as before after {team.until('it answers as before', lambda: scores() == pytest.approx(before, abs=0.01)):.0f} s more"

@@ -56,8 +56,8 @@ def sketched(target: EmbeddedTarget) -> dict[str, Sketch]:
 
 
 def until(true: Callable[[], bool]) -> bool:
-    """Whether it becomes true within ten seconds."""
-    ends = time.monotonic() + 10
+    """Whether it becomes true within a minute."""
+    ends = time.monotonic() + 60
     while not true() and time.monotonic() < ends:
         time.sleep(0.1)
     return true()
