@@ -78,5 +78,5 @@ $(VENV)/.ready: requirements.txt requirements-nodeps.txt setup.py deploy/require
 	touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.txt
-	$(BIN)/pip install -q -r requirements-dev.txt
+	$(BIN)/pip install -q $(TORCH) -r requirements.txt -r requirements-dev.txt  # together: moto alone takes a botocore that dvc-s3 does not
 	touch $@
