@@ -6,7 +6,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from face_assets.files import file_lock, new_directory, read_json, remove_partial, write_json
+from face_assets.files import file_lock, lock_beside, new_directory, read_json, remove_partial, write_json
 
 SUMMARY = "summary.json"
 
@@ -49,7 +49,7 @@ class ArtifactStore:
 
         Of two runs that want the same artifact at once, one makes it and the other waits.
         """
-        with file_lock(self.root / kind / f".{fingerprint}.lock"):
+        with file_lock(lock_beside(self.root / kind / fingerprint)):
             found = self.find(kind, fingerprint)
             if found:
                 return found

@@ -111,12 +111,27 @@ def remove_partial(path: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
+def lock_beside(path: Path) -> Path:
+    """The file whose lock is taken by who makes or uses `path`."""
+    return path.with_name(f".{path.name}.lock")
+
+
 @contextmanager
 def file_lock(path: Path) -> Iterator[None]:
-    """Waits for, and holds, an exclusive lock that ends with the process, however it ends."""
+    """Waits for, and holds, an exclusive lock that ends with the process, however it ends. Its mtime says when it was last taken."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+        os.utime(file.fileno())
+        yield
+
+
+@contextmanager
+def free_lock(path: Path) -> Iterator[None]:
+    """Holds the lock if nobody does (else BlockingIOError), for who is no user of what it guards: the mtime stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
 
 

@@ -43,6 +43,22 @@ def down() -> None:
 
 
 @click.command()
+@click.option("--days", type=click.IntRange(min=7), default=30, show_default=True, help="How long it must have been unused.")
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@json_option
+def prune(days: int, dry_run: bool, as_json: bool) -> None:
+    """Remove from the home what no run has used for long, counted back from the last use of anything.
+
+    What goes is made again, or fetched from the DVC remote, when it is wanted. What is in production, the release before it, and the
+    newest commits of its branches stay, as do the event log and every photo.
+    """
+    from face_assets.operations.pruning import prune_home, pruning_text
+
+    found = prune_home(days, dry_run)
+    print_json(found) if as_json else click.echo(pruning_text(found))
+
+
+@click.command()
 def exporter() -> None:
     """Serve the platform's metrics for Prometheus until stopped; `up --monitoring` starts it with a Prometheus."""
     from face_assets.operations.exporter import run_exporter

@@ -23,7 +23,7 @@ def missing_bytes(repository: DataRepository, commit: str, tracked: tuple[str, .
     if not missing:
         return None
     try:
-        missing = _ask(repository, commit, missing)
+        missing = not_in_remote(repository, commit, missing)
     except UserError as error:
         return f"the DVC remote of commit {commit[:12]} cannot be reached: {error}"
     if not missing:
@@ -31,8 +31,11 @@ def missing_bytes(repository: DataRepository, commit: str, tracked: tuple[str, .
     return f"{' and '.join(missing)} of commit {commit[:12]} are not in the DVC remote yet: `dvc push` brings them"
 
 
-def _ask(repository: DataRepository, commit: str, wanted: dict[str, str]) -> dict[str, str]:
-    """What the remote lacks, asked in a process of its own, since some of DVC's file systems wait for minutes. Raises UserError."""
+def not_in_remote(repository: DataRepository, commit: str, wanted: dict[str, str]) -> dict[str, str]:
+    """Which of `wanted` (name → md5) the commit's DVC remote lacks. Raises UserError.
+
+    Asked in a process of its own, since some of DVC's file systems wait for minutes.
+    """
     with repository.checkout(commit, SECONDS_TO_ANSWER) as clone:  # here, for a process that is killed removes nothing
         command = [sys.executable, "-m", __name__, str(clone), json.dumps(wanted)]
         try:
@@ -46,7 +49,7 @@ def _ask(repository: DataRepository, commit: str, wanted: dict[str, str]) -> dic
     return missing
 
 
-def _not_in_remote(clone: str, wanted: dict[str, str]) -> dict[str, str]:
+def _lacking(clone: str, wanted: dict[str, str]) -> dict[str, str]:
     from dvc.repo import Repo
 
     with Repo(clone) as opened:
@@ -64,4 +67,4 @@ def _is_there(remote: Any, md5: str) -> bool:
 
 
 if __name__ == "__main__":
-    print(json.dumps(_not_in_remote(sys.argv[1], json.loads(sys.argv[2]))))
+    print(json.dumps(_lacking(sys.argv[1], json.loads(sys.argv[2]))))

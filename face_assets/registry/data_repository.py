@@ -238,6 +238,14 @@ class DataRepository:
             return False
         return len(self._in_caches(files)) == len(files)
 
+    def held(self, commit: str, name: str) -> list[Path]:
+        """What the platform's own cache holds of a tracked folder, its listing last; without the listing, nothing. Fetches nothing."""
+        listing = self._cached(self.cache, self._required(commit, name).md5)
+        if not listing.is_file():
+            return []
+        files = {self._cached(self.cache, file.md5) for file in self.files(commit, name)}
+        return [*sorted(path for path in files if path.is_file()), listing]
+
     def _required(self, commit: str, name: str) -> Pointer:
         pointer = self.pointer(commit, name)
         if pointer is None:
@@ -261,11 +269,15 @@ class DataRepository:
         found = {}
         for md5 in md5s:
             for cache in self._caches:
-                path = cache / "files" / "md5" / md5[:2] / md5[2:]
+                path = self._cached(cache, md5)
                 if path.is_file():
                     found[md5] = path
                     break
         return found
+
+    @staticmethod
+    def _cached(cache: Path, md5: str) -> Path:
+        return cache / "files" / "md5" / md5[:2] / md5[2:]
 
     @cached_property
     def _caches(self) -> list[Path]:

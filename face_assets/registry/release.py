@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import yaml
 
 from face_assets.errors import UnreachableError, UserError
-from face_assets.files import file_lock, link_or_copy, new_directory, write_json, write_text
+from face_assets.files import file_lock, link_or_copy, lock_beside, new_directory, remove_partial, write_json, write_text
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.dvc import run_dvc
 from face_assets.registry.git import GitError, git
@@ -81,7 +82,7 @@ class Releases:
         self, bundle: Path, trained_commit: str, inputs: str, digests: Digests, metrics: Mapping[str, Any], plots: Mapping[str, Path]
     ) -> Release:
         """Registers the bundle under the next version, once for the same inputs. Raises UserError; nothing is visible until all is."""
-        with file_lock(self.repository.home / ".register.lock"):
+        with self.registering():
             for _ in range(TRIES):
                 self.repository.refresh()
                 found = self.find(inputs)
@@ -93,6 +94,10 @@ class Releases:
                     assert made is not None
                     return made
         raise UserError(f"Another machine keeps taking the next version in {self.repository.shown}: run again.")
+
+    def registering(self) -> AbstractContextManager[None]:
+        """Waits for, and holds off, registrations on this machine."""
+        return file_lock(self.repository.home / ".register.lock")
 
     def _push(
         self, bundle: Path, trained_commit: str, inputs: str, digests: Digests, metrics: Mapping[str, Any], plots: Mapping[str, Path]
@@ -135,17 +140,23 @@ class Releases:
             version = f"v{major}.{minor}.{patch + 1}"
         return version
 
+    def folder(self, release: Release) -> Path:
+        """Where `bundle` keeps the release's files."""
+        return self.repository.home / "releases" / release.commit
+
     def bundle(self, release: Release) -> Path:
         """The release's files as a folder on this machine, fetched from the DVC remote where they are not there."""
-        folder = self.repository.home / "releases" / release.commit
-        if not folder.is_dir():
-            files = self.repository.files(release.commit, "release")
-            located = self.repository.locate(release.commit, "release", [file.md5 for file in files])
-            with new_directory(folder) as aside:
-                for file in files:
-                    target = aside / file.path
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(located[file.md5], target)
+        folder = self.folder(release)
+        with file_lock(lock_beside(folder)):
+            if not folder.is_dir():
+                remove_partial(folder)
+                files = self.repository.files(release.commit, "release")
+                located = self.repository.locate(release.commit, "release", [file.md5 for file in files])
+                with new_directory(folder) as aside:
+                    for file in files:
+                        target = aside / file.path
+                        target.parent.mkdir(parents=True, exist_ok=True)
+                        shutil.copyfile(located[file.md5], target)
         return folder
 
 
