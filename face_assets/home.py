@@ -5,6 +5,7 @@ from pathlib import Path
 
 from face_assets.artifacts import ArtifactStore
 from face_assets.content_store import ContentStore
+from face_assets.written import expanded
 
 DAGSTER_HOME = "FACE_ASSETS_DAGSTER_HOME"
 
@@ -19,7 +20,7 @@ class Home:
     @property
     def dagster(self) -> Path:
         """DAGSTER_HOME: dagster.yaml, and of a platform on one machine the event log and the schedules."""
-        return Path(os.environ.get(DAGSTER_HOME) or self.root / "dagster")
+        return expanded(os.environ.get(DAGSTER_HOME) or self.root / "dagster")
 
     @property
     def handles(self) -> Path:

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from face_assets.errors import UserError
 from face_assets.files import file_lock, read_json, write_json
 from face_assets.notification.body import parse_body
+from face_assets.written import expanded
 
 PREFIX = "FACE_ASSETS_"
 SETTINGS_FILE = "settings.json"
@@ -21,7 +22,7 @@ SECRETS = ("notify_webhook", "notify_webhook_body", "notify_slack", "notify_smtp
 
 def default_home() -> Path:
     """FACE_ASSETS_HOME, or ~/.face-assets, as an absolute path: the one place that decides it."""
-    return Path(os.environ.get(PREFIX + "HOME") or Path.home() / ".face-assets").expanduser().absolute()
+    return expanded(os.environ.get(PREFIX + "HOME") or Path.home() / ".face-assets").absolute()
 
 
 def usable_cores() -> int:
@@ -80,6 +81,14 @@ class Settings(BaseSettings):
     notify_from: str | None = Field(None, description="address that mail about problems comes from")
     notify_to: str | None = Field(None, description="addresses that it goes to, separated by commas")
     notify_smtp: SecretStr | None = Field(None, description="mail server: smtp:// or smtps://, then [user:password@]host[:port]")
+
+    @field_validator("dagster_home", "serving_env", "gateway_certificate")
+    @classmethod
+    def _is_the_same_everywhere(cls, value: Path | None) -> Path | None:
+        path = expanded(value) if value else None
+        if path and not path.is_absolute():
+            raise ValueError("an absolute path is wanted, for the daemon and the webserver run in another folder")
+        return path
 
     @field_validator("notify_webhook", "notify_slack")
     @classmethod

@@ -1,6 +1,7 @@
-"""What people write in YAML: whatever is odd about it is one error, and a path is told from what is none."""
+"""What people write: whatever is odd about their YAML is one error, and a path is told from what is none."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -24,3 +25,11 @@ def parse_yaml(text: str | bytes, most: int = MOST_BYTES) -> Any:
 def is_path(text: str) -> bool:
     """Whether it may be a path as far as its letters tell: of sensible length, without control characters and halves of characters."""
     return PATH.fullmatch(text) is not None
+
+
+def expanded(text: str | Path) -> Path:
+    """The path with ~ and ~user replaced; that of a user whom this machine does not know stays as it is, and exists nowhere."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from face_assets.automation.instance import ROOT, open_instance
+from face_assets.errors import UserError
 from face_assets.home import Home
 from face_assets.operations.monitoring import exporter_address, start_monitoring, stop_monitoring
+from face_assets.pipeline.workspace import Workspace
 from face_assets.settings import default_home, load_settings, remember
 
 WAYS = [("", ".face-assets"), ("~/x", "x"), ("x", "x"), ("./y/../x", "y/../x"), (None, ".face-assets")]
@@ -61,3 +63,19 @@ def test_metrics_of_the_gateway_are_asked_where_it_publishes_them(home: Path, mo
     assert load_settings().metrics_address == "192.0.2.7:8002"
     monkeypatch.setenv("FACE_ASSETS_TARGET", "docker")
     assert load_settings().metrics_address == "127.0.0.1:8002"
+
+
+@pytest.mark.parametrize("name", ["DAGSTER_HOME", "SERVING_ENV", "GATEWAY_CERTIFICATE"])
+@pytest.mark.parametrize("said", ["here", "~nobody-of-this-machine/x"])
+def test_a_path_that_means_another_one_elsewhere_is_named(home: Path, monkeypatch: pytest.MonkeyPatch, name: str, said: str) -> None:
+    monkeypatch.setenv(f"FACE_ASSETS_{name}", said)
+    with pytest.raises(UserError, match=f"`{name.lower()}`: an absolute path is wanted"):
+        load_settings()
+    monkeypatch.setenv(f"FACE_ASSETS_{name}", "~/x")
+    assert getattr(load_settings(), name.lower()) == Path.home() / "x"
+
+
+def test_a_repository_of_a_user_whom_this_machine_does_not_know_gets_a_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACE_ASSETS_REPO", "~nobody-of-this-machine/faces")
+    with pytest.raises(UserError, match="~nobody-of-this-machine/faces"):
+        Workspace.load().repository.refresh()

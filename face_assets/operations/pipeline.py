@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import click
@@ -18,6 +17,7 @@ from face_assets.errors import UserError
 from face_assets.home import Home
 from face_assets.pipeline.workspace import Workspace
 from face_assets.settings import load_settings, remember
+from face_assets.written import expanded
 
 JOBS = {"live": jobs.COMMIT_TO_LIVE, "evaluation": jobs.COMMIT_TO_EVALUATION}
 REPO = "FACE_ASSETS_REPO"
@@ -38,7 +38,7 @@ def follow_repository(repo: str | None) -> Workspace:
 
 def _source(repo: str) -> str:
     """A path from everywhere, or the URL as it is."""
-    here = Path(repo).expanduser()
+    here = expanded(repo)
     return str(here.resolve()) if here.exists() or ("://" not in repo and ":" not in repo) else repo
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from face_assets.errors import UserError
 from face_assets.params import default_params_yaml, parse_params
 from face_assets.registry.create import create_repository
+from face_assets.written import expanded
 
 Progress = Callable[[int, int, str], None]
 
@@ -28,7 +29,7 @@ def init_repository(
 
 def _with_weights(text: str, weights: str) -> str:
     """Replaces the line `weights:` of the section embedder, comments kept."""
-    local = Path(weights).expanduser()
+    local = expanded(weights)
     value = str(local.resolve()) if local.is_file() else weights
     lines = text.splitlines(keepends=True)
     for number, line in enumerate(lines):

@@ -6,6 +6,7 @@ from pathlib import Path
 from face_assets.errors import UserError
 from face_assets.files import write_bytes
 from face_assets.pipeline.workspace import Workspace
+from face_assets.written import expanded
 
 NAMES = ("vggface2", "casia-webface", "scratch")
 
@@ -15,7 +16,7 @@ def resolve_weights(workspace: Workspace, commit: str) -> str:
     weights = workspace.params(commit).embedder.weights
     if weights in NAMES:
         return weights
-    path = Path(weights).expanduser()
+    path = expanded(weights)
     if path.is_absolute():
         if not path.is_file():
             raise UserError(f"embedder.weights: {path} does not exist. Name a state_dict (.pt), a Keras .h5, or one of {', '.join(NAMES)}.")

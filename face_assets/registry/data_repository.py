@@ -16,7 +16,7 @@ from face_assets.files import file_lock, is_locked
 from face_assets.fingerprint import fingerprint
 from face_assets.registry.dvc import configure, dvc_config, last_line, parse_config, try_dvc
 from face_assets.registry.git import OURS, GitError, git, given
-from face_assets.written import parse_yaml
+from face_assets.written import expanded, parse_yaml
 
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 SECONDS_TO_LIST = 20.0
@@ -51,8 +51,8 @@ class TrackedFile:
 
 class DataRepository:
     def __init__(self, source: str, home: Path):
-        expanded = Path(source).expanduser()
-        self.local = expanded.resolve() if expanded.exists() else None
+        path = expanded(source)
+        self.local = path.resolve() if path.exists() else None
         self.source = str(self.local) if self.local else source
         self.shown = without_credentials(self.source)
         self.home = home
@@ -289,7 +289,7 @@ class DataRepository:
         for config in (parse_config((committed or b"").decode(errors="replace"), f".dvc/config of {self.shown}"), dvc_config(local)):
             directory = config.get("cache", "dir", fallback=None)
             if directory:
-                theirs = (self.local / ".dvc" / Path(directory).expanduser()).resolve()
+                theirs = (self.local / ".dvc" / expanded(directory)).resolve()
         return [self.cache, theirs]
 
     def _dvc_fetch(self, commit: str, name: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from face_assets.credentials import without_credentials
 from face_assets.errors import UserError
 from face_assets.registry.git import environment
+from face_assets.written import expanded
 
 DVC_ENVIRONMENT = {"DVC_NO_ANALYTICS": "1", "GIT_TERMINAL_PROMPT": "0"}
 S3_KEYS = ("access_key_id", "secret_access_key", "session_token")
@@ -75,7 +76,7 @@ def configure(clone: Path, local: Path | None, cache: Path) -> None:
                 # keys of S3 come from the environment, as AWS_ACCESS_KEY_ID does, and stand in no file of ours
                 config[section].update({key: value for key, value in values.items() if key not in S3_KEYS})
                 url = values.get("url", "")
-                if url and "://" not in url and not Path(url).expanduser().is_absolute() and local:
+                if url and "://" not in url and not expanded(url).is_absolute() and local:
                     config[section]["url"] = str((local / ".dvc" / url).resolve())
             if section == "core" and "remote" in values:
                 config["core"] = {"remote": values["remote"]}
