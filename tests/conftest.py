@@ -50,7 +50,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 def uses_engine(nodeid: str) -> bool:
     """Whether a test needs the Docker engine."""
-    return any(part in nodeid for part in ("/containers/", "test_compose.py", "test_main_job.py"))
+    return any(part in nodeid for part in ("/containers/", "test_compose.py", "test_platform_image.py", "test_main_job.py"))
 
 
 @pytest.fixture(scope="session")
@@ -157,9 +157,9 @@ def repository(original: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def far_end() -> Iterator[FarEnd]:
+def far_end(free_ports: Callable[[int], list[int]]) -> Iterator[FarEnd]:
     """A webhook's far end."""
-    there = FarEnd()
+    there = FarEnd(free_ports(1)[0])
     there.may_answer.set()
     there.up()
     yield there

@@ -39,12 +39,12 @@ def stage_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResourc
             return dg.SkipReason("No stage tag is new.")
         workspace.repository.refresh()
         assignment = workspace.stages.production()
-        live = target(workspace).status().live
+        deploying = deployment_under_way(context.instance, workspace, assignment) if assignment else None
+        live = target(workspace).status().live  # asked after it: a run that ends in between has made it live
     except UserError as error:
         return dg.SkipReason(str(error))
     if assignment is None:
         return dg.SensorResult(skip_reason="No release is in production.", cursor=seen)
-    deploying = deployment_under_way(context.instance, workspace, assignment)
     if deploying:
         return dg.SkipReason(f"{assignment.release.version} is about to be deployed by {deploying}.")
     if live and live.release_commit == assignment.release.commit:

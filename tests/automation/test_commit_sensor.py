@@ -311,7 +311,7 @@ def test_a_commit_whose_photos_are_not_pushed_waits_and_runs_when_they_arrive(wa
 def test_a_remote_that_never_answers_holds_up_its_own_commit_alone_and_leaves_nothing(
     watch: Watch, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(availability, "SECONDS_TO_ANSWER", 4.0)
+    monkeypatch.setattr(availability, "SECONDS_TO_ANSWER", 10.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         config = watch.clone / ".dvc" / "config"
         watch.git("checkout", "-q", "-b", "elsewhere")

@@ -387,7 +387,7 @@ def _cursors(instance: dg.DagsterInstance) -> set[str]:
 
 
 def _wait(until: Callable[[], Any], log: Path) -> None:
-    ends = time.monotonic() + 90
+    ends = time.monotonic() + 300
     while not until():
         assert time.monotonic() < ends, log.read_text(encoding="utf-8")[-5000:]
         time.sleep(0.2)

@@ -110,6 +110,6 @@ def test_a_look_does_not_slow_with_history(instance: dg.DagsterInstance, home: P
 
     cost()
     add(20)
-    short = cost()
+    short = min(cost() for _ in range(3))
     add(2000)
-    assert cost() < 1.5 * short + 0.02
+    assert min(cost() for _ in range(3)) < 1.5 * short + 0.02

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-SECONDS = 600
+SECONDS = 1500
 
 
 @dataclass(frozen=True)

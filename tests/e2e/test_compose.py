@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from face_assets.dataset.synthetic import write_people
+from face_assets.errors import UserError
 from face_assets.fingerprint import fingerprint
 from face_assets.monitoring import prometheus
 from face_assets.registry.create import commit_photos, create_repository
@@ -76,7 +77,7 @@ class Stack:
             try:
                 if last := found():
                     return last
-            except (OSError, KeyError, TypeError) as error:  # the webserver while Postgres is away
+            except (OSError, KeyError, TypeError, UserError) as error:  # the webserver while Postgres is away, or a Prometheus that is late
                 last = error
             time.sleep(1)
         logs = self.do("deploy/platform/compose", "logs", "--tail", "20", "daemon", "code")
@@ -131,6 +132,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], 
     ours |= {"PRODUCTION_BRANCHES": "main release", "NOTIFY_FROM": "faces@example.org"}
     made = Stack(folder, {**kept, **ports, **{f"FACE_ASSETS_{name}": value for name, value in ours.items()}})
     try:
+        made.do("deploy/platform/down", "--volumes")  # what an earlier one left that was killed
         made.do("deploy/platform/compose", "up", "-d")
         yield made
     finally:

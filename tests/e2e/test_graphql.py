@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -112,7 +111,9 @@ def test_what_follows_the_stage_runs_beside_what_is_kept_by_commit_and_a_failure
 def test_the_documented_commands_run_as_they_stand(cli: Any, commit: str) -> None:
     here = {"GRAPHQL": f"http://127.0.0.1:{cli.environment['FACE_ASSETS_UI_PORT']}/graphql", "COMMIT": commit}
     script = "set -e\n" + "echo\n".join(fenced("sh"))
+    assert processes.stop(record(Home(Path(cli.environment["FACE_ASSETS_HOME"])), DAEMON))  # a run that is starting cannot be terminated
     done = subprocess.run(["bash"], input=script, cwd=cli.folder, env={**os.environ, **here}, capture_output=True, text=True, check=True)
+    cli("up", "--no-server")
     answers = [next(iter(json.loads(line)["data"].values())) for line in done.stdout.splitlines() if line]
     kinds = [answer["__typename"] for answer in answers if isinstance(answer, dict)]
     assert kinds[0] in ("AddDynamicPartitionSuccess", "DuplicateDynamicPartitionError")
@@ -179,7 +180,7 @@ def broken(home: Path, free_ports: Callable[[int], list[int]], monkeypatch: pyte
             try:
                 urllib.request.urlopen(f"{webserver.address}/server_info", timeout=5).close()
                 break
-            except urllib.error.URLError:
+            except OSError:
                 time.sleep(0.3)
         yield webserver
         server.terminate()

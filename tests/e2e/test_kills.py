@@ -30,7 +30,7 @@ ASSETS = (
 )  # fmt: skip
 SECONDS_INTO_A_STEP = {"face_embedder": 3.0, "exported_embedder": 2.0, "recognizer_release": 1.0, "triton_deployment": 4.0}
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 
 def release_of(repository: Path) -> bytes:
@@ -43,7 +43,7 @@ def kill_in(cli: Any, asset: str) -> None:
     logs = Path(cli.environment["FACE_ASSETS_HOME"]) / "logs" / "runs"
     before = set(logs.glob("*.log"))
     with subprocess.Popen(command, env=cli.environment, cwd=cli.folder, stdout=subprocess.DEVNULL, start_new_session=True) as run:
-        ends = time.monotonic() + 180
+        ends = time.monotonic() + 600
         while time.monotonic() < ends:
             text = "".join(log.read_text(errors="replace") for log in set(logs.glob("*.log")) - before)
             if f"{asset} - STEP_START" in text:

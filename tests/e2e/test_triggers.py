@@ -29,10 +29,10 @@ train: {{unfreeze: all, epochs: 0, batch_size: 16, anchor: 0.0, scale: 16.0}}
 evaluation: {{far: 0.05, fpir: {fpir}, min_auc: {min_auc}, min_accuracy: 0.0, max_regression: 1.0}}
 serving: {{probes: 2, max_latency_ms: 10000}}
 """
-SECONDS = 600.0
+SECONDS = 1500.0
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 @dataclass

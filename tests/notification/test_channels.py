@@ -116,7 +116,7 @@ def _knows(server: Any, session: Any, envelope: Envelope, mechanism: str, login:
 
 @contextmanager
 def _mail_server(mailbox: Mailbox, port: int, host: str = "127.0.0.1", **options: Any) -> Iterator[None]:
-    server = Controller(mailbox, hostname=host, port=port, **options)
+    server = Controller(mailbox, hostname=host, port=port, ready_timeout=60, **options)
     server.start()
     try:
         yield

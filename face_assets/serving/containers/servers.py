@@ -23,7 +23,8 @@ SECONDS_TO_LOAD = 120.0
 SECONDS_TO_STOP = 30
 LAST_LINES = 4
 STARTS = 3  # Triton 2.51 now and then ends with a segmentation fault while it starts, and starts well the next time
-SEGMENTATION_FAULT = 139
+SEGMENTATION_FAULT, KILLED = 139, 137
+SECONDS_TO_TELL = 2.0  # why it was killed
 ROLE = "server"
 IMAGE = "face-assets.image"
 INSIDE = "/var/lib/face-assets/traffic"
@@ -189,7 +190,10 @@ class Servers:
         return found is not None and found.attrs["State"].get("ExitCode") == SEGMENTATION_FAULT
 
     def _why_it_ended(self, name: str) -> str:
-        found = self.engine.find(name)
+        found, ends = self.engine.find(name), time.monotonic() + SECONDS_TO_TELL
+        while found and _was_killed(found) and time.monotonic() < ends:
+            time.sleep(0.1)
+            found = self.engine.find(name)
         if found is None:
             return f"{name} is gone."
         state = found.attrs["State"]
@@ -204,6 +208,12 @@ class Servers:
             log = container.logs(tail=40).decode(errors="replace").splitlines()
         telling = [line for line in log if " E " in line or "error" in line.lower()] or log
         return " ".join(telling[-LAST_LINES:]) or "nothing"
+
+
+def _was_killed(container: Any) -> bool:
+    """Killed, for all that the engine has told yet: it may hear of the end before it hears that the memory was too small."""
+    state = container.attrs["State"]
+    return state.get("ExitCode") == KILLED and not state.get("OOMKilled")
 
 
 def answers(address: str, port: int = 8000, path: str = f"/v2/models/{RECOGNIZER}/ready") -> bool:

@@ -93,8 +93,8 @@ def kill(container: Any) -> None:
 
 
 def wait_until_ready(target: Any) -> None:
-    """Until the engine has brought back what was killed, or for 40 seconds."""
-    ends = time.monotonic() + 40
+    """Until the engine has brought back what was killed, or for two minutes."""
+    ends = time.monotonic() + 120
     while not target.status().ready and time.monotonic() < ends:
         time.sleep(0.2)
 
@@ -133,11 +133,14 @@ def test_servers_side_by_side_share_the_traffic_and_one_that_is_killed_is_not_mi
         box.deploy(two, "v2.0.0")  # from one server to two: other places, so the gateway is reloaded
         servers = [f"{two._state()[2]}{number}" for number in (0, 1)]
         before = {slot: two.gateway.counts()["grpc", slot].requests for slot in servers}
-        time.sleep(2)
-        after = {slot: two.gateway.counts()["grpc", slot].requests for slot in servers}
+        after, ends = before, time.monotonic() + 60
+        while not all(after[slot] > before[slot] for slot in servers) and time.monotonic() < ends:
+            time.sleep(0.5)
+            after = {slot: two.gateway.counts()["grpc", slot].requests for slot in servers}
         kill(Engine(box.home).containers("server")[0])
-        answered = seen.answers["v2.0.0"]
-        time.sleep(0.5)
+        answered, ends = seen.answers["v2.0.0"], time.monotonic() + 10
+        while seen.answers["v2.0.0"] == answered and time.monotonic() < ends:
+            time.sleep(0.05)
         assert seen.answers["v2.0.0"] > answered, "the other answers meanwhile"
         wait_until_ready(two)
         box.deploy(live, "v1.0.0")  # and back to one
@@ -149,7 +152,7 @@ def test_servers_side_by_side_share_the_traffic_and_one_that_is_killed_is_not_mi
 
 def test_a_candidate_that_dies_with_its_share_of_the_traffic_is_refused_and_nobody_notices(box: Any, live: Any, key: str) -> None:
     def kill_the_candidate(seen: Load) -> None:
-        ends = time.monotonic() + 60
+        ends = time.monotonic() + 300
         while time.monotonic() < ends and not seen.answers["v2.0.0"]:
             time.sleep(0.1)
         for container in Engine(box.home).containers("server"):
@@ -241,7 +244,7 @@ def test_a_sweep_keeps_what_is_live_and_what_was_before(box: Any, live: Any) -> 
     assert live.engine.image(live.images.name_of(first)) and live.engine.image(live.images.name_of(second))
     back = time.monotonic()
     box.deploy(live, "v1.0.0")
-    assert time.monotonic() - back < 60
+    assert time.monotonic() - back < 300
 
 
 def test_an_image_that_is_gone_is_built_again(box: Any, live: Any) -> None:
@@ -362,7 +365,7 @@ def test_an_engine_that_goes_away_in_a_build_or_deployment_gets_a_sentence_and_t
         way.cut()
 
     cut: list[str] = []
-    (tmp_path / "Dockerfile").write_text(f"FROM {box.base}\nRUN sleep 20\n")
+    (tmp_path / "Dockerfile").write_text(f"FROM {box.base}\nRUN sleep 20 && echo {tmp_path}\n")
     with ThreadPoolExecutor(1) as pool:
         building = pool.submit(builder.build, tmp_path / "Dockerfile", tmp_path, "face-assets-test/cut:1", None, {}, {}, lambda line: None)
         time.sleep(3)
