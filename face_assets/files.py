@@ -13,6 +13,9 @@ from typing import Any
 
 from face_assets.full_disk import is_full
 
+PARTIAL = ".partial-"
+"""Begins the name of a folder that is being made, or removed."""
+
 
 def fsync_directory(directory: Path) -> None:
     """Makes renames within `directory` survive a power cut."""
@@ -86,7 +89,7 @@ def new_directory(path: Path) -> Iterator[Path]:
     `remove_partial`. Raises OSError where the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".partial-{path.name}-", dir=path.parent))
+    aside = Path(tempfile.mkdtemp(prefix=f"{PARTIAL}{path.name}-", dir=path.parent))
     os.chmod(aside, 0o755)
     try:
         yield aside
@@ -107,7 +110,7 @@ def new_directory(path: Path) -> Iterator[Path]:
 
 def remove_partial(path: Path) -> None:
     """Removes what killed processes left of `new_directory(path)`. For whom a lock assures that nobody fills it now."""
-    for left in path.parent.glob(f".partial-{path.name}-*"):
+    for left in path.parent.glob(f"{PARTIAL}{path.name}-*"):
         shutil.rmtree(left, ignore_errors=True)
 
 
@@ -117,11 +120,14 @@ def lock_beside(path: Path) -> Path:
 
 
 @contextmanager
-def file_lock(path: Path) -> Iterator[None]:
-    """Waits for, and holds, an exclusive lock that ends with the process, however it ends. Its mtime says when it was last taken."""
+def file_lock(path: Path, shared: bool = False) -> Iterator[None]:
+    """Waits for, and holds, a lock that ends with the process, however it ends; `shared`: with others who hold it so.
+
+    Its mtime says when it was last taken.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         os.utime(file.fileno())
         yield
 
@@ -130,8 +136,11 @@ def file_lock(path: Path) -> Iterator[None]:
 def free_lock(path: Path) -> Iterator[None]:
     """Holds the lock if nobody does (else BlockingIOError), for who is no user of what it guards: the mtime stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    is_new = not path.exists()
     with open(path, "a", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if is_new:
+            os.utime(file.fileno(), (0, 0))
         yield
 
 

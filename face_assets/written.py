@@ -28,7 +28,7 @@ def is_path(text: str) -> bool:
 
 
 def expanded(text: str | Path) -> Path:
-    """The path with ~ and ~user replaced; that of a user whom this machine does not know stays as it is, and exists nowhere."""
+    """The path with ~ and ~user replaced; that of a user whom this machine does not know stays as it is."""
     try:
         return Path(text).expanduser()
     except RuntimeError:

@@ -175,7 +175,11 @@ def align_dataset(workspace: Workspace, commit: str, dataset: Artifact, log: Log
             "crops": str(workspace.home.root / "crops" / f"{detector}.sqlite"),
         }
 
-    return workspace.home.artifacts.make("aligned_faces", name, fill)
+    made = workspace.home.artifacts.make("aligned_faces", name, fill)
+    if made.reused:  # its crops are looked at, so that they count as used, and come back where somebody removed them
+        photos = Manifest.read(dataset.directory / "manifest.csv").photos
+        align(workspace, commit, PHOTOS, (photo.md5 for photo in photos), params.detector, params.photos.max_megapixels, log)
+    return made
 
 
 def read_faces(aligned: Artifact, *splits: str) -> list[Face]:

@@ -5,30 +5,40 @@ import shutil
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from face_assets.errors import UserError
-from face_assets.files import free_lock, lock_beside, read_json
+from face_assets.files import PARTIAL, free_lock, lock_beside, read_json
+from face_assets.pipeline.release import assigned_for
 from face_assets.pipeline.workspace import Workspace
 from face_assets.registry.availability import not_in_remote
-from face_assets.registry.release import Release
+from face_assets.registry.release import RELEASE, Release
+from face_assets.serving.model_repository import versions
 
 DAY = 86_400.0
-PARTIAL = ".partial-"
-RELEASE = "release"
 BLOCK = 512
+ALIGNED = "aligned_faces"
 
 
 @dataclass(frozen=True)
 class Piece:
-    """What goes as a whole: its paths in the order in which they may go, when it was last used, and the lock that its users take."""
+    """What goes as a whole.
+
+    paths: in the order in which they may go; marks: files whose mtime says when it was used, at last at `used`; locks: of its users.
+    """
 
     kind: str
     paths: tuple[Path, ...]
+    marks: tuple[Path, ...]
     used: float
-    lock: Path
+    locks: tuple[Path, ...]
+
+    @staticmethod
+    def of(kind: str, paths: Sequence[Path], marks: Sequence[Path], *locks: Path) -> "Piece":
+        """Used when the marks say now."""
+        return Piece(kind, tuple(paths), tuple(marks), _last_use(marks), locks)
 
 
 @dataclass(frozen=True)
@@ -41,143 +51,175 @@ class Pruned:
 
 
 def prune(workspace: Workspace, days: int, dry_run: bool = False) -> Pruned:
-    """Removes what no run has used in the last `days` before the last use of anything; `dry_run` only says what that would be.
+    """Removes what no run has used in the last `days` before the last run; `dry_run` only says what that would be.
 
-    So a home where nothing runs keeps what it has. The artifacts of the commits in production and at the heads of its branches stay,
-    and so does the release that was in production before. Raises UserError where the data repository was never read.
+    So a home where nothing runs keeps what it has. What the commits in production and at the heads of its branches need stays, as do
+    the releases that are in production, were before it, or can be loaded here. Raises UserError where production cannot be known.
     """
     notes: list[str] = []
-    commits, releases = _kept(workspace, notes)
-    kept = _named(workspace, commits) | {workspace.home.root / "releases" / commit for commit in releases}
-    pieces = [*_artifacts(workspace), *_stores(workspace), *_trainings(workspace), *_fetched(workspace)]
+    kept = _kept(workspace, notes)
+    pieces = [*_artifacts(workspace), *_stores(workspace), *_trainings(workspace)]
     now = time.time()
     before = min(now, max((piece.used for piece in pieces), default=now)) - days * DAY
+    kept |= _crops_of(workspace, [piece for piece in pieces if piece.used >= before or kept.intersection(piece.paths)])
+    pieces += [*_leftovers(workspace), *_releases(workspace, kept, before, notes)]
     unused = [piece for piece in pieces if piece.used < before and not kept.intersection(piece.paths)]
-    with workspace.releases.registering() if workspace.settings.repo else nullcontext():  # a new release may share files with an old one
-        if workspace.settings.repo:
-            unused += _cached(workspace, releases, before, notes)
-        sizes = {piece: _sizes(piece) for piece in unused}
-        removed = unused if dry_run else [piece for piece in unused if _remove(piece)]
+    sizes = {piece: _sizes(piece) for piece in unused}
+    removed = unused if dry_run else [piece for piece in unused if _remove(piece, notes)]
     return Pruned(removed, _freed([sizes[piece] for piece in removed]), notes)
 
 
-def _kept(workspace: Workspace, notes: list[str]) -> tuple[set[str], set[str]]:
-    """The commits whose artifacts stay, and the commits of the releases that stay."""
+def _kept(workspace: Workspace, notes: list[str]) -> set[Path]:
+    """The folders of what production needs, and what a rollback and the commits to come are likely to."""
+    root = workspace.home.root
     if not workspace.settings.repo:
-        return set(), set()
+        if (root / "mirrors").is_dir():
+            raise UserError("No data repository is named, so what production needs cannot be known: set FACE_ASSETS_REPO.")
+        return set()
     try:
         workspace.repository.refresh()
     except (UserError, OSError) as error:
         notes.append(f"{error} What production needs is taken from the last look.")
-    held = workspace.stages.held()[-2:]
-    now = workspace.stages.production()
-    staged = [*held, now] if now else held
-    return {*workspace.production_heads(), *(one.release.trained_commit for one in staged)}, {one.release.commit for one in staged}
-
-
-def _named(workspace: Workspace, commits: set[str]) -> set[Path]:
-    """The folders that the handles of the commits name."""
-    files = [file for commit in commits for file in workspace.home.handles.glob(f"*/{commit}.json")]
-    return {Path(read_json(file)["directory"]) for file in files}
+    held, now = workspace.stages.held(), workspace.stages.production()
+    live = now or (held[-1] if held else None)
+    staged = [one for one in [live, *[one for one in held if live and one.release.commit != live.release.commit][-1:]] if one]
+    commits = {*workspace.production_heads(), *(one.release.trained_commit for one in staged), *map(assigned_for, staged)}
+    named = [Path(read_json(file)["directory"]) for commit in commits for file in workspace.home.handles.glob(f"*/{commit}.json")]
+    releases = {one.release.commit for one in staged} | {one.release_commit for one in versions(workspace.home.serving / "models")}
+    # by the names below the home, which may have had another path when the handles were written
+    return {root / "artifacts" / one.parent.name / one.name for one in named} | {root / "releases" / commit for commit in releases}
 
 
 def _artifacts(workspace: Workspace) -> Iterator[Piece]:
-    return (_folder("artifacts", folder) for folder in workspace.home.artifacts.root.glob("*/*/"))
-
-
-def _fetched(workspace: Workspace) -> Iterator[Piece]:
-    return (_folder("fetched releases", folder) for folder in (workspace.home.root / "releases").glob("*/"))
-
-
-def _folder(kind: str, folder: Path) -> Piece:
-    """A folder that was made whole, or what a killed process left of one."""
-    partial = folder.name.startswith(PARTIAL)
-    lock = lock_beside(folder.with_name(folder.name.removeprefix(PARTIAL).rpartition("-")[0]) if partial else folder)
-    return Piece("leftovers" if partial else kind, (folder,), _last_use(folder, lock), lock)
+    for folder in _folders(workspace.home.artifacts.root, "*/*"):
+        yield Piece.of("artifacts", [folder], [folder, lock_beside(folder)], lock_beside(folder))
 
 
 def _stores(workspace: Workspace) -> Iterator[Piece]:
     """Stores by content; beside one with trunk features stands the folder of its network."""
     for pattern in ("crops/*.sqlite", "inspections/*.sqlite", "embeddings/*.sqlite", "features/*/*.sqlite"):
         for file in workspace.home.root.glob(pattern):
-            lock = lock_beside(file)
             # the journal first: without it SQLite still finds all but the newest entries, and with another's it would not
-            paths = (*(file.with_name(file.name + end) for end in ("-wal", "-shm")), file, file.with_suffix(""))
-            yield Piece(f"stores of {file.relative_to(workspace.home.root).parts[0]}", paths, _last_use(file, lock), lock)
+            paths = [*(file.with_name(file.name + end) for end in ("-wal", "-shm")), file, file.with_suffix("")]
+            kind = f"stores of {file.relative_to(workspace.home.root).parts[0]}"
+            yield Piece.of(kind, paths, [file, lock_beside(file)], lock_beside(file))
+
+
+def _crops_of(workspace: Workspace, staying: Sequence[Piece]) -> set[Path]:
+    """The crop stores of the lists of aligned faces that stay: a run that makes none of the lists reads them."""
+    summaries = [path / "summary.json" for piece in staying for path in piece.paths if path.parent.name == ALIGNED]
+    return {workspace.home.root / "crops" / f"{read_json(file)['detector']}.sqlite" for file in summaries if file.is_file()}
 
 
 def _trainings(workspace: Workspace) -> Iterator[Piece]:
     """Checkpoints of trainings that never ended."""
-    for folder in workspace.home.training.glob("*/"):
+    for folder in _folders(workspace.home.training, "*"):
         lock = lock_beside(workspace.home.artifacts.root / "face_embedder" / folder.name)
-        yield Piece("checkpoints", (folder,), _last_use(lock, folder, *folder.rglob("*")), lock)
+        yield Piece.of("checkpoints", [folder], [lock, folder, *folder.rglob("*")], lock)
 
 
-def _cached(workspace: Workspace, kept: set[str], before: float, notes: list[str]) -> list[Piece]:
-    """Releases in the platform's DVC cache that the DVC remote has."""
-    pieces, staying = [], set[Path]()
+def _leftovers(workspace: Workspace) -> Iterator[Piece]:
+    """What killed processes left half made, or half removed."""
+    root = workspace.home.root
+    for pattern in ("artifacts/*/", "releases/", "features/*/", "training/"):
+        for folder in root.glob(f"{pattern}{PARTIAL}*"):
+            yield Piece.of("leftovers", [folder], [folder], lock_beside(folder.with_name(folder.name[len(PARTIAL) :].rpartition("-")[0])))
+
+
+def _releases(workspace: Workspace, kept: set[Path], before: float, notes: list[str]) -> list[Piece]:
+    """Releases that the DVC remote has: as they were fetched, and what the platform's DVC cache holds of them and no other needs."""
+    if not workspace.settings.repo:
+        return []
+    repository = workspace.repository
+    found: list[tuple[Release, list[Path], Piece]] = []
     for release in workspace.releases.all():
-        held = workspace.repository.held(release.commit, RELEASE)
-        if held:
-            lock = lock_beside(workspace.releases.folder(release))
-            pieces.append((release, Piece("releases in the DVC cache", tuple(held), _last_use(lock, held[-1]), lock)))
-    unused = [release for release, piece in pieces if piece.used < before and release.commit not in kept]
+        folder = workspace.releases.folder(release)
+        try:
+            held = repository.held(release.commit, RELEASE)
+        except UserError as error:
+            notes.append(str(error))
+            continue
+        if held or folder.is_dir():
+            marks = [folder, lock_beside(folder), *held[-1:]]
+            locks = workspace.releases.fetching, workspace.releases.registering
+            found.append((release, held, Piece.of("releases", [folder, *held], marks, *locks)))
+    unused = [release for release, _, piece in found if piece.used < before and not kept.intersection(piece.paths)]
     going = _in_remote(workspace, unused, notes)
-    for release, piece in pieces:
-        if release.version not in going:
-            staying.update(piece.paths)
+    staying = {path for release, held, _ in found if release.version not in going for path in held}
     return [
-        replace(piece, paths=tuple(path for path in piece.paths if path not in staying))
-        for release, piece in pieces
+        Piece(piece.kind, tuple(path for path in piece.paths if path not in staying), piece.marks, piece.used, piece.locks)
+        for release, _, piece in found
         if release.version in going
     ]
 
 
 def _in_remote(workspace: Workspace, releases: Sequence[Release], notes: list[str]) -> set[str]:
-    """The versions that the DVC remote has, asked once for all whose commits name the same remote."""
+    """The versions all of whose files the DVC remote has, asked at once for all whose commits name the same remote."""
     repository = workspace.repository
     groups = defaultdict(list)
     for release in releases:
-        groups[repository.read(release.commit, ".dvc/config")].append(release)
+        if repository.is_listed(release.commit, RELEASE):
+            groups[repository.read(release.commit, ".dvc/config")].append(release)
     found = set()
     for group in groups.values():
-        asked = {release.version: pointer.md5 for release in group if (pointer := repository.pointer(release.commit, RELEASE))}
+        asked = {f"{one.version} {file.path}": file.md5 for one in group for file in repository.files(one.commit, RELEASE)}
+        asked |= {one.version: pointer.md5 for one in group if (pointer := repository.pointer(one.commit, RELEASE))}
         try:
-            lacking = not_in_remote(repository, group[-1].commit, asked)
+            lacking = not_in_remote(repository, group[-1].commit, asked, len(group))
         except (UserError, OSError) as error:  # OSError: the disk is full, and asking takes a little room
-            notes.append(f"The DVC remote cannot be asked, so {', '.join(asked)} stay in the cache: {error}")
+            notes.append(f"The DVC remote cannot be asked, so {', '.join(one.version for one in group)} stay: {error}")
             continue
-        notes += [f"{version} is not in the DVC remote: its files stay in the cache." for version in lacking]
-        found |= asked.keys() - lacking.keys()
+        lost = sorted({name.split(" ")[0] for name in lacking})
+        notes += [f"{version} is not in the DVC remote: it stays." for version in lost]
+        found |= {one.version for one in group} - set(lost)
     return found
 
 
-def _last_use(*paths: Path) -> float:
-    """The newest mtime, in seconds since the epoch; 0 where none of the paths is there."""
-    return max((path.lstat().st_mtime for path in paths if path.exists()), default=0.0)
+def _folders(root: Path, pattern: str) -> Iterator[Path]:
+    """Folders that were made whole."""
+    return (path for path in root.glob(f"{pattern}/") if not path.name.startswith("."))
 
 
-def _remove(piece: Piece) -> bool:
+def _last_use(marks: Sequence[Path]) -> float:
+    """The newest mtime, in seconds since the epoch; 0 where none of them is there."""
+    newest = 0.0
+    for mark in marks:
+        try:
+            newest = max(newest, mark.lstat().st_mtime)
+        except FileNotFoundError:
+            continue
+    return newest
+
+
+def _remove(piece: Piece, notes: list[str]) -> bool:
     """Whether it went: what is in use by now stays."""
     try:
-        with free_lock(piece.lock):
-            if _last_use(piece.lock) > piece.used:
+        with ExitStack() as held:
+            for lock in piece.locks:
+                held.enter_context(free_lock(lock))
+            if _last_use(piece.marks) > piece.used:
                 return False
             for path in piece.paths:
                 _delete(path)
     except BlockingIOError:
+        notes.append(f"{piece.paths[0]} is in use: it stays.")
+        return False
+    except OSError as error:
+        notes.append(f"{error.filename or piece.paths[0]} cannot be removed: {error.strerror}.")
         return False
     return True
 
 
 def _delete(path: Path) -> None:
-    """A file; or a folder, which nobody finds half removed."""
-    if path.is_dir():
-        aside = path if path.name.startswith(PARTIAL) else path.with_name(f"{PARTIAL}{path.name}-pruned")
-        os.rename(path, aside)
-        shutil.rmtree(aside)
-    else:
+    """A file or a link; or a folder, which nobody finds half removed."""
+    if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
+        return
+    aside = path if path.name.startswith(PARTIAL) else path.with_name(f"{PARTIAL}{path.name}-pruned")
+    if aside != path:
+        shutil.rmtree(aside, ignore_errors=True)  # of a removal that was killed
+        os.rename(path, aside)
+    shutil.rmtree(aside)
 
 
 Sizes = list[tuple[tuple[int, int], int, int]]

@@ -31,17 +31,19 @@ def missing_bytes(repository: DataRepository, commit: str, tracked: tuple[str, .
     return f"{' and '.join(missing)} of commit {commit[:12]} are not in the DVC remote yet: `dvc push` brings them"
 
 
-def not_in_remote(repository: DataRepository, commit: str, wanted: dict[str, str]) -> dict[str, str]:
+def not_in_remote(repository: DataRepository, commit: str, wanted: dict[str, str], patience: int = 1) -> dict[str, str]:
     """Which of `wanted` (name → md5) the commit's DVC remote lacks. Raises UserError.
 
-    Asked in a process of its own, since some of DVC's file systems wait for minutes.
+    Asked in a process of its own, since some of DVC's file systems wait for minutes; `patience` times SECONDS_TO_ANSWER are theirs.
     """
     with repository.checkout(commit, SECONDS_TO_ANSWER) as clone:  # here, for a process that is killed removes nothing
         command = [sys.executable, "-m", __name__, str(clone), json.dumps(wanted)]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_ANSWER, check=False, stdin=subprocess.DEVNULL)
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=patience * SECONDS_TO_ANSWER, check=False, stdin=subprocess.DEVNULL
+            )
         except subprocess.TimeoutExpired as error:
-            raise UserError(f"no answer within {SECONDS_TO_ANSWER:g} s") from error
+            raise UserError(f"no answer within {patience * SECONDS_TO_ANSWER:g} s") from error
     if done.returncode:
         words = done.stderr.strip().splitlines() or ["no message"]
         raise UserError(without_credentials(words[-1]))

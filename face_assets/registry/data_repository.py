@@ -239,12 +239,21 @@ class DataRepository:
         return len(self._in_caches(files)) == len(files)
 
     def held(self, commit: str, name: str) -> list[Path]:
-        """What the platform's own cache holds of a tracked folder, its listing last; without the listing, nothing. Fetches nothing."""
+        """What the platform's own cache holds of a tracked folder, its listing last; without the listing, nothing. Fetches nothing.
+
+        Nothing either where that cache is the user's, too. Raises UserError for a listing that is broken.
+        """
+        if self.cache.is_symlink() or self.cache.resolve() in [cache.resolve() for cache in self._caches[1:]]:
+            return []
         listing = self._cached(self.cache, self._required(commit, name).md5)
         if not listing.is_file():
             return []
         files = {self._cached(self.cache, file.md5) for file in self.files(commit, name)}
         return [*sorted(path for path in files if path.is_file()), listing]
+
+    def is_listed(self, commit: str, name: str) -> bool:
+        """Whether it is known without fetching which files a tracked folder has."""
+        return bool(self._in_caches([self._required(commit, name).md5]))
 
     def _required(self, commit: str, name: str) -> Pointer:
         pointer = self.pointer(commit, name)

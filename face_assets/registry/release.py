@@ -1,10 +1,10 @@
 """Releases: immutable bundles tracked by DVC, registered as GTO tags on commits that the tag alone reaches."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,15 @@ from typing import Any
 import yaml
 
 from face_assets.errors import UnreachableError, UserError
-from face_assets.files import file_lock, link_or_copy, lock_beside, new_directory, remove_partial, write_json, write_text
+from face_assets.files import file_lock, link_or_copy, new_directory, write_json, write_text
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.dvc import run_dvc
 from face_assets.registry.git import GitError, git
 from face_assets.written import parse_yaml
 
 NAME = "face-recognizer"
+RELEASE = "release"
+"""The folder of a release commit that DVC tracks."""
 AUTHOR, EMAIL = "Face Assets", "face-assets@localhost"
 VERSION = re.compile(rf"^{NAME}@v(\d+)\.(\d+)\.(\d+)$")
 TRIES = 5
@@ -57,6 +59,8 @@ class Releases:
 
     def __init__(self, repository: DataRepository):
         self.repository = repository
+        self.registering = repository.home / ".register.lock"
+        self.fetching = repository.home / ".fetch-release.lock"  # shared by those who fetch; held alone by who removes
 
     def all(self) -> list[Release]:
         """Every registered release, by version."""
@@ -82,7 +86,7 @@ class Releases:
         self, bundle: Path, trained_commit: str, inputs: str, digests: Digests, metrics: Mapping[str, Any], plots: Mapping[str, Path]
     ) -> Release:
         """Registers the bundle under the next version, once for the same inputs. Raises UserError; nothing is visible until all is."""
-        with self.registering():
+        with file_lock(self.registering):
             for _ in range(TRIES):
                 self.repository.refresh()
                 found = self.find(inputs)
@@ -94,10 +98,6 @@ class Releases:
                     assert made is not None
                     return made
         raise UserError(f"Another machine keeps taking the next version in {self.repository.shown}: run again.")
-
-    def registering(self) -> AbstractContextManager[None]:
-        """Waits for, and holds off, registrations on this machine."""
-        return file_lock(self.repository.home / ".register.lock")
 
     def _push(
         self, bundle: Path, trained_commit: str, inputs: str, digests: Digests, metrics: Mapping[str, Any], plots: Mapping[str, Path]
@@ -141,17 +141,18 @@ class Releases:
         return version
 
     def folder(self, release: Release) -> Path:
-        """Where `bundle` keeps the release's files."""
+        """Where `bundle` keeps the release's files; its mtime says when they were last asked for."""
         return self.repository.home / "releases" / release.commit
 
     def bundle(self, release: Release) -> Path:
         """The release's files as a folder on this machine, fetched from the DVC remote where they are not there."""
         folder = self.folder(release)
-        with file_lock(lock_beside(folder)):
-            if not folder.is_dir():
-                remove_partial(folder)
-                files = self.repository.files(release.commit, "release")
-                located = self.repository.locate(release.commit, "release", [file.md5 for file in files])
+        with file_lock(self.fetching, shared=True):
+            try:
+                os.utime(folder)
+            except FileNotFoundError:
+                files = self.repository.files(release.commit, RELEASE)
+                located = self.repository.locate(release.commit, RELEASE, [file.md5 for file in files])
                 with new_directory(folder) as aside:
                     for file in files:
                         target = aside / file.path

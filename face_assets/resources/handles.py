@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 
 from face_assets.artifacts import Artifact
-from face_assets.files import read_json, write_json
+from face_assets.files import file_lock, lock_beside, read_json, write_json
 from face_assets.settings import load_settings
 
 
@@ -23,12 +23,20 @@ class ArtifactHandles(dg.ConfigurableIOManager):
         if not file.is_file():
             raise dg.Failure(f"{asset} has not been materialized for commit {commit[:12]}: materialize it first.", allow_retries=False)
         artifact = Artifact.from_json(read_json(file))
-        if not artifact.directory.is_dir():
+        if not _is_there(artifact.directory):
             raise dg.Failure(
                 f"The files of {asset} for commit {commit[:12]} are gone from {artifact.directory}: materialize it again.",
                 allow_retries=False,
             )
         return artifact
+
+
+def _is_there(directory: Path) -> bool:
+    """Whether an artifact is there; that it is asked for keeps it there (face_assets.pipeline.pruning)."""
+    if not directory.parent.is_dir():
+        return False
+    with file_lock(lock_beside(directory)):
+        return directory.is_dir()
 
 
 def _file(context: dg.OutputContext | dg.InputContext) -> Path:

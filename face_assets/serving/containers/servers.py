@@ -193,7 +193,10 @@ class Servers:
         found, ends = self.engine.find(name), time.monotonic() + SECONDS_TO_TELL
         while found and _was_killed(found) and time.monotonic() < ends:
             time.sleep(0.1)
-            found = self.engine.find(name)
+            later = self.engine.find(name)
+            if later is None or later.status == "running":
+                break  # brought back: what is known of its end has been seen
+            found = later
         if found is None:
             return f"{name} is gone."
         state = found.attrs["State"]
