@@ -1,9 +1,9 @@
 """Alignment: the subject's face of each photo, detected once in the photo's life and kept in the crop store."""
 
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,7 @@ from face_assets.vision.mtcnn import Detector, DetectorConfig, Faces, Pixels, en
 BATCH = 32
 WORTH_PROCESSES = 200
 
-_detector: Detector | None = None
-_max_megapixels = 0.0
+_worker = threading.local()
 
 
 def align_photos(
@@ -34,62 +33,56 @@ def align_photos(
     "megapixels" of a photo that is unusable for them; blob: the crop, uint8 (image_size, image_size, 3) RGB. A photo that cannot be used
     never stops the rest.
     """
-    batches = list(batched(sorted(photos.items()), BATCH))
-    if len(photos) < WORTH_PROCESSES:
-        workers = 1
+    batches = list(batched(sorted(photos.items()), min(BATCH, -(-len(photos) // workers) or 1)))
     done = 0
-    with _mapper(workers, (networks, config, max_megapixels)) as run:
-        for entries in run(batches):
+    with store.kept_open(), _pool(len(photos), workers, (networks, config, max_megapixels)) as pool:
+        for entries in pool.map(_align_batch, batches):
             store.put(entries)
             done += len(entries)
             progress(done, len(photos))
 
 
-def unaligned(store: ContentStore, md5s: Iterable[str], max_megapixels: float) -> list[str]:
-    """The photos that have no result, each once and in their order; what was refused under a lower limit has none from now on."""
+def unaligned(store: ContentStore, md5s: Iterable[str], max_megapixels: float) -> tuple[list[str], dict[str, dict[str, Any]]]:
+    """The photos that have no result, each once and in their order, and the facts of the others.
+
+    What was refused under a lower limit has no result from now on.
+    """
     wanted = list(dict.fromkeys(md5s))
     facts = store.facts(wanted)
     outdated = {md5 for md5, fact in facts.items() if "megapixels" in fact and fact["megapixels"] <= max_megapixels}
-    store.drop(outdated)
-    return [md5 for md5 in wanted if md5 not in facts or md5 in outdated]
+    if outdated:
+        store.drop(outdated)
+        facts = {md5: fact for md5, fact in facts.items() if md5 not in outdated}
+    return [md5 for md5 in wanted if md5 not in facts], facts
 
 
-def facts_within(store: ContentStore, md5s: Iterable[str], max_megapixels: float) -> dict[str, dict[str, Any]]:
+def within(facts: Mapping[str, dict[str, Any]], max_megapixels: float) -> dict[str, dict[str, Any]]:
     """The facts of photos under the limit in force: a larger one cannot be used, whatever limit it was aligned under."""
-    wanted = list(md5s)
-    facts = store.facts(wanted)
-    for md5 in wanted:
-        if md5 not in facts:  # refused under this limit, and forgotten by a run beside this one that has a higher one
-            facts[md5] = {"status": "unusable", "reason": f"more than {max_megapixels:.1f} megapixels", "faces": 0}
-        fact = facts[md5]
+    found = dict(facts)
+    for md5, fact in facts.items():
         megapixels = fact["megapixels"] if "megapixels" in fact else fact.get("width", 0) * fact.get("height", 0) / 1e6
         if megapixels > max_megapixels:
             refused = UnusablePhoto.too_large(megapixels, max_megapixels)
-            facts[md5] = {"status": "unusable", "reason": refused.reason, "faces": 0, "megapixels": megapixels}
-    return facts
+            found[md5] = {"status": "unusable", "reason": refused.reason, "faces": 0, "megapixels": megapixels}
+    return found
 
 
-@contextmanager
-def _mapper(workers: int, start: tuple[Path, DetectorConfig, float]) -> Iterator[Callable[[list[Any]], Iterator[list[Entry]]]]:
-    if workers == 1:
-        _start_worker(*start)
-        yield lambda batches: map(_align_batch, batches)
-        return
+def _pool(photos: int, workers: int, start: tuple[Path, DetectorConfig, float]) -> Executor:
+    """Processes, or for few photos threads, which take no time to start and of which more than two would wait for one another."""
+    if workers == 1 or photos < WORTH_PROCESSES:
+        return ThreadPoolExecutor(min(workers, 2), initializer=_start_worker, initargs=start)
     # spawn: a fork of a process with OpenVINO's threads may hang
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=start) as pool:
-        yield lambda batches: pool.map(_align_batch, batches)
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=start)
 
 
 def _start_worker(networks: Path, config: DetectorConfig, max_megapixels: float) -> None:
-    global _detector, _max_megapixels
-    _detector = Detector(networks, config, threads=1)
-    _max_megapixels = max_megapixels
+    _worker.detector = Detector(networks, config, threads=1)
+    _worker.max_megapixels = max_megapixels
 
 
 def _align_batch(batch: list[tuple[str, Path]]) -> list[Entry]:
-    assert _detector is not None
-    return align_batch(_detector, ((md5, path.read_bytes()) for md5, path in batch), _max_megapixels)
+    return align_batch(_worker.detector, ((md5, path.read_bytes()) for md5, path in batch), _worker.max_megapixels)
 
 
 def align_batch(detector: Detector, photos: Iterable[tuple[str, bytes]], max_megapixels: float) -> list[Entry]:

@@ -13,7 +13,7 @@ import numpy as np
 from face_assets.artifacts import Artifact
 from face_assets.code_version import code_version
 from face_assets.dataset import duplicates
-from face_assets.dataset.alignment import align_photos, facts_within, unaligned
+from face_assets.dataset.alignment import align_photos, unaligned, within
 from face_assets.dataset.contact_sheet import contact_sheet
 from face_assets.dataset.inspection import inspect_photos
 from face_assets.dataset.manifest import Manifest, Photo, make_manifest, moved
@@ -39,6 +39,14 @@ class Face:
     md5: str
     identity: str
     split: str
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How many photos had to be detected, and the facts of every one, by md5, under the limit of megapixels in force."""
+
+    detected: int
+    facts: dict[str, dict[str, Any]]
 
 
 def version_dataset(workspace: Workspace, commit: str, log: Log) -> Artifact:
@@ -114,10 +122,13 @@ def _inspect(workspace: Workspace, commit: str, photos: list[Photo], params: Par
     return store.facts(md5s)
 
 
-def align(workspace: Workspace, commit: str, source: str, md5s: Iterable[str], detector: Detector, max_megapixels: float, log: Log) -> int:
-    """Fills the crop store with the photos that it lacks; returns how many it had to detect."""
-    store, md5s, detected = workspace.crops(detector), list(md5s), 0
-    while missing := unaligned(store, md5s, max_megapixels):  # once, but for a run beside this one that refuses under a lower limit
+def align(
+    workspace: Workspace, commit: str, source: str, md5s: Iterable[str], detector: Detector, max_megapixels: float, log: Log
+) -> Alignment:
+    """Fills the crop store with the photos that it lacks."""
+    store, detected = workspace.crops(detector), 0
+    missing, facts = unaligned(store, md5s, max_megapixels)
+    while missing:  # once, but for a run beside this one that refuses under a lower limit
         log(f"detecting faces in {len(missing):,} photos not seen before")
         files = workspace.repository.locate(commit, source, missing)
         progress = every_few_seconds(log, "aligned")
@@ -125,7 +136,9 @@ def align(workspace: Workspace, commit: str, source: str, md5s: Iterable[str], d
             files, store, workspace.detector_networks(), detector_config(detector), max_megapixels, workspace.settings.cores, progress
         )
         detected += len(missing)
-    return detected
+        missing, found = unaligned(store, missing, max_megapixels)
+        facts |= found
+    return Alignment(detected, within(facts, max_megapixels))
 
 
 def align_dataset(workspace: Workspace, commit: str, dataset: Artifact, log: Log) -> Artifact:
@@ -137,9 +150,8 @@ def align_dataset(workspace: Workspace, commit: str, dataset: Artifact, log: Log
     def fill(directory: Path) -> dict[str, object]:
         photos = Manifest.read(dataset.directory / "manifest.csv").photos
         started = monotonic()
-        detected = align(workspace, commit, PHOTOS, (photo.md5 for photo in photos), params.detector, params.photos.max_megapixels, log)
-        seconds = monotonic() - started
-        facts = facts_within(workspace.crops(params.detector), (photo.md5 for photo in photos), params.photos.max_megapixels)
+        alignment = align(workspace, commit, PHOTOS, (photo.md5 for photo in photos), params.detector, params.photos.max_megapixels, log)
+        seconds, detected, facts = monotonic() - started, alignment.detected, alignment.facts
         claimed = {photo.md5: {other.identity for other in group} for group in duplicates.exact(photos) for photo in group}
         rows: list[tuple[Any, ...]] = []
         faces: list[Photo] = []

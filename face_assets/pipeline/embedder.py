@@ -8,7 +8,6 @@ import numpy as np
 
 from face_assets.artifacts import Artifact
 from face_assets.code_version import code_version
-from face_assets.dataset.alignment import facts_within
 from face_assets.files import read_json, write_bytes, write_csv, write_json, write_text
 from face_assets.fingerprint import fingerprint
 from face_assets.params import Detector, Params
@@ -176,8 +175,7 @@ def _seen_by_release(workspace: Workspace, commit: str, release: "Release", md5s
     """The places of the photos in which the release finds a face, which it crops on the way."""
     recognizer = read_json(workspace.releases.bundle(release) / "recognizer.json")
     detector, max_megapixels = Detector(**recognizer["detector"]), recognizer["max_megapixels"]
-    align(workspace, commit, "photos", md5s, detector, max_megapixels, log)
-    facts = facts_within(workspace.crops(detector), md5s, max_megapixels)
+    facts = align(workspace, commit, "photos", md5s, detector, max_megapixels, log).facts
     return [row for row, md5 in enumerate(md5s) if facts[md5]["status"] == "face"]
 
 

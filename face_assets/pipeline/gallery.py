@@ -6,7 +6,6 @@ from typing import Any
 from face_assets.artifacts import Artifact
 from face_assets.code_version import code_version
 from face_assets.dataset import duplicates
-from face_assets.dataset.alignment import facts_within
 from face_assets.dataset.manifest import make_manifest
 from face_assets.errors import UserError
 from face_assets.fingerprint import fingerprint
@@ -70,7 +69,6 @@ def _enrolled(workspace: Workspace, commit: str, params: Params, aligned: Artifa
     if left_out:
         log(f"{len(left_out):,} photos of gallery.dvc are left out, the same file stands there twice: {', '.join(left_out[:LISTED])}")
     md5s = [photo.md5 for photo in photos]
-    align(workspace, commit, GALLERY, md5s, params.detector, params.photos.max_megapixels, log)
-    facts = facts_within(workspace.crops(params.detector), md5s, params.photos.max_megapixels)
+    facts = align(workspace, commit, GALLERY, md5s, params.detector, params.photos.max_megapixels, log).facts
     faces = [Face(photo.path, photo.md5, photo.identity, photo.split) for photo in photos if facts[photo.md5]["status"] == "face"]
     return faces, sorted({photo.identity for photo in listed} - {face.identity for face in faces}), left_out

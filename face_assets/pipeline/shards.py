@@ -33,7 +33,7 @@ def plan_shards(workspace: Workspace, commit: str, count: int, log: Log) -> list
     """The shards that have photos to detect. Brings their bytes to this platform's cache once, before the shards want them all at once."""
     params = workspace.params(commit)
     store, md5s = workspace.crops(params.detector), list(_md5s(workspace, commit, log))
-    missing = unaligned(store, md5s, params.photos.max_megapixels)
+    missing, _ = unaligned(store, md5s, params.photos.max_megapixels)
     workspace.repository.locate(commit, PHOTOS, missing)
     workspace.detector_networks()
     shards = [Shard(commit, index, count) for index in range(count)]

@@ -57,16 +57,16 @@ def test_the_limit_in_force_decides_whatever_was_aligned_before(photos: dict[str
     good = {key: path for key, path in photos.items() if key.startswith("good")}
 
     def align(limit: float) -> dict[str, str]:
-        files = {key: good[key] for key in alignment.unaligned(store, good, limit)}
+        files = {key: good[key] for key in alignment.unaligned(store, good, limit)[0]}
         alignment.align_photos(files, store, networks, DetectorConfig(), limit, 1, nothing)
-        return {key: fact["status"] for key, fact in alignment.facts_within(store, good, limit).items()}
+        return {key: fact["status"] for key, fact in alignment.within(store.facts(good), limit).items()}
 
     refused = dict.fromkeys(good, "unusable")
     assert align(0.05) == refused
     found = align(0.1)
     assert list(found.values()).count("face") >= 5
     assert align(0.05) == refused
-    assert alignment.facts_within(store, good, 0.05)["good0"]["reason"] == "0.1 megapixels, more than 0.1"
+    assert alignment.within(store.facts(good), 0.05)["good0"]["reason"] == "0.1 megapixels, more than 0.1"
     assert align(0.1) == found and not store.missing(good)
 
 
