@@ -126,7 +126,7 @@ def file_lock(path: Path, shared: bool = False) -> Iterator[None]:
     Its mtime says when it was last taken.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a", encoding="utf-8") as file:
+    with open(path, "a+", encoding="utf-8") as file:  # read, too: NFS shares a lock on no other
         fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         os.utime(file.fileno())
         yield

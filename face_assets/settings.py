@@ -84,9 +84,12 @@ class Settings(BaseSettings):
 
     @field_validator("dagster_home", "serving_env", "gateway_certificate")
     @classmethod
-    def _is_the_same_everywhere(cls, value: Path | None) -> Path | None:
-        path = expanded(value) if value else None
-        if path and not path.is_absolute():
+    def _is_the_same_everywhere(cls, value: Path | None, about: ValidationInfo) -> Path | None:
+        if value is None or value == Path():  # set to nothing is not set
+            default: Path | None = cls.model_fields[str(about.field_name)].default
+            return default
+        path = expanded(value)
+        if not path.is_absolute():
             raise ValueError("an absolute path is wanted, for the daemon and the webserver run in another folder")
         return path
 

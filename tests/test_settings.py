@@ -12,7 +12,7 @@ from face_assets.errors import UserError
 from face_assets.home import Home
 from face_assets.operations.monitoring import exporter_address, start_monitoring, stop_monitoring
 from face_assets.pipeline.workspace import Workspace
-from face_assets.settings import default_home, load_settings, remember
+from face_assets.settings import Settings, default_home, load_settings, remember
 
 WAYS = [("", ".face-assets"), ("~/x", "x"), ("x", "x"), ("./y/../x", "y/../x"), (None, ".face-assets")]
 
@@ -71,6 +71,9 @@ def test_a_path_that_means_another_one_elsewhere_is_named(home: Path, monkeypatc
     monkeypatch.setenv(f"FACE_ASSETS_{name}", said)
     with pytest.raises(UserError, match=f"`{name.lower()}`: an absolute path is wanted"):
         load_settings()
+    for unset in ("", None):
+        monkeypatch.delenv(f"FACE_ASSETS_{name}") if unset is None else monkeypatch.setenv(f"FACE_ASSETS_{name}", unset)
+        assert getattr(load_settings(), name.lower()) == Settings.model_fields[name.lower()].default
     monkeypatch.setenv(f"FACE_ASSETS_{name}", "~/x")
     assert getattr(load_settings(), name.lower()) == Path.home() / "x"
 

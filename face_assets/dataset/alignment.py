@@ -2,8 +2,10 @@
 
 import multiprocessing
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,11 @@ from face_assets.vision.decode import UnusablePhoto, decode
 from face_assets.vision.mtcnn import Detector, DetectorConfig, Faces, Pixels, enough
 
 BATCH = 32
+BATCHES_A_WORKER = 8
 WORTH_PROCESSES = 200
+MOST_THREADS = 2
+
+Batch = Sequence[tuple[str, Path]]
 
 _worker = threading.local()
 
@@ -33,10 +39,12 @@ def align_photos(
     "megapixels" of a photo that is unusable for them; blob: the crop, uint8 (image_size, image_size, 3) RGB. A photo that cannot be used
     never stops the rest.
     """
-    batches = list(batched(sorted(photos.items()), min(BATCH, -(-len(photos) // workers) or 1)))
-    done = 0
-    with store.kept_open(), _pool(len(photos), workers, (networks, config, max_megapixels)) as pool:
-        for entries in pool.map(_align_batch, batches):
+    few = workers == 1 or len(photos) < WORTH_PROCESSES
+    workers = min(workers, MOST_THREADS) if few else workers
+    align, done = partial(_align, networks, config, max_megapixels), 0
+    batches = batched(sorted(photos.items()), min(BATCH, -(-len(photos) // workers) or 1))
+    with store.kept_open(), _pool(few, workers) as pool:
+        for entries in _in_order(lambda batch: pool.submit(align, batch), batches, BATCHES_A_WORKER * workers):
             store.put(entries)
             done += len(entries)
             progress(done, len(photos))
@@ -67,22 +75,34 @@ def within(facts: Mapping[str, dict[str, Any]], max_megapixels: float) -> dict[s
     return found
 
 
-def _pool(photos: int, workers: int, start: tuple[Path, DetectorConfig, float]) -> Executor:
-    """Processes, or for few photos threads, which take no time to start and of which more than two would wait for one another."""
-    if workers == 1 or photos < WORTH_PROCESSES:
-        return ThreadPoolExecutor(min(workers, 2), initializer=_start_worker, initargs=start)
+def _pool(few: bool, workers: int) -> Executor:
+    """Threads for few photos, since they take no time to start; else processes, since threads wait for one another."""
+    if few:
+        return ThreadPoolExecutor(workers)
     # spawn: a fork of a process with OpenVINO's threads may hang
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=start)
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
 
 
-def _start_worker(networks: Path, config: DetectorConfig, max_megapixels: float) -> None:
-    _worker.detector = Detector(networks, config, threads=1)
-    _worker.max_megapixels = max_megapixels
+def _in_order(begin: Callable[[Batch], "Future[list[Entry]]"], batches: Iterable[Batch], most: int) -> Iterator[list[Entry]]:
+    """The results in the order of their batches; no more than `most` are under way or wait for who takes them."""
+    under_way: deque[Future[list[Entry]]] = deque()
+    try:
+        for batch in batches:
+            under_way.append(begin(batch))
+            if len(under_way) == most:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
+    finally:
+        for future in under_way:
+            future.cancel()
 
 
-def _align_batch(batch: list[tuple[str, Path]]) -> list[Entry]:
-    return align_batch(_worker.detector, ((md5, path.read_bytes()) for md5, path in batch), _worker.max_megapixels)
+def _align(networks: Path, config: DetectorConfig, max_megapixels: float, batch: Batch) -> list[Entry]:
+    """By this worker's own detector."""
+    if not hasattr(_worker, "detector"):
+        _worker.detector = Detector(networks, config, threads=1)
+    return align_batch(_worker.detector, ((md5, path.read_bytes()) for md5, path in batch), max_megapixels)
 
 
 def align_batch(detector: Detector, photos: Iterable[tuple[str, bytes]], max_megapixels: float) -> list[Entry]:

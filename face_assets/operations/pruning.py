@@ -14,6 +14,7 @@ def prune_home(days: int, dry_run: bool) -> dict[str, Any]:
         "dry_run": dry_run,
         "days": days,
         "removed": dict(Counter(piece.kind for piece in done.pieces)),
+        "paths": sorted(str(piece.paths[0]) for piece in done.pieces),
         "freed_bytes": done.freed,
         "notes": done.notes,
     }
@@ -21,7 +22,7 @@ def prune_home(days: int, dry_run: bool) -> dict[str, Any]:
 
 def pruning_text(found: dict[str, Any]) -> str:
     """The same in a few lines."""
-    what = ", ".join(f"{count} {kind}" for kind, count in found["removed"].items())
+    what = ", ".join(f"{kind} {count}" for kind, count in found["removed"].items())
     if not what:
         said = f"Nothing has been unused for {found['days']} days."
     elif found["dry_run"]:

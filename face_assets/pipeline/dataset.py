@@ -17,7 +17,7 @@ from face_assets.dataset.alignment import align_photos, unaligned, within
 from face_assets.dataset.contact_sheet import contact_sheet
 from face_assets.dataset.inspection import inspect_photos
 from face_assets.dataset.manifest import Manifest, Photo, make_manifest, moved
-from face_assets.errors import UserError
+from face_assets.errors import UnreachableError, UserError
 from face_assets.fingerprint import fingerprint
 from face_assets.params import Detector, Params
 from face_assets.pipeline.workspace import Log, Workspace, detector_config
@@ -188,9 +188,13 @@ def align_dataset(workspace: Workspace, commit: str, dataset: Artifact, log: Log
         }
 
     made = workspace.home.artifacts.make("aligned_faces", name, fill)
-    if made.reused:  # its crops are looked at, so that they count as used, and come back where somebody removed them
-        photos = Manifest.read(dataset.directory / "manifest.csv").photos
-        align(workspace, commit, PHOTOS, (photo.md5 for photo in photos), params.detector, params.photos.max_megapixels, log)
+    if made.reused:  # the store of its crops is opened, so that it counts as used, and filled where somebody removed it
+        md5s = [photo.md5 for photo in Manifest.read(dataset.directory / "manifest.csv").photos]
+        if workspace.crops(params.detector).missing(md5s):
+            try:
+                align(workspace, commit, PHOTOS, md5s, params.detector, params.photos.max_megapixels, log)
+            except UnreachableError as error:
+                log(f"{error} The list of faces stays, without all of its crops.")
     return made
 
 

@@ -1,5 +1,6 @@
 """The steps face_embedder and embedder_evaluation."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,7 +79,9 @@ def train_embedder(workspace: Workspace, commit: str, aligned: Artifact, log: Lo
             "last_epoch": result.curve[-1] if result.curve else {},
         }
 
-    return workspace.home.artifacts.make("face_embedder", name, fill)
+    made = workspace.home.artifacts.make("face_embedder", name, fill)
+    shutil.rmtree(workspace.home.training / name, ignore_errors=True)  # checkpoints, which nobody needs of what has ended
+    return made
 
 
 def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, exported: Artifact, log: Log) -> Artifact:

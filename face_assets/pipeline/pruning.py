@@ -87,7 +87,8 @@ def _kept(workspace: Workspace, notes: list[str]) -> set[Path]:
     named = [Path(read_json(file)["directory"]) for commit in commits for file in workspace.home.handles.glob(f"*/{commit}.json")]
     releases = {one.release.commit for one in staged} | {one.release_commit for one in versions(workspace.home.serving / "models")}
     # by the names below the home, which may have had another path when the handles were written
-    return {root / "artifacts" / one.parent.name / one.name for one in named} | {root / "releases" / commit for commit in releases}
+    found = {root / "artifacts" / one.parent.name / one.name for one in named} | {root / "releases" / one.name for one in named}
+    return found | {root / "releases" / commit for commit in releases}
 
 
 def _artifacts(workspace: Workspace) -> Iterator[Piece]:
@@ -97,7 +98,7 @@ def _artifacts(workspace: Workspace) -> Iterator[Piece]:
 
 def _stores(workspace: Workspace) -> Iterator[Piece]:
     """Stores by content; beside one with trunk features stands the folder of its network."""
-    for pattern in ("crops/*.sqlite", "inspections/*.sqlite", "embeddings/*.sqlite", "features/*/*.sqlite"):
+    for pattern in ("crops/*.sqlite", "crops/parts/*/*.sqlite", "inspections/*.sqlite", "embeddings/*.sqlite", "features/*/*.sqlite"):
         for file in workspace.home.root.glob(pattern):
             # the journal first: without it SQLite still finds all but the newest entries, and with another's it would not
             paths = [*(file.with_name(file.name + end) for end in ("-wal", "-shm")), file, file.with_suffix("")]

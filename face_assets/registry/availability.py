@@ -37,10 +37,10 @@ def not_in_remote(repository: DataRepository, commit: str, wanted: dict[str, str
     Asked in a process of its own, since some of DVC's file systems wait for minutes; `patience` times SECONDS_TO_ANSWER are theirs.
     """
     with repository.checkout(commit, SECONDS_TO_ANSWER) as clone:  # here, for a process that is killed removes nothing
-        command = [sys.executable, "-m", __name__, str(clone), json.dumps(wanted)]
+        command = [sys.executable, "-m", __name__, str(clone)]
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, timeout=patience * SECONDS_TO_ANSWER, check=False, stdin=subprocess.DEVNULL
+                command, input=json.dumps(wanted), capture_output=True, text=True, timeout=patience * SECONDS_TO_ANSWER, check=False
             )
         except subprocess.TimeoutExpired as error:
             raise UserError(f"no answer within {patience * SECONDS_TO_ANSWER:g} s") from error
@@ -69,4 +69,4 @@ def _is_there(remote: Any, md5: str) -> bool:
 
 
 if __name__ == "__main__":
-    print(json.dumps(_lacking(sys.argv[1], json.loads(sys.argv[2]))))
+    print(json.dumps(_lacking(sys.argv[1], json.load(sys.stdin))))

@@ -36,11 +36,11 @@ def photos(tmp_path: Path) -> dict[str, Path]:
     return {**named, "truncated": tmp_path / "truncated.jpg", "faceless": tmp_path / "faceless.png"}
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("workers", "worth_processes"), [(1, 1), (2, 1), (2, 200)])
 def test_a_photo_that_cannot_be_used_does_not_stop_the_rest(
-    photos: dict[str, Path], networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+    photos: dict[str, Path], networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int, worth_processes: int
 ) -> None:
-    monkeypatch.setattr(alignment, "WORTH_PROCESSES", 1)
+    monkeypatch.setattr(alignment, "WORTH_PROCESSES", worth_processes)
     store = ContentStore(tmp_path / "crops.sqlite")
     alignment.align_photos(photos, store, networks, DetectorConfig(), 100.0, workers, nothing)
     entries = {entry.key: entry for entry in store.entries(photos)}

@@ -85,10 +85,14 @@ class Stack:
             logs += f"\n{run}: " + self.do("docker", "logs", "--tail", "20", run)
         raise AssertionError(f"{what}: not within {seconds:g} s ({last})\n{self.runs()}\n{logs}")
 
+    def command(self, *arguments: str) -> str:
+        """What `face-assets` says in a container of the platform, called as docs/scale.md says."""
+        entrypoint = "/opt/face-assets/deploy/platform/entrypoint"
+        return self.do("deploy/platform/compose", "exec", "-T", "code", entrypoint, "face-assets", *arguments)
+
     def key(self) -> str:
         """A key for the gateway."""
-        return self.do("deploy/platform/compose", "exec", "-T", "code", "/opt/face-assets/deploy/platform/entrypoint",
-                       "face-assets", "keys", "add", f"test-{time.time_ns()}").split()[0]  # fmt: skip
+        return self.command("keys", "add", f"test-{time.time_ns()}").split()[0]
 
     def asked(self) -> str:
         """The release that answers about a photo through the gateway."""
@@ -155,6 +159,7 @@ def test_a_commit_comes_to_an_answer_through_the_gateway_though_postgres_is_kill
     )
     stack.wait("Prometheus sees the traffic", SECONDS, lambda: stack.seen("sum by (job) (face_assets_photos_total) > 0") == {"triton"})
     stack.wait("ended runs are swept", SECONDS, lambda: not stack.containers(f"face-assets.stack={STACK}"))
+    assert stack.command("prune") == "Nothing has been unused for 30 days.\n"
 
 
 def test_a_killed_run_container_is_launched_again(stack: Stack) -> None:

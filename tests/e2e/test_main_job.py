@@ -226,6 +226,21 @@ def test_a_mistake_in_the_parameters_is_named(cli: Any, live: dict[str, Any], pa
     set_params(cli, kept)
 
 
+def test_what_nobody_needs_is_pruned(cli: Any, live: dict[str, Any]) -> None:
+    before = cli.json("status")["server"]["live"]
+    assert cli("prune") == "Nothing has been unused for 30 days.\n"
+    assert "x>=7" in cli("prune", "--days", "1", status=2)
+    home = Path(cli.environment["FACE_ASSETS_HOME"])
+    left = home / "artifacts" / "face_embedder" / ".partial-killed-x"
+    left.mkdir()
+    (left / "file").write_bytes(b"0" * 2_000_000)
+    os.utime(left, (0, 0))
+    assert cli.json("prune", "--dry-run")["removed"] == {"leftovers": 1}
+    assert cli("prune") == "2 MB are free: removed leftovers 1.\n"
+    assert not left.exists()
+    assert cli.json("status")["server"]["live"] == before
+
+
 def leave_an_hour_of_traffic(folder: Path, release: str) -> None:
     """What the server would have left two hours ago, by its recorder with an earlier clock."""
     shutil.rmtree(folder, ignore_errors=True)  # else an hour of few photos that ended meanwhile may be reported last

@@ -130,6 +130,11 @@ class Servers:
             if container.name not in wanted:
                 self.engine.remove(container.name, SECONDS_TO_STOP if colour else 0)
 
+    def run(self, colour: str) -> bool:
+        """Whether all of a colour's servers run."""
+        running = {container.name for container in self._of(colour) if container.status == "running"}
+        return all(self._name(colour, number) in running for number in range(self.size.replicas))
+
     def trouble(self, colour: str) -> str | None:
         """A sentence where one of a colour's servers does not run."""
         running = {container.name: container for container in self._of(colour)}

@@ -63,7 +63,7 @@ class ContainerTarget:
         live, previous, colour = self._state()
         if not self.was_started() or self.gateway.container() is None:
             return Status(False, False, live, previous, None, None)
-        ready = colour is not None and self.servers.trouble(colour) is None and self.gateway.is_ready()
+        ready = colour is not None and self.servers.run(colour) and self.gateway.is_ready()
         return Status(True, ready, live, previous, None, self.doors.ports)
 
     def was_started(self) -> bool:
