@@ -1,16 +1,23 @@
 """OpenVINO networks compiled for some of this machine's processors, and run over more than one batch."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+_first = threading.Lock()
+"""OpenVINO makes its tables of types at their first use, under a lock of its own: of two threads that come first at once, one may hold
+that lock and wait for Python's, and the other the other way round. So they are made by one thread, before any infers."""
+
 
 def compile_network(network: Any, threads: int, streams: int, precision: str = "f32", **settings: Any) -> Any:
     """`network`, a model or its file, on `threads` threads that work on `streams` inferences at once; precision: f32 or bf16."""
     import openvino as ov
 
+    with _first:
+        ov.Tensor(np.zeros(1, np.float32)).element_type.to_dtype()
     settings |= {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": streams}
     # pinned, every process with one thread would infer on the first processor, and the others stand still
     return ov.Core().compile_model(network, "CPU", settings | {"ENABLE_CPU_PINNING": False})

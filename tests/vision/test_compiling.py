@@ -44,3 +44,37 @@ for _ in range(400):
 def test_a_network_can_be_dropped_as_soon_as_its_last_result_is_there() -> None:
     """In a process of its own: one that waits for itself with Python's lock held can be ended from outside alone."""
     subprocess.run([sys.executable, "-c", DROPS], cwd=Path(__file__).parent, check=True, timeout=600)
+
+
+FIRST = """
+import sys
+import threading
+
+import numpy as np
+
+from face_assets.vision.compiling import compile_network
+
+together = threading.Barrier(8)
+
+
+def infer() -> None:
+    request = compile_network(sys.argv[1], 1, 1).create_infer_request()
+    together.wait()
+    request.infer({0: np.ones((1, 8, 8, 3), np.uint8)}, share_inputs=True)
+
+
+threads = [threading.Thread(target=infer) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_the_first_inferences_of_a_process_may_come_at_once(tmp_path: Path) -> None:
+    """Of a network in a file: one that is made here makes OpenVINO's tables, too."""
+    import openvino as ov
+
+    ov.save_model(network_of_sums(), tmp_path / "sums.xml")
+    for _ in range(8):
+        subprocess.run([sys.executable, "-c", FIRST, str(tmp_path / "sums.xml")], check=True, timeout=300)
