@@ -157,8 +157,9 @@ def _found(key: str, value: Any) -> str:
 def load_settings() -> Settings:
     """The settings in force. Raises UserError that names each wrong key."""
     home = default_home()
-    if (os.environ.get(PREFIX + "HOME") or "").startswith("~") and not expanded(os.environ[PREFIX + "HOME"]).is_absolute():
-        raise UserError(f"{PREFIX}HOME: {os.environ[PREFIX + 'HOME']} is below the home of a user whom this machine does not know.")
+    said = os.environ.get(PREFIX + "HOME", "")
+    if said.startswith("~") and not expanded(said).is_absolute():
+        raise UserError(f"{PREFIX}HOME: {said} is below the home of a user whom this machine does not know.")
     file = home / SETTINGS_FILE
     try:
         remembered: dict[str, Any] = read_json(file) if file.exists() else {}

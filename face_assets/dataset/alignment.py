@@ -44,7 +44,7 @@ def align_photos(
     align, done = partial(_align, networks, config, max_megapixels), 0
     batches = batched(sorted(photos.items()), min(BATCH, -(-len(photos) // workers) or 1))
     with store.kept_open(), _pool(few, workers) as pool:
-        for entries in _in_order(lambda batch: pool.submit(align, batch), batches, BATCHES_A_WORKER * workers):
+        for entries in _in_order(partial(pool.submit, align), batches, BATCHES_A_WORKER * workers):
             store.put(entries)
             done += len(entries)
             progress(done, len(photos))

@@ -44,10 +44,10 @@ def roll_back(reason: str, quiet: bool) -> dict[str, Any]:
     now = workspace.stages.production()
     if now is None:
         raise UserError("No release is in production: there is nothing to roll back from.")
-    earlier = [one.release.version for one in workspace.stages.held() if one.release.version != now.release.version]
-    if not earlier:
+    before = workspace.stages.held_before(now)
+    if before is None:
         raise UserError(f"No release was in production before {now.release.version}: there is nothing to roll back to.")
-    return _promote(workspace, earlier[-1], reason or f"rolled back from {now.release.version}", quiet)
+    return _promote(workspace, before.release.version, reason or f"rolled back from {now.release.version}", quiet)
 
 
 def _promote(workspace: Workspace, version: str, reason: str, quiet: bool) -> dict[str, Any]:

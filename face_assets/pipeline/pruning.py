@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from face_assets.artifacts import SUMMARY
 from face_assets.errors import UserError
 from face_assets.files import PARTIAL, free_lock, lock_beside, read_json
 from face_assets.pipeline.release import assigned_for
@@ -80,9 +81,8 @@ def _kept(workspace: Workspace, notes: list[str]) -> set[Path]:
         workspace.repository.refresh()
     except (UserError, OSError) as error:
         notes.append(f"{error} What production needs is taken from the last look.")
-    held, now = workspace.stages.held(), workspace.stages.production()
-    live = now or (held[-1] if held else None)
-    staged = [one for one in [live, *[one for one in held if live and one.release.commit != live.release.commit][-1:]] if one]
+    now = workspace.stages.production() or next(reversed(workspace.stages.held()), None)
+    staged = [one for one in (now, workspace.stages.held_before(now)) if one] if now else []
     commits = {*workspace.production_heads(), *(one.release.trained_commit for one in staged), *map(assigned_for, staged)}
     named = [Path(read_json(file)["directory"]) for commit in commits for file in workspace.home.handles.glob(f"*/{commit}.json")]
     releases = {one.release.commit for one in staged} | {one.release_commit for one in versions(workspace.home.serving / "models")}
@@ -108,7 +108,7 @@ def _stores(workspace: Workspace) -> Iterator[Piece]:
 
 def _crops_of(workspace: Workspace, staying: Sequence[Piece]) -> set[Path]:
     """The crop stores of the lists of aligned faces that stay: a run that makes none of the lists reads them."""
-    summaries = [path / "summary.json" for piece in staying for path in piece.paths if path.parent.name == ALIGNED]
+    summaries = [path / SUMMARY for piece in staying for path in piece.paths if path.parent.name == ALIGNED]
     return {workspace.home.root / "crops" / f"{read_json(file)['detector']}.sqlite" for file in summaries if file.is_file()}
 
 

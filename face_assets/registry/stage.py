@@ -61,6 +61,11 @@ class Stages:
                 held = _without_last(held)
         return held
 
+    def held_before(self, now: Assignment, stage: str = "production") -> Assignment | None:
+        """The last assignment that held of another release than `now`'s: what a rollback goes to."""
+        earlier = [one for one in self.held(stage) if one.release.commit != now.release.commit]
+        return earlier[-1] if earlier else None
+
     def production(self) -> Assignment | None:
         """What is in production, None where nothing is."""
         return self._current("production")

@@ -132,19 +132,17 @@ class Servers:
 
     def run(self, colour: str) -> bool:
         """Whether all of a colour's servers run."""
-        running = {container.name for container in self._of(colour) if container.status == "running"}
-        return all(self._name(colour, number) in running for number in range(self.size.replicas))
+        return not self._ended(colour)
 
     def trouble(self, colour: str) -> str | None:
         """A sentence where one of a colour's servers does not run."""
-        running = {container.name: container for container in self._of(colour)}
-        for number in range(self.size.replicas):
-            name = self._name(colour, number)
-            if name not in running:
-                return f"{name} is gone."
-            if running[name].status != "running":
-                return self._why_it_ended(name)
-        return None
+        ended = self._ended(colour)
+        return self._why_it_ended(ended[0]) if ended else None
+
+    def _ended(self, colour: str) -> list[str]:
+        """The names of a colour's servers that do not run."""
+        running = {container.name for container in self._of(colour) if container.status == "running"}
+        return [name for number in range(self.size.replicas) if (name := self._name(colour, number)) not in running]
 
     def _own_traffic(self) -> int:
         """The user of the servers, who may write the sketches: whoever runs this, or the image's own in root's place."""
