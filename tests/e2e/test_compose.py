@@ -4,12 +4,10 @@ It needs the engine, Compose and the images of `make platform-image` and `make s
 in CI.
 """
 
-import json
 import os
 import shutil
 import subprocess
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +22,12 @@ from face_assets.monitoring import prometheus
 from face_assets.registry.create import commit_photos, create_repository
 from face_assets.registry.git import git
 from face_assets.serving.client import RecognizerClient
+from tests.e2e.runs import runs_of
 from tests.e2e.untrained import UNTRAINED
 
 ROOT = Path(__file__).parents[2]
 STACK = "face-assets-e2e"
 PARAMS = UNTRAINED + "serving: {probes: 4, max_latency_ms: 30000, canary_seconds: 1}\n"
-RUNS = "{ runsOrError { ... on Runs { results { runId status jobName tags { key value } } } } }"
-OVER = ("SUCCESS", "FAILURE", "CANCELED")
 SECONDS, SECONDS_TO_LIVE = 300.0, 900.0  # on a busy machine
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
@@ -61,11 +58,7 @@ class Stack:
 
     def runs(self) -> list[dict[str, Any]]:
         """What the webserver says of runs, newest first."""
-        address = f"http://127.0.0.1:{self.environment['FACE_ASSETS_UI_PORT']}/graphql"
-        asked = urllib.request.Request(address, json.dumps({"query": RUNS}).encode(), {"Content-Type": "application/json"})
-        with urllib.request.urlopen(asked, timeout=30) as answer:
-            found = json.load(answer)["data"]["runsOrError"]["results"]
-        return [{**run, "tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in found]
+        return runs_of(self.environment["FACE_ASSETS_UI_PORT"])
 
     def of(self, commit: str) -> list[dict[str, Any]]:
         return [run for run in self.runs() if run["tags"].get("dagster/partition") == commit]

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import pytest
 from face_assets.dataset.synthetic import write_people
 from face_assets.registry.create import commit_photos
 from face_assets.registry.git import git
+from tests.e2e.runs import ENDED, runs_of
 from tests.far_end import FarEnd
 
 PEOPLE, PHOTOS = 12, 3
@@ -31,8 +31,6 @@ evaluation: {{far: 0.05, fpir: {fpir}, min_auc: {min_auc}, min_accuracy: 0.0, ma
 serving: {{probes: 2, max_latency_ms: 10000}}
 """
 SECONDS = 1500.0
-RUNS = "{ runsOrError(limit: 100) { ... on Runs { results { status jobName tags { key value } } } } }"
-ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -82,12 +80,8 @@ class Team:
         return git(*newest, cwd=self.source).decode()
 
     def states(self) -> list[dict[str, Any]]:
-        """Status, job and tags of the runs, from the webserver: asked twice a second, where `history` would keep a processor busy."""
-        address = f"http://127.0.0.1:{self.cli.environment['FACE_ASSETS_UI_PORT']}/graphql"
-        asked = urllib.request.Request(address, json.dumps({"query": RUNS}).encode(), {"Content-Type": "application/json"})
-        with urllib.request.urlopen(asked, timeout=60) as answer:
-            found: list[dict[str, Any]] = json.load(answer)["data"]["runsOrError"]["results"]
-        return found
+        """Status, job and tags of the runs, from the webserver, newest first."""
+        return runs_of(self.cli.environment["FACE_ASSETS_UI_PORT"])
 
     def until(self, what: str, holds: Callable[[], bool], seconds: float = SECONDS) -> float:
         """Waits; returns how long it took."""
@@ -105,8 +99,7 @@ class Team:
 
     def runs_for(self, commit: str, job: str = "commit_to_live") -> list[str]:
         """How the runs of a commit ended, the newest first."""
-        tag = {"key": "dagster/partition", "value": commit}
-        return [run["status"] for run in self.states() if run["jobName"] == job and tag in run["tags"]]
+        return [run["status"] for run in self.states() if run["jobName"] == job and run["tags"].get("dagster/partition") == commit]
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from face_assets.registry.git import OURS, GitError, git, given
 from face_assets.registry.release import Digests, Releases
 from face_assets.registry.stage import Stages
 from face_assets.registry.watch import Branches, new_commits
+from tests.waiting import until
 
 
 def test_a_far_end_that_never_answers_is_given_up_with_gits_helpers() -> None:
@@ -22,9 +23,7 @@ def test_a_far_end_that_never_answers_is_given_up_with_gits_helpers() -> None:
         with pytest.raises(GitError, match="no answer within 1 s"):
             git("ls-remote", url, seconds=1)
         assert time.monotonic() - began < 30
-        ends = time.monotonic() + 30
-        while any(url in line for line in command_lines()) and time.monotonic() < ends:
-            time.sleep(0.1)
+        until(lambda: not any(url in line for line in command_lines()), 30)
         assert [line for line in command_lines() if url in line] == []
 
 

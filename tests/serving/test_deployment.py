@@ -28,6 +28,7 @@ from face_assets.serving.client import RecognizerClient
 from face_assets.serving.embedded import EmbeddedTarget
 from face_assets.serving.environment import ServingEnvironment, ensure_environment
 from face_assets.serving.triton import SHARED_MEMORY, Ports
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -411,9 +412,7 @@ def test_a_stopped_server_leaves_no_process_and_no_shared_memory(live: EmbeddedT
     assert len(processes_of(live)) > 3
     assert list(SHARED_MEMORY.glob(f"{prefix}*"))
     assert live.stop()
-    ends = time.monotonic() + 30
-    while processes_of(live) and time.monotonic() < ends:  # one that was killed takes a moment
-        time.sleep(0.1)
+    until(lambda: processes_of(live) == [], 30)  # one that was killed takes a moment
     assert processes_of(live) == []
     assert list(SHARED_MEMORY.glob(f"{prefix}*")) == []
     assert not live.stop()

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +19,7 @@ from face_assets.serving.client import RecognizerClient
 from face_assets.serving.embedded import EmbeddedTarget
 from face_assets.vision.sketches import NAMES, Sketch
 from tests.serving.conftest import PEOPLE
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 CLIENTS, PHOTOS = 3, 8
@@ -53,14 +54,6 @@ def sketched(target: EmbeddedTarget) -> dict[str, Sketch]:
         else:
             found[sketch.release] = sketch
     return found
-
-
-def until(true: Callable[[], bool]) -> bool:
-    """Whether it becomes true within a minute."""
-    ends = time.monotonic() + 60
-    while not true() and time.monotonic() < ends:
-        time.sleep(0.1)
-    return true()
 
 
 def ask(kit: Any, target: EmbeddedTarget) -> None:

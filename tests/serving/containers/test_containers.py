@@ -25,6 +25,7 @@ from face_assets.serving.containers.servers import Size
 from face_assets.serving.containers.target import ContainerTarget
 from face_assets.serving.target import DeploymentRefusedError
 from face_assets.serving.triton import Ports
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -94,9 +95,7 @@ def kill(container: Any) -> None:
 
 def wait_until_ready(target: Any) -> None:
     """Until the engine has brought back what was killed, or for two minutes."""
-    ends = time.monotonic() + 120
-    while not target.status().ready and time.monotonic() < ends:
-        time.sleep(0.2)
+    until(lambda: target.status().ready, 120)
 
 
 def test_no_request_fails_through_deployment_rollback_kill_and_refusal(box: Any, live: Any, key: str) -> None:
@@ -133,18 +132,13 @@ def test_servers_side_by_side_share_the_traffic_and_one_that_is_killed_is_not_mi
         box.deploy(two, "v2.0.0")  # from one server to two: other places, so the gateway is reloaded
         servers = [f"{two._state()[2]}{number}" for number in (0, 1)]
         before = {slot: two.gateway.counts()["grpc", slot].requests for slot in servers}
-        after, ends = before, time.monotonic() + 60
-        while not all(after[slot] > before[slot] for slot in servers) and time.monotonic() < ends:
-            time.sleep(0.5)
-            after = {slot: two.gateway.counts()["grpc", slot].requests for slot in servers}
+        share = until(lambda: all(two.gateway.counts()["grpc", slot].requests > before[slot] for slot in servers))
         kill(Engine(box.home).containers("server")[0])
-        answered, ends = seen.answers["v2.0.0"], time.monotonic() + 10
-        while seen.answers["v2.0.0"] == answered and time.monotonic() < ends:
-            time.sleep(0.05)
-        assert seen.answers["v2.0.0"] > answered, "the other answers meanwhile"
+        answered = seen.answers["v2.0.0"]
+        assert until(lambda: seen.answers["v2.0.0"] > answered, 10), "the other answers meanwhile"
         wait_until_ready(two)
         box.deploy(live, "v1.0.0")  # and back to one
-    assert all(after[slot] > before[slot] for slot in servers)
+    assert share
     assert seen.wrong == []
     assert " 503 " not in gateway.logs(since=began).decode()
     assert (live.status().live.release, live.status().ready, len(box.containers())) == ("v1.0.0", True, 2)
@@ -152,9 +146,7 @@ def test_servers_side_by_side_share_the_traffic_and_one_that_is_killed_is_not_mi
 
 def test_a_candidate_that_dies_with_its_share_of_the_traffic_is_refused_and_nobody_notices(box: Any, live: Any, key: str) -> None:
     def kill_the_candidate(seen: Load) -> None:
-        ends = time.monotonic() + 300
-        while time.monotonic() < ends and not seen.answers["v2.0.0"]:
-            time.sleep(0.1)
+        until(lambda: seen.answers["v2.0.0"] > 0, 300)
         for container in Engine(box.home).containers("server"):
             if container.labels["face-assets.colour"] != live._state()[2]:
                 kill(container)
@@ -403,9 +395,7 @@ def test_a_release_adds_what_is_new_in_it_and_a_registry_takes_it(
     with pytest.raises(UserError, match="FACE_ASSETS_DOCKER_REGISTRY"):
         live.images.push(built.name, f"localhost:{port}")
     with subprocess.Popen(["docker-registry", "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as registry:
-        ends = time.monotonic() + 60
-        while socket.socket().connect_ex(("127.0.0.1", port)) and time.monotonic() < ends:
-            time.sleep(0.1)
+        until(lambda: not socket.socket().connect_ex(("127.0.0.1", port)))
         digest = live.images.push(built.name, f"localhost:{port}")
         registry.terminate()
     assert digest.startswith("sha256:")
