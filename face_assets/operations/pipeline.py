@@ -15,6 +15,7 @@ from face_assets.automation.tags import commit_tags
 from face_assets.credentials import without_credentials
 from face_assets.errors import UserError
 from face_assets.home import Home
+from face_assets.operations.preflight import Plan, require_possible
 from face_assets.pipeline.workspace import Workspace
 from face_assets.settings import load_settings, remember
 from face_assets.written import expanded
@@ -66,6 +67,7 @@ def choose_commit(repo: str | None, revision: str, quiet: bool) -> tuple[Workspa
 def run_commit(repo: str | None, revision: str, until: str, quiet: bool) -> dict[str, Any]:
     """Runs the job for the commit that `revision` names; returns the report as JSON-able values."""
     workspace, commit = choose_commit(repo, revision, quiet)
+    require_possible(Plan(workspace, commit, serves=until == "live"))
     return {"commit": commit, **run_on_terminal(workspace.home, JOBS[until], commit, commit_tags(workspace, commit, "hand"), quiet)}
 
 
