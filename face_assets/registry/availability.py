@@ -36,7 +36,7 @@ def not_in_remote(repository: DataRepository, commit: str, wanted: dict[str, str
 
     Asked in a process of its own, since some of DVC's file systems wait for minutes; `patience` times SECONDS_TO_ANSWER are theirs.
     """
-    with repository.checkout(commit, SECONDS_TO_ANSWER) as clone:  # here, for a process that is killed removes nothing
+    with repository.checkout(commit) as clone:  # here, for a process that is killed removes nothing
         command = [sys.executable, "-m", __name__, str(clone)]
         try:
             done = subprocess.run(

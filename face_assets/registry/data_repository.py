@@ -12,15 +12,18 @@ from pathlib import Path, PurePosixPath
 
 from face_assets.credentials import without_credentials
 from face_assets.errors import UnreachableError, UserError
-from face_assets.files import file_lock, is_locked
+from face_assets.files import file_lock, is_locked, write_bytes, write_text
 from face_assets.fingerprint import fingerprint
 from face_assets.registry.dvc import configure, dvc_config, last_line, parse_config, try_dvc
-from face_assets.registry.git import OURS, GitError, git, given
+from face_assets.registry.git import NO_FILTERS, OURS, GitError, git, given
 from face_assets.written import expanded, parse_yaml
 
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 SECONDS_TO_LIST = 20.0
 SECONDS_TO_TRANSFER = 900.0
+SHA1_LENGTH = 40
+OTHER_FORMAT = re.compile(r"^\s*(objectformat|refstorage)\s*=", re.IGNORECASE | re.MULTILINE)
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 HOUSEKEEPING = {"gc.autoDetach": "false", "maintenance.autoDetach": "false"}
 
 
@@ -64,14 +67,16 @@ class DataRepository:
     def refresh(self, seconds: float = SECONDS_TO_TRANSFER) -> None:
         """Brings branches and tags of the source into the mirror. Raises UserError, also when that takes more than `seconds`."""
         with file_lock(self.mirror.with_suffix(".lock")):
-            if not (self.mirror / "HEAD").is_file() and self.local and not self._is_git(self.local):
-                raise UserError(f"{self.shown} is not a git repository: make one with `face-assets init`, or name another.")
-            git("init", "-q", "--bare", self.mirror)
+            if not (self.mirror / "HEAD").is_file() and self.local:
+                self._require_git(self.local)
+            self._make_mirror()
             self._drop_stale_locks()
             specs = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", "+HEAD:refs/source/HEAD"]
             try:
                 self._fetch(specs, seconds=seconds)
             except GitError as error:
+                if "mismatched algorithms" in str(error):
+                    raise self._other_format() from error
                 if "remote ref HEAD" not in str(error):
                     raise UnreachableError(f"The data repository {self.shown} cannot be read: {error}") from error
                 self._fetch(specs[:2], seconds=seconds)  # a bare repository whose HEAD names a branch that nobody pushed
@@ -84,6 +89,8 @@ class DataRepository:
         except GitError as error:
             raise UnreachableError(f"The data repository {self.shown} cannot be read: {error}") from error
         names = [line.split("\t") for line in listed.decode(errors="replace").split("\n") if line]
+        if names and len(names[0][0]) != SHA1_LENGTH:
+            raise self._other_format()
         branches = {name.removeprefix("refs/heads/"): sha for sha, name in names if name.startswith("refs/heads/")}
         tags = {name.removeprefix("refs/tags/"): sha for sha, name in names if name.startswith("refs/tags/") and not name.endswith("^{}")}
         return branches, tags
@@ -103,13 +110,27 @@ class DataRepository:
         for lock in (*self.mirror.glob("*.lock"), *(self.mirror / "refs").rglob("*.lock")):
             lock.unlink(missing_ok=True)
 
-    @staticmethod
-    def _is_git(path: Path) -> bool:
+    def _make_mirror(self) -> None:
+        """Makes the mirror, also in place of one in a format that DVC and GTO do not read, as git's own settings may once have chosen."""
+        config = self.mirror / "config"
+        if config.is_file() and OTHER_FORMAT.search(config.read_text(encoding="utf-8", errors="replace")):
+            shutil.rmtree(self.mirror)
+        git("init", "-q", "--bare", "--template=", self.mirror)
+
+    def _other_format(self) -> UserError:
+        return UserError(
+            f"{self.shown} names its objects by SHA-256, which DVC and GTO do not read: make the repository anew with "
+            "`git init --object-format=sha1`, or name another."
+        )
+
+    def _require_git(self, path: Path) -> None:
+        """Raises UserError where git does not take the folder for a repository, with git's reason."""
         try:
             git("rev-parse", "--git-dir", cwd=path)
-        except (GitError, NotADirectoryError):
-            return False
-        return True
+        except (GitError, NotADirectoryError) as error:
+            if isinstance(error, GitError) and "not a git repository" not in str(error):
+                raise UserError(f"The data repository {self.shown} cannot be read: {error}") from error
+            raise UserError(f"{self.shown} is not a git repository: make one with `face-assets init`, or name another.") from error
 
     def git(self, *arguments: str, content: bytes | None = None) -> bytes:
         if not self._fetched and not (self.mirror / "HEAD").is_file():
@@ -135,7 +156,7 @@ class DataRepository:
     def _fetch_commit(self, revision: str) -> None:
         """Fetches a commit that no branch or tag reaches; a name that is no commit id is simply not there."""
         self.refresh()
-        if len(revision) == 40:
+        if len(revision) == SHA1_LENGTH:
             with file_lock(self.mirror.with_suffix(".lock")):
                 try:
                     self._fetch([revision], prune=False)
@@ -143,13 +164,16 @@ class DataRepository:
                     return
 
     def read(self, commit: str, path: str) -> bytes | None:
-        """A file's bytes at the commit, None where there is none. Raises UserError for a symbolic link."""
+        """A file's bytes at the commit, None where there is none. Raises UserError for a symbolic link and for a pointer of Git LFS."""
         entry = self.git("ls-tree", "-z", commit, "--", path).decode()
         if not entry:
             return None
         if entry.startswith("120000"):
             raise UserError(f"{path} at commit {commit[:12]} is a symbolic link: commit the file itself.")
-        return self.git("cat-file", "blob", f"{commit}:{path}")
+        content = self.git("cat-file", "blob", f"{commit}:{path}")
+        if content.startswith(LFS_POINTER):
+            raise UserError(f"{path} at commit {commit[:12]} is kept by Git LFS: take it out of .gitattributes and commit the file itself.")
+        return content
 
     def read_many(self, names: Sequence[str]) -> list[bytes | None]:
         """The files COMMIT:PATH, None where there is none, in one call whatever their number."""
@@ -303,15 +327,15 @@ class DataRepository:
 
     def _dvc_fetch(self, commit: str, name: str) -> str:
         """Fetches into our cache; returns DVC's last words, since it fails when a single file is missing."""
-        with self.checkout(commit) as clone:
-            done = try_dvc(clone, ["fetch", f"{name}.dvc"])
-        return last_line(done) if done.returncode else "nothing"
+        with self.checkout(commit, [f"{name}.dvc"]) as clone:
+            return last_line(try_dvc(clone, ["fetch", f"{name}.dvc"]))
 
     @contextmanager
-    def checkout(self, commit: str, seconds: float | None = None) -> Iterator[Path]:
+    def checkout(self, commit: str, paths: Sequence[str] = ()) -> Iterator[Path]:
         """A temporary clone of ours, detached at the commit, whose DVC cache is the platform's and whose remotes are the source's.
 
-        Raises UserError, also where writing the commit's files takes more than `seconds`.
+        Its working tree holds DVC's configuration and `paths` alone, as they are committed: no filter, hook or template acts on it, and
+        no link in the commit leads out of it. Raises UserError.
         """
         if self.read(commit, ".dvc/config") is None:
             raise UserError(
@@ -319,10 +343,16 @@ class DataRepository:
             )
         with self._clone_folder() as folder:
             clone = folder / "data"
-            git("clone", "-q", *given(OURS), "--shared", "--no-checkout", self.mirror, clone)
+            git("clone", "-q", "--template=", *given(OURS), "--shared", "--no-checkout", self.mirror, clone)
             if (self.mirror / "shallow").is_file():  # git then copies what the branches reach instead of sharing all
                 git("fetch", "-q", "--no-tags", "--update-shallow", self.mirror, commit, cwd=clone)
-            git("checkout", "-q", "--detach", commit, cwd=clone, seconds=seconds)
+            git("update-ref", "--no-deref", "HEAD", commit, cwd=clone)
+            git("read-tree", "HEAD", cwd=clone)
+            write_text(clone / ".git" / "info" / "attributes", NO_FILTERS)
+            for path in (".dvc/config", *paths):
+                content = self.read(commit, path)
+                if content is not None:
+                    write_bytes(clone / path, content)
             configure(clone, self.local, self.cache)
             yield clone
 

@@ -28,15 +28,24 @@ SETTINGS = {  # they go before the user's: what would change git's answers, ask 
     "clone.rejectShallow": "false",
     "safe.bareRepository": "all",
     "protocol.file.allow": "user",
+    "init.defaultObjectFormat": "sha1",
+    "init.defaultRefFormat": "files",
 }
-OURS = {"core.hooksPath": "/dev/null", "core.autocrlf": "false", "core.fsmonitor": "false"}
+OURS = {"core.hooksPath": "/dev/null", "core.autocrlf": "false", "core.fsmonitor": "false", "core.attributesFile": "/dev/null"}
 """More for repositories that the platform makes for itself; in their own, people's hooks and line ends count."""
+NO_FILTERS = "* -filter -text -ident -working-tree-encoding\n"
+"""For info/attributes of a repository of ours, where it outranks what is committed: bytes go in and out as they are, as for Git LFS."""
+BOUND = {  # to one repository, as in a hook, or to a format that DVC and GTO do not read
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_ATTR_SOURCE"),
+    *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE", "GIT_REPLACE_REF_BASE"),
+    *("GIT_DEFAULT_HASH", "GIT_DEFAULT_REF_FORMAT"),
+}
 SSH = "ssh -oBatchMode=yes -oConnectTimeout=10 -oServerAliveInterval=15"
 
 
 def environment() -> dict[str, str]:
-    """This process's environment without what binds git to one repository, as in a hook."""
-    return {name: value for name, value in os.environ.items() if name not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")}
+    """This process's environment without what binds git to one repository or format."""
+    return {name: value for name, value in os.environ.items() if name not in BOUND}
 
 
 def given(settings: Mapping[str, str]) -> list[str]:
@@ -69,10 +78,19 @@ def git(
                 raise GitError(f"git {_name(arguments)}: no answer within {seconds:g} s") from error
             raise
     if process.returncode:
-        lines = said.decode(errors="replace").strip().splitlines() or ["no message"]
-        telling = [line for line in lines if line.startswith(("fatal:", "error:", " ! "))] or lines
-        raise GitError(f"git {_name(arguments)}: {without_credentials(telling[-1].strip())}")
+        raise GitError(f"git {_name(arguments)}: {without_credentials(_reason(said.decode(errors='replace')))}")
     return output
+
+
+def _reason(said: str) -> str:
+    """The line of git's messages that says why it failed, and the cure where git names one."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["no message"]
+    strange = next((line for line in lines if "detected dubious ownership" in line), None)
+    if strange:
+        cure = next((line for line in lines if "safe.directory" in line), "git config --global --add safe.directory PATH")
+        return f"{strange}: it belongs to another user. If you trust that user, run `{cure}`"
+    telling = [line for line in lines if line.startswith(("fatal:", "error:", "! "))] or lines
+    return telling[-1]
 
 
 def _name(arguments: Sequence[str | Path]) -> str | Path:

@@ -24,6 +24,7 @@ RELEASE = "release"
 AUTHOR, EMAIL = "Face Assets", "face-assets@localhost"
 VERSION = re.compile(rf"^{NAME}@v(\d+)\.(\d+)\.(\d+)$")
 TRIES = 5
+OUR_FILES = ("release.dvc", "release.json", "metrics.json", "dvc.yaml")
 MOST_BYTES = 8_000_000  # of a dvc.yaml, which programs write too
 SECONDS_TO_PUSH = 120.0
 
@@ -106,14 +107,12 @@ class Releases:
         registered = self.all()
         version = self._free(next_version(digests, registered[-1] if registered else None))
         with self.repository.checkout(trained_commit) as clone:
-            _make_room(clone, trained_commit)
+            _require_room(self.repository, trained_commit)
             shutil.copytree(bundle, clone / "release", copy_function=link_or_copy)
             write_json(clone / "metrics.json", metrics)
             for name, file in plots.items():
                 (clone / "plots").mkdir(exist_ok=True)
-                (clone / "plots" / name).unlink(missing_ok=True)
                 shutil.copyfile(file, clone / "plots" / name)
-            _declare(clone / "dvc.yaml", sorted(plots))
             facts = {
                 "version": version,
                 "trained_commit": trained_commit,
@@ -124,8 +123,10 @@ class Releases:
             write_json(clone / "release.json", facts)
             run_dvc(clone, ["add", "release"])
             _push_bytes(clone)
+            declared = _declared(self.repository.read(trained_commit, "dvc.yaml"), sorted(plots))
+            write_text(clone / "dvc.yaml", declared)  # after DVC's commands, which need nothing of what else it declares
             when = git("show", "-s", "--format=%cI", trained_commit, cwd=clone).decode().strip()
-            git("add", "-f", "release.dvc", "release.json", "metrics.json", "dvc.yaml", *(["plots"] if plots else []), cwd=clone)
+            git("add", "-f", *OUR_FILES, *(f"plots/{name}" for name in plots), cwd=clone)
             message = f"Release {NAME} {version}"
             git("-c", "commit.gpgsign=false", "commit", "-q", "--no-verify", "-m", message, cwd=clone, env=identity(when))
             commit = git("rev-parse", "HEAD", cwd=clone).decode().strip()
@@ -228,10 +229,10 @@ def _gto_register(clone: Path, commit: str, version: str, message: str) -> None:
     gto.api.register(str(clone), NAME, commit, version=version, message=message, author=AUTHOR, author_email=EMAIL)
 
 
-def _declare(file: Path, plots: list[str]) -> None:
-    """Adds metrics.json and the plots to the commit's dvc.yaml, so that `dvc metrics diff` and `dvc plots` find them."""
+def _declared(dvc_yaml: bytes | None, plots: list[str]) -> str:
+    """The commit's dvc.yaml with metrics.json and the plots, so that `dvc metrics diff` and `dvc plots` find them. Raises UserError."""
     try:
-        declared = (parse_yaml(file.read_text(encoding="utf-8"), MOST_BYTES) if file.is_file() else None) or {}
+        declared = (parse_yaml(dvc_yaml, MOST_BYTES) if dvc_yaml else None) or {}
         metrics, drawn = declared.get("metrics") or [], declared.get("plots") or []
     except (ValueError, AttributeError) as error:
         raise UserError(f"dvc.yaml of the trained commit cannot be used: {error}. Mend it and commit.") from error
@@ -240,7 +241,7 @@ def _declare(file: Path, plots: list[str]) -> None:
         drawn = [{name: settings} for name, settings in drawn.items()]
     ours = [{f"plots/{name}": AXES.get(name, {})} for name in plots]
     declared["plots"] = [*(plot for plot in drawn if _name(plot) not in {f"plots/{name}" for name in plots}), *ours]
-    write_text(file, yaml.safe_dump(declared, sort_keys=False))
+    return str(yaml.safe_dump(declared, sort_keys=False))
 
 
 def _name(entry: Any) -> str:
@@ -248,17 +249,12 @@ def _name(entry: Any) -> str:
     return str(next(iter(entry), "")) if isinstance(entry, dict) else str(entry)
 
 
-def _make_room(clone: Path, commit: str) -> None:
-    """Sees to it that what the release adds lands in the clone, all of it. Raises UserError where git has something of that name."""
-    (clone / ".dvcignore").unlink(missing_ok=True)  # it speaks of the user's files, and would thin out the bundle
-    for name in ("release", "plots"):
-        taken = clone / name
-        if taken.is_symlink() or (taken.exists() and (name == "release" or not taken.is_dir())):
+def _require_room(repository: DataRepository, commit: str) -> None:
+    """Raises UserError where the commit holds something else under the names that a release's files get."""
+    entries = repository.git("ls-tree", "-z", commit, "--", "release", "plots", *OUR_FILES).decode(errors="replace")
+    for kind, name in ((entry.split(" ")[1], entry.split("\t", 1)[1]) for entry in entries.split("\0") if entry):
+        if name == "release" or kind != ("tree" if name == "plots" else "blob"):
             raise UserError(f"{name} at commit {commit[:12]} stands where a release keeps its files: rename it and commit.")
-    for name in ("release.dvc", "release.json", "metrics.json"):
-        (clone / name).unlink(missing_ok=True)
-    if (clone / "dvc.yaml").is_symlink():
-        raise UserError(f"dvc.yaml at commit {commit[:12]} is a symbolic link: commit the file itself.")
 
 
 AXES: dict[str, dict[str, str]] = {"roc.csv": {"x": "far", "y": "tar"}, "learning_curve.csv": {"x": "epoch"}}

@@ -219,18 +219,6 @@ with DataRepository({str(repository)!r}, Path({str(data.home)!r})).checkout({com
     assert not list(data.clones.iterdir())
 
 
-def test_a_checkout_that_takes_too_long_is_given_up(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / ".gitconfig").write_text('[filter "slow"]\n    smudge = sleep 60\n')
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (repository / ".gitattributes").write_text("README.md filter=slow\n")
-    git("add", ".gitattributes", cwd=repository)
-    git("commit", "-q", "-m", "Filter", cwd=repository)
-    data = DataRepository(str(repository), tmp_path / "home")
-    with pytest.raises(UserError, match="git checkout: no answer within 1 s"), data.checkout(data.resolve("HEAD"), seconds=1):
-        pass
-    assert not list(data.clones.iterdir())
-
-
 def test_what_is_no_repository_or_has_no_dvc_is_said_so(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a git repository"):
         DataRepository(str(photos), tmp_path / "home").refresh()
