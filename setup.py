@@ -42,6 +42,7 @@ setup(
         "pyyaml",  # params.yaml and .dvc files
         "click",  # the command
         "tqdm",  # progress bars
+        "psutil>=6",  # the processes and sockets of the server
         "docker>=7.1",  # the docker target's engine
         "jinja2>=3.1",  # haproxy.cfg
         "slack_sdk>=3.27",  # telling a Slack channel of problems

@@ -9,6 +9,7 @@ from typing import Any
 
 from face_assets.automation.partitions import commits
 from face_assets.automation.services import ui_address
+from face_assets.direct import open_url
 from face_assets.errors import UserError
 from face_assets.settings import Settings
 
@@ -144,7 +145,7 @@ class Webserver:
         body = json.dumps({"query": query, "variables": variables}).encode()
         request = urllib.request.Request(f"{self.address}/graphql", body, {"Content-Type": "application/json"})
         try:
-            with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+            with open_url(request, timeout=SECONDS) as answer:
                 found = json.load(answer)
         except (urllib.error.HTTPError, ValueError) as error:
             raise UserError(f"What answers at {self.address} is not Dagster's webserver ({error}): set FACE_ASSETS_UI_PORT.") from error

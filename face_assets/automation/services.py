@@ -4,11 +4,11 @@ import os
 import sys
 import time
 import urllib.error
-import urllib.request
 from pathlib import Path
 
 from face_assets import processes
 from face_assets.automation.instance import ROOT, WORKSPACE, open_instance
+from face_assets.direct import open_url
 from face_assets.errors import UserError
 from face_assets.home import Home
 from face_assets.ports import require_free
@@ -59,7 +59,7 @@ def _wait_for_ui(settings: Settings, home: Home) -> None:
 def ui_answers(settings: Settings) -> bool:
     """Whether the webserver answers."""
     try:
-        with urllib.request.urlopen(f"{ui_address(settings)}/server_info", timeout=2) as answer:
+        with open_url(f"{ui_address(settings)}/server_info", timeout=2) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, TimeoutError, ConnectionError):
         return False

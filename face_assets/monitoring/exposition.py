@@ -3,7 +3,6 @@
 import threading
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from face_assets.direct import open_url
 from face_assets.errors import UserError
 
 SECONDS_FOR_A_PART = 5.0
@@ -115,7 +115,7 @@ def serve(parts: Sequence[Part], host: str, port: int, log: Log) -> "tuple[WSGIS
 def answers(address: str) -> bool:
     """Whether metrics can be had at http://HOST:PORT."""
     try:
-        with urllib.request.urlopen(f"{address}/metrics", timeout=2 * SECONDS_FOR_A_PART) as answer:
+        with open_url(f"{address}/metrics", timeout=2 * SECONDS_FOR_A_PART) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, TimeoutError, ConnectionError):
         return False

@@ -4,13 +4,13 @@ import json
 import shutil
 import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from face_assets.direct import open_url
 from face_assets.errors import UserError
 from face_assets.files import write_text
 
@@ -64,7 +64,7 @@ def command(folder: Path, host: str, port: int) -> list[str]:
 def is_ready(address: str) -> bool:
     """Whether the Prometheus at http://HOST:PORT answers queries."""
     try:
-        with urllib.request.urlopen(f"{address}/-/ready", timeout=SECONDS_TO_ANSWER) as answer:
+        with open_url(f"{address}/-/ready", timeout=SECONDS_TO_ANSWER) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, TimeoutError, ConnectionError):
         return False
@@ -74,7 +74,7 @@ def ask(address: str, what: str, **parameters: str) -> Any:
     """The data of an answer of Prometheus's HTTP API, such as `query` with query=…. Raises UserError."""
     url = f"{address}/api/v1/{what}?{urllib.parse.urlencode(parameters)}"
     try:
-        with urllib.request.urlopen(url, timeout=SECONDS_TO_ANSWER) as answer:
+        with open_url(url, timeout=SECONDS_TO_ANSWER) as answer:
             return json.load(answer)["data"]
     except urllib.error.HTTPError as error:
         raise UserError(f"Prometheus does not take {parameters or what}: {error.read().decode(errors='replace')}") from error

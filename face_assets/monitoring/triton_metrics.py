@@ -1,9 +1,8 @@
 """What the server's own metrics say now, read from its endpoint: totals since it was started."""
 
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 
+from face_assets.direct import open_url
 from face_assets.errors import UserError
 from face_assets.server_metrics import ANSWERS, FAILURE, OURS, SECONDS, SUCCESS, totals
 
@@ -30,7 +29,7 @@ class Traffic:
 def read_traffic(address: str, seconds: float) -> Traffic:
     """The traffic of the server whose metrics are at http://HOST:PORT. Raises UserError where it does not answer."""
     try:
-        with urllib.request.urlopen(f"{address}/metrics", timeout=seconds) as answer:
+        with open_url(f"{address}/metrics", timeout=seconds) as answer:
             return parse_traffic(answer.read().decode())
     except (OSError, ValueError) as error:  # URLError and timeouts are OSErrors
         raise UserError(f"The server's metrics at {address} cannot be read: {error}") from error

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from face_assets.direct import GRPC_OPTIONS
 from face_assets.errors import UserError
 
 RECOGNIZER = "face_recognizer"
@@ -60,7 +61,8 @@ class RecognizerClient:
     def _client(self) -> Any:
         from tritonclient.grpc import InferenceServerClient
 
-        return InferenceServerClient(self.address, channel_args=[("grpc.enable_retries", 1), ("grpc.service_config", json.dumps(RETRIES))])
+        retries = [("grpc.enable_retries", 1), ("grpc.service_config", json.dumps(RETRIES))]
+        return InferenceServerClient(self.address, channel_args=[*GRPC_OPTIONS, *retries])
 
     def require_ready(self) -> None:
         """Raises UserError where no server answers, or nothing is live on it."""

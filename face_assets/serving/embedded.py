@@ -7,13 +7,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from face_assets.errors import UserError
+from face_assets.direct import GRPC_OPTIONS
+from face_assets.errors import UnreachableError, UserError
 from face_assets.files import file_lock, is_locked, read_json, write_json
 from face_assets.params import Serving
 from face_assets.serving import model_repository as models
 from face_assets.serving.client import RecognizerClient
 from face_assets.serving.environment import ServingEnvironment
 from face_assets.serving.model_repository import CANDIDATE, DETECTOR, EMBEDDER, MODELS, RECOGNIZER, ModelVersion
+from face_assets.serving.second_look import reason_to_keep
 from face_assets.serving.target import PROBES_AFTER, DeploymentRefusedError, Status
 from face_assets.serving.triton import Address, Ports, TritonServer, answers
 from face_assets.serving.verification import Probe, VerificationReport, verify
@@ -153,7 +155,7 @@ class EmbeddedTarget:
     def _start(self) -> "_Control":
         """The server, as the settings in force have it, with no candidate loaded."""
         address = self.server.address()
-        if address is None or not self._fits(address) or not self._answers_at_last(address):
+        if address is None or not self._fits(address) or self._hangs(address):
             self.server.require_free(self.host, self.ports)
             self.server.stop()
             models.remove_candidates(self.models)
@@ -165,14 +167,23 @@ class EmbeddedTarget:
     def _fits(self, address: Address) -> bool:
         return (address.host, address.ports, address.environment) == (self.host, self.ports, self.environment.stamp)
 
-    def _answers_at_last(self, address: Address) -> bool:
-        """A busy server may be late with one answer; it is not stopped for that."""
-        ends = time.monotonic() + SECONDS_TO_ANSWER
+    def _hangs(self, address: Address) -> bool:
+        """Whether the server is gone or silent. Raises UnreachableError where a second look shows that it works for others."""
+        ends = time.monotonic() + SECONDS_TO_ANSWER  # a busy one may be late with an answer
         while not answers(address):
-            if time.monotonic() > ends or self.server.process() is None:
-                return False
+            process = self.server.process()
+            if process is None:
+                return True
+            if time.monotonic() > ends:
+                reason = reason_to_keep(process.pid, address)
+                if reason:
+                    raise UnreachableError(
+                        f"The server (process {process.pid}) does not answer at HTTP {address.host}:{address.ports.http}, yet {reason}: "
+                        "it is not ended for that. `face-assets down` ends it."
+                    )
+                return True
             time.sleep(0.1)
-        return True
+        return False
 
     def _brought_back(self, control: "_Control") -> ModelVersion | None:
         """What is live, None where that is nothing or nothing that can be loaded: then it must not bar the way to what can."""
@@ -250,7 +261,7 @@ class _Control:
     def __init__(self, address: Address):
         from tritonclient.grpc import InferenceServerClient
 
-        self._client = InferenceServerClient(f"{address.host}:{address.ports.grpc}")
+        self._client = InferenceServerClient(f"{address.host}:{address.ports.grpc}", channel_args=list(GRPC_OPTIONS))
         self._headers = {KEY_HEADER: address.key}
 
     def load(self, *names: str) -> None:

@@ -3,12 +3,12 @@
 import secrets
 import time
 import urllib.error
-import urllib.request
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from face_assets import processes
+from face_assets.direct import open_url
 from face_assets.errors import UserError
 from face_assets.files import read_json, write_json
 from face_assets.fingerprint import fingerprint
@@ -139,7 +139,7 @@ class TritonServer:
 def answers(address: Address) -> bool:
     """Whether the server says that it is ready."""
     try:
-        with urllib.request.urlopen(f"http://{address.host}:{address.ports.http}/v2/health/ready", timeout=2) as answer:
+        with open_url(f"http://{address.host}:{address.ports.http}/v2/health/ready", timeout=2) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, TimeoutError, ConnectionError):
         return False

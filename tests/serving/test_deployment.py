@@ -23,7 +23,8 @@ import pytest
 from PIL import Image
 
 from face_assets.dataset.synthetic import draw
-from face_assets.errors import UserError
+from face_assets.errors import UnreachableError, UserError
+from face_assets.serving import embedded
 from face_assets.serving.client import RecognizerClient
 from face_assets.serving.embedded import EmbeddedTarget
 from face_assets.serving.environment import ServingEnvironment, ensure_environment
@@ -417,3 +418,34 @@ def test_a_stopped_server_leaves_no_process_and_no_shared_memory(live: EmbeddedT
     assert list(SHARED_MEMORY.glob(f"{prefix}*")) == []
     assert not live.stop()
     assert live.status().live is not None  # start() brings it back
+
+
+def test_a_proxy_for_the_world_outside_hides_no_server_of_ours(kit: Any, live: EmbeddedTarget, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    before = live.status()
+    assert before.ready
+    live.start()
+    assert client(live).identify(kit.photo(0, 2)).faces
+    assert live.verify_live(kit.probes(before.live.release if before.live else "")[:1], kit.budget).passed
+    assert live.status() == before
+
+
+def test_a_server_is_ended_only_where_a_second_look_finds_it_silent(
+    kit: Any, live: EmbeddedTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "SECONDS_TO_ANSWER", 0.0)
+    monkeypatch.setattr(embedded, "answers", lambda address: False)  # as behind what keeps this process from its HTTP port alone
+    pid = live.status().pid
+    assert pid
+    with pytest.raises(UnreachableError, match="metrics answer"):
+        live.start()
+    assert live.status().pid == pid
+    monkeypatch.undo()
+    assert client(live).identify(kit.photo(0, 2)).faces
+    os.kill(pid, signal.SIGSTOP)
+    live.start()
+    assert live.status().pid != pid
+    assert client(live).identify(kit.photo(0, 2)).faces

@@ -2,10 +2,10 @@
 
 import math
 import urllib.error
-import urllib.request
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from face_assets.direct import open_url
 from face_assets.params import Serving
 from face_assets.server_metrics import ANSWERS, FAILURE, OURS, SECONDS, SUCCESS, totals
 from face_assets.serving.verification import Check
@@ -46,7 +46,7 @@ def read_traffic(addresses: Iterable[str]) -> Traffic:
 
 def _of_one(address: str) -> Traffic:
     try:
-        with urllib.request.urlopen(f"http://{address}:8002/metrics", timeout=SECONDS_TO_TELL) as answer:
+        with open_url(f"http://{address}:8002/metrics", timeout=SECONDS_TO_TELL) as answer:
             text = answer.read().decode()
     except (urllib.error.URLError, OSError):
         return Traffic()

@@ -3,12 +3,12 @@
 import os
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from face_assets.direct import open_url
 from face_assets.errors import UserError
 from face_assets.serving.client import RecognizerClient
 from face_assets.serving.containers.engine import USER, Engine, Network, Spec, engine_errors
@@ -225,7 +225,7 @@ def _was_killed(container: Any) -> bool:
 def answers(address: str, port: int = 8000, path: str = f"/v2/models/{RECOGNIZER}/ready") -> bool:
     """Whether a server says that it can be asked."""
     try:
-        with urllib.request.urlopen(f"http://{address}:{port}{path}", timeout=2) as answer:
+        with open_url(f"http://{address}:{port}{path}", timeout=2) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
