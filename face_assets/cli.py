@@ -7,7 +7,7 @@ from face_assets.commands import data, machine, recognition, releases, runs
 from face_assets.commands.shared import Group
 
 COMMANDS = (
-    *(data.init, data.params, data.feedback),
+    *(data.init, data.use, data.params, data.feedback),
     *(runs.run, runs.align, runs.launch, runs.watch, runs.history, runs.demo),
     *(recognition.identify, recognition.verify),
     *(releases.releases, releases.promote, releases.rollback, releases.lineage, releases.compare),

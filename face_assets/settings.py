@@ -41,7 +41,13 @@ Patterns = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 class Settings(BaseSettings):
     """Where things are and what they may use; parameters of the pipeline stand in the data repository's params.yaml."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_ignore_empty=True,  # set to nothing is not set
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
 
     home: Path = Field(default_factory=default_home, description="folder of all state; safe to delete")
     dagster_home: Path | None = Field(

@@ -87,7 +87,7 @@ def commit_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResour
     """Looks at the branches; what it found, and why it asks for nothing, stands in the tick."""
     workspace = platform.workspace()
     if not workspace.settings.repo:
-        return dg.SensorResult(skip_reason="No data repository is named yet: `face-assets run --repo PATH_OR_URL` names one.")
+        return dg.SensorResult(skip_reason="No data repository is named yet: `face-assets use PATH_OR_URL` names one.")
     cursor = Cursor.read(context.cursor, fingerprint(workspace.settings.repo))
     try:
         tick = look(workspace, cursor, time.time(), lambda job, commit: _earlier_run(context.instance, job, commit))

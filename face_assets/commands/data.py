@@ -24,6 +24,15 @@ def init(repo: Path, photos: Path, gallery: Path | None, params_file: Path | Non
 
 
 @click.command()
+@click.argument("repo")
+def use(repo: str) -> None:
+    """Follow the data repository REPO, a path or URL: what later commands, the daemon and the UI work on."""
+    from face_assets.operations.following import follow_repository
+
+    click.echo(f"Followed: {follow_repository(repo).repository.shown}")
+
+
+@click.command()
 def params() -> None:
     """Print a params.yaml that states every default."""
     from face_assets.params import default_params_yaml

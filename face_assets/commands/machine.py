@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from face_assets.commands.shared import FAILED, json_option, print_json
+from face_assets.commands.shared import FAILED, json_option, print_json, repo_option
 
 
 @click.command()
@@ -22,14 +22,15 @@ def status(as_json: bool) -> None:
 
 
 @click.command()
+@repo_option
 @click.option("--server/--no-server", default=True, help="Bring back the Triton server.")
 @click.option("--ui/--no-ui", default=True, help="Start Dagster's UI and daemon.")
 @click.option("--monitoring", is_flag=True, help="Start the exporter and a local Prometheus, where one is installed.")
-def up(server: bool, ui: bool, monitoring: bool) -> None:
+def up(repo: str | None, server: bool, ui: bool, monitoring: bool) -> None:
     """Start the UI, the daemon, and the server with the release that production names."""
     from face_assets.operations.machine import bring_up
 
-    for line in bring_up(server=server, ui=ui, monitoring=monitoring):
+    for line in bring_up(repo, server=server, ui=ui, monitoring=monitoring):
         click.echo(line)
 
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from face_assets.commands.shared import end, json_option, print_json, repo_option
+from face_assets.commands.shared import end, json_option, print_json, read_repo_option
 
 
 @click.command()
-@repo_option
+@read_repo_option
 @json_option
 def releases(repo: str | None, as_json: bool) -> None:
     """List the registered releases, newest first."""
@@ -58,7 +58,7 @@ def lineage(version: str, as_json: bool) -> None:
 @click.command()
 @click.argument("first")
 @click.argument("second")
-@repo_option
+@read_repo_option
 @click.option("--output", type=click.Path(path_type=Path), help="A file to write, .html or .md with the curves; without it, the terminal.")
 @json_option
 def compare(first: str, second: str, repo: str | None, output: Path | None, as_json: bool) -> None:

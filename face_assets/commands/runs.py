@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import click
 
-from face_assets.commands.shared import end, json_option, print_json, repo_option
+from face_assets.commands.shared import end, json_option, print_json, repo_option, same_repo_option
 from face_assets.settings import usable_cores
 
 
@@ -22,7 +22,7 @@ def run(repo: str | None, revision: str, until: str, as_json: bool) -> None:
 
 
 @click.command()
-@repo_option
+@same_repo_option
 @click.option("--commit", "revision", default="HEAD", show_default=True, help="Branch, tag or commit of the data repository.")
 @click.option("--shards", type=click.IntRange(min=1), default=usable_cores, show_default="processors", help="Parts of the photos.")
 @json_option
@@ -35,7 +35,7 @@ def align(repo: str | None, revision: str, shards: int, as_json: bool) -> None:
 
 @click.command()
 @click.argument("selection", nargs=-1)
-@repo_option
+@same_repo_option
 @click.option("--commit", "revision", help="Branch, tag or commit of the data repository; HEAD without it.")
 @click.option("--job", help="A job, or with SELECTION a part of it; without both commit_to_live.")
 @click.option("--follow/--no-follow", default=True, show_default=True, help="Stay until the run is over.")

@@ -16,8 +16,12 @@ REFUSED = 3
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 repo_option = click.option(
-    "--repo", metavar="PATH_OR_URL", help="The data repository; remembered for later commands. FACE_ASSETS_REPO must not name another."
+    "--repo",
+    metavar="PATH_OR_URL",
+    help="The data repository, which this home follows from then on. FACE_ASSETS_REPO must not name another.",
 )
+read_repo_option = click.option("--repo", metavar="PATH_OR_URL", help="The data repository to read; without it the one this home follows.")
+same_repo_option = click.option("--repo", metavar="PATH_OR_URL", help="The data repository; an error where this home follows another.")
 
 
 def _no_traceback(command: Callable[..., Any]) -> Callable[..., Any]:

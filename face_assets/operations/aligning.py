@@ -5,12 +5,14 @@ from typing import Any
 from face_assets.automation.jobs import ALIGN_IN_PROCESSES
 from face_assets.automation.runs import run_job
 from face_assets.automation.tags import commit_tags
+from face_assets.operations.following import followed_repository
 from face_assets.operations.pipeline import choose_commit, shown_on_terminal
 
 
 def align_commit(repo: str | None, revision: str, shards: int, quiet: bool) -> dict[str, Any]:
     """Runs align_in_processes for the commit that `revision` names; returns the report as JSON-able values."""
-    workspace, commit = choose_commit(repo, revision, quiet)
+    workspace = followed_repository(repo)
+    commit = choose_commit(workspace, revision, quiet)
     config = {"ops": {"shards_to_align": {"config": {"shards": shards}}}}
     tags = commit_tags(workspace, commit, "hand")
     report = shown_on_terminal(quiet, lambda show: run_job(workspace.home, ALIGN_IN_PROCESSES, commit, tags, show, config))

@@ -11,7 +11,7 @@ from face_assets.embedder.pairs import Regression
 from face_assets.embedder.plots import roc_plot
 from face_assets.errors import UserError
 from face_assets.files import write_bytes, write_text
-from face_assets.operations.pipeline import follow_repository
+from face_assets.operations.following import read_repository
 from face_assets.pipeline.comparison import Comparison, Row, compare
 
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
@@ -26,7 +26,7 @@ EACH_ITS_OWN = (
 
 def compare_releases(repo: str | None, first: str, second: str) -> Comparison:
     """Compares two versions, with or without the v. Raises UserError."""
-    workspace = follow_repository(repo)
+    workspace = read_repository(repo)
     workspace.repository.refresh()
     named = [version if version.startswith("v") else f"v{version}" for version in (first, second)]
     return compare(workspace, *named)

@@ -18,7 +18,8 @@ from face_assets.automation.selection import select
 from face_assets.automation.services import DAEMON, record, ui_address
 from face_assets.errors import UserError
 from face_assets.home import Home
-from face_assets.operations.pipeline import follow_repository, shown_on_terminal
+from face_assets.operations.following import followed_repository
+from face_assets.operations.pipeline import shown_on_terminal
 from face_assets.pipeline.workspace import Workspace
 from face_assets.settings import Settings, load_settings
 
@@ -41,7 +42,7 @@ class Launched:
 
 def launch_assets(repo: str | None, selections: Sequence[str], revision: str | None, job: str | None) -> Launched:
     """Asks the webserver for a run of the selected assets, or of the job, for the commit. Raises UserError."""
-    workspace = follow_repository(repo)
+    workspace = followed_repository(repo)
     webserver = Webserver(workspace.settings)
     nodes = webserver.assets()
     job = job or (ASSET_JOB if selections else COMMIT_TO_LIVE)

@@ -7,14 +7,17 @@ from face_assets.automation.runs import run_job
 from face_assets.automation.services import start_ui, stop_ui, ui_address
 from face_assets.automation.tags import CAUSE
 from face_assets.errors import UserError
+from face_assets.operations.following import follow_repository
 from face_assets.operations.monitoring import start_monitoring, stop_monitoring
 from face_assets.pipeline.serving import stop_servers
 from face_assets.pipeline.workspace import Workspace
 
 
-def bring_up(server: bool, ui: bool, monitoring: bool = False) -> Iterator[str]:
-    """Starts what does not run; yields a line about each part. Raises UserError."""
-    workspace = Workspace.load()
+def bring_up(repo: str | None, server: bool, ui: bool, monitoring: bool = False) -> Iterator[str]:
+    """Starts what does not run, for `repo` where given; yields a line about each part. Raises UserError."""
+    workspace = follow_repository(repo)
+    if workspace.settings.repo:
+        yield f"Repository: {workspace.repository.shown}"
     if ui:
         start_ui(workspace.settings)
         yield f"UI: {ui_address(workspace.settings)}"
@@ -26,7 +29,7 @@ def bring_up(server: bool, ui: bool, monitoring: bool = False) -> Iterator[str]:
 
 def _bring_back(workspace: Workspace) -> str:
     if not workspace.settings.repo:
-        return "Server: not started, no data repository yet (face-assets run --repo PATH_OR_URL)"
+        return "Server: not started, no data repository yet (face-assets use PATH_OR_URL names one)"
     workspace.repository.refresh()
     if workspace.stages.production() is None:
         return "Server: not started, no release is in production yet"

@@ -1,6 +1,5 @@
 """`face-assets run`: a job for a commit, followed to its end on the terminal."""
 
-import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -12,63 +11,33 @@ from tqdm import tqdm
 from face_assets.automation import jobs
 from face_assets.automation.runs import RunReport, Show, Step, run_job
 from face_assets.automation.tags import commit_tags
-from face_assets.credentials import without_credentials
-from face_assets.errors import UserError
 from face_assets.home import Home
+from face_assets.operations.following import follow_repository
 from face_assets.operations.preflight import Plan, require_possible
 from face_assets.pipeline.workspace import Workspace
-from face_assets.settings import load_settings, remember
-from face_assets.written import expanded
 
 JOBS = {"live": jobs.COMMIT_TO_LIVE, "evaluation": jobs.COMMIT_TO_EVALUATION}
-REPO = "FACE_ASSETS_REPO"
 REFUSALS = ("embedder_evaluation: gate", "triton_deployment: verified")
 
 
-def follow_repository(repo: str | None) -> Workspace:
-    """The workspace; `repo`, where given, is what this home follows from now on. Raises UserError where the environment names another."""
-    if repo:
-        source = _source(repo)
-        _require_same_in_environment(source)
-        before = load_settings().repo
-        remember(repo=source)
-        if before and _source(before) != source:
-            click.echo(without_credentials(f"This home followed {before} until now; from now on it follows {source}."), err=True)
-    return Workspace.load()
-
-
-def _source(repo: str) -> str:
-    """A path from everywhere, or the URL as it is."""
-    here = expanded(repo)
-    return str(here.resolve()) if here.exists() or ("://" not in repo and ":" not in repo) else repo
-
-
-def _require_same_in_environment(source: str) -> None:
-    """Raises UserError where FACE_ASSETS_REPO, which wins over what the home remembers, is set to another repository."""
-    named = os.environ.get(REPO)
-    if named is None or (named and _source(named) == source):
-        return
-    found = f"{REPO} is set to {named!r} and wins over --repo {source}: nothing was changed."
-    raise UserError(without_credentials(f"{found} Unset {REPO}, set it to that repository, or leave out --repo."))
-
-
-def choose_commit(repo: str | None, revision: str, quiet: bool) -> tuple[Workspace, str]:
-    """The workspace, and the commit that `revision` names in its repository, told on the terminal. Raises UserError, also for parameters
-    that cannot be read there."""
-    workspace = follow_repository(repo)
+def choose_commit(workspace: Workspace, revision: str, quiet: bool) -> str:
+    """The commit that `revision` names in the workspace's repository, told on the terminal. Raises UserError, also for parameters that
+    cannot be read there."""
     workspace.repository.refresh()
     commit = workspace.repository.resolve(revision)
     workspace.params(commit)
     if not quiet:
         click.echo(f"commit {commit[:12]} of {workspace.repository.shown}", err=True)
-    return workspace, commit
+    return commit
 
 
 def run_commit(repo: str | None, revision: str, until: str, quiet: bool) -> dict[str, Any]:
     """Runs the job for the commit that `revision` names; returns the report as JSON-able values."""
-    workspace, commit = choose_commit(repo, revision, quiet)
+    workspace = follow_repository(repo)
+    commit = choose_commit(workspace, revision, quiet)
     require_possible(Plan(workspace, commit, serves=until == "live"))
-    return {"commit": commit, **run_on_terminal(workspace.home, JOBS[until], commit, commit_tags(workspace, commit, "hand"), quiet)}
+    named = {"commit": commit, "repository": workspace.repository.shown}
+    return {**named, **run_on_terminal(workspace.home, JOBS[until], commit, commit_tags(workspace, commit, "hand"), quiet)}
 
 
 def run_on_terminal(home: Home, job: str, commit: str | None, tags: Mapping[str, str], quiet: bool) -> dict[str, Any]:

@@ -2,17 +2,20 @@
 
 from typing import Any
 
+import click
+
 from face_assets.automation import jobs
 from face_assets.automation.stage_sensor import promoting
 from face_assets.automation.tags import CAUSE
 from face_assets.errors import UserError
-from face_assets.operations.pipeline import follow_repository, run_on_terminal
+from face_assets.operations.following import read_repository
+from face_assets.operations.pipeline import run_on_terminal
 from face_assets.pipeline.workspace import Workspace
 
 
 def list_releases(repo: str | None) -> list[dict[str, Any]]:
     """The registered releases, newest version first."""
-    workspace = follow_repository(repo)
+    workspace = read_repository(repo)
     workspace.repository.refresh()
     production = workspace.stages.production()
     staged = production.release.version if production else None
@@ -52,6 +55,13 @@ def roll_back(reason: str, quiet: bool) -> dict[str, Any]:
 
 def _promote(workspace: Workspace, version: str, reason: str, quiet: bool) -> dict[str, Any]:
     named = version if version.startswith("v") else f"v{version}"
+    shown = workspace.repository.shown
+    if not quiet:
+        click.echo(f"{named} goes into production of {shown}", err=True)
     with promoting(workspace.home.root):
         workspace.stages.assign(named, message=reason)
-        return {"version": named, **run_on_terminal(workspace.home, jobs.DEPLOY_PRODUCTION, None, {CAUSE: "hand"}, quiet)}
+        return {
+            "version": named,
+            "repository": shown,
+            **run_on_terminal(workspace.home, jobs.DEPLOY_PRODUCTION, None, {CAUSE: "hand"}, quiet),
+        }

@@ -43,7 +43,7 @@ class Workspace:
     def repository(self) -> DataRepository:
         """The data repository. Raises UserError when none is named."""
         if not self.settings.repo:
-            raise UserError("No data repository is named: run `face-assets run --repo PATH_OR_URL` once, or set FACE_ASSETS_REPO.")
+            raise UserError("No data repository is named: `face-assets use PATH_OR_URL` names one, or set FACE_ASSETS_REPO.")
         return DataRepository(self.settings.repo, self.home.root)
 
     @cached_property

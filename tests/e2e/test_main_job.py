@@ -208,7 +208,6 @@ def test_a_killed_server_comes_back_with_what_production_says(cli: Any, live: di
 )
 def test_a_mistake_gets_a_sentence(cli: Any, live: dict[str, Any], arguments: tuple[str, ...], sentence: str) -> None:
     assert sentence in cli(*arguments, status=1)
-    cli.run("run", "--repo", "data", "--until", "evaluation") if "--repo" in arguments else None
 
 
 @pytest.mark.parametrize(
