@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from face_assets import processes
@@ -17,6 +18,7 @@ from face_assets.errors import UserError
 from face_assets.files import file_lock, new_directory, write_bytes
 from face_assets.full_disk import full_disk
 from tests.small_disk import SmallDisk
+from tests.waiting import until
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
@@ -135,4 +137,18 @@ def test_a_process_is_told_from_another_with_its_pid(tmp_path: Path) -> None:
     assert not processes.stop(record)
     record.write_text(f'{{"pid": {os.getpid()}, "began": 1}}')
     assert processes.recorded(record) is None
+    assert not processes.stop(record)
+
+
+def test_what_a_killed_process_started_is_ended_without_its_record(tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    script = "import subprocess, time; subprocess.Popen(['sleep', '60'], start_new_session=True); print('up', flush=True); time.sleep(60)"
+    started = processes.start([sys.executable, "-c", script], tmp_path / "log", record, os.environ, tmp_path)
+    assert until(lambda: "up" in (tmp_path / "log").read_text(), 30)
+    os.kill(started.pid, signal.SIGKILL)
+    record.unlink()
+    (left,) = (one for one in processes.descendants(record) if one.pid != started.pid)
+    assert left.name() == "sleep"
+    assert processes.stop(record)
+    assert until(lambda: not left.is_running() or left.status() == psutil.STATUS_ZOMBIE, 30)  # which somebody else has to reap
     assert not processes.stop(record)

@@ -52,10 +52,7 @@ def is_deploying(root: Path) -> bool:
 
 def stop_server(root: Path) -> bool:
     """Stops the server of a folder; returns whether one ran."""
-    server = TritonServer(root)
-    ran = server.stop()
-    server.sweep()
-    return ran
+    return TritonServer(root).stop()
 
 
 def _state(root: Path) -> tuple[ModelVersion | None, ModelVersion | None]:

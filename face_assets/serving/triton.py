@@ -66,7 +66,7 @@ class TritonServer:
 
     def start(self, environment: ServingEnvironment, host: str, ports: Ports, cores: int) -> Address:
         """Starts the server with no model loaded and waits until it answers. Raises UserError."""
-        self.sweep()
+        self.stop()
         self.require_free(host, ports)
         (self.root / "models").mkdir(parents=True, exist_ok=True)
         if self.log.is_file() and self.log.stat().st_size > LARGEST_LOG:
@@ -88,14 +88,11 @@ class TritonServer:
                 require_free(host, port, f"the server's {name.upper()}", f"FACE_ASSETS_{name.upper()}_PORT")
 
     def stop(self) -> bool:
-        """Stops the server; returns whether one ran."""
-        return processes.stop(self.record)
-
-    def sweep(self) -> None:
-        """Removes what a killed server left: its models' processes and their shared memory."""
-        processes.stop_orphans(self.record)
+        """Ends the server and what a killed one left: its models' processes and their shared memory. Returns whether any ran."""
+        ran = processes.stop(self.record)
         for region in SHARED_MEMORY.glob(f"{self._memory_prefix()}*"):
             region.unlink(missing_ok=True)
+        return ran
 
     def _memory_prefix(self) -> str:
         return f"face_assets_{fingerprint(str(self.root))}_"

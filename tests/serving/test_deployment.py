@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from PIL import Image
 from face_assets.dataset.synthetic import draw
 from face_assets.errors import UnreachableError, UserError
 from face_assets.serving import embedded
+from face_assets.serving import model_repository as models
 from face_assets.serving.client import RecognizerClient
 from face_assets.serving.embedded import EmbeddedTarget
 from face_assets.serving.environment import ServingEnvironment, ensure_environment
@@ -133,6 +134,7 @@ KILLED = """
 import os, pickle, signal, sys
 from pathlib import Path
 from face_assets.serving import embedded
+from face_assets.serving import model_repository as models
 where, number = sys.argv[2], int(sys.argv[3])
 owner = embedded._Control if where == "_load" else embedded.EmbeddedTarget
 real, calls = getattr(owner, where), []
@@ -449,3 +451,23 @@ def test_a_server_is_ended_only_where_a_second_look_finds_it_silent(
     live.start()
     assert live.status().pid != pid
     assert client(live).identify(kit.photo(0, 2)).faces
+
+
+def test_a_server_killed_while_a_candidate_loads_leaves_no_process_after_down(kit: Any, live: EmbeddedTarget) -> None:
+    other = "v2.0.0" if live.status().live.release == "v1.0.0" else "v1.0.0"
+    version, pid = kit.write(live.models, other), live.status().pid
+    control = embedded._Control(live.server.address())
+
+    def load() -> None:
+        with suppress(UserError):
+            control.load(*(models.configure(live.models, model, [version.number], candidate=True) for model in models.MODELS))
+
+    loading = threading.Thread(target=load)
+    loading.start()
+    assert until(lambda: any("candidate_" in line for line in processes_of(live)), 60)
+    os.kill(pid, signal.SIGKILL)
+    loading.join()
+    live.server.record.unlink()  # as a start that was killed leaves it
+    assert live.stop()
+    assert processes_of(live) == []
+    assert list(SHARED_MEMORY.glob(f"{live.server._memory_prefix()}*")) == []
