@@ -10,7 +10,7 @@ from benchmarks.reference import Floats, Reference
 from benchmarks.table import Row
 from face_assets.batches import batched
 from face_assets.embedder.facenet import export_detector
-from face_assets.registry.create import photo_files
+from face_assets.photo_survey import survey
 from face_assets.vision.decode import decode
 from face_assets.vision.mtcnn import Detector, DetectorConfig
 
@@ -20,7 +20,7 @@ OVERLAP, PIXELS = 0.98, 1.5  # the subject's box and its landmarks
 
 def run(photos: Path) -> list[Row]:
     """A sample of the photos; those without a face to the reference count neither way, unless we find one."""
-    files = [photos / path for path in photo_files(photos)]
+    files = [photos / path for path in survey(photos).files]
     return [agreement(random.Random(0).sample(files, min(PHOTOS, len(files))))]
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from benchmarks.table import Row
 from face_assets.dataset.manifest import make_manifest
 from face_assets.params import Split
-from face_assets.registry.create import create_repository, photo_files
+from face_assets.photo_survey import survey
+from face_assets.registry.create import create_repository
 from face_assets.registry.data_repository import DataRepository
 
 ENTRIES = 1_000_000
@@ -38,7 +39,7 @@ def _repository(photos: Path, folder: Path) -> list[Row]:
     """Making a repository turn by turn with plain DVC, the disk quiet before each; the best of the rounds counts."""
     times = [(_init(photos, folder / "ours"), _plain_dvc(photos, folder / "plain")) for _ in range(ROUNDS)]
     best = [min(column) for column in zip(*times, strict=True)]
-    count = len(photo_files(photos))
+    count = len(survey(photos).files)
     note = "ours copies the photos into the repository too"
     return [
         Row(f"init of {count:,} photos against dvc add + push", best[0], best[1], "s", 1.2, note),

@@ -12,9 +12,10 @@ from face_assets.content_store import ContentStore
 from face_assets.dataset.alignment import align_photos
 from face_assets.embedder.facenet import export_detector
 from face_assets.params import default_params_yaml
+from face_assets.photo_survey import survey
 from face_assets.pipeline.dataset import align_dataset, version_dataset
 from face_assets.pipeline.workspace import Workspace
-from face_assets.registry.create import create_repository, photo_files
+from face_assets.registry.create import create_repository
 from face_assets.settings import Settings, usable_cores
 from face_assets.vision.mtcnn import DetectorConfig
 
@@ -28,7 +29,7 @@ def run(photos: Path) -> list[Row]:
     """The two turn by turn, as processes start and end; the best of the rounds counts."""
     import torch
 
-    files = [photos / path for path in photo_files(photos)]
+    files = [photos / path for path in survey(photos).files]
     random.Random(0).shuffle(files)
     threads = torch.get_num_threads()
     torch.set_num_threads(REFERENCE_THREADS)
@@ -76,4 +77,4 @@ def _whole_step(photos: Path) -> float:
         workspace.detector_networks()
         started = time.perf_counter()
         align_dataset(workspace, commit, dataset, lambda line: None)
-        return len(photo_files(photos)) / (time.perf_counter() - started)
+        return len(survey(photos).files) / (time.perf_counter() - started)

@@ -21,8 +21,8 @@ from face_assets.dataset.manifest import make_manifest
 from face_assets.embedder.evaluation import evaluate
 from face_assets.embedder.fairness import by_group, gaps, read_attributes, to_json
 from face_assets.params import Split
+from face_assets.photo_survey import survey
 from face_assets.pipeline.fairness import groups_markdown
-from face_assets.registry.create import photo_files
 from face_assets.settings import usable_cores
 from face_assets.vision.decode import decode
 from face_assets.vision.embed import Engine
@@ -57,7 +57,7 @@ def main() -> None:
 def test_photos(data: Path) -> list[Path]:
     """Those of the people whom the platform would keep for the test, few of a person of whom there are hundreds."""
     folder = data / "lfw"
-    manifest = make_manifest(((path, hashlib.md5(path.encode()).hexdigest()) for path in map(str, photo_files(folder))), Split())
+    manifest = make_manifest(((path, hashlib.md5(path.encode()).hexdigest()) for path in map(str, survey(folder).files)), Split())
     counted: Counter[str] = Counter()
     kept = []
     for photo in manifest.of("test"):

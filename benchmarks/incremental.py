@@ -18,7 +18,8 @@ from benchmarks.server import free_ports
 from benchmarks.table import Row
 from face_assets.automation.instance import open_instance
 from face_assets.home import Home
-from face_assets.registry.create import commit_photos, create_repository, photo_files
+from face_assets.photo_survey import survey
+from face_assets.registry.create import commit_photos, create_repository
 from face_assets.registry.git import git
 
 CHANGED = 100  # one photo in so many is new
@@ -81,7 +82,7 @@ class Platform:
 
 def run(photos: Path) -> list[Row]:
     """The first commit has all photos but those of the later ones."""
-    files = photo_files(photos)
+    files = survey(photos).files
     later = files[::CHANGED]
     sent = files[1::CHANGED][:SENT]
     with _platform(photos, [file for file in files if file not in {*later, *sent}]) as platform:

@@ -20,7 +20,7 @@ from face_assets.embedder.features import load_crops
 from face_assets.embedder.quantization import quantize_engine
 from face_assets.embedder.weights import load_embedder
 from face_assets.params import Split
-from face_assets.registry.create import photo_files
+from face_assets.photo_survey import survey
 from face_assets.settings import usable_cores
 from face_assets.vision.mtcnn import DetectorConfig
 
@@ -49,7 +49,7 @@ def made(photos: Path, most_photos: int) -> Iterator[Kit]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         export_detector(folder / "networks")
-        manifest = make_manifest(((path, hashlib.md5(path.encode()).hexdigest()) for path in map(str, photo_files(photos))), Split())
+        manifest = make_manifest(((path, hashlib.md5(path.encode()).hexdigest()) for path in map(str, survey(photos).files)), Split())
         test, training = list(manifest.of("test"))[:most_photos], list(manifest.of("train"))
         training = training[:: max(1, len(training) // CALIBRATION_CROPS)][:CALIBRATION_CROPS]
         store = ContentStore(folder / "crops.sqlite")

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from benchmarks.table import Row
 from face_assets.params import default_params_yaml
+from face_assets.photo_survey import survey
 from face_assets.pipeline.dataset import align_dataset, version_dataset
 from face_assets.pipeline.workspace import Workspace
-from face_assets.registry.create import create_repository, photo_files
+from face_assets.registry.create import create_repository
 from face_assets.settings import Settings
 
 SIZES = (1_000, 10_000)  # 100,000 take a quarter of an hour
@@ -56,7 +57,7 @@ def _measure(photos: Path, size: int) -> tuple[dict[str, float], float]:
 
 def _write(photos: Path, to: Path, size: int) -> None:
     """So many different files: JPEG readers stop at the end mark, so a number behind it makes a file another."""
-    sources = [photos / file for file in photo_files(photos)]
+    sources = [photos / file for file in survey(photos).files]
     for number in range(size):
         target = to / f"person {number // PHOTOS_A_PERSON:06}" / f"{number}.jpg"
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from benchmarks.table import Row
 from face_assets import params
 from face_assets.content_store import ContentStore, Entry
 from face_assets.embedder.training import TrainingRequest, train
-from face_assets.registry.create import photo_files
+from face_assets.photo_survey import survey
 
 IMAGES, BATCH, SIDE, THREADS = 256, 32, 160, 2
 ROUNDS = 2
@@ -21,7 +21,7 @@ ROUNDS = 2
 
 def run(photos: Path) -> list[Row]:
     """photos: a folder with one folder a person; whole photos at the crop's side do as well as crops for the time."""
-    files = [photos / name for name in photo_files(photos)[:IMAGES]]
+    files = [photos / name for name in survey(photos).files[:IMAGES]]
     people = {name: number for number, name in enumerate(dict.fromkeys(path.parent.name for path in files))}
     labels = [people[path.parent.name] for path in files]
     encoded = [_jpeg(path) for path in files]

@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from face_assets.registry.create import create_repository
 from face_assets.registry.git import git
 from tests.far_end import FarEnd
 from tests.small_disk import SmallDisk
+
+settings.register_profile("tests", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")  # no clock and no chance
 
 BASE = "debian:bookworm-slim"
 REAL_DATA = "FACE_ASSETS_REAL_DATA"

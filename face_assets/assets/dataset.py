@@ -27,6 +27,7 @@ WARN = dg.AssetCheckSeverity.WARN
         commit_check("dataset_version", "readable", "few enough photos are unreadable"),
         commit_check("dataset_version", "enough_people", "there are people to train on and to test with"),
         commit_check("dataset_version", "no_shared_photos", "no photo stands under two people, exactly or nearly", blocking=False),
+        commit_check("dataset_version", "one_name_a_person", "no person stands under several spellings of a name", blocking=False),
         commit_check("dataset_version", "splits_stable", "nobody moved between splits since the release in production", blocking=False),
     ],
 )
@@ -71,6 +72,14 @@ def _dataset_checks(artifact: Artifact, params: Params, moved: list[str]) -> lis
             metadata={"exact": found["exact_duplicates"], "near": found["near_duplicates"], "examples": found["near_duplicate_examples"]},
             description=f"{found['exact_duplicates']} files stand under several people (left out), "
             f"{found['near_duplicates']} pairs nearly so (kept)",
+        ),
+        dg.AssetCheckResult(
+            check_name="one_name_a_person",
+            passed=not found["people_with_several_spellings"],
+            severity=WARN,
+            metadata={"spellings": found["spellings"]},
+            description=f"{found['people_with_several_spellings']} people stand under several spellings of a name and are taken for one: "
+            + "; ".join(f"{name!r} for {spelled}" for name, spelled in found["spellings"].items()),
         ),
         dg.AssetCheckResult(
             check_name="splits_stable",

@@ -1,6 +1,7 @@
 """What a person does with the data repository: make one, state its parameters, say what was true of an answer."""
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import click
@@ -19,7 +20,8 @@ def init(repo: Path, photos: Path, gallery: Path | None, params_file: Path | Non
     """Make a Git + DVC data repository of a folder of photos."""
     from face_assets.operations.repository import init_repository
 
-    commit = init_repository(repo, photos, gallery, params_file, weights, remote, show_progress)
+    note = partial(click.echo, err=True)
+    commit = init_repository(repo, photos, gallery, params_file, weights, remote, show_progress, note)
     click.echo(f"{repo} is a data repository at commit {commit[:12]}. Next: face-assets run --repo {repo}")
 
 

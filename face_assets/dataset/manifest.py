@@ -2,17 +2,18 @@
 
 import csv
 import hashlib
-import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from face_assets.errors import UserError
 from face_assets.params import Split
+from face_assets.photo_folders import identity_of, left_out_as, person_key, require_unicode
 
+EXAMPLES = 20
 SplitName = Literal["train", "validation", "test"]
-IGNORED = ("thumbs.db", "desktop.ini", "icon\r")
 FIELDS = ("path", "md5", "identity", "split")
 
 
@@ -28,11 +29,29 @@ class Photo:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The photos by path; `misplaced` are files in no person's folder, `ignored` counts hidden and system files."""
+    """The photos by path, and what of the folder is none.
+
+    misplaced: photos in no person's folder; left_out: reason → paths of files that are nobody's photos; without_photos: folders of
+    persons that hold nothing but such files; spellings: identity → the folders' names, of people who have several.
+    """
 
     photos: list[Photo]
-    misplaced: list[str]
-    ignored: int
+    misplaced: list[str] = field(default_factory=list)
+    left_out: Mapping[str, list[str]] = field(default_factory=dict)
+    without_photos: list[str] = field(default_factory=list)
+    spellings: Mapping[str, list[str]] = field(default_factory=dict)
+
+    def notes(self) -> dict[str, Any]:
+        """JSON-able facts on what is no photo of a person, and on people with several spellings; examples are at most EXAMPLES each."""
+        return {
+            "misplaced": len(self.misplaced),
+            "misplaced_examples": self.misplaced[:EXAMPLES],
+            "left_out_files": {reason: len(paths) for reason, paths in self.left_out.items()},
+            "left_out_files_examples": {reason: paths[:EXAMPLES] for reason, paths in self.left_out.items()},
+            "people_without_photos": self.without_photos[:EXAMPLES],
+            "people_with_several_spellings": len(self.spellings),
+            "spellings": dict(sorted(self.spellings.items())[:EXAMPLES]),
+        }
 
     def of(self, split: SplitName) -> list[Photo]:
         """The photos of a split."""
@@ -55,7 +74,7 @@ class Manifest:
         with open(path, encoding="utf-8", newline="") as file:
             rows = csv.reader(file)
             next(rows)
-            return Manifest([Photo(path, md5, identity, _split_name(split)) for path, md5, identity, split in rows], [], 0)
+            return Manifest([Photo(path, md5, identity, _split_name(split)) for path, md5, identity, split in rows])
 
 
 def _split_name(name: str) -> SplitName:
@@ -65,35 +84,59 @@ def _split_name(name: str) -> SplitName:
     raise ValueError(f"no split is called {name!r}")
 
 
-def make_manifest(files: Iterable[tuple[str, str]], split: Split) -> Manifest:
-    """The manifest of (path below the photos folder, md5). Raises UserError for a path that leaves the folder or is not UTF-8.
+def make_manifest(files: Iterable[tuple[str, str]], split: Split, known: Iterable[str] = ()) -> Manifest:
+    """The manifest of (path below the photos folder, md5). Raises UserError for a path that leaves the folder or is not UTF-8, and for a
+    name that no identity can have.
 
-    The identity is the first folder's name in Unicode's composed form, so that a name written on macOS and on Linux is one person.
+    The identity is the first folder's name. Names that differ by case, spaces or Unicode form alone are one person, whom the spelling in
+    `known` names, else the one with most photos.
     """
-    splits: dict[str, SplitName] = {}
-    photos, misplaced, ignored = [], [], 0
+    found: list[tuple[str, str, str]] = []
+    misplaced: list[str] = []
+    left_out: defaultdict[str, list[str]] = defaultdict(list)
     for path, md5 in files:
         parts = PurePosixPath(path).parts
         if not parts or path.startswith("/") or ".." in parts:
             raise UserError(f"The data set lists {path!r}, which is no file in its folder: add the folder again.")
-        if not _is_unicode(path):
-            raise UserError(f"The name of {path!r} in the data set is not UTF-8: rename the file or its folder, and add the folder again.")
-        if parts[-1].lower() in IGNORED or any(part.startswith(".") for part in parts):
-            ignored += 1
+        require_unicode(path)
+        reason = left_out_as(parts)
+        if reason:
+            left_out[reason].append(path)
         elif len(parts) < 2:
             misplaced.append(path)
         else:
-            identity = unicodedata.normalize("NFC", parts[0])
-            if identity not in splits:
-                splits[identity] = assign_split(identity, split)
-            photos.append(Photo(path, md5, identity, splits[identity]))
-    photos.sort(key=lambda photo: photo.path)
-    return Manifest(photos, sorted(misplaced), ignored)
+            found.append((path, md5, parts[0]))
+    names = Counter(folder for _, _, folder in found)
+    identities = _identities(names, known)
+    splits = {identity: assign_split(identity, split) for identity in identities.values()}
+    photos = [Photo(path, md5, identities[folder], splits[identities[folder]]) for path, md5, folder in sorted(found)]
+    folders: defaultdict[str, list[str]] = defaultdict(list)
+    for folder in sorted(names):
+        folders[identities[folder]].append(folder)
+    return Manifest(
+        photos,
+        sorted(misplaced),
+        {reason: sorted(paths) for reason, paths in sorted(left_out.items())},
+        _without_photos(left_out.values(), names),
+        {identity: spelled for identity, spelled in folders.items() if len(spelled) > 1},
+    )
 
 
-def _is_unicode(path: str) -> bool:
-    """Whether no byte of the name had to be smuggled in as a surrogate."""
-    return path.isascii() or not any("\ud800" <= character <= "\udfff" for character in path)
+def _identities(folders: Mapping[str, int], known: Iterable[str]) -> dict[str, str]:
+    """The identity of each folder's name, of which the number of photos is given."""
+    people: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for folder, photos in sorted(folders.items()):
+        name = identity_of(folder)
+        people[person_key(name)][name] += photos
+    chosen = {key: spelled.most_common(1)[0][0] for key, spelled in people.items()}
+    chosen |= {key: name for name in known if (key := person_key(name)) in chosen}
+    return {folder: chosen[person_key(folder)] for folder in folders}
+
+
+def _without_photos(left_out: Iterable[list[str]], with_photos: Iterable[str]) -> list[str]:
+    """The folders in which every file was left out, but for those that are no person's by their names."""
+    folders = {path.partition("/")[0] for paths in left_out for path in paths if "/" in path}
+    return sorted(folder for folder in folders - set(with_photos) if not left_out_as([folder], is_folder=True))
 
 
 def assign_split(identity: str, split: Split) -> SplitName:

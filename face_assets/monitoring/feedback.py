@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from face_assets.errors import UserError
 from face_assets.files import write_bytes, write_json, write_text
+from face_assets.photo_folders import person_key
 
 INBOX = "inbox"
 PHOTOS = "photos"
@@ -45,7 +46,7 @@ class Feedback:
         """Whether the answer was right. Who is taken for another is a false accept, as a stranger taken for somebody."""
         if self.answered is None:
             return "right" if self.truth == STRANGER else "false reject"
-        return "right" if self.truth == self.answered else "false accept"
+        return "right" if person_key(self.truth) == person_key(self.answered) else "false accept"
 
 
 @dataclass(frozen=True)

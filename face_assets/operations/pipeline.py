@@ -14,6 +14,7 @@ from face_assets.automation.tags import commit_tags
 from face_assets.home import Home
 from face_assets.operations.following import follow_repository
 from face_assets.operations.preflight import Plan, require_possible
+from face_assets.pipeline.dataset import left_out_text
 from face_assets.pipeline.workspace import Workspace
 
 JOBS = {"live": jobs.COMMIT_TO_LIVE, "evaluation": jobs.COMMIT_TO_EVALUATION}
@@ -86,7 +87,7 @@ def headline(asset: str, facts: dict[str, Any]) -> str:
     again = "" if facts.get("made_now", True) else ", kept from before"
     match asset:
         case "dataset_version":
-            return f"{facts['photos']:,} photos of {facts['people']:,} people{again}"
+            return f"{facts['photos']:,} photos of {facts['people']:,} people{left_out_text(facts)}{again}"
         case "aligned_faces":
             return f"{facts['found']:,} faces, {facts['detected_now'] if not again else 0:,} photos detected now{again}"
         case "face_embedder":

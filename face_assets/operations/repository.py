@@ -12,9 +12,19 @@ Progress = Callable[[int, int, str], None]
 
 
 def init_repository(
-    path: Path, photos: Path, gallery: Path | None, params_file: Path | None, weights: str | None, remote: str | None, progress: Progress
+    path: Path,
+    photos: Path,
+    gallery: Path | None,
+    params_file: Path | None,
+    weights: str | None,
+    remote: str | None,
+    progress: Progress,
+    note: Callable[[str], None] = lambda line: None,
 ) -> str:
-    """Makes the data repository and returns its commit. Raises UserError before anything is made when the input does not fit."""
+    """Makes the data repository and returns its commit. Raises UserError before anything is made when the input does not fit.
+
+    `note` gets a line on each kind of file that is not copied.
+    """
     for option, folder in (("--photos", photos), ("--gallery", gallery)):
         if folder is not None and not folder.is_dir():
             raise UserError(f"{option}: {folder} is not a folder.")
@@ -24,7 +34,7 @@ def init_repository(
     if weights:
         text = _with_weights(text, weights)
     parse_params(text, str(params_file or "params.yaml"))
-    return create_repository(path, photos, text, remote, gallery, progress)
+    return create_repository(path, photos, text, remote, gallery, progress, note)
 
 
 def _with_weights(text: str, weights: str) -> str:

@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -20,12 +20,14 @@ from face_assets.dataset.manifest import Manifest, Photo, make_manifest, moved
 from face_assets.errors import UnreachableError, UserError
 from face_assets.fingerprint import fingerprint
 from face_assets.params import Detector, Params
+from face_assets.photo_folders import LOOSE
 from face_assets.pipeline.workspace import Log, Workspace, detector_config
 from face_assets.vision.decode import UnusablePhoto, decode
 
 PHOTOS = "photos"
 SHEET = 40
 LISTED = 200
+NAMED = 3
 SECONDS_A_LINE = 5.0
 VERSION_CODE = ("face_assets.dataset.manifest", "face_assets.dataset.duplicates", "face_assets.dataset.inspection")
 ALIGN_CODE = ("face_assets.dataset.alignment", "face_assets.dataset.contact_sheet")
@@ -62,7 +64,8 @@ def version_dataset(workspace: Workspace, commit: str, log: Log) -> Artifact:
         manifest = make_manifest(((file.path, file.md5) for file in tracked), params.split)
         if not manifest.photos:
             raise UserError(
-                f"The data set at commit {commit[:12]} is empty: photos.dvc lists {len(tracked)} files, none in a person's folder."
+                f"The data set at commit {commit[:12]} is empty: photos.dvc lists {len(tracked)} files, none in a person's folder"
+                f"{left_out_text(manifest.notes())}. It needs one folder a person, with that person's photos in it."
             )
         facts = _inspect(workspace, commit, manifest.photos, params, log)
         problems = {photo.path: facts[photo.md5]["problem"] for photo in manifest.photos if "problem" in facts[photo.md5]}
@@ -75,6 +78,9 @@ def version_dataset(workspace: Workspace, commit: str, log: Log) -> Artifact:
         _write_rows(
             directory / "near_duplicates.csv", ("path", "other", "bits"), ((one.path, other.path, bits) for one, other, bits in near)
         )
+        left_out = [(path, LOOSE) for path in manifest.misplaced]
+        left_out += [(path, reason) for reason, paths in manifest.left_out.items() for path in paths]
+        _write_rows(directory / "left_out.csv", ("path", "reason"), sorted(left_out))
         people = {split: len(manifest.identities(split)) for split in ("train", "validation", "test")}
         photos = Counter(photo.split for photo in manifest.photos)
         counts = Counter(photo.identity for photo in manifest.photos)
@@ -90,14 +96,24 @@ def version_dataset(workspace: Workspace, commit: str, log: Log) -> Artifact:
             "megabytes": round((pointer.size or 0) / 1e6, 3),
             "unreadable": len(problems),
             "unreadable_examples": dict(sorted(problems.items())[:20]),
-            "misplaced": len(manifest.misplaced),
-            "misplaced_examples": manifest.misplaced[:20],
             "exact_duplicates": len(exact),
             "near_duplicates": len(near),
             "near_duplicate_examples": [[one.path, other.path, bits] for one, other, bits in near[:20]],
+            **manifest.notes(),
         }
 
     return workspace.home.artifacts.make("dataset_version", name, fill)
+
+
+def left_out_text(facts: Mapping[str, Any]) -> str:
+    """The part of a sentence on the files of a folder that are nobody's photos, from a manifest's notes; empty where there are none."""
+    examples = {**facts.get("left_out_files_examples", {}), LOOSE: facts.get("misplaced_examples", [])}
+    counts = {**facts.get("left_out_files", {}), LOOSE: facts.get("misplaced", 0)}
+    named = [f"{count:,} {reason} (such as {examples[reason][0]})" for reason, count in counts.items() if count]
+    without = facts.get("people_without_photos", [])
+    if without:
+        named.append(f"{len(without)} folders without a photo ({', '.join(without[:NAMED])}{', …' if len(without) > NAMED else ''})")
+    return f"; left out: {', '.join(named)}" if named else ""
 
 
 def moved_since_production(workspace: Workspace, dataset: Artifact) -> list[str]:
@@ -170,6 +186,7 @@ def align_dataset(workspace: Workspace, commit: str, dataset: Artifact, log: Log
         _write_rows(directory / "faces.csv", ("path", "md5", "identity", "split", "status", "faces", "reason"), rows)
         status = Counter(row[4] for row in rows)
         unusable = [row for row in rows if row[4] not in ("face", "repeated")]
+        without_face = sorted({photo.identity for photo in photos} - {photo.identity for photo in faces})
         _write_sheets(workspace, commit, params, faces, unusable, directory)
         return {
             "photos": len(photos),
@@ -179,6 +196,8 @@ def align_dataset(workspace: Workspace, commit: str, dataset: Artifact, log: Log
             "unusable": status["unusable"],
             "contradictions": status["contradiction"],
             "repeated": status["repeated"],
+            "people_without_face": len(without_face),
+            "people_without_face_examples": without_face[:LISTED],
             "rejected_examples": {row[0]: row[6] for row in unusable[:LISTED]},
             "rejected_rate": round(len(unusable) / len(photos), 6),
             "detected_now": detected,

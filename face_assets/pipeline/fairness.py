@@ -8,6 +8,7 @@ from face_assets.embedder.fairness import Group, by_group, composed, read_attrib
 from face_assets.errors import UserError
 from face_assets.fingerprint import fingerprint
 from face_assets.params import Evaluation
+from face_assets.photo_folders import person_key
 from face_assets.pipeline.dataset import Face
 from face_assets.pipeline.workspace import Workspace
 
@@ -41,10 +42,12 @@ def evaluate_groups(
         return {}, []
     where = f"{asked.attributes} at commit {commit[:12]}"
     key, attributes = read_attributes(_content(workspace, commit, asked), where)
-    keys = [composed(face.identity if key == "identity" else face.path) for face in faces]
+    key_of = person_key if key == "identity" else composed
+    keys = [key_of(face.identity if key == "identity" else face.path) for face in faces]
     found, notes = {}, []
     for attribute, groups in attributes.items():
-        named = [groups.get(one, "") for one in keys]
+        by_key = {key_of(one): group for one, group in groups.items()}
+        named = [by_key.get(one, "") for one in keys]
         if not any(named):
             raise UserError(f"{where}: the column {attribute!r} says nothing of any test photo; its keys are to be each photo's {key}.")
         if "" in named:

@@ -10,7 +10,7 @@ from face_assets.dataset.manifest import make_manifest
 from face_assets.errors import UserError
 from face_assets.fingerprint import fingerprint
 from face_assets.params import Params
-from face_assets.pipeline.dataset import Face, align, read_faces
+from face_assets.pipeline.dataset import Face, align, left_out_text, read_faces
 from face_assets.pipeline.vectors import VECTORS_CODE, served_vectors
 from face_assets.pipeline.workspace import Log, Workspace
 
@@ -30,7 +30,7 @@ def enroll(workspace: Workspace, commit: str, aligned: Artifact, evaluation: Art
     def fill(directory: Path) -> dict[str, Any]:
         from face_assets.embedder import gallery
 
-        faces, without, left_out = _enrolled(workspace, commit, params, aligned, log)
+        faces, without, left_out, notes = _enrolled(workspace, commit, params, aligned, log)
         if not faces:
             raise UserError(f"Nobody can be enrolled at commit {commit[:12]}: no photo of gallery.dvc (or photos.dvc) has a usable face.")
         embeddings = served_vectors(workspace, params, exported, [face.md5 for face in faces], log)
@@ -53,17 +53,27 @@ def enroll(workspace: Workspace, commit: str, aligned: Artifact, evaluation: Art
             "identification_threshold": calibrated.threshold,
             "identification_calibration": calibrated.to_json(),
             "identification": dict(figures),
+            **notes,
         }
 
     return workspace.home.artifacts.make("face_gallery", name, fill)
 
 
-def _enrolled(workspace: Workspace, commit: str, params: Params, aligned: Artifact, log: Log) -> tuple[list[Face], list[str], list[str]]:
-    """The photos to enroll, the people of whom none can be used, and the photos left out as the same file stands there twice."""
+def _enrolled(
+    workspace: Workspace, commit: str, params: Params, aligned: Artifact, log: Log
+) -> tuple[list[Face], list[str], list[str], dict[str, Any]]:
+    """The photos to enroll, the people of whom none can be used, the photos left out as the same file stands there twice, and the
+    manifest's notes."""
     if workspace.repository.pointer(commit, GALLERY) is None:
-        return read_faces(aligned), [], []
+        return read_faces(aligned), [], [], {}
     tracked = workspace.repository.files(commit, GALLERY)
-    listed = make_manifest(((file.path, file.md5) for file in tracked), params.split).photos
+    known = {face.identity for face in read_faces(aligned)}
+    manifest = make_manifest(((file.path, file.md5) for file in tracked), params.split, known)
+    listed = manifest.photos
+    notes = manifest.notes()
+    if left_out_text(notes) or manifest.spellings:
+        spelled = "".join(f"; {name!r} for {folders}" for name, folders in notes["spellings"].items())
+        log(f"gallery.dvc: {len(listed):,} photos{left_out_text(notes)}{spelled}")
     photos = duplicates.once(listed)
     left_out = sorted({photo.path for photo in listed} - {photo.path for photo in photos})
     if left_out:
@@ -71,4 +81,4 @@ def _enrolled(workspace: Workspace, commit: str, params: Params, aligned: Artifa
     md5s = [photo.md5 for photo in photos]
     facts = align(workspace, commit, GALLERY, md5s, params.detector, params.photos.max_megapixels, log).facts
     faces = [Face(photo.path, photo.md5, photo.identity, photo.split) for photo in photos if facts[photo.md5]["status"] == "face"]
-    return faces, sorted({photo.identity for photo in listed} - {face.identity for face in faces}), left_out
+    return faces, sorted({photo.identity for photo in listed} - {face.identity for face in faces}), left_out, notes

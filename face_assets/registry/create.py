@@ -1,6 +1,5 @@
 """Making a data repository: photos under DVC, parameters under git, a DVC remote beside."""
 
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from face_assets.errors import UserError
 from face_assets.files import write_text
+from face_assets.photo_survey import survey
 from face_assets.registry.dvc import dvc_config, run_dvc
 from face_assets.registry.git import GitError, git
 
@@ -23,8 +23,19 @@ Face Assets reads commits of this repository; releases are git tags `face-recogn
 """
 
 
-def create_repository(path: Path, photos: Path, params_text: str, remote: str | None, gallery: Path | None, progress: Progress) -> str:
-    """Makes the repository, or ends what a killed call began; returns the commit. Raises UserError."""
+def create_repository(
+    path: Path,
+    photos: Path,
+    params_text: str,
+    remote: str | None,
+    gallery: Path | None,
+    progress: Progress,
+    note: Callable[[str], None] = lambda line: None,
+) -> str:
+    """Makes the repository, or ends what a killed call began; returns the commit. Raises UserError.
+
+    `note` gets a line on each kind of file that is not copied, and on people with several spellings of their names.
+    """
     if _is_committed(path, "photos.dvc"):
         raise UserError(f"{path} is a data repository already: add photos there, `dvc add photos`, and commit.")
     if path.exists() and not path.is_dir():
@@ -32,12 +43,15 @@ def create_repository(path: Path, photos: Path, params_text: str, remote: str | 
     if path.is_dir() and any(path.iterdir()) and not (path / ".git").exists():
         raise UserError(f"{path} is not empty and no git repository: name a new folder, or run `git init` there.")
     folders = {"photos": photos, **({"gallery": gallery} if gallery else {})}
-    found = {name: photo_files(folder) for name, folder in folders.items()}
+    surveys = {name: survey(folder) for name, folder in folders.items()}
+    for name, found in surveys.items():
+        for line in found.notes():
+            note(f"{name}: {line}")
     path.mkdir(parents=True, exist_ok=True)
     if not (path / ".git").exists():
         git("init", "-q", "-b", "main", cwd=path)
-    for name, files in found.items():
-        copy_photos(folders[name], files, path / name, progress)
+    for name, found in surveys.items():
+        copy_photos(folders[name], found.files, path / name, progress)
     if not (path / "params.yaml").is_file():
         write_text(path / "params.yaml", params_text)
     if not (path / "README.md").is_file():
@@ -63,7 +77,7 @@ def _is_committed(path: Path, name: str) -> bool:
 
 def commit_photos(path: Path, added: Path, message: str, progress: Progress = lambda done, whole, what: None) -> str:
     """Copies a folder of photos into the repository's photos, commits and pushes to the DVC remote; returns the commit."""
-    copy_photos(added, photo_files(added), path / "photos", progress)
+    copy_photos(added, survey(added).files, path / "photos", progress)
     return _commit(path, ["photos"], message)
 
 
@@ -93,21 +107,6 @@ def _identity(path: Path) -> dict[str, str]:
             for what, value in (("NAME", "Face Assets"), ("EMAIL", "face-assets@localhost"))
         }
     return {}
-
-
-def photo_files(folder: Path) -> list[Path]:
-    """The files below `folder`, relative; links that leave it and special files are left out. Raises UserError when nothing is left."""
-    root = folder.resolve()
-    found = []
-    for base, folders, names in os.walk(root):
-        folders.sort()
-        for name in sorted(names):
-            file = Path(base, name)
-            if file.is_file() and file.resolve().is_relative_to(root):
-                found.append(file.relative_to(root))
-    if not found:
-        raise UserError(f"{folder} holds no files: it needs one folder a person, with that person's photos in it.")
-    return found
 
 
 def copy_photos(source: Path, files: list[Path], target: Path, progress: Progress) -> None:

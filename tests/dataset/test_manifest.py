@@ -7,11 +7,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from face_assets.dataset import duplicates
 from face_assets.dataset.manifest import Manifest, Photo, make_manifest, moved
 from face_assets.errors import UserError
 from face_assets.params import Split
+from face_assets.photo_folders import HIDDEN, SYSTEM, person_key
+
+LEFT_BEHIND = [
+    *("@eaDir/1.jpg/SYNOPHOTO_THUMB_XL.jpg", "@eaDir/1.jpg@SynoEAStream", "#recycle/1.jpg", "#snapshot/daily/1.jpg", "@Recycle/1.jpg"),
+    *("$RECYCLE.BIN/S-1-5-18/1.jpg", "System Volume Information/1.jpg", "Thumbs.db", "desktop.ini", "THUMBS.DB", "1.jpg:Zone.Identifier"),
+    *(".DS_Store", "._1.jpg", ".AppleDouble/1.jpg", ".Spotlight-V100/1.jpg", ".Trashes/1.jpg", ".fseventsd/1.jpg", "__MACOSX/._1.jpg"),
+    *(".thumbnails/1.jpg", ".nomedia", ".trashed-1700000000-1.jpg", ".pending-1700000000-1.jpg", ".picasa.ini", "Picasa.ini"),
+    *(".stfolder/1.jpg", ".stversions/1.jpg", "lost+found/1.jpg", "LOST.DIR/1.jpg", ".@__thumb/1.jpg", ".hidden/1.jpg"),
+    *("1.xmp", "1.AAE", "1.MOV", "1.mp4", "1.jpg.json", "1.jpg.part", "1.jpg~", "notes.txt"),
+]
 
 
 def files(people: int, photos: int = 2) -> list[tuple[str, str]]:
@@ -44,7 +56,8 @@ def test_a_name_written_on_two_systems_is_one_person() -> None:
 
 def test_what_is_no_photo_of_a_person_is_told_apart() -> None:
     manifest = make_manifest([("stray.jpg", "a"), ("Ann/.DS_Store", "b"), ("Ann/Icon\r", "c"), ("Ann/1.jpg", "d")], Split())
-    assert (manifest.misplaced, manifest.ignored, len(manifest.photos)) == (["stray.jpg"], 2, 1)
+    assert (manifest.misplaced, len(manifest.photos)) == (["stray.jpg"], 1)
+    assert manifest.left_out == {HIDDEN: ["Ann/.DS_Store"], SYSTEM: ["Ann/Icon\r"]}
     for path in ("../Ann/1.jpg", "Ann/../../1.jpg", "/etc/1.jpg", ""):
         with pytest.raises(UserError, match="no file in its folder"):
             make_manifest([(path, "a")], Split())
@@ -52,8 +65,66 @@ def test_what_is_no_photo_of_a_person_is_told_apart() -> None:
         make_manifest([("Jos\udce9/1.jpg", "a")], Split())
 
 
+@pytest.mark.parametrize("folder", ["", "Ann/", "Ann/2024/"])
+@pytest.mark.parametrize("name", LEFT_BEHIND)
+def test_what_systems_leave_is_nobody_and_hides_no_photo(folder: str, name: str) -> None:
+    """Its bytes are those of Ann's photo, as a NAS keeps a small photo for its own thumbnail."""
+    manifest = make_manifest([("Ann/1.jpg", "a"), ("Bob/2024/1.jpg", "b"), (f"{folder}{name}", "a")], Split())
+    assert {photo.path: photo.identity for photo in manifest.photos} == {"Ann/1.jpg": "Ann", "Bob/2024/1.jpg": "Bob"}
+    assert [paths for paths in manifest.left_out.values()] == [[f"{folder}{name}"]]
+    assert not duplicates.exact(manifest.photos)
+
+
+def test_pictures_that_cannot_be_used_count_as_photos() -> None:
+    names = ["1.heic", "2.NEF", "3", "4.jpeg", "5.dng", "6.svg", "7.pdf"]
+    assert len(make_manifest([(f"Ann/{name}", name) for name in names], Split()).photos) == len(names)
+
+
+OTHER_SPELLINGS = ["ANN LEE", "Ann Lee ", " Ann Lee", "Ann  Lee", "Ann\u00a0Lee", "Ann\u200b Lee", "A\u200dnn Lee", "\u202eAnn Lee"]
+
+
+@pytest.mark.parametrize("other", OTHER_SPELLINGS)
+def test_spellings_of_a_name_are_one_person_and_are_listed(other: str) -> None:
+    listed = [("Ann Lee/1.jpg", "a"), ("Ann Lee/2.jpg", "b"), (f"{other}/3.jpg", "a"), ("Strauß/1.jpg", "c"), ("Strauss/1.jpg", "d")]
+    manifest = make_manifest(listed, Split())
+    assert [photo.identity for photo in manifest.photos].count("Ann Lee") == 3
+    assert len({photo.identity for photo in manifest.photos}) == 3
+    assert manifest.spellings == {"Ann Lee": sorted(["Ann Lee", other])}
+    assert len({photo.split for photo in manifest.photos if photo.identity == "Ann Lee"}) == 1
+    assert not duplicates.exact(manifest.photos)
+    alone = make_manifest([(f"{other}/3.jpg", "a")], Split(), known=["Ann Lee"])
+    assert {photo.identity for photo in alone.photos} == {"Ann Lee"}, "a gallery names the people of the photos"
+
+
+@pytest.mark.parametrize("name", ["Ann\nBob (0.99) [v9]", "Ann\x1b[2J", "Ann\x9b31m", "Ann\u2028Bob", "Ann\x00", " ", "\u200b", "x" * 256])
+def test_a_name_that_no_person_can_have_is_refused_by_name(name: str) -> None:
+    with pytest.raises(UserError, match="rename it") as raised:
+        make_manifest([(f"{name}/1.jpg", "a")], Split())
+    assert str(raised.value).isprintable()
+
+
+@given(st.lists(st.tuples(st.text(max_size=12), st.text(max_size=12)), max_size=6))
+def test_no_file_is_ever_dropped_in_silence(names: list[tuple[str, str]]) -> None:
+    listed = sorted({f"{folder}/{name}" for folder, name in names})
+    try:
+        manifest = make_manifest([(path, path) for path in listed], Split())
+    except UserError as error:
+        assert str(error).isprintable()
+        return
+    found = [*(photo.path for photo in manifest.photos), *manifest.misplaced, *itertools.chain(*manifest.left_out.values())]
+    assert sorted(found) == listed
+    identities = {photo.identity for photo in manifest.photos}
+    assert not any(unicodedata.category(character) == "Cc" for identity in identities for character in identity)
+    assert len({person_key(identity) for identity in identities}) == len(identities)
+
+
+def test_folders_without_a_photo_are_named() -> None:
+    listed = [("Ann/1.jpg", "a"), ("Bob/1.mov", "b"), ("@eaDir/Ann.jpg", "c"), (".Trashes/1.jpg", "d"), ("Carl/.1.jpg", "e")]
+    assert make_manifest(listed, Split()).without_photos == ["Bob", "Carl"]
+
+
 def test_odd_names_survive_the_file(tmp_path: Path) -> None:
-    manifest = make_manifest([('A, "B"\nC/ü 1.jpg', "a"), ("D\rE/1.jpg", "b"), ("F\r\n/1.jpg", "c")], Split())
+    manifest = make_manifest([('A, "B"/ü\n1.jpg', "a"), ("D/\r.jpg", "b"), ("F/1\r\n.jpg", "c")], Split())
     manifest.write(tmp_path / "manifest.csv")
     assert Manifest.read(tmp_path / "manifest.csv").photos == manifest.photos
 

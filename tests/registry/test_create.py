@@ -1,6 +1,7 @@
 """face-assets init: a data repository from a folder of photos."""
 
 import multiprocessing
+import os
 import shutil
 import signal
 import time
@@ -10,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from face_assets.errors import UserError
-from face_assets.registry.create import commit_photos, create_repository, photo_files
+from face_assets.photo_survey import survey
+from face_assets.registry.create import commit_photos, create_repository
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.git import git
+from tests.conftest import PEOPLE
 
 
 def nothing(done: int, whole: int, what: str) -> None:
@@ -21,7 +24,7 @@ def nothing(done: int, whole: int, what: str) -> None:
 
 def test_it_holds_the_photos_and_can_grow(repository: Path, tmp_path: Path) -> None:
     photos = repository / "photos"
-    before = len(photo_files(photos))
+    before = len(survey(photos).files)
     added = tmp_path / "added" / "Carla"
     added.mkdir(parents=True)
     (added / "1.jpg").write_bytes(b"new")
@@ -39,9 +42,53 @@ def test_it_holds_the_photos_and_can_grow(repository: Path, tmp_path: Path) -> N
 def test_links_that_leave_the_folder_are_left_out(photos: Path) -> None:
     (photos / "Ann" / "secret.jpg").symlink_to("/etc/hostname")
     (photos / "Ann" / "same.jpg").symlink_to(photos / "Bob" / "0 a.jpg")
-    names = {file.as_posix() for file in photo_files(photos)}
+    names = {file.as_posix() for file in survey(photos).files}
     assert "Ann/secret.jpg" not in names
     assert "Ann/same.jpg" in names
+
+
+def test_what_is_not_copied_is_named(photos: Path, tmp_path: Path) -> None:
+    def add(path: str) -> Path:
+        (photos / path).parent.mkdir(parents=True, exist_ok=True)
+        (photos / path).write_bytes((photos / "Ann" / "0 a.jpg").read_bytes())
+        return photos / path
+
+    for path in ("@eaDir/a.jpg", "Ann/@eaDir/a.jpg", "Ann/.thumbnails/a.jpg", "Bob/Thumbs.db", "Bob/0 a.mov", "loose.jpg", "ann/3.jpg"):
+        add(path)
+    add("Ann/2024/nested.jpg")
+    (photos / "Carl").mkdir()
+    (photos / "Dora").symlink_to("Ann")
+    (photos / "Ann" / "gone.jpg").symlink_to("nowhere")
+    (photos / "Ann" / "out.jpg").symlink_to("/etc/hostname")
+    os.mkfifo(photos / "Ann" / "pipe.jpg")
+    said: list[str] = []
+    commit = create_repository(tmp_path / "data", photos, "", None, None, nothing, said.append)
+    taken = {file.path for file in DataRepository(str(tmp_path / "data"), tmp_path / "home").files(commit, "photos")}
+    assert taken == {*(f"{name}/{number} a.jpg" for name in PEOPLE for number in range(2)), "ann/3.jpg", "Ann/2024/nested.jpg"}
+    named = "\n".join(said)
+    for path in (
+        "'@eaDir/'",
+        "'Ann/@eaDir/'",
+        "'Ann/.thumbnails/'",
+        "Thumbs.db",
+        "0 a.mov",
+        "loose.jpg",
+        "'Carl'",
+        "'Dora/'",
+        "gone",
+        "out",
+        "pipe",
+    ):
+        assert path in named
+    assert "'Ann', 'ann' are taken for one person" in named
+
+
+def test_photos_that_lie_loose_are_named_before_anything_is_made(tmp_path: Path) -> None:
+    (tmp_path / "flat").mkdir()
+    (tmp_path / "flat" / "1.jpg").write_bytes(b"photo")
+    with pytest.raises(UserError, match=r"in no person's folder: '1\.jpg'.*one folder a person"):
+        create_repository(tmp_path / "data", tmp_path / "flat", "", None, None, nothing)
+    assert not (tmp_path / "data").exists()
 
 
 def test_what_cannot_be_done_is_said_before_anything_is_made(photos: Path, repository: Path, tmp_path: Path) -> None:
@@ -76,7 +123,7 @@ def test_what_a_killed_init_left_is_finished(photos: Path, tmp_path: Path) -> No
     files = read.files(commit, "photos")
     located = read.locate(commit, "photos", [file.md5 for file in files])
     assert {file.path: located[file.md5].read_bytes() for file in files} == {
-        name.as_posix(): (photos / name).read_bytes() for name in photo_files(photos)
+        name.as_posix(): (photos / name).read_bytes() for name in survey(photos).files
     }
 
 
@@ -96,7 +143,7 @@ def test_a_team_s_repository_is_joined_without_a_git_identity_and_keeps_its_remo
     photos.rename(data / "photos")
     commit = create_repository(data, data / "photos", "", None, None, nothing)
     assert (data / ".dvc" / "config").read_text() == before
-    assert len(photo_files(data / "photos")) == 6, "the photos were in place already"
+    assert len(survey(data / "photos").files) == 6, "the photos were in place already"
     assert (tmp_path / "team, store" / "files").is_dir()
     shutil.rmtree(data / ".dvc" / "cache")
     assert len(DataRepository(str(data), tmp_path / "home").files(commit, "photos")) == 6
