@@ -27,8 +27,8 @@ THRESHOLD = 0.4
 
 
 @contextmanager
-def serving(kit: Kit) -> Iterator[str]:
-    """Gives the address for gRPC."""
+def serving(kit: Kit) -> Iterator[EmbeddedTarget]:
+    """Gives the server."""
     environment = ensure_environment(Path(sys.prefix) / "serving", ROOT / "deploy" / "requirements-serving.txt", print)
     budget = Serving(max_latency_ms=60_000.0)
     with tempfile.TemporaryDirectory() as folder:
@@ -39,7 +39,7 @@ def serving(kit: Kit) -> Iterator[str]:
         try:
             version = write_models(bundle, "v1.0.0", "0" * 40, target.models, ROOT / "triton_models", usable_cores())
             target.deploy(version, probes, budget)
-            yield f"127.0.0.1:{ports.grpc}"
+            yield target
         finally:
             target.stop()
 

@@ -25,7 +25,8 @@ LOAD = 0.8
 
 def run(photos: Path) -> list[Row]:
     """In process and through the server turn by turn; the best of the rounds counts."""
-    with made(photos, TEST_PHOTOS) as kit, serving(kit) as address:
+    with made(photos, TEST_PHOTOS) as kit, serving(kit) as target:
+        address = f"{target.host}:{target.ports.grpc}"
         engine = Engine(kit.engines["int8"] / "embedder.xml", "int8", usable_cores())
         crops = kit.crops[:CROPS]
         files = [np.array([path.read_bytes()], dtype=np.object_) for path in kit.files[:CROPS]]

@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.kit import DETECTOR, Kit, made
 from benchmarks.server import serving
-from face_assets.serving.client import RecognizerClient
+from face_assets.serving.embedded import EmbeddedTarget
 from face_assets.vision import traffic as traffic_module
 from face_assets.vision.decode import decode
 from face_assets.vision.embed import Engine
@@ -37,8 +37,8 @@ def main() -> None:
     """Prints a line a round, the median of their ratios, and the CPU time."""
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else ROUNDS
     with made(Path(sys.argv[1]) / "lfw", PHOTOS) as kit:
-        with serving(kit) as address:
-            ratios = [_round(address, kit.files, number) for number in range(rounds)]
+        with serving(kit) as target:
+            ratios = [_round(target, kit.files, number) for number in range(rounds)]
         print(
             f"median of {rounds} rounds: {1 - statistics.median(ratios):+.2%} of the throughput is the counting's "
             f"(rounds from {1 - max(ratios):+.2%} to {1 - min(ratios):+.2%})"
@@ -46,17 +46,17 @@ def main() -> None:
         print(_cpu_time(kit))
 
 
-def _round(address: str, photos: list[Path], number: int) -> float:
+def _round(target: EmbeddedTarget, photos: list[Path], number: int) -> float:
     """The throughput with counting by that without."""
     rates = {}
     for counted in (True, False) if number % 2 else (False, True):
         with multiprocessing.get_context("spawn").Pool(1) as pool:  # callers in a process of their own
-            rates[counted] = pool.apply(_ask, (address, photos, counted))
+            rates[counted] = pool.apply(_ask, (target, photos, counted))
     print(f"round {number + 1}: {rates[True]:.2f} photos/s counted, {rates[False]:.2f} not: {rates[True] / rates[False]:.4f}", flush=True)
     return float(rates[True] / rates[False])
 
 
-def _ask(address: str, photos: list[Path], counted: bool) -> float:
+def _ask(target: EmbeddedTarget, photos: list[Path], counted: bool) -> float:
     """Photos a second, of CALLERS that each ask again as soon as they have an answer."""
     contents = [photo.read_bytes() for photo in photos]
     ended: list[float] = []
@@ -64,7 +64,7 @@ def _ask(address: str, photos: list[Path], counted: bool) -> float:
     ends = began + SECONDS
 
     def call(first: int) -> None:
-        client, turn = RecognizerClient(address, probe=not counted), first
+        client, turn = target.client(probe=not counted), first
         while time.perf_counter() < ends:
             client.identify(contents[turn % len(contents)])
             ended.append(time.perf_counter())

@@ -179,6 +179,16 @@ class Serving(Section):
         description="waiting photos that a detector searches together: 14 ms of a core each, alone 17; 16 together 12, but late",
     )
 
+    max_bytes: int = Field(20_000_000, ge=100_000, le=200_000_000, description="largest photo of a request; larger ones are rejected")
+    max_megapixels: float = Field(
+        25.0, gt=0.0, le=178.0, description="largest photo of a request, rejected by its header; a server decodes one large photo at a time"
+    )
+    max_faces: int = Field(100, ge=1, le=10_000, description="faces in a photo of a request past which it is rejected")
+    max_waiting: int = Field(
+        128, ge=1, le=10_000, description="photos that the recognizer takes in at once; those beyond are rejected as UNAVAILABLE"
+    )
+    max_seconds: Positive = Field(30.0, le=3600.0, description="a photo that was not worked on for so long is dropped")
+
     canary_share: float = Field(0.1, gt=0.0, le=0.5, description="docker target: about this share of the traffic goes to a candidate first")
     canary_seconds: float = Field(10.0, ge=0.0, le=3600.0, description="docker target: and for so long")
     canary_max_errors: Fraction = Field(0.01, description="docker target: share that may fail there, beyond what fails at the live release")

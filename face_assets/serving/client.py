@@ -23,7 +23,7 @@ ONCE_MORE = {
 RETRIES = {"methodConfig": [{"name": [{"service": "inference.GRPCInferenceService", "method": "ModelInfer"}], "retryPolicy": ONCE_MORE}]}
 OUTPUTS = ("BOXES", "PROBABILITIES", "EMBEDDINGS", "IDENTITY", "SCORE", "ACCEPTED", "RELEASE")
 SECONDS = 60.0
-PROBE = {"face_assets_probe": True}  # the server counts no such question as traffic
+PROBE = "face_assets_probe"  # with the server's token, a question is not counted as traffic
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,16 @@ class Answer:
 
 
 class RecognizerClient:
-    """Asks one server; `model` names another than the live recognizer for verification, and `probe` keeps the questions out of the
-    figures of the traffic."""
+    """Asks one server; `model` names another than the live recognizer for verification, and `probe`, the server's token, keeps the
+    questions out of the figures of the traffic."""
 
-    def __init__(self, address: str, model: str = RECOGNIZER, seconds: float = SECONDS, probe: bool = False, key: str | None = None):
+    def __init__(
+        self, address: str, model: str = RECOGNIZER, seconds: float = SECONDS, probe: str | None = None, key: str | None = None
+    ):
         self.address = address
         self.model = model
         self.seconds = seconds
-        self.parameters = PROBE if probe else None
+        self.parameters = {PROBE: probe} if probe else None
         self._headers = {"authorization": f"Bearer {key}"} if key else None
 
     @cached_property

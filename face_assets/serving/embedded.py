@@ -15,6 +15,7 @@ from face_assets.serving import model_repository as models
 from face_assets.serving.client import RecognizerClient
 from face_assets.serving.environment import ServingEnvironment
 from face_assets.serving.model_repository import CANDIDATE, DETECTOR, EMBEDDER, MODELS, RECOGNIZER, ModelVersion
+from face_assets.serving.probe_token import probe_token
 from face_assets.serving.second_look import reason_to_keep
 from face_assets.serving.target import PROBES_AFTER, DeploymentRefusedError, Status
 from face_assets.serving.triton import Address, Ports, TritonServer, answers
@@ -90,7 +91,7 @@ class EmbeddedTarget:
 
     def client(self, seconds: float = 60.0, probe: bool = False) -> RecognizerClient:
         """A client of the server's port, whether it is up or not."""
-        return RecognizerClient(f"{self.host}:{self.ports.grpc}", seconds=seconds, probe=probe)
+        return RecognizerClient(f"{self.host}:{self.ports.grpc}", seconds=seconds, probe=probe_token(self.root) if probe else None)
 
     def start(self) -> None:
         """Brings the server up with what is live, and mends what a killed deployment left. Raises UserError."""
@@ -143,7 +144,7 @@ class EmbeddedTarget:
     def _client(self, model: str) -> RecognizerClient:
         address = self.server.address()
         assert address is not None
-        return RecognizerClient(f"{address.host}:{address.ports.grpc}", model, probe=True)
+        return RecognizerClient(f"{address.host}:{address.ports.grpc}", model, probe=probe_token(self.root))
 
     def forget(self) -> None:
         """Lets go of what was live here, since another target answers by now."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from face_assets.files import file_lock, link_or_copy, new_directory, read_json, write_json, write_text
 from face_assets.fingerprint import fingerprint
+from face_assets.vision.limits import MAX_WAITING
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -95,6 +96,7 @@ def _write_configs(folder: Path, bundle: Path, release: str, release_commit: str
         "max_batch": str(serving["max_batch"]),
         "preferred_batch": str(serving.get("preferred_batch", PREFERRED_BATCH)),
         "queue_delay_us": str(serving["queue_delay_us"]),
+        "max_waiting": str(serving.get("max_waiting", MAX_WAITING)),
     }
     # A detector for each core, with one thread each, which share nothing; one embedder with a thread for each core, so that all crops are
     # gathered in one place; one recognizer, whose threads wait for both.

@@ -14,6 +14,7 @@ from face_assets.files import read_json, write_json
 from face_assets.fingerprint import fingerprint
 from face_assets.ports import require_free
 from face_assets.serving.environment import ServingEnvironment
+from face_assets.serving.probe_token import probe_token
 
 SECONDS_TO_START = 60.0
 LARGEST_LOG = 20_000_000
@@ -23,6 +24,7 @@ KEY = "face-assets-key"
 RESTRICTED_GRPC = "model-repository,shared-memory,trace,logging"
 RESTRICTED_HTTP = "model-repository,shared-memory,trace,logging"
 TRAFFIC = "FACE_ASSETS_TRAFFIC"  # names the folder of the sketches to the models
+TOKEN = "FACE_ASSETS_PROBE_TOKEN"  # the secret of the platform's own questions, for the models
 SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -74,7 +76,7 @@ class TritonServer:
         address = Address(host, ports, secrets.token_hex(16), environment.stamp)
         write_json(self.root / "address.json", asdict(address))
         (self.root / "address.json").chmod(0o600)
-        variables = environment.variables(cores) | {TRAFFIC: str(self.root / "traffic")}
+        variables = environment.variables(cores) | {TRAFFIC: str(self.root / "traffic"), TOKEN: probe_token(self.root)}
         processes.start(self._command(environment, address), self.log, self.record, variables, self.root)
         self._wait(address)
         return address

@@ -3,12 +3,27 @@
 from contextlib import suppress
 from typing import Any
 
+from .decode import UnusablePhoto
+from .limits import BusyError, DroppedError
 from .recorder import tell
+
+UNUSABLE, BUSY, DROPPED = "the photo cannot be used", "the server is busy", "the request was dropped"
+CODES = {UNUSABLE: "INVALID_ARG", BUSY: "UNAVAILABLE", DROPPED: "CANCELLED"}
+"""How an error's sentence begins, and its code. One model gets the sentence of another, but not the code (triton server #7804)."""
+BEGINNINGS = {UnusablePhoto: UNUSABLE, BusyError: BUSY, DroppedError: DROPPED}
+
+
+def sentence_of(error: Exception) -> str:
+    """The sentence for the caller."""
+    return f"{BEGINNINGS.get(type(error)) or type(error).__name__}: {error}"
 
 
 def error_response(backend: Any, sentence: str, code: int | None = None) -> Any:
-    """An answer that is an error; backend: triton_python_backend_utils; code: one of TritonError, INTERNAL without."""
-    return backend.InferenceResponse(error=backend.TritonError(sentence, backend.TritonError.INTERNAL if code is None else code))
+    """An answer that is an error; backend: triton_python_backend_utils; code: one of TritonError; without it the sentence's."""
+    if code is None:
+        name = next((name for beginning, name in CODES.items() if sentence.startswith(beginning)), "INTERNAL")
+        code = getattr(backend.TritonError, name)
+    return backend.InferenceResponse(error=backend.TritonError(sentence, code))
 
 
 def send(backend: Any, sender: Any, response: Any) -> None:

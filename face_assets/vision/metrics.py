@@ -10,6 +10,7 @@ COUNTERS = {
     "photos_without_face": "Photos answered in which no face was found",
     "photos_refused": "Photos that could not be used",
     "photos_failed": "Photos without an answer by a fault of the server",
+    "photos_dropped": "Photos not worked on: too many waited, or nobody waited for the answer any more",
     "faces_accepted": "Faces taken for somebody enrolled",
     "faces_refused": "Faces taken for nobody",
     "traffic_problems": "Problems with metrics, sketches or the clock, each with a line in the log",

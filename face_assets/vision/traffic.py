@@ -1,5 +1,7 @@
 """What face_recognizer tells of its traffic: metrics for Prometheus and sketches for drift, and nothing of any person."""
 
+import hmac
+import json
 import os
 import threading
 from collections.abc import Mapping
@@ -18,7 +20,9 @@ FLUSH = "FACE_ASSETS_TRAFFIC_FLUSH"
 WINDOW = "FACE_ASSETS_TRAFFIC_WINDOW"
 """Seconds between writes, and of a window."""
 PROBE = "face_assets_probe"
-"""The request parameter of questions that the platform itself asks; they are no traffic."""
+"""The request parameter of questions that the platform itself asks; they are no traffic. Its value is the token."""
+TOKEN = "FACE_ASSETS_PROBE_TOKEN"
+"""The secret of server and platform; without it every request is traffic."""
 CANDIDATE = "candidate_"
 SECONDS_A_PUBLICATION = 1.0
 MOST_REASONS = 20
@@ -33,6 +37,7 @@ class Traffic:
         """model: its name; a candidate's traffic is the platform's own. family: pb_utils.MetricFamily."""
         self.release = release
         self.is_live = not model.startswith(CANDIDATE)
+        self._token = environment.get(TOKEN, "")
         self._lock = threading.Lock()
         self._reasons: dict[tuple[str, str], int] = {}  # (event, reason) → photos
         self._waiting: list[tuple[Any, ...]] = []  # photos to sketch: faces, those accepted, and what `measure` takes of the subject
@@ -53,7 +58,7 @@ class Traffic:
     ) -> None:
         """One answered photo and its faces, the subject's first; parameters: the request's, as JSON; seconds: since it came.
         crops: uint8 (n, s, s, 3), RGB; boxes: float32 (n, 4); probabilities, similarities, accepted: (n,); embeddings: float32 (n, d)."""
-        if not self.is_live or PROBE in parameters:
+        if not self._counts(parameters):
             return
         try:
             faces, taken = len(boxes), int(np.count_nonzero(accepted))
@@ -75,7 +80,7 @@ class Traffic:
 
     def refused(self, parameters: str, reason: str) -> None:
         """One photo that could not be used, and the server's sentence why."""
-        if not self.is_live or PROBE in parameters:
+        if not self._counts(parameters):
             return
         if self._recorder:
             self._recorder.refused()
@@ -84,11 +89,22 @@ class Traffic:
 
     def failed(self, parameters: str, seconds: float, reason: str) -> None:
         """One photo without an answer by a fault of the server. Triton counts a request that a model answers with an error as a success."""
-        if not self.is_live or PROBE in parameters:
+        if not self._counts(parameters):
             return
         self._metrics.count(photos_failed=1)
         self._metrics.observe("answer_seconds", (seconds,))
         self._remember("photos_failed", reason)
+
+    def dropped(self, parameters: str, reason: str) -> None:
+        """One photo that was not worked on: too many waited, or nobody waited for its answer any more."""
+        if not self._counts(parameters):
+            return
+        self._metrics.count(photos_dropped=1)
+        self._remember("photos_dropped", reason)
+
+    def _counts(self, parameters: str) -> bool:
+        """Whether a request is traffic: all are but a candidate's, and those that carry the platform's token."""
+        return self.is_live and not is_probe(parameters, self._token)
 
     def _remember(self, event: str, reason: str) -> None:
         with self._lock:
@@ -145,3 +161,14 @@ class Traffic:
     def _problem(self, event: str, **facts: Any) -> None:
         self._metrics.count(traffic_problems=1)
         tell(event, release=self.release, **facts)
+
+
+def is_probe(parameters: str, token: str) -> bool:
+    """Whether a request's parameters, as JSON, carry the token of the platform's own questions."""
+    if not token or PROBE not in parameters:
+        return False
+    try:
+        stated = json.loads(parameters)[PROBE]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
+    return isinstance(stated, str) and hmac.compare_digest(stated.encode("utf-8", "surrogatepass"), token.encode())

@@ -14,7 +14,7 @@ import pytest
 
 from face_assets.vision.recorder import Recorder
 from face_assets.vision.sketches import Sketch, without_face
-from face_assets.vision.traffic import Traffic
+from face_assets.vision.traffic import Traffic, is_probe
 
 NO_END = 10**9
 """Seconds of a window that no test sees the end of."""
@@ -151,7 +151,8 @@ class Family:
 
 def traffic(folder: Path, model: str = "face_recognizer") -> tuple[Traffic, type[Family]]:
     family = type("OneFamily", (Family,), {"values": {}, "threads": set()})
-    return Traffic(model, "v1.0.0", family, {"FACE_ASSETS_TRAFFIC": str(folder), "FACE_ASSETS_TRAFFIC_WINDOW": str(NO_END)}), family
+    environment = {"FACE_ASSETS_TRAFFIC": str(folder), "FACE_ASSETS_TRAFFIC_WINDOW": str(NO_END), "FACE_ASSETS_PROBE_TOKEN": "secret"}
+    return Traffic(model, "v1.0.0", family, environment), family
 
 
 def ask(one: Traffic, faces: int = 2, parameters: str = "") -> None:
@@ -167,7 +168,7 @@ def test_many_threads_count_and_one_changes_metrics(tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     ask(one, faces=0)
-    ask(one, parameters='{"face_assets_probe": true}')  # the platform's own question
+    ask(one, parameters='{"face_assets_probe": "secret"}')  # the platform's own question
     one.refused("", "the photo cannot be used: truncated")
     one.failed("", 0.1, "the embedder is broken")
     for thread in threads:
@@ -181,6 +182,20 @@ def test_many_threads_count_and_one_changes_metrics(tmp_path: Path) -> None:
     (file,) = tmp_path.glob("*/*.npz")
     found = Sketch.load(file)
     assert (found.photos, found.without_face, found.refused, found.faces) == (201, 1, 1, 400)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        *("", "{}", "face_assets_probe", '["face_assets_probe"]', '{"other": "face_assets_probe secret"}'),
+        *(f'{{"face_assets_probe": {value}}}' for value in ("true", '""', '"Secret"', '["secret"]', '"\\ud800"')),
+        '{"face_assets_probe":' + "[" * 50_000,
+    ],
+)
+def test_only_the_token_hides_a_question(parameters: str) -> None:
+    assert not is_probe(parameters, "secret")
+    assert not is_probe(parameters, "")
+    assert is_probe('{"face_assets_probe": "secret", "other": 1}', "secret")
 
 
 def test_a_problem_of_the_recording_is_told_in_a_line_and_stops_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 import json
 import sys
 import threading
+import time
 from pathlib import Path
 from queue import Empty, Queue
 
@@ -12,8 +13,9 @@ import triton_python_backend_utils as pb_utils
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from vision.answering import error_response, send  # noqa: E402
-from vision.decode import UnusablePhoto, decode  # noqa: E402
+from vision.answering import error_response, send, sentence_of  # noqa: E402
+from vision.decode import decode  # noqa: E402
+from vision.limits import DecodingRoom, Limits, require_waiting_caller, within  # noqa: E402
 from vision.mtcnn import Detector, DetectorConfig, enough  # noqa: E402
 
 DETECTOR_BATCH = 4  # of releases that do not say
@@ -26,7 +28,8 @@ class TritonPythonModel:
         recognizer = json.loads((HERE / "recognizer.json").read_text(encoding="utf-8"))
         settings = recognizer["detector"]
         self.detector = Detector(HERE / "detector", DetectorConfig(**{**settings, "thresholds": tuple(settings["thresholds"])}), threads=1)
-        self.max_megapixels = recognizer["max_megapixels"]
+        self.limits = Limits.of(recognizer)
+        self.room = DecodingRoom(HERE / "recognizer.json")  # the same file for all instances
         self.batch = recognizer["serving"].get("detector_batch", DETECTOR_BATCH)
         self.waiting = Queue(self.batch)
         self.worker = threading.Thread(target=self._work, name="detector")
@@ -40,25 +43,33 @@ class TritonPythonModel:
         """Answers through the requests' senders, from the detector's thread."""
         for request in requests:
             content = pb_utils.get_input_tensor_by_name(request, "IMAGE").as_numpy().ravel()[0]
-            self.waiting.put((content, request.get_response_sender()))
+            self.waiting.put((content, request.get_response_sender(), time.monotonic()))
 
     def _work(self):
         while asked := self.waiting.get():
-            images, senders = [], []
-            while asked:
-                content, sender = asked
-                try:
-                    images.append(decode(content, self.max_megapixels))
-                    senders.append(sender)
-                except UnusablePhoto as error:
-                    sentence, invalid = f"the photo cannot be used: {error.reason}", pb_utils.TritonError.INVALID_ARG
-                    send(pb_utils, sender, error_response(pb_utils, sentence, invalid))
-                except Exception as error:
-                    send(pb_utils, sender, error_response(pb_utils, f"{type(error).__name__}: {error}"))
-                if len(images) == self.batch or enough(images):
-                    break
-                asked = self._next()
-            self._answer(images, senders)
+            with self.room:
+                self._answer(*self._gather(asked))
+
+    def _gather(self, asked):
+        """The decoded photos of the next turn, and their senders."""
+        images, senders = [], []
+        while asked:
+            content, sender, came = asked
+            try:
+                require_waiting_caller(sender, came, self.limits.max_seconds)
+                images.append(self._decode(content))
+                senders.append(sender)
+            except Exception as error:
+                send(pb_utils, sender, error_response(pb_utils, sentence_of(error)))
+            if len(images) == self.batch or enough(images):
+                break
+            asked = self._next()
+        return images, senders
+
+    def _decode(self, content):
+        self.limits.check_content(content)
+        self.room.take(content)
+        return decode(content, self.limits.max_megapixels)
 
     def _next(self):
         """Who waits already, if anybody does; the end is left for `_work`."""
@@ -72,16 +83,25 @@ class TritonPythonModel:
 
     def _answer(self, images, senders):
         try:
-            responses = [self._response(image, faces) for image, faces in zip(images, self.detector.detect_all(images), strict=True)]
+            found = self.detector.detect_all(images)
         except Exception as error:
-            responses = [error_response(pb_utils, f"{type(error).__name__}: {error}") for _ in senders]
-        for response, sender in zip(responses, senders, strict=True):
+            found = [error] * len(images)
+        for image, faces, sender in zip(images, found, senders, strict=True):
+            try:
+                response = self._response(image, faces)
+            except Exception as error:
+                response = error_response(pb_utils, sentence_of(error))
             send(pb_utils, sender, response)
 
     def _response(self, image, faces):
+        """Boxes within the photo; the crops are cut around them as they were found."""
+        if isinstance(faces, Exception):
+            raise faces
+        self.limits.check_faces(len(faces.boxes))
         size = self.detector.config.image_size
         crops = np.empty((len(faces.boxes), size, size, 3), np.uint8)
         for number, box in enumerate(faces.boxes):
             crops[number] = self.detector.crop(image, box)
-        outputs = {"BOXES": faces.boxes, "PROBABILITIES": faces.probabilities, "LANDMARKS": faces.landmarks, "CROPS": crops}
+        boxes = within(faces.boxes, *image.shape[:2])
+        outputs = {"BOXES": boxes, "PROBABILITIES": faces.probabilities, "LANDMARKS": faces.landmarks, "CROPS": crops}
         return pb_utils.InferenceResponse([pb_utils.Tensor(name, np.ascontiguousarray(value)) for name, value in outputs.items()])

@@ -11,9 +11,10 @@ import triton_python_backend_utils as pb_utils
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from vision.answering import error_response, send  # noqa: E402
+from vision.answering import error_response, send, sentence_of  # noqa: E402
 from vision.embed import Engine  # noqa: E402
 from vision.gather import Gatherer  # noqa: E402
+from vision.limits import Admission, BusyError, Limits  # noqa: E402
 
 
 class TritonPythonModel:
@@ -24,6 +25,7 @@ class TritonPythonModel:
         parameters = {name: value["string_value"] for name, value in json.loads(args["model_config"])["parameters"].items()}
         self.side = engine["image_size"]
         embedders = Engine(HERE / "embedder.xml", engine["precision"], int(os.environ.get("FACE_ASSETS_CORES", "1"))).embedders()
+        self.admission = Admission(Limits(max_waiting=int(parameters["max_waiting"])))
         self.gatherer = Gatherer(embedders, int(parameters["preferred_batch"]), int(parameters["queue_delay_us"]) / 1e6)
 
     def finalize(self):
@@ -37,13 +39,18 @@ class TritonPythonModel:
                 found = "x".join(map(str, crops.shape[1:])) if len(crops) else "none"
                 sentence = f"crops must be {self.side}x{self.side}x3, found {found}"
                 send(pb_utils, sender, error_response(pb_utils, sentence, pb_utils.TritonError.INVALID_ARG))
-            else:
-                self.gatherer.put(crops, partial(_answer, sender))
+                continue
+            try:
+                self.admission.enter(crops.nbytes)
+            except BusyError as error:
+                send(pb_utils, sender, error_response(pb_utils, sentence_of(error)))
+                continue
+            self.gatherer.put(crops, partial(self._answer, sender, crops.nbytes))
 
-
-def _answer(sender, found):
-    if isinstance(found, Exception):
-        response = error_response(pb_utils, f"{type(found).__name__}: {found}")
-    else:
-        response = pb_utils.InferenceResponse([pb_utils.Tensor("EMBEDDINGS", found)])
-    send(pb_utils, sender, response)
+    def _answer(self, sender, size, found):
+        self.admission.leave(size)
+        if isinstance(found, Exception):
+            response = error_response(pb_utils, sentence_of(found))
+        else:
+            response = pb_utils.InferenceResponse([pb_utils.Tensor("EMBEDDINGS", found)])
+        send(pb_utils, sender, response)

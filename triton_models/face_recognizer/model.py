@@ -13,12 +13,16 @@ import triton_python_backend_utils as pb_utils
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from vision.answering import error_response, send  # noqa: E402
+from vision.answering import BUSY, DROPPED, UNUSABLE, error_response, send, sentence_of  # noqa: E402
+from vision.limits import Admission, Limits, require_waiting_caller  # noqa: E402
 from vision.search import Gallery  # noqa: E402
 from vision.traffic import Traffic  # noqa: E402
 
 PHOTOS_AT_ONCE = 16  # of releases that do not say
-UNUSABLE = "the photo cannot be used"  # how face_detector begins; its error's code does not get through
+
+
+class _SiblingError(Exception):
+    """The sentence of a sibling's error."""
 
 
 class TritonPythonModel:
@@ -39,6 +43,8 @@ class TritonPythonModel:
         self.gallery = Gallery.load(HERE, int(os.environ.get("FACE_ASSETS_CORES", "1")))
         self.gallery.prepare()
         self.traffic = Traffic(args["model_name"], self.release, pb_utils.MetricFamily)
+        self.limits = Limits.of(recognizer)
+        self.admission = Admission(self.limits)
         self.pool = ThreadPoolExecutor(recognizer["serving"].get("photos_at_once", PHOTOS_AT_ONCE), "photo")
 
     def finalize(self):
@@ -48,37 +54,52 @@ class TritonPythonModel:
     def execute(self, requests):
         """Answers through the requests' senders, so that the next photos come in meanwhile."""
         for request in requests:
-            self.pool.submit(self._respond, request, request.get_response_sender(), time.monotonic())
+            sender, came = request.get_response_sender(), time.monotonic()
+            try:
+                content = pb_utils.get_input_tensor_by_name(request, "IMAGE").as_numpy().ravel()[0]
+                self.limits.check_content(content)
+                self.admission.enter(len(content))
+            except Exception as error:
+                send(pb_utils, sender, self._error(request, came, error))
+            else:
+                self.pool.submit(self._respond, request, sender, came, len(content))
 
-    def _respond(self, request, sender, began):
+    def _respond(self, request, sender, came, size):
         try:
-            response = self._answer(request, began)
+            response = self._answer(request, sender, came)
         except Exception as error:
-            reason = type(error).__name__  # the log must hold no more: its words may name a person
-            self.traffic.failed(request.parameters(), time.monotonic() - began, reason)
-            response = error_response(pb_utils, f"{type(error).__name__}: {error}")
+            response = self._error(request, came, error)
+        finally:
+            self.admission.leave(size)
         send(pb_utils, sender, response)
 
-    def _answer(self, request, began):
+    def _error(self, request, came, error):
+        """The answer to a photo that gets none, which the traffic counts by its kind."""
+        of_sibling, parameters = isinstance(error, _SiblingError), request.parameters()
+        sentence = str(error) if of_sibling else sentence_of(error)
+        if sentence.startswith(UNUSABLE):
+            self.traffic.refused(parameters, sentence)
+        elif sentence.startswith((BUSY, DROPPED)):
+            self.traffic.dropped(parameters, sentence)
+        else:  # of an error here the log must hold no more than its kind: its words may name a person
+            self.traffic.failed(parameters, time.monotonic() - came, sentence if of_sibling else type(error).__name__)
+        return error_response(pb_utils, sentence)
+
+    def _answer(self, request, sender, came):
+        require_waiting_caller(sender, came, self.limits.max_seconds)
         image = pb_utils.get_input_tensor_by_name(request, "IMAGE")
         found = self._ask("detector", [image], ["BOXES", "PROBABILITIES", "CROPS"])
-        if found.has_error():
-            if not found.error().message().startswith(UNUSABLE):
-                return self._fail(request, began, found.error())
-            self.traffic.refused(request.parameters(), found.error().message())
-            return pb_utils.InferenceResponse(error=found.error())
         boxes, probabilities, crops = (self._array(found, name) for name in ("BOXES", "PROBABILITIES", "CROPS"))
         embeddings = np.empty((len(crops), self.size), np.float32)
         for start in range(0, len(crops), self.max_batch):
+            require_waiting_caller(sender, came, self.limits.max_seconds)
             part = pb_utils.Tensor("CROPS", np.ascontiguousarray(crops[start : start + self.max_batch]))
             answer = self._ask("embedder", [part], ["EMBEDDINGS"])
-            if answer.has_error():
-                return self._fail(request, began, answer.error())
             embeddings[start : start + self.max_batch] = self._array(answer, "EMBEDDINGS")
         places, scores = self.gallery.search(embeddings)
         accepted = scores >= self.threshold
         names = [self.gallery.names[place] if taken else "" for place, taken in zip(places, accepted, strict=True)]
-        seconds = time.monotonic() - began
+        seconds = time.monotonic() - came
         self.traffic.record(request.parameters(), seconds, crops, boxes, probabilities, embeddings, scores, accepted)
         outputs = {
             "BOXES": boxes,
@@ -91,15 +112,14 @@ class TritonPythonModel:
         }
         return pb_utils.InferenceResponse([pb_utils.Tensor(name, value) for name, value in outputs.items()])
 
-    def _fail(self, request, began, error):
-        self.traffic.failed(request.parameters(), time.monotonic() - began, error.message())
-        return pb_utils.InferenceResponse(error=error)
-
     def _ask(self, sibling, inputs, outputs):
         asked = pb_utils.InferenceRequest(
             model_name=self.siblings[sibling], model_version=self.version, requested_output_names=outputs, inputs=inputs
         )
-        return asked.exec()
+        answer = asked.exec()
+        if answer.has_error():
+            raise _SiblingError(answer.error().message())
+        return answer
 
     @staticmethod
     def _array(response, name):

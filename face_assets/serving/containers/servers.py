@@ -14,7 +14,7 @@ from face_assets.serving.client import RecognizerClient
 from face_assets.serving.containers.engine import USER, Engine, Network, Spec, engine_errors
 from face_assets.serving.containers.haproxy import Slot
 from face_assets.serving.model_repository import RECOGNIZER, ModelVersion
-from face_assets.serving.triton import TRAFFIC
+from face_assets.serving.triton import TOKEN, TRAFFIC
 
 COLOURS = ("blue", "green")
 FIRST_PLACE = {"blue": 11, "green": 61}  # in the network: of up to 50 servers each
@@ -43,12 +43,13 @@ class Size:
 class Servers:
     """The servers of one home."""
 
-    def __init__(self, engine: Engine, network: Network, size: Size, traffic: Path):
-        """traffic: the folder for sketches of the traffic, which the servers fill."""
+    def __init__(self, engine: Engine, network: Network, size: Size, traffic: Path, token: str):
+        """traffic: the folder for sketches of the traffic, which the servers fill; token: of the platform's own questions."""
         self.engine = engine
         self.network = network
         self.size = size
         self.traffic = traffic
+        self.token = token
 
     def slots(self, live: str | None) -> list[Slot]:
         """The places of both colours, as the gateway knows them."""
@@ -75,7 +76,7 @@ class Servers:
 
     def client(self, colour: str, number: int) -> RecognizerClient:
         """A client of one server, past the gateway."""
-        return RecognizerClient(f"{self.address(colour, number)}:8001", probe=True)
+        return RecognizerClient(f"{self.address(colour, number)}:8001", probe=self.token)
 
     def start(self, colour: str, image: str, version: ModelVersion, labels: Mapping[str, str]) -> None:
         """Starts what of the colour does not run with this release, and waits until all can be asked. Raises UserError with its log."""
@@ -91,7 +92,7 @@ class Servers:
                 memory=self.size.memory,
                 cpus=self.size.cpus,
                 shared_memory=SHARED_MEMORY,
-                environment={"FACE_ASSETS_CORES": str(max(1, int(self.size.cpus))), TRAFFIC: INSIDE},
+                environment={"FACE_ASSETS_CORES": str(max(1, int(self.size.cpus))), TRAFFIC: INSIDE, TOKEN: self.token},
                 volumes={str(self.traffic): INSIDE},
                 user=user,
             )

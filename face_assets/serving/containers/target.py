@@ -20,6 +20,7 @@ from face_assets.serving.containers.images import Images
 from face_assets.serving.containers.keys import Keys
 from face_assets.serving.containers.servers import COLOURS, SECONDS_TO_STOP, Servers, Size
 from face_assets.serving.model_repository import ModelVersion
+from face_assets.serving.probe_token import probe_token
 from face_assets.serving.target import PROBES_AFTER, DeploymentRefusedError, Status
 from face_assets.serving.verification import Check, Probe, VerificationReport, verify
 
@@ -51,7 +52,7 @@ class ContainerTarget:
     @cached_property
     def servers(self) -> Servers:
         """The servers of both colours."""
-        return Servers(self.engine, self.network, self.size, self.folder.parent / "traffic")
+        return Servers(self.engine, self.network, self.size, self.folder.parent / "traffic", probe_token(self.folder.parent))
 
     @cached_property
     def gateway(self) -> Gateway:
@@ -78,7 +79,8 @@ class ContainerTarget:
         """A client of the gateway, with the platform's own key. Raises UserError where nothing was started."""
         if not self.was_started():
             raise UserError("No server was started: `face-assets up`.")
-        return RecognizerClient(f"{self.gateway.address}:{INSIDE_GRPC}", seconds=seconds, probe=probe, key=Keys(self.folder).own())
+        address, token = f"{self.gateway.address}:{INSIDE_GRPC}", probe_token(self.folder.parent) if probe else None
+        return RecognizerClient(address, seconds=seconds, probe=token, key=Keys(self.folder).own())
 
     def start(self) -> None:
         """Brings up the gateway and what is live, and removes what a killed deployment left. Raises UserError."""

@@ -1,0 +1,21 @@
+"""The secret by which a server knows the platform's own questions, which are no traffic."""
+
+import os
+import secrets
+import tempfile
+from pathlib import Path
+
+from face_assets.files import file_lock
+
+
+def probe_token(root: Path) -> str:
+    """The token of a serving folder, made at first use and readable by its owner alone."""
+    file = root / "probe.token"
+    if not file.is_file():
+        with file_lock(root / ".probe.lock"):
+            if not file.is_file():
+                descriptor, aside = tempfile.mkstemp(prefix=".probe.", dir=root)  # of mode 0600
+                with os.fdopen(descriptor, "w", encoding="utf-8") as written:
+                    written.write(secrets.token_hex(16))
+                os.replace(aside, file)
+    return file.read_text(encoding="utf-8")
