@@ -133,13 +133,13 @@ FAULTS = """
             time.sleep(4)
 """
 MUTE = """
-    if Path({folder!r}, "mute").exists():
-        class Mute:
-            def send(self, *_, **__):
-                Mute.send = sender.send
-                raise MemoryError("no shared memory")
-        return send(pb_utils, Mute(), response)
-    send("""
+        if Path({folder!r}, "mute").exists():
+            class Mute:
+                def send(self, *_, **__):
+                    Mute.send = sender.send
+                    raise MemoryError("no shared memory")
+            return send(pb_utils, Mute(), response)
+        send(pb_utils, sender, response)"""
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,7 @@ def fragile(kit: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
     folder = tmp_path_factory.mktemp("faults")
     target = kit.target(folder / "serving")
     version = kit.write(target.models, "v1.0.0")
-    begins, ends = "def execute(self, requests):\n", "\n    send("
+    begins, ends = "def execute(self, requests):\n", "\n        send(pb_utils, sender, response)"
     changes = {begins: begins + FAULTS.format(folder=str(folder)), ends: MUTE.format(folder=str(folder))}
     kit.change(target.models, version, "face_embedder", changes)
     target.start()
