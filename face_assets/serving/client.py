@@ -50,9 +50,7 @@ class RecognizerClient:
     """Asks one server; `model` names another than the live recognizer for verification, and `probe`, the server's token, keeps the
     questions out of the figures of the traffic."""
 
-    def __init__(
-        self, address: str, model: str = RECOGNIZER, seconds: float = SECONDS, probe: str | None = None, key: str | None = None
-    ):
+    def __init__(self, address: str, model: str = RECOGNIZER, seconds: float = SECONDS, probe: str | None = None, key: str | None = None):
         self.address = address
         self.model = model
         self.seconds = seconds
