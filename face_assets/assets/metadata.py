@@ -14,6 +14,7 @@ from face_assets.automation.tags import CAUSE
 from face_assets.environment import environment
 from face_assets.errors import UnreachableError, UserError
 from face_assets.full_disk import mendable
+from face_assets.identifiers import CommitId, commit_id
 from face_assets.pipeline.workspace import Workspace
 from face_assets.settings import default_home
 
@@ -47,11 +48,11 @@ def _may_try_again(context: dg.AssetExecutionContext) -> bool:
     return context.retry_number < RETRIES and context.run.tags.get(CAUSE, "hand") != "hand"
 
 
-def commit_of(context: dg.AssetExecutionContext, workspace: Workspace) -> str:
+def commit_of(context: dg.AssetExecutionContext | dg.OpExecutionContext, workspace: Workspace) -> CommitId:
     """The run's commit, known to the mirror. Raises UserError when the partition is not a full commit id."""
-    commit: str = context.partition_key
-    if len(commit) != 40 or workspace.repository.resolve(commit) != commit:
-        raise UserError(f"The partition {commit!r} is not a full commit id: add the partition that `git rev-parse {commit}` prints.")
+    commit = commit_id(context.partition_key)
+    if workspace.repository.resolve(commit) != commit:
+        raise UserError(f"{commit} names a tag and no commit: add the partition that `git rev-parse {commit}^{{commit}}` prints.")
     return commit
 
 

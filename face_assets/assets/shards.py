@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 from dagster_docker import docker_executor
 
-from face_assets.assets.metadata import user_errors
+from face_assets.assets.metadata import commit_of, user_errors
 from face_assets.automation.jobs import ALIGN_IN_CONTAINERS, ALIGN_IN_PROCESSES
 from face_assets.automation.partitions import commits
 from face_assets.pipeline import shards
@@ -32,7 +32,8 @@ def shards_to_align(context: dg.OpExecutionContext, platform: WorkspaceResource,
     if config.shards < 1:
         raise dg.Failure(f"shards is {config.shards}: at least 1 is needed.", allow_retries=False)
     with user_errors():
-        wanted = shards.plan_shards(platform.workspace(), context.partition_key, config.shards, context.log.info)
+        workspace = platform.workspace()
+        wanted = shards.plan_shards(workspace, commit_of(context, workspace), config.shards, context.log.info)
     for shard in wanted:
         yield dg.DynamicOutput(asdict(shard), mapping_key=str(shard.index))
 
@@ -48,7 +49,8 @@ def aligned_shard(context: dg.OpExecutionContext, platform: WorkspaceResource, s
 def gathered_shards(context: dg.OpExecutionContext, platform: WorkspaceResource, detected: list) -> int:
     """How many photos came to the crop store; aligned_faces then finds them there."""
     with user_errors():
-        gathered = shards.gather_shards(platform.workspace(), context.partition_key, context.log.info)
+        workspace = platform.workspace()
+        gathered = shards.gather_shards(workspace, commit_of(context, workspace), context.log.info)
     context.log.info(f"{sum(detected):,} detected by {len(detected)} shards in this run")
     return gathered
 

@@ -5,6 +5,7 @@ import dagster as dg
 from face_assets.assets.metadata import user_errors
 from face_assets.automation.partitions import commits
 from face_assets.errors import UserError
+from face_assets.identifiers import commit_id
 from face_assets.pipeline.versions import parameters_version, photos_version
 from face_assets.pipeline.workspace import Workspace
 from face_assets.resources.workspace import WorkspaceResource
@@ -17,7 +18,7 @@ def _versions(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.Dat
     versions = {}
     for commit in commits_asked:
         try:
-            versions[commit] = VERSION_OF[context.asset_key.to_user_string()](workspace, commit)
+            versions[commit] = VERSION_OF[context.asset_key.to_user_string()](workspace, commit_id(commit))
         except UserError as error:
             context.log.warning(str(error))
     return dg.DataVersionsByPartition(versions)

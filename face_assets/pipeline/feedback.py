@@ -8,7 +8,11 @@ def committed_feedback(workspace: Workspace, commits: list[str]) -> tuple[list[F
     """The proposals in the inbox at these commits, each once, and a sentence about each file that is none."""
     found: dict[str, bytes] = {}
     for commit in commits:
-        listed = workspace.repository.git("ls-tree", "-z", "--name-only", commit, f"{INBOX}/").decode(errors="replace").split("\0")
+        listed = (
+            workspace.repository.git("ls-tree", "-z", "--name-only", "--end-of-options", commit, "--", f"{INBOX}/")
+            .decode(errors="replace")
+            .split("\0")
+        )
         names = [name for name in listed if name.endswith(".json") and "\n" not in name]
         contents = workspace.repository.read_many([f"{commit}:{name}" for name in names])
         found |= {name: content for name, content in zip(names, contents, strict=True) if content is not None}

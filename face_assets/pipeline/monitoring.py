@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+from face_assets.errors import UserError
 from face_assets.files import write_bytes
+from face_assets.identifiers import shown
 from face_assets.monitoring.drift import DriftReport, judge
 from face_assets.monitoring.plots import drift_plot
 from face_assets.monitoring.reports import write_reports
-from face_assets.monitoring.windows import Window, read_window
+from face_assets.monitoring.windows import NAME, Window, read_window
 from face_assets.params import Monitoring
 from face_assets.pipeline.reference import find_reference
 from face_assets.pipeline.release import assigned_for
@@ -26,12 +28,12 @@ class Drift:
 
 def live_window(workspace: Workspace, name: str) -> Window:
     """What the server saw in the hour that begins then."""
-    return read_window(workspace.home.traffic, name)
+    return read_window(workspace.home.traffic, _hour(name))
 
 
 def report_drift(workspace: Workspace, name: str) -> Drift:
     """Compares a window with the references of the releases that answered in it, and keeps the reports."""
-    window = read_window(workspace.home.traffic, name)
+    window = read_window(workspace.home.traffic, _hour(name))
     settings = monitoring_params(workspace)
     reports: list[DriftReport] = []
     plot: bytes | None = None
@@ -45,6 +47,13 @@ def report_drift(workspace: Workspace, name: str) -> Drift:
     if plot:
         write_bytes(file.with_suffix(".png"), plot)
     return Drift(reports, plot)
+
+
+def _hour(name: str) -> str:
+    """The name of a window, which is a folder's. Raises UserError."""
+    if not NAME.fullmatch(name):
+        raise UserError(f"{shown(name)} is not an hour such as 2026-01-31-09:00.")
+    return name
 
 
 def monitoring_params(workspace: Workspace) -> Monitoring:

@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+from face_assets import identifiers
 from face_assets.credentials import without_credentials
 from face_assets.errors import UnreachableError, UserError
 from face_assets.files import file_lock, is_locked, write_bytes, write_text
 from face_assets.fingerprint import fingerprint
+from face_assets.identifiers import COMMIT_ID, CommitId, printable
 from face_assets.registry.dvc import configure, dvc_config, last_line, parse_config, try_dvc
 from face_assets.registry.git import NO_FILTERS, OURS, GitError, git, given
 from face_assets.written import expanded, parse_yaml
 
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
+LISTED_REFS = ("refs/heads/*", "refs/tags/face-recognizer[@#]*")
 SECONDS_TO_LIST = 20.0
 SECONDS_TO_TRANSFER = 900.0
 SHA1_LENGTH = 40
@@ -54,10 +57,8 @@ class TrackedFile:
 
 class DataRepository:
     def __init__(self, source: str, home: Path):
-        path = expanded(source)
-        self.local = path.resolve() if path.exists() else None
-        self.source = str(self.local) if self.local else source
-        self.shown = without_credentials(self.source)
+        self.source, self.local = identifiers.source(source)
+        self.shown = printable(without_credentials(self.source))
         self.home = home
         self.mirror = home / "mirrors" / f"{fingerprint(self.source)}.git"
         self.clones = home / "clones"
@@ -85,7 +86,9 @@ class DataRepository:
     def heads(self) -> tuple[dict[str, str], dict[str, str]]:
         """Branches and the platform's tags of the source, as it says itself, without fetching: name → object. Raises UserError."""
         try:
-            listed = git("ls-remote", self.source, "refs/heads/*", "refs/tags/face-recognizer[@#]*", seconds=SECONDS_TO_LIST)
+            listed = git(
+                "ls-remote", "--end-of-options", self.source, "refs/heads/*", "refs/tags/face-recognizer[@#]*", seconds=SECONDS_TO_LIST
+            )
         except GitError as error:
             raise UnreachableError(f"The data repository {self.shown} cannot be read: {error}") from error
         names = [line.split("\t") for line in listed.decode(errors="replace").split("\n") if line]
@@ -103,7 +106,7 @@ class DataRepository:
     def _fetch(self, specs: list[str], prune: bool = True, seconds: float = SECONDS_TO_TRANSFER) -> None:
         """Into the mirror, under its lock. `prune`: the specs are all there is, and what they do not name goes."""
         options = ("--no-tags", "--update-shallow", *(("--prune", "--force") if prune else ()))
-        git(*given(OURS | HOUSEKEEPING), "fetch", "-q", *options, self.source, *specs, cwd=self.mirror, seconds=seconds)
+        git(*given(OURS | HOUSEKEEPING), "fetch", "-q", *options, "--end-of-options", self.source, *specs, cwd=self.mirror, seconds=seconds)
 
     def _drop_stale_locks(self) -> None:
         """Under our own lock nobody writes to the mirror: git's lock files there are what a killed process left."""
@@ -137,26 +140,27 @@ class DataRepository:
             self.refresh()
         return git(*arguments, cwd=self.mirror, content=content)
 
-    def resolve(self, revision: str) -> str:
-        name = re.sub(r"^HEAD(?=$|[~^])", "refs/source/HEAD", revision)
+    def resolve(self, revision: str) -> CommitId:
+        """The commit that a name stands for. Raises UserError."""
+        name = re.sub(r"^HEAD(?=$|[~^])", "refs/source/HEAD", identifiers.revision(revision))
         commit = self._commit_of(name)
         if commit is None:
             self._fetch_commit(revision)
             commit = self._commit_of(name)
         if commit is None:
-            raise UserError(f"{revision!r} names no commit of {self.shown}.")
+            raise UserError(f"{identifiers.shown(revision)} names no commit of {self.shown}.")
         return commit
 
-    def _commit_of(self, name: str) -> str | None:
+    def _commit_of(self, name: str) -> CommitId | None:
         try:
-            return self.git("rev-parse", "--verify", "-q", "--end-of-options", f"{name}^{{commit}}").decode().strip()
+            return CommitId(self.git("rev-parse", "--verify", "-q", "--end-of-options", f"{name}^{{commit}}").decode().strip())
         except GitError:
             return None
 
     def _fetch_commit(self, revision: str) -> None:
         """Fetches a commit that no branch or tag reaches; a name that is no commit id is simply not there."""
         self.refresh()
-        if len(revision) == SHA1_LENGTH:
+        if COMMIT_ID.fullmatch(revision):
             with file_lock(self.mirror.with_suffix(".lock")):
                 try:
                     self._fetch([revision], prune=False)
@@ -165,12 +169,12 @@ class DataRepository:
 
     def read(self, commit: str, path: str) -> bytes | None:
         """A file's bytes at the commit, None where there is none. Raises UserError for a symbolic link and for a pointer of Git LFS."""
-        entry = self.git("ls-tree", "-z", commit, "--", path).decode()
+        entry = self.git("ls-tree", "-z", "--end-of-options", commit, "--", path).decode()
         if not entry:
             return None
         if entry.startswith("120000"):
             raise UserError(f"{path} at commit {commit[:12]} is a symbolic link: commit the file itself.")
-        content = self.git("cat-file", "blob", f"{commit}:{path}")
+        content = self.git("cat-file", "blob", "--end-of-options", f"{commit}:{path}")
         if content.startswith(LFS_POINTER):
             raise UserError(f"{path} at commit {commit[:12]} is kept by Git LFS: take it out of .gitattributes and commit the file itself.")
         return content
@@ -195,19 +199,19 @@ class DataRepository:
 
     def commit_info(self, commit: str) -> CommitInfo:
         sha, author, when, subject = (
-            self.git("show", "-s", "--format=%H%n%an <%ae>%n%cI%n%s", commit).decode(errors="replace").split("\n")[:4]
+            self.git("show", "-s", "--format=%H%n%an <%ae>%n%cI%n%s", "--end-of-options", commit).decode(errors="replace").split("\n")[:4]
         )
-        branches = self.git("for-each-ref", "--contains", commit, "--format=%(refname:lstrip=2)", "refs/heads").decode(errors="replace")
+        branches = self.git("for-each-ref", f"--contains={commit}", "--format=%(refname:lstrip=2)", "refs/heads").decode(errors="replace")
         return CommitInfo(sha, author, when, subject, tuple(branches.split("\n")[:-1]))
 
     def descendants(self, commit: str, heads: Iterable[str]) -> set[str]:
         """The commits that were made from `commit`, directly or not, and that one of `heads` holds."""
-        return set(self.git("rev-list", "--ancestry-path", f"^{commit}", *heads, "--").decode().split())
+        return set(self.git("rev-list", "--ancestry-path", "--end-of-options", f"^{commit}", *heads, "--").decode().split())
 
     def is_on_a_branch(self, commit: str) -> bool:
         """Whether a branch holds the commit, as of the last refresh."""
         try:
-            return bool(self.git("for-each-ref", "--count=1", "--contains", commit, "refs/heads"))
+            return bool(self.git("for-each-ref", "--count=1", f"--contains={commit}", "refs/heads"))
         except GitError:
             return False
 
@@ -343,10 +347,10 @@ class DataRepository:
             )
         with self._clone_folder() as folder:
             clone = folder / "data"
-            git("clone", "-q", "--template=", *given(OURS), "--shared", "--no-checkout", self.mirror, clone)
+            git("clone", "-q", "--template=", *given(OURS), "--shared", "--no-checkout", "--end-of-options", self.mirror, clone)
             if (self.mirror / "shallow").is_file():  # git then copies what the branches reach instead of sharing all
-                git("fetch", "-q", "--no-tags", "--update-shallow", self.mirror, commit, cwd=clone)
-            git("update-ref", "--no-deref", "HEAD", commit, cwd=clone)
+                git("fetch", "-q", "--no-tags", "--update-shallow", "--end-of-options", self.mirror, commit, cwd=clone)
+            git("update-ref", "--no-deref", "--end-of-options", "HEAD", commit, cwd=clone)
             git("read-tree", "HEAD", cwd=clone)
             write_text(clone / ".git" / "info" / "attributes", NO_FILTERS)
             for path in (".dvc/config", *paths):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from face_assets.credentials import without_credentials
 from face_assets.errors import UserError
+from face_assets.identifiers import TRANSPORTS, printable
 
 QUIET = {
     "GIT_TERMINAL_PROMPT": "0",
@@ -16,6 +17,8 @@ QUIET = {
     "SSH_ASKPASS_REQUIRE": "never",
     "GIT_HTTP_LOW_SPEED_LIMIT": "1000",  # bytes a second, over so many seconds: then the far end is taken for lost
     "GIT_HTTP_LOW_SPEED_TIME": "30",
+    "GIT_ALLOW_PROTOCOL": ":".join(TRANSPORTS),  # ext:: and other helpers are programs that an address starts
+    "GIT_LITERAL_PATHSPECS": "1",  # a path is a path, whatever it begins with
     "LC_ALL": "C",
 }
 SETTINGS = {  # they go before the user's: what would change git's answers, ask for a key, or forbid what git does by itself
@@ -27,7 +30,6 @@ SETTINGS = {  # they go before the user's: what would change git's answers, ask 
     "submodule.recurse": "false",
     "clone.rejectShallow": "false",
     "safe.bareRepository": "all",
-    "protocol.file.allow": "user",
     "init.defaultObjectFormat": "sha1",
     "init.defaultRefFormat": "files",
 }
@@ -78,7 +80,7 @@ def git(
                 raise GitError(f"git {_name(arguments)}: no answer within {seconds:g} s") from error
             raise
     if process.returncode:
-        raise GitError(f"git {_name(arguments)}: {without_credentials(_reason(said.decode(errors='replace')))}")
+        raise GitError(f"git {_name(arguments)}: {printable(without_credentials(_reason(said.decode(errors='replace'))))}")
     return output
 
 

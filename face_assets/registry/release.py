@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from face_assets import identifiers
 from face_assets.errors import UnreachableError, UserError
 from face_assets.files import file_lock, link_or_copy, new_directory, write_json, write_text
 from face_assets.registry.data_repository import DataRepository
@@ -22,7 +23,7 @@ NAME = "face-recognizer"
 RELEASE = "release"
 """The folder of a release commit that DVC tracks."""
 AUTHOR, EMAIL = "Face Assets", "face-assets@localhost"
-VERSION = re.compile(rf"^{NAME}@v(\d+)\.(\d+)\.(\d+)$")
+VERSION = re.compile(rf"{NAME}@{identifiers.VERSION.pattern}", re.ASCII)
 TRIES = 5
 OUR_FILES = ("release.dvc", "release.json", "metrics.json", "dvc.yaml")
 MOST_BYTES = 8_000_000  # of a dvc.yaml, which programs write too
@@ -67,7 +68,7 @@ class Releases:
         """Every registered release, by version."""
         listed = self.repository.git("for-each-ref", "--format=%(refname:lstrip=2) %(*objectname) %(objectname)", f"refs/tags/{NAME}@*")
         rows = [line.split() for line in listed.decode(errors="replace").split("\n") if line]
-        tags = {tag: objects[0] for tag, *objects in rows if VERSION.match(tag)}
+        tags = {tag: objects[0] for tag, *objects in rows if VERSION.fullmatch(tag)}
         contents = self.repository.read_many([f"{commit}:release.json" for commit in tags.values()])
         found = [_parse(tag, commit, content) for (tag, commit), content in zip(tags.items(), contents, strict=True)]
         return sorted((release for release in found if release), key=lambda release: numbers(release.version))
@@ -78,10 +79,11 @@ class Releases:
 
     def get(self, version: str) -> Release:
         """The release of a version. Raises UserError."""
+        wanted = identifiers.version(version)
         for release in self.all():
-            if release.version == version:
+            if release.version == wanted:
                 return release
-        raise UserError(f"{version} is not registered in {self.repository.shown}; `face-assets releases` lists what is.")
+        raise UserError(f"{wanted} is not registered in {self.repository.shown}; `face-assets releases` lists what is.")
 
     def register(
         self, bundle: Path, trained_commit: str, inputs: str, digests: Digests, metrics: Mapping[str, Any], plots: Mapping[str, Path]
@@ -125,7 +127,7 @@ class Releases:
             _push_bytes(clone)
             declared = _declared(self.repository.read(trained_commit, "dvc.yaml"), sorted(plots))
             write_text(clone / "dvc.yaml", declared)  # after DVC's commands, which need nothing of what else it declares
-            when = git("show", "-s", "--format=%cI", trained_commit, cwd=clone).decode().strip()
+            when = git("show", "-s", "--format=%cI", "--end-of-options", trained_commit, cwd=clone).decode().strip()
             git("add", "-f", *OUR_FILES, *(f"plots/{name}" for name in plots), cwd=clone)
             message = f"Release {NAME} {version}"
             git("-c", "commit.gpgsign=false", "commit", "-q", "--no-verify", "-m", message, cwd=clone, env=identity(when))
@@ -176,8 +178,9 @@ def _parse(tag: str, commit: str, content: bytes | None) -> Release | None:
     try:
         facts = json.loads(content)
         digests = Digests(**facts["digests"])
-        release = Release(facts["version"], commit, facts["trained_commit"], facts["inputs"], digests, facts["metrics"])
-    except (ValueError, KeyError, TypeError):
+        trained = identifiers.commit_id(facts["trained_commit"])
+        release = Release(facts["version"], commit, trained, str(facts["inputs"]), digests, dict(facts["metrics"]))
+    except (ValueError, KeyError, TypeError, RecursionError, UserError):
         return None
     return release if release.tag == tag else None
 
@@ -213,9 +216,9 @@ def push_tags(repository: DataRepository, clone: Path, *tags: str) -> bool:
     """Pushes tags to the source, all or none; False when one is taken there. Raises UserError when the source cannot be written."""
     try:
         specs = [f"refs/tags/{tag}:refs/tags/{tag}" for tag in tags]
-        git("push", "-q", "--atomic", repository.source, *specs, cwd=clone, seconds=SECONDS_TO_PUSH)
+        git("push", "-q", "--atomic", "--end-of-options", repository.source, *specs, cwd=clone, seconds=SECONDS_TO_PUSH)
     except GitError as error:
-        if git("ls-remote", repository.source, *(f"refs/tags/{tag}" for tag in tags), cwd=clone):
+        if git("ls-remote", "--end-of-options", repository.source, *(f"refs/tags/{tag}" for tag in tags), cwd=clone):
             return False
         raise UnreachableError(
             f"The tag {tags[0]} could not be pushed to {repository.shown}: {error}. The platform needs to write tags there."
@@ -251,7 +254,7 @@ def _name(entry: Any) -> str:
 
 def _require_room(repository: DataRepository, commit: str) -> None:
     """Raises UserError where the commit holds something else under the names that a release's files get."""
-    entries = repository.git("ls-tree", "-z", commit, "--", "release", "plots", *OUR_FILES).decode(errors="replace")
+    entries = repository.git("ls-tree", "-z", "--end-of-options", commit, "--", "release", "plots", *OUR_FILES).decode(errors="replace")
     for kind, name in ((entry.split(" ")[1], entry.split("\t", 1)[1]) for entry in entries.split("\0") if entry):
         if name == "release" or kind != ("tree" if name == "plots" else "blob"):
             raise UserError(f"{name} at commit {commit[:12]} stands where a release keeps its files: rename it and commit.")

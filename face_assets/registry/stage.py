@@ -7,7 +7,7 @@ from face_assets.errors import UserError
 from face_assets.files import file_lock
 from face_assets.registry.release import AUTHOR, EMAIL, NAME, Release, Releases, push_tags
 
-STAGE = re.compile(rf"^{NAME}#(?P<stage>[a-z0-9-]+)(?P<gone>!?)#(?P<number>\d+)$")
+STAGE = re.compile(rf"^{NAME}#(?P<stage>[a-z0-9-]+)(?P<gone>!?)#(?P<number>[0-9]{{1,18}})$")
 FIELDS = "%00".join(["%(refname:lstrip=2)", "%(*objectname)", "%(taggername)", "%(taggerdate:iso-strict)", "%(contents)"]) + "%00%00"
 TRIES = 5
 GAVE_BACK = "Gave production back: "

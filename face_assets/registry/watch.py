@@ -93,20 +93,20 @@ def _known(
 
 def _came(repository: DataRepository, head: str, known: list[str]) -> list[str]:
     """The commits up to the head that are news, oldest first."""
-    listed = repository.git("rev-list", "--first-parent", "--reverse", head, *(f"^{commit}" for commit in known), "--")
+    listed = repository.git("rev-list", "--first-parent", "--reverse", "--end-of-options", head, *(f"^{commit}" for commit in known), "--")
     return listed.decode().split()
 
 
 def _inputs_before(repository: DataRepository, at: str | None, commits: list[str]) -> Inputs | None:
     """Those where the branch stood, or of what its first new commit was made from; None where there is no such commit."""
     if at is None and commits:
-        at = repository.git("show", "-s", "--format=%P", commits[0]).decode().partition(" ")[0].strip()
+        at = repository.git("show", "-s", "--format=%P", "--end-of-options", commits[0]).decode().partition(" ")[0].strip()
     return inputs_of(repository, at) if at and _is_known(repository, at) else None
 
 
 def _is_known(repository: DataRepository, commit: str) -> bool:
     try:
-        repository.git("cat-file", "-e", f"{commit}^{{commit}}")
+        repository.git("cat-file", "-e", "--end-of-options", f"{commit}^{{commit}}")
     except GitError:
         return False
     return True
@@ -132,7 +132,7 @@ def inputs_of(repository: DataRepository, commit: str) -> Inputs:
 
 
 def _objects(repository: DataRepository, commit: str, paths: tuple[str, ...]) -> dict[str, str]:
-    listed = repository.git("ls-tree", "-z", commit, "--", *paths).decode(errors="replace")
+    listed = repository.git("ls-tree", "-z", "--end-of-options", commit, "--", *paths).decode(errors="replace")
     rows = [row.split("\t", 1) for row in listed.split("\0") if row]
     return {path: facts.split()[2] for facts, path in rows}
 
@@ -140,7 +140,7 @@ def _objects(repository: DataRepository, commit: str, paths: tuple[str, ...]) ->
 def _named_files(repository: DataRepository, commit: str) -> list[str]:
     """The paths that params.yaml names as starting weights and as attributes; no names of weights, no absolute paths."""
     try:
-        values = parse_yaml(repository.git("cat-file", "blob", f"{commit}:{PARAMETERS}"))
+        values = parse_yaml(repository.git("cat-file", "blob", "--end-of-options", f"{commit}:{PARAMETERS}"))
     except (GitError, ValueError):  # the run says what is wrong
         return []
     found = [_at(values, "embedder", "weights"), _at(values, "evaluation", "attributes")]

@@ -5,7 +5,9 @@ from pathlib import Path
 import dagster as dg
 
 from face_assets.artifacts import Artifact
+from face_assets.errors import UserError
 from face_assets.files import file_lock, lock_beside, read_json, write_json
+from face_assets.identifiers import commit_id
 from face_assets.settings import load_settings
 
 
@@ -40,4 +42,8 @@ def _is_there(directory: Path) -> bool:
 
 
 def _file(context: dg.OutputContext | dg.InputContext) -> Path:
-    return load_settings().home / "handles" / context.asset_key.to_python_identifier() / f"{context.partition_key}.json"
+    try:
+        commit = commit_id(context.partition_key)
+    except UserError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+    return load_settings().home / "handles" / context.asset_key.to_python_identifier() / f"{commit}.json"
