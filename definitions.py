@@ -12,6 +12,7 @@ from face_assets.automation.container_sweep import STACK, container_sweep
 from face_assets.automation.drift_sensors import drift_sensor, traffic_sensor
 from face_assets.automation.failures import failed_runs, succeeded_runs, unsent_messages
 from face_assets.automation.health_sensor import health_sensor
+from face_assets.automation.machine_sensor import machine_sensor
 from face_assets.automation.schedules import daily_verification
 from face_assets.automation.stage_sensor import stage_sensor
 from face_assets.resources.handles import ArtifactHandles
@@ -31,6 +32,7 @@ defs = dg.Definitions(
         commit_sensor,
         stage_sensor,
         health_sensor,
+        machine_sensor,
         code_change_sensor,
         traffic_sensor,
         drift_sensor,

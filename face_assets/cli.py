@@ -10,7 +10,7 @@ COMMANDS = (
     *(data.init, data.use, data.params, data.feedback),
     *(runs.run, runs.align, runs.launch, runs.watch, runs.history, runs.demo),
     *(recognition.identify, recognition.verify),
-    *(releases.releases, releases.promote, releases.rollback, releases.lineage, releases.compare),
+    *(releases.releases, releases.promote, releases.rollback, releases.resume, releases.lineage, releases.compare),
     *(machine.status, machine.up, machine.down, machine.prune, machine.exporter, machine.keys),
 )
 

@@ -16,6 +16,7 @@ from face_assets.written import expanded
 
 PREFIX = "FACE_ASSETS_"
 SETTINGS_FILE = "settings.json"
+MACHINE = r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*"
 IMAGE_NAME = r"^[a-z0-9]+([._/-][a-z0-9]+)*$"
 SECRETS = ("notify_webhook", "notify_webhook_body", "notify_slack", "notify_smtp")
 
@@ -78,6 +79,15 @@ class Settings(BaseSettings):
     gateway_certificate: Path | None = Field(None, description="PEM file of certificate, chain and key: then the gateway speaks TLS")
     gateway_rate: int = Field(0, ge=0, description="questions a second of one API key, over 10 s; 0 for any number")
     gateway_max_mb: float = Field(20.0, gt=0, le=1000, description="largest request, in MB")
+    machine: str | None = Field(
+        None,
+        pattern=f"^{MACHINE}$",
+        max_length=40,
+        description="name of this machine for colleagues, who see what it serves; not a person's",
+    )
+    rollback_by: str | None = Field(
+        None, description="the one machine whose failed deployment check rolls production back; without it, people alone roll back"
+    )
     keep_releases: int = Field(3, ge=2, description="releases that stay loadable on the server's disk")
     notify_webhook: SecretStr | None = Field(None, description="URL that problems are POSTed to as JSON, and that they are over")
     notify_webhook_body: str | None = Field(

@@ -11,7 +11,7 @@ from face_assets.automation.conditions import REDEPLOY, REWRITE
 from face_assets.automation.pools import DEPLOYMENT
 from face_assets.code_version import code_version
 from face_assets.fingerprint import fingerprint
-from face_assets.pipeline import containers, serving
+from face_assets.pipeline import containers, machine, serving
 from face_assets.resources.workspace import WorkspaceResource
 from face_assets.serving.model_repository import code_digest
 
@@ -33,7 +33,8 @@ def triton_model_repository(context: dg.AssetExecutionContext, platform: Workspa
     workspace = platform.workspace()
     with user_errors(context):
         assignment = serving.production(workspace)
-        version = serving.write_repository(workspace, assignment.release)
+        with serving.failure_recorded(workspace, assignment):
+            version = serving.write_repository(workspace, assignment.release)
         facts = {
             "release": version.release,
             "release_commit": version.release_commit,
@@ -57,14 +58,16 @@ def triton_image(context: dg.AssetExecutionContext, platform: WorkspaceResource)
     """The container image of the release in production: Triton and the release's models; on the embedded target none is needed."""
     workspace = platform.workspace()
     with user_errors(context):
-        release = serving.production(workspace).release
+        assignment = serving.production(workspace)
+        release = assignment.release
         facts = provenance(context, workspace, release.trained_commit) | {"release": release.version, "release_commit": release.commit}
         if workspace.settings.target == "embedded":
             facts |= {"image": "none: the embedded target needs no image", "path": Path(workspace.home.serving / "models")}
             return dg.MaterializeResult(metadata=as_metadata(facts), data_version=dg.DataVersion("none"))
-        built = containers.build_image(workspace, release, serving.write_repository(workspace, release))
+        with serving.failure_recorded(workspace, assignment):
+            built = containers.build_image(workspace, release, serving.write_repository(workspace, release))
+            digest = containers.push_image(workspace, built.name)
         facts |= asdict(built) | {"path": Path(built.log or workspace.home.logs)}
-        digest = containers.push_image(workspace, built.name)
         facts |= {"registry": workspace.settings.docker_registry, "pushed_digest": digest} if digest else {}
         return dg.MaterializeResult(metadata=as_metadata(facts), data_version=dg.DataVersion(built.id))
 
@@ -89,7 +92,8 @@ def triton_deployment(context: dg.AssetExecutionContext, platform: WorkspaceReso
         done = serving.deploy(workspace, context.log.info)
         settings = workspace.settings
         facts = asdict(done) | {"grpc": f"{settings.host}:{settings.grpc_port}", "http": f"{settings.host}:{settings.http_port}"}
-        facts |= {"path": Path(workspace.home.serving), "release_commit": wanted.commit}
+        attempt = machine.last_attempt(workspace)
+        facts |= {"path": Path(workspace.home.serving), "release_commit": wanted.commit, "since": attempt.since if attempt else None}
         return dg.MaterializeResult(
             metadata=as_metadata(provenance(context, workspace, wanted.trained_commit) | facts),
             data_version=dg.DataVersion(done.live or "nothing"),

@@ -16,7 +16,6 @@ from face_assets.errors import UserError
 from face_assets.fingerprint import fingerprint
 from face_assets.notification.message import Message
 from face_assets.notification.notifier import queue_problem, queue_well
-from face_assets.pipeline.release import assigned_for
 from face_assets.pipeline.versions import parameters_version, photos_version
 from face_assets.pipeline.workspace import Workspace
 from face_assets.registry.availability import missing_bytes
@@ -195,7 +194,7 @@ def _look_at(
 def _left_behind(workspace: Workspace, commit: str) -> bool:
     """Whether production stands for another commit than this one, which ran well before."""
     production = workspace.stages.production()
-    return production is not None and assigned_for(production) != commit
+    return production is not None and production.commit != commit
 
 
 def _lacking(workspace: Workspace, commit: str, tracked: tuple[str, ...]) -> str | None:

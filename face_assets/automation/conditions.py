@@ -4,7 +4,6 @@ import dagster as dg
 
 from face_assets.automation.partitions import commits
 from face_assets.errors import UserError
-from face_assets.pipeline.release import assigned_for
 from face_assets.pipeline.workspace import Workspace
 
 
@@ -31,7 +30,7 @@ def _commit_in_production() -> str | None:
         production = Workspace.load().stages.production()
     except UserError:
         return None
-    return assigned_for(production) if production else None
+    return production.commit if production else None
 
 
 CHANGED = dg.AutomationCondition.code_version_changed()

@@ -15,7 +15,6 @@ from face_assets.monitoring.windows import finished_windows
 from face_assets.notification.message import Message
 from face_assets.notification.notifier import queue_problem, queue_well
 from face_assets.pipeline.monitoring import monitoring_params
-from face_assets.pipeline.release import assigned_for
 from face_assets.pipeline.serving import target
 from face_assets.pipeline.workspace import Workspace
 from face_assets.registry.watch import inputs_of
@@ -107,7 +106,7 @@ def _worth_running(workspace: Workspace) -> str | None:
     """The newest commit of production's branch; None where it holds what production was made from: nothing is made twice."""
     workspace.repository.refresh()
     production, heads = workspace.stages.production(), workspace.production_heads()
-    made_from = inputs_of(workspace.repository, assigned_for(production)) if production else None
+    made_from = inputs_of(workspace.repository, production.commit) if production else None
     return None if made_from in [inputs_of(workspace.repository, head) for head in heads] else next(iter(heads), None)
 
 

@@ -1,8 +1,8 @@
-"""The health sensor: a server that is gone, or answers wrongly, is brought back with what production says."""
+"""The health sensor: a server that is gone, answers wrongly or with another release is brought to what production says."""
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import dagster as dg
 
@@ -13,34 +13,51 @@ from face_assets.automation.tags import CAUSE
 from face_assets.errors import UserError
 from face_assets.notification.message import Message
 from face_assets.notification.notifier import queue_problem, queue_well
-from face_assets.pipeline.serving import target, trouble_of_live, was_refused
+from face_assets.pipeline.machine import STOPPED, last_attempt, observe
+from face_assets.pipeline.serving import target, trouble_of_live
 from face_assets.pipeline.workspace import Workspace
 from face_assets.registry.stage import Assignment
 from face_assets.resources.workspace import WorkspaceResource
 
 SECONDS_BETWEEN_TICKS = 5
-LOST = "server: lost"
+LOST, BEHIND = "server: lost", "server: behind production"
 SECONDS_BETWEEN_QUESTIONS = 20.0
 LOOKS = 2  # in a row, before a server is taken for lost: one that is busy may be late once
-FIRST_PAUSE, LONGEST_PAUSE = 15.0, 300.0  # seconds between attempts to mend, doubled each time
+FIRST_PAUSE, LONGEST_PAUSE = 15.0, 600.0  # seconds between attempts to mend, doubled each time
 
 
 @dataclass(frozen=True)
 class Health:
-    """What the looks so far showed: how many in a row saw trouble, how often a mending was asked for, and when it may be next."""
+    """What the looks so far showed: how many in a row saw trouble, how often a mending was asked for, and when it may be next.
+
+    about: the stage tag that is not served, where that is the trouble; another one is tried at once.
+    """
 
     troubled: int = 0
     asked: int = 0
     next_try: float = 0.0
     next_question: float = 0.0
+    about: str = ""
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """What is wrong, in a sentence; `waits_for`: what a run for its commit may be about to deploy, which would mend it."""
+    """What is wrong, in a sentence; `wanted`: the assignment that this machine does not serve, where that is what is wrong."""
 
     sentence: str
-    waits_for: Assignment | None = None
+    wanted: Assignment | None = None
+
+    @property
+    def about(self) -> str:
+        """The stage tag that is not served; empty where the server itself is in trouble."""
+        return self.wanted.tag if self.wanted else ""
+
+    @property
+    def problem(self) -> Message:
+        """The message to people."""
+        if self.wanted:
+            return Message("problem", BEHIND, f"This machine does not serve {self.wanted.release.version}", self.sentence)
+        return Message("problem", LOST, "The server is brought back", self.sentence)
 
 
 @dg.sensor(
@@ -64,16 +81,19 @@ def health_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResour
     next_question = now + SECONDS_BETWEEN_QUESTIONS if asks else health.next_question
     if trouble is None:
         if health.troubled:
-            queue_well(workspace.settings, Message("well", LOST, "The server answers as it must again"), context.log.warning)
+            for cause in (LOST, BEHIND):
+                queue_well(workspace.settings, Message("well", cause, "The server answers as it must again"), context.log.warning)
         return _result(Health(next_question=next_question), "Nothing is wrong.")
-    health = Health(health.troubled + 1, health.asked, health.next_try, 0.0)
+    if trouble.about != health.about:
+        health = Health(about=trouble.about)
+    health = replace(health, troubled=health.troubled + 1, next_question=0.0)
     if health.troubled < LOOKS or now < health.next_try:
         return _result(health, trouble.sentence)
-    if deploying := deployment_under_way(context.instance, workspace, trouble.waits_for):
+    if deploying := deployment_under_way(context.instance, workspace, trouble.wanted):
         return _result(health, f"{trouble.sentence}; {deploying} deals with it")
     pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(health.asked, 10))
-    health = Health(health.troubled, health.asked + 1, now + pause, 0.0)
-    queue_problem(workspace.settings, Message("problem", LOST, "The server is brought back", trouble.sentence), context.log.warning)
+    health = replace(health, asked=health.asked + 1, next_try=now + pause)
+    queue_problem(workspace.settings, trouble.problem, context.log.warning)
     tags = {CAUSE: "health", "face_assets/trouble": trouble.sentence[:200], "dagster/priority": jobs.DEPLOY_PRIORITY}
     return dg.SensorResult(run_requests=[dg.RunRequest(tags=tags)], cursor=json.dumps(asdict(health)))
 
@@ -86,7 +106,9 @@ def find_trouble(workspace: Workspace, ask: bool) -> Trouble | None:
     if not workspace.settings.repo:
         return None
     server = target(workspace)
-    if not server.was_started():
+    attempt = last_attempt(workspace)
+    was_started = server.was_started()
+    if not was_started and (attempt is None or attempt.trouble in ("", STOPPED)):
         return None
     production = workspace.stages.production()
     if production is None or server.is_deploying():
@@ -95,13 +117,14 @@ def find_trouble(workspace: Workspace, ask: bool) -> Trouble | None:
         status = server.status()
     except UserError as error:
         return Trouble(str(error))
-    if not status.running:
+    if was_started and not status.running:
         return Trouble("The server is gone.")
-    if status.live is None or not status.ready:
+    if was_started and (status.live is None or not status.ready):
         return Trouble(f"The server is not ready to answer with {status.live.release if status.live else 'anything'}.")
-    if status.live.release_commit != production.release.commit and not was_refused(workspace, production):
-        sentence = f"The server answers with {status.live.release}, and {production.release.version} is in production."
-        return Trouble(sentence, waits_for=production)
+    if status.live is None or status.live.release_commit != production.release.commit:
+        why = observe(workspace, production, status).why
+        live = status.live.release if status.live else "nothing"
+        return Trouble(f"{production.release.version} is in production, and this machine serves {live}: {why}", wanted=production)
     wrong = trouble_of_live(workspace, status.live) if ask else None
     return Trouble(wrong) if wrong else None
 

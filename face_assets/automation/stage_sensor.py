@@ -11,7 +11,6 @@ from face_assets.automation.tags import AUTHOR, CAUSE, COMMIT, PARTITION, STAGE_
 from face_assets.errors import UserError
 from face_assets.files import file_lock, is_locked
 from face_assets.fingerprint import fingerprint
-from face_assets.pipeline.release import assigned_for
 from face_assets.pipeline.serving import target
 from face_assets.pipeline.workspace import Workspace
 from face_assets.registry.stage import Assignment
@@ -62,7 +61,7 @@ def deployment_under_way(instance: dg.DagsterInstance, workspace: Workspace, ass
     """What is deploying, or is about to deploy this assignment; None where nothing is."""
     if is_promoting(workspace.home.root):
         return "a command"
-    commit = assigned_for(assignment) if assignment else None
+    commit = assignment.commit if assignment else None
     for run in instance.get_runs(dg.RunsFilter(statuses=list(UNDER_WAY))):
         selected = {key.to_user_string() for key in run.asset_selection or ()}
         deploys = run.job_name == jobs.DEPLOY_PRODUCTION or "triton_deployment" in selected

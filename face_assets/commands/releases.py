@@ -6,6 +6,8 @@ import click
 
 from face_assets.commands.shared import end, json_option, print_json, read_repo_option
 
+reason_option = click.option("--reason", default="", help="Why, for the record: in the tag, the history and the status.")
+
 
 @click.command()
 @read_repo_option
@@ -25,23 +27,37 @@ def releases(repo: str | None, as_json: bool) -> None:
 
 @click.command()
 @click.argument("version")
-@click.option("--reason", default="", help="Why, for the record.")
+@reason_option
+@click.option("--follow", is_flag=True, help="Let commits to come replace it; without it, it stays until `face-assets resume`.")
 @json_option
-def promote(version: str, reason: str, as_json: bool) -> None:
-    """Put a release into production: assign its stage tag, verify it, let it take traffic."""
+def promote(version: str, reason: str, follow: bool, as_json: bool) -> None:
+    """Put a release into production: assign its stage tag, verify it, let it take traffic. It holds until `face-assets resume`."""
     from face_assets.operations.releases import promote_release
 
-    end(promote_release(version, reason, quiet=as_json), as_json)
+    end(promote_release(version, reason, follow, quiet=as_json), as_json)
 
 
 @click.command()
-@click.option("--reason", default="", help="Why, for the record.")
+@reason_option
 @json_option
 def rollback(reason: str, as_json: bool) -> None:
-    """Go back to the release that was in production before this one."""
+    """Go back to the release that was in production before this one. It holds until `face-assets resume`."""
     from face_assets.operations.releases import roll_back
 
     end(roll_back(reason, quiet=as_json), as_json)
+
+
+@click.command()
+@reason_option
+@json_option
+def resume(reason: str, as_json: bool) -> None:
+    """Let production follow the commits again after a promotion or rollback by hand; what waited is judged and deployed."""
+    from face_assets.operations.releases import resume_following
+
+    found = resume_following(reason, quiet=as_json)
+    if not as_json and not found["run_for"]:
+        click.echo("Production follows the commits again." if found["released"] else "Production follows the commits: no decision holds.")
+    end(found, as_json)
 
 
 @click.command()

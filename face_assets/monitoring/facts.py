@@ -104,12 +104,18 @@ class WaitingFacts:
 
 @dataclass(frozen=True)
 class ServerFacts:
-    """The deployment: whether the server runs and is ready, with which release, and whether that is what production says."""
+    """The deployment: whether the server runs and is ready, with which release, and whether that is what production says.
+
+    since: when the release began to answer, seconds since the epoch; wanted, trouble: of a server that is not as production says.
+    """
 
     running: bool
     ready: bool
     release: str | None
     is_production: bool | None
+    since: float | None = None
+    wanted: str | None = None
+    trouble: str = ""
 
 
 def flat_figures(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
@@ -137,6 +143,13 @@ def release_metrics(facts: ReleaseFacts | None) -> Iterable[Metric]:
     for name, value in facts.figures.items():
         figures.add_metric([name], value)
     yield figures
+
+
+def decision_metrics(held: bool, waiting: float | None) -> Iterable[Metric]:
+    """Of the last decision about production; waiting: since when a release waits for it to be released, seconds since the epoch."""
+    yield _single("production_held", "Whether a person's decision holds, so that commits do not reach production.", float(held))
+    if waiting is not None:
+        yield _single("release_waiting_timestamp_seconds", "When the gate let the release through that waits.", waiting)
 
 
 def dataset_metrics(found: Iterable[DatasetFacts]) -> Iterable[Metric]:
@@ -229,6 +242,14 @@ def server_metrics(facts: ServerFacts) -> Iterable[Metric]:
     yield info
     if facts.is_production is not None:
         yield _single("server_is_production", "Whether what is live is what production says.", float(facts.is_production))
+    if facts.since is not None:
+        yield _single("server_live_since_timestamp_seconds", "When the release that is live began to answer.", facts.since)
+    behind = _gauge(
+        "server_behind_production_info", "Why this machine does not serve what is in production; 1.", ["wanted", "live", "trouble"]
+    )
+    if facts.trouble:
+        behind.add_metric([facts.wanted or "", facts.release or "nothing", facts.trouble], 1.0)
+    yield behind
 
 
 def drift_metrics(time: float, figures: Mapping[str, float]) -> Iterable[Metric]:

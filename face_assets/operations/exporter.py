@@ -16,6 +16,7 @@ from face_assets.monitoring import facts
 from face_assets.monitoring.exposition import Log, Part, serve
 from face_assets.monitoring.feedback import Estimate, estimates
 from face_assets.pipeline.feedback import committed_feedback
+from face_assets.pipeline.machine import observe
 from face_assets.pipeline.serving import target
 from face_assets.pipeline.workspace import Workspace
 from face_assets.ports import require_free
@@ -66,6 +67,7 @@ class Platform:
         instance = self.instance
         return [
             Part("production", self._release),
+            Part("decision", self._decision),
             Part("datasets", self._datasets),
             Part("runs", self._runs),
             Part("sensors", lambda: facts.sensor_metrics(pipeline_facts.sensors(instance))),
@@ -108,7 +110,18 @@ class Platform:
         assignment = self.production()
         live = status.live if status.running else None
         agrees = (live is not None and live.release_commit == assignment.release.commit) if assignment else None
-        return facts.server_metrics(facts.ServerFacts(status.running, status.ready, live.release if live else None, agrees))
+        seen = observe(self.workspace(), assignment, status)
+        since = datetime.fromisoformat(seen.since).timestamp() if seen.since else None
+        release = live.release if live else None
+        return facts.server_metrics(facts.ServerFacts(status.running, status.ready, release, agrees, since, seen.wanted, seen.trouble))
+
+    def _decision(self) -> Iterable[Metric]:
+        workspace = self.workspace()
+        if not workspace.settings.repo:
+            return []
+        waiting = workspace.stages.waiting()
+        when = datetime.fromisoformat(waiting.time).timestamp() if waiting else None
+        return facts.decision_metrics(workspace.stages.hold() is not None, when)
 
     def _drift(self) -> Iterable[Metric]:
         found = pipeline_facts.last_drift(self.instance)

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from face_assets import processes
@@ -17,8 +18,12 @@ from face_assets.home import Home
 from face_assets.monitoring.triton_metrics import read_traffic
 from face_assets.operations.monitoring import EXPORTER, PROMETHEUS, exporter_address, prometheus_address
 from face_assets.operations.pipeline import figures_text
+from face_assets.pipeline.machine import observe
 from face_assets.pipeline.serving import target
+from face_assets.pipeline.staging import holds
 from face_assets.pipeline.workspace import Workspace
+from face_assets.registry.machines import machines
+from face_assets.registry.stage import Assignment
 from face_assets.settings import Settings, load_settings
 
 RUNS = 5
@@ -86,9 +91,25 @@ def _ports(settings: Settings) -> dict[str, str]:
 
 
 def _server(settings: Settings) -> dict[str, Any]:
-    status = target(Workspace(settings)).status()
+    workspace = Workspace(settings)
+    status = target(workspace).status()
     live = status.live.release if status.live else None
-    return {"running": status.running, "ready": status.ready, "live": live, "pid": status.pid, **_ports(settings)}
+    found = {"running": status.running, "ready": status.ready, "live": live, "pid": status.pid, **_ports(settings)}
+    if settings.repo and (workspace.repository.mirror / "HEAD").is_file():
+        observed = observe(workspace, workspace.stages.production(), status)
+        found |= {"wanted": observed.wanted, "since": observed.since, "why": observed.why}
+    return found
+
+
+def _decided(assignment: Assignment) -> dict[str, Any]:
+    decision = assignment.decision
+    return {
+        "tag": assignment.tag,
+        "assigned_by": assignment.author,
+        "assigned": assignment.time,
+        "decided_by": decision.by,
+        "reason": decision.reason,
+    }
 
 
 def _production(settings: Settings) -> dict[str, Any] | None:
@@ -103,18 +124,25 @@ def _production(settings: Settings) -> dict[str, Any] | None:
         if not (workspace.repository.mirror / "HEAD").is_file():
             raise
         stale = str(error)
-    assignment = workspace.stages.production()
+    stages = workspace.stages
+    assignment, hold, waiting = stages.production(), stages.hold(), stages.waiting()
+    others = {
+        "machines": [one.model_dump(mode="json") for one in machines(workspace.repository)],
+        "held": holds(hold) if hold else None,
+        "waiting": {"version": waiting.release.version, "commit": waiting.commit, **_decided(waiting)} if waiting else None,
+        **({"stale": stale} if stale else {}),
+    }
     if assignment is None:
-        return {"error": stale} if stale else None
+        if not hold and not others["machines"]:
+            return {"error": stale} if stale else None
+        return {"version": None, **others}
     release = assignment.release
     return {
         "version": release.version,
-        "tag": assignment.tag,
-        "assigned_by": assignment.author,
-        "assigned": assignment.time,
         "trained_commit": release.trained_commit,
         "metrics": release.metrics,
-        **({"stale": stale} if stale else {}),
+        **_decided(assignment),
+        **others,
     }
 
 
@@ -172,7 +200,8 @@ def status_text(found: dict[str, Any]) -> str:
 def _server_line(server: Mapping[str, Any]) -> str:
     state = "ready" if server["ready"] else "running, not ready" if server["running"] else "down (face-assets up brings it back)"
     state = f"unknown: {server['error']}" if "error" in server else state
-    return f"server      {state}, live {server['live'] or 'nothing'}, gRPC {server['grpc']}, HTTP {server['http']}"
+    line = f"server      {state}, live {server['live'] or 'nothing'}, gRPC {server['grpc']}, HTTP {server['http']}"
+    return f"{line}\n            not {server['wanted']}: {server['why']}" if server.get("why") else line
 
 
 def _production_lines(production: Mapping[str, Any] | None) -> list[str]:
@@ -180,12 +209,30 @@ def _production_lines(production: Mapping[str, Any] | None) -> list[str]:
         return ["production  no release yet"]
     if "error" in production:
         return [f"production  unknown: {production['error']}"]
-    made = f"{production['version']} of commit {production['trained_commit'][:12]}"
-    lines = [
-        f"production  {made}, {production['tag']} by {production['assigned_by']}",
-        f"            {figures_text(production['metrics'])}",
-    ]
-    return [*lines, f"            as last seen: {production['stale']}"] if "stale" in production else lines
+    lines = ["production  no release"]
+    if production["version"]:
+        made = f"{production['version']} of commit {production['trained_commit'][:12]}"
+        lines = [
+            f"production  {made}, {production['tag']} by {production['assigned_by']}: {production['reason']}",
+            f"            {figures_text(production['metrics'])}",
+        ]
+    if production["held"]:
+        waits = production["waiting"]
+        behind = f"{waits['version']} waits, of commit {waits['commit'][:12]}" if waits else "nothing waits"
+        lines += [f"held        {production['held']}", f"            {behind}"]
+    if "stale" in production:
+        lines.append(f"            as last seen: {production['stale']}")
+    return lines + [_machine_line(one) for one in production["machines"]]
+
+
+def _machine_line(machine: Mapping[str, Any]) -> str:
+    since = f" since {_local(machine['since'])}" if machine["since"] else ""
+    why = f", not {machine['wanted']}: {machine['trouble']}" if machine["trouble"] else ""
+    return f"machine     {machine['machine']} serves {machine['live'] or 'nothing'}{since}{why} (seen {_local(machine['seen'])})"
+
+
+def _local(moment: str) -> str:
+    return _when(datetime.fromisoformat(moment).timestamp())
 
 
 def _traffic(traffic: Mapping[str, Any]) -> str:

@@ -11,7 +11,6 @@ from face_assets.monitoring.reports import write_reports
 from face_assets.monitoring.windows import NAME, Window, read_window
 from face_assets.params import Monitoring
 from face_assets.pipeline.reference import find_reference
-from face_assets.pipeline.release import assigned_for
 from face_assets.pipeline.workspace import Workspace
 
 TRAFFIC_CODE = ("face_assets.monitoring.windows",)
@@ -59,4 +58,4 @@ def _hour(name: str) -> str:
 def monitoring_params(workspace: Workspace) -> Monitoring:
     """The parameters of the commit that production stands for; the defaults where nothing is in production."""
     production = workspace.stages.production()
-    return workspace.params(assigned_for(production)).monitoring if production else Monitoring()
+    return workspace.params(production.commit).monitoring if production else Monitoring()

@@ -12,7 +12,6 @@ from pathlib import Path
 from face_assets.artifacts import SUMMARY
 from face_assets.errors import UserError
 from face_assets.files import PARTIAL, free_lock, lock_beside, read_json
-from face_assets.pipeline.release import assigned_for
 from face_assets.pipeline.workspace import Workspace
 from face_assets.registry.availability import not_in_remote
 from face_assets.registry.release import RELEASE, Release
@@ -82,8 +81,8 @@ def _kept(workspace: Workspace, notes: list[str]) -> set[Path]:
     except (UserError, OSError) as error:
         notes.append(f"{error} What production needs is taken from the last look.")
     now = workspace.stages.production() or next(reversed(workspace.stages.held()), None)
-    staged = [one for one in (now, workspace.stages.held_before(now)) if one] if now else []
-    commits = {*workspace.production_heads(), *(one.release.trained_commit for one in staged), *map(assigned_for, staged)}
+    staged = [one for one in (now, now and workspace.stages.held_before(now), workspace.stages.waiting()) if one]
+    commits = {*workspace.production_heads(), *(one.release.trained_commit for one in staged), *(one.commit for one in staged)}
     named = [Path(read_json(file)["directory"]) for commit in commits for file in workspace.home.handles.glob(f"*/{commit}.json")]
     releases = {one.release.commit for one in staged} | {one.release_commit for one in versions(workspace.home.serving / "models")}
     # by the names below the home, which may have had another path when the handles were written

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,18 +19,16 @@ from face_assets.pipeline.dataset import read_faces
 from face_assets.pipeline.embedder import evaluate_embedder
 from face_assets.pipeline.fairness import attributes_digest, groups_markdown
 from face_assets.pipeline.reference import release_reference
+from face_assets.pipeline.staging import Judge, stage_release
 from face_assets.pipeline.vectors import served_vectors
 from face_assets.pipeline.workspace import Log, Workspace
 from face_assets.registry.model_card import CardFacts, model_card
 from face_assets.registry.release import Digests, Release
-from face_assets.registry.stage import Assignment
 from face_assets.vision.sketches import FORMAT
 
 CODE = ("face_assets.pipeline.release", "face_assets.registry.model_card", "face_assets.monitoring.reference")
 EVALUATION = ("evaluation.json", "groups.json", "pairs.csv", "test_photos.txt")
 ENGINE = ("embedder.pt", "embedder.onnx", "embedder.xml", "embedder.bin", "engine.json")
-LET_THROUGH, STAYS = "The gate let it through", "It stays"
-OURS = re.compile(rf"(?:{LET_THROUGH}|{STAYS}), for commit ([0-9a-f]{{40}})")
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ def make_release(workspace: Workspace, commit: str, parts: Parts, log: Log) -> A
     new = release is None
     if release is None:
         release = _make_new(workspace, commit, params, parts, inputs, log)
-    staged, reason = _stage(workspace, commit, release, parts, log)
+    staged, reason = stage_release(workspace, commit, release, _judge(workspace, commit, parts, log))
     log(f"{release.version}: {reason}")
     directory = workspace.releases.bundle(release)
     summary = {
@@ -198,39 +195,14 @@ def _plots(parts: Parts) -> dict[str, Path]:
     return {"roc.csv": parts.evaluation.directory / "roc.csv", "learning_curve.csv": parts.embedder.directory / "learning_curve.csv"}
 
 
-def _stage(workspace: Workspace, commit: str, release: Release, parts: Parts, log: Log) -> tuple[bool, str]:
-    """Assigns production if the gate passed and no newer commit is there. Returns whether it is production now, and why."""
-    production = workspace.stages.production()
-    if production and production.release.commit == release.commit:
-        if commit in _made_from(workspace, assigned_for(production)):  # on record, so that nothing between the two replaces it
-            workspace.stages.assign(release.version, message=f"{STAYS}, for commit {commit}", author="face-assets", again=True)
-        return True, "is in production already"
-    evaluation = parts.evaluation
-    if production and evaluation.summary["production"] != production.release.version:
-        log(f"{production.release.version} came into production since the evaluation: the gate judges beside it")
-        evaluation = evaluate_embedder(workspace, commit, parts.aligned, parts.exported, log)
-    if not evaluation.summary["passed"]:
-        return False, "not put in production, the gate refused it: " + "; ".join(evaluation.summary["reasons"])
-    newer = _newer_in_production(workspace, commit)
-    if newer and not (production and assigned_for(production) == commit):  # made anew for the commit that is there
-        there = f"{newer.release.version} was put there for the newer commit {assigned_for(newer)[:12]}"
-        return False, f"not put in production: {there}; `face-assets promote {release.version}` does it"
-    workspace.stages.assign(release.version, message=f"{LET_THROUGH}, for commit {commit}", author="face-assets")
-    return True, "put in production: the gate let it through"
+def _judge(workspace: Workspace, commit: str, parts: Parts, log: Log) -> Judge:
+    """The gate's verdict beside a release, once more where another one is in production than when the embedder was evaluated."""
 
+    def judge(beside: Release | None) -> list[str]:
+        evaluation = parts.evaluation
+        if beside and evaluation.summary["production"] != beside.version:
+            log(f"{beside.version} came into production since the evaluation: the gate judges beside it")
+            evaluation = evaluate_embedder(workspace, commit, parts.aligned, parts.exported, log)
+        return [] if evaluation.summary["passed"] else list(evaluation.summary["reasons"])
 
-def _newer_in_production(workspace: Workspace, commit: str) -> Assignment | None:
-    """What was put into production for a commit made after this one, if that is still on a branch: then this one came too late."""
-    after = _made_from(workspace, commit)
-    return next((one for one in reversed(workspace.stages.held()) if assigned_for(one) in after), None)
-
-
-def _made_from(workspace: Workspace, commit: str) -> set[str]:
-    """The later commits on the branches of production."""
-    return workspace.repository.descendants(commit, workspace.production_heads())
-
-
-def assigned_for(assignment: Assignment) -> str:
-    """The commit that a release was put into production for: the one that our own message names, else the one it was trained from."""
-    named = OURS.fullmatch(assignment.message)
-    return named.group(1) if named else assignment.release.trained_commit
+    return judge

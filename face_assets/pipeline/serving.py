@@ -1,32 +1,31 @@
 """The steps triton_model_repository and triton_deployment: what production says is what the server answers with."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from face_assets.errors import UnreachableError, UserError
-from face_assets.files import read_json, write_json
+from face_assets.files import read_json
 from face_assets.params import Serving
 from face_assets.pipeline.containers import container_target, containers_started
+from face_assets.pipeline.machine import machine_name, observe, publish_state, record_attempt, record_stop, trouble_of
 from face_assets.pipeline.workspace import Log, Workspace
+from face_assets.registry.decision import machine_message
 from face_assets.registry.release import Release
 from face_assets.registry.stage import Assignment
 from face_assets.serving.embedded import EmbeddedTarget, stop_server, was_started
 from face_assets.serving.environment import ServingEnvironment, ensure_environment
 from face_assets.serving.model_repository import ModelVersion, write_models
-from face_assets.serving.target import DeploymentRefusedError, Target
+from face_assets.serving.target import DeploymentRefusedError, Status, Target
 from face_assets.serving.triton import Ports
 from face_assets.serving.verification import Probe, verify
 
 ROOT = Path(__file__).parents[2]
 SECONDS_TO_ANSWER = 8.0
-NEW = timedelta(days=1)
-"""An assignment that has stood for longer was live somewhere, if not here."""
 TEMPLATES = ROOT / "triton_models"
 CODE = (
     "face_assets.serving.model_repository",
@@ -83,6 +82,7 @@ def stop_servers(workspace: Workspace) -> bool:
     ran = stop_server(workspace.home.serving)
     if containers_started(workspace):
         ran = container_target(workspace).stop() or ran
+    record_stop(workspace)
     return ran
 
 
@@ -104,12 +104,47 @@ def _make_ready(workspace: Workspace, version: ModelVersion, log: Log) -> None:
 
 
 def deploy(workspace: Workspace, log: Log) -> Deployment:
-    """Brings the server to the release in production, verified before it takes traffic.
+    """Brings the server to the release in production, verified before it takes traffic, and keeps how that ended as this machine's state.
 
-    A release that fails its verification never takes traffic, and production is given back to what is live. Where the settings name
-    another target than the one that answers, that one gives up its ports last, and comes back if the release is not live then.
+    A release that fails its deployment check takes no traffic here, and what is live stays; production is not touched, unless the
+    settings name this machine as the one that rolls back. Raises UserError where it did not come to a check.
     """
     assignment = production(workspace)
+    with failure_recorded(workspace, assignment):
+        done = _deploy(workspace, assignment, log)
+    _publish(workspace)
+    return done
+
+
+@contextmanager
+def failure_recorded(workspace: Workspace, assignment: Assignment) -> Iterator[None]:
+    """Keeps as this machine's state why a deployment came to no check."""
+    try:
+        yield
+    except (UserError, OSError) as error:
+        status = _status(workspace)
+        record_attempt(workspace, assignment, status.live.release if status and status.live and status.ready else None, error)
+        _publish(workspace)
+        raise
+
+
+def _status(workspace: Workspace) -> Status | None:
+    try:
+        return target(workspace).status()
+    except UserError:
+        return None
+
+
+def _publish(workspace: Workspace) -> None:
+    """As far as it can be done now: the health sensor makes up for it."""
+    if status := _status(workspace):
+        with suppress(UserError):
+            publish_state(workspace, observe(workspace, workspace.stages.production(), status))
+
+
+def _deploy(workspace: Workspace, assignment: Assignment, log: Log) -> Deployment:
+    """Where the settings name another target than the one that answers, that one gives up its ports last, and comes back if the
+    release is not live then."""
     version = write_repository(workspace, assignment.release)
     _make_ready(workspace, version, log)
     server, other = target(workspace), _other_target(workspace)
@@ -151,6 +186,7 @@ def _bring(
             report = server.verify_live(asked, allowed)
             if report.passed or report.only_late:
                 reason = "was live already" if report.passed else report.failures
+                record_attempt(workspace, assignment, live.release)
                 return Deployment(live.release, verified=report.passed, reason=reason, report=asdict(report), **named)
             trouble = f"it answers wrongly: {report.failures}"
         log(f"a fresh copy takes the place of what is live: {trouble}")
@@ -160,8 +196,10 @@ def _bring(
     except DeploymentRefusedError as refused:
         back = live or before
         kept = back.release if back else None
-        reason = f"{refused}{_give_back(workspace, assignment, kept, str(refused))}"
+        reason = f"{refused}{_roll_back(workspace, assignment, kept, refused)}"
+        record_attempt(workspace, assignment, kept, refused)
         return Deployment(kept, verified=False, reason=reason, report=asdict(refused.report) if refused.report else {}, **named)
+    record_attempt(workspace, assignment, release.version)
     server.sweep(keep=workspace.settings.keep_releases)
     return Deployment(release.version, verified=True, reason="verified, then promoted", report=asdict(report), **named)
 
@@ -177,31 +215,21 @@ def _trouble_at_start(server: Target) -> str | None:
     return None
 
 
-def _give_back(workspace: Workspace, assignment: Assignment, live: str | None, reason: str) -> str:
-    """Gives the stage, which is everybody's, to what is live here, unless the assignment is old: then the trouble is this machine's.
+def _roll_back(workspace: Workspace, assignment: Assignment, live: str | None, refused: DeploymentRefusedError) -> str:
+    """Rolls production back to what is live here, where the settings name this machine for it and no person's decision holds.
 
     Returns what else is to be said.
     """
-    if live == assignment.release.version:
+    if not workspace.settings.rollback_by or workspace.settings.rollback_by != machine_name(workspace):
         return ""
-    if datetime.now(UTC) - datetime.fromisoformat(assignment.time) > NEW:
-        write_json(_refused_file(workspace), {"tag": assignment.tag})
-        return f". Production still says {assignment.release.version}, and has since {assignment.time}: this machine does not serve it"
-    if live:
-        workspace.stages.give_back(assignment, live, reason)
-    else:
-        workspace.stages.unassign(assignment, message=f"{assignment.release.version} failed its verification: {reason}")
-    return ""
-
-
-def was_refused(workspace: Workspace, assignment: Assignment) -> bool:
-    """Whether this machine could not serve what the tag assigned, and left it in the stage."""
-    file = _refused_file(workspace)
-    return file.is_file() and read_json(file)["tag"] == assignment.tag
-
-
-def _refused_file(workspace: Workspace) -> Path:
-    return workspace.home.serving / "refused.json"
+    if live is None or live == assignment.release.version:
+        return ""
+    if assignment.decision.holds:
+        return f". Production stays {assignment.release.version}: {assignment.author} put it there, and that holds"
+    stages = workspace.stages
+    message = machine_message(f"{machine_name(workspace)} kept {live}, {assignment.release.version}: {trouble_of(refused)}")
+    rolled = stages.assign(live, message, condition=lambda: stages.last() == assignment)
+    return f". Production was rolled back to {live}" if rolled else ""
 
 
 def probes(workspace: Workspace, release: Release) -> list[Probe]:

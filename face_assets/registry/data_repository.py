@@ -27,6 +27,8 @@ SECONDS_TO_TRANSFER = 900.0
 SHA1_LENGTH = 40
 OTHER_FORMAT = re.compile(r"^\s*(objectformat|refstorage)\s*=", re.IGNORECASE | re.MULTILINE)
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+MACHINES = "refs/face-assets/machines"
+"""Where each machine on the repository keeps its state, a ref each."""
 HOUSEKEEPING = {"gc.autoDetach": "false", "maintenance.autoDetach": "false"}
 
 
@@ -72,7 +74,7 @@ class DataRepository:
                 self._require_git(self.local)
             self._make_mirror()
             self._drop_stale_locks()
-            specs = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", "+HEAD:refs/source/HEAD"]
+            specs = [*(f"+{refs}/*:{refs}/*" for refs in ("refs/heads", "refs/tags", MACHINES)), "+HEAD:refs/source/HEAD"]
             try:
                 self._fetch(specs, seconds=seconds)
             except GitError as error:
@@ -80,7 +82,7 @@ class DataRepository:
                     raise self._other_format() from error
                 if "remote ref HEAD" not in str(error):
                     raise UnreachableError(f"The data repository {self.shown} cannot be read: {error}") from error
-                self._fetch(specs[:2], seconds=seconds)  # a bare repository whose HEAD names a branch that nobody pushed
+                self._fetch(specs[:-1], seconds=seconds)  # a bare repository whose HEAD names a branch that nobody pushed
         self._fetched = True
 
     def heads(self) -> tuple[dict[str, str], dict[str, str]]:
@@ -207,6 +209,13 @@ class DataRepository:
     def descendants(self, commit: str, heads: Iterable[str]) -> set[str]:
         """The commits that were made from `commit`, directly or not, and that one of `heads` holds."""
         return set(self.git("rev-list", "--ancestry-path", "--end-of-options", f"^{commit}", *heads, "--").decode().split())
+
+    def is_within(self, commit: str, heads: Sequence[str]) -> bool:
+        """Whether one of `heads` is the commit or was made from it."""
+        try:
+            return bool(heads) and not self.git("rev-list", "--max-count=1", commit, *(f"^{head}" for head in heads), "--")
+        except GitError:
+            return False
 
     def is_on_a_branch(self, commit: str) -> bool:
         """Whether a branch holds the commit, as of the last refresh."""

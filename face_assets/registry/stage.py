@@ -1,16 +1,23 @@
 """Stages: which release is in production, as GTO's stage tags in the data repository say."""
 
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from face_assets.errors import UserError
 from face_assets.files import file_lock
-from face_assets.registry.release import AUTHOR, EMAIL, NAME, Release, Releases, push_tags
+from face_assets.registry.decision import Decision, one_line, read_decision
+from face_assets.registry.person import PLATFORM, Person
+from face_assets.registry.release import NAME, Release, Releases, push_tags
 
 STAGE = re.compile(rf"^{NAME}#(?P<stage>[a-z0-9-]+)(?P<gone>!?)#(?P<number>[0-9]{{1,18}})$")
-FIELDS = "%00".join(["%(refname:lstrip=2)", "%(*objectname)", "%(taggername)", "%(taggerdate:iso-strict)", "%(contents)"]) + "%00%00"
+FACTS = ("refname:lstrip=2", "*objectname", "taggername", "taggeremail:trim", "taggerdate:iso-strict", "contents")
+FIELDS = "%00".join(f"%({fact})" for fact in FACTS) + "%00%00"
 TRIES = 5
-GAVE_BACK = "Gave production back: "
+PRODUCTION = "production"
+WAITING = "waiting"
+"""The stage of what the gate let through while a person's decision about production holds."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,22 @@ class Assignment:
     time: str
     message: str
     gone: bool = False
+    email: str = ""
+
+    @cached_property
+    def decision(self) -> Decision:
+        """Who decided, and why."""
+        return read_decision(self.message)
+
+    @property
+    def number(self) -> int:
+        """The place among all stage tags: GTO counts them together."""
+        return int(self.tag.rpartition("#")[2])
+
+    @property
+    def commit(self) -> str:
+        """The commit that the release was assigned for: the one that the gate names, else the one it was trained from."""
+        return self.decision.commit or self.release.trained_commit
 
 
 class Stages:
@@ -40,25 +63,27 @@ class Stages:
         for row in listing.split("\0\0\n"):
             if not row.strip():
                 continue
-            tag, commit, author, when, message = (row.split("\0") + [""] * 5)[:5]
+            tag, commit, author, email, when, message = (row.split("\0") + [""] * 6)[:6]
             parsed = STAGE.match(tag)
             if parsed and parsed["stage"] == stage and commit in by_commit:
-                assignment = Assignment(by_commit[commit], tag, author, when, message.strip(), bool(parsed["gone"]))
+                gone = bool(parsed["gone"])
+                assignment = Assignment(by_commit[commit], tag, one_line(author), when, message.strip(), gone, one_line(email))
                 found.append((int(parsed["number"]), assignment))
         return [assignment for _, assignment in sorted(found, key=lambda pair: pair[0])]
 
     def held(self, stage: str = "production") -> list[Assignment]:
-        """The assignments that held, oldest first: without those taken out again or given back, and without the giving back."""
+        """The assignments that held, oldest first: without those taken out again or rolled back by a machine, and without that rollback."""
         held: list[Assignment] = []
         for assignment in self.history(stage):
-            if assignment.message.startswith(GAVE_BACK):
+            if assignment.gone:
+                if held and held[-1].release.commit == assignment.release.commit:
+                    held = _without_last(held)
+            elif assignment.decision.is_rollback_by_machine:
                 held = _without_last(held)
                 if not held or held[-1].release.commit != assignment.release.commit:
                     held.append(assignment)
-            elif not assignment.gone:
+            else:
                 held.append(assignment)
-            elif held and held[-1].release.commit == assignment.release.commit:
-                held = _without_last(held)
         return held
 
     def held_before(self, now: Assignment, stage: str = "production") -> Assignment | None:
@@ -70,27 +95,56 @@ class Stages:
         """What is in production, None where nothing is."""
         return self._current("production")
 
-    def _current(self, stage: str) -> Assignment | None:
-        """The last assignment, unless its release was taken out again since; taking out an earlier one changes nothing."""
+    def hold(self) -> Assignment | None:
+        """The last decision about production, where a person made it and nobody released it; None where production follows commits."""
+        last = self.last()
+        return last if last and last.decision.holds else None
+
+    def waiting(self) -> Assignment | None:
+        """The last that the gate let through since production is held, and that was not put into production since."""
+        if not self.hold():
+            return None
+        decisions = list(self._decisions(PRODUCTION))
+        since = max((one.number for one in decisions if not one.decision.holds), default=0)
+        last = next((one for one in reversed(self.history(WAITING)) if not one.gone and one.number > since), None)
+        now = self.production()
+        if last is None or (now and now.release.commit == last.release.commit):
+            return None
+        return None if any(one.release.commit == last.release.commit and one.number > last.number for one in decisions) else last
+
+    def last(self, stage: str = PRODUCTION) -> Assignment | None:
+        """The last tag of the stage that changed or confirmed it, an assignment or a removal."""
+        return next(reversed(list(self._decisions(stage))), None)
+
+    def _decisions(self, stage: str) -> Iterator[Assignment]:
+        """The tags that counted when they were set: taking out a release that was not there changes nothing."""
         now = None
         for assignment in self.history(stage):
             if not assignment.gone:
                 now = assignment
+                yield assignment
             elif now and now.release.commit == assignment.release.commit:
                 now = None
-        return now
+                yield assignment
+
+    def _current(self, stage: str) -> Assignment | None:
+        """The last assignment, unless its release was taken out again since."""
+        last = self.last(stage)
+        return last if last and not last.gone else None
 
     def assign(
         self,
         version: str,
         message: str,
-        author: str | None = None,
-        stage: str = "production",
+        who: Person = PLATFORM,
+        stage: str = PRODUCTION,
         again: bool = False,
-        instead_of: Assignment | None = None,
+        condition: Callable[[], bool] = lambda: True,
     ) -> Assignment | None:
-        """Puts a release into the stage, an older one too (a rollback); None when it is there already, unless that is to be said `again`,
-        and when something else than `instead_of` is there by now. Raises UserError.
+        """Puts a release into the stage, an older one too (a rollback).
+
+        Returns None when it is there already, unless that is to be recorded `again`, and when `condition`, asked of the repository as it
+        is at that moment, does not hold. Raises UserError.
         """
         import gto.api
 
@@ -99,39 +153,14 @@ class Stages:
                 self.repository.refresh()
                 release = self.releases.get(version)
                 now = self._current(stage)
-                if now and now.release.commit == release.commit and not again:
-                    return None
-                if instead_of and (now is None or now.tag != instead_of.tag):
+                if not condition() or (now and now.release.commit == release.commit and not again):
                     return None
                 with self.repository.checkout(release.commit) as clone:
-                    who = {"author": author or AUTHOR, "author_email": EMAIL}
-                    tag = gto.api.assign(str(clone), NAME, stage, version=version, message=message, force=True, **who)
+                    named = {"author": who.name, "author_email": who.email}
+                    tag = gto.api.assign(str(clone), NAME, stage, version=version, message=message, force=True, **named)
                     if push_tags(self.repository, clone, str(tag.tag)):
                         self.repository.refresh()
                         return self._current(stage)
-        raise self._contended(stage)
-
-    def give_back(self, refused: Assignment, to: str, reason: str) -> None:
-        """Puts the release `to`, which is still live, in place of one whose deployment failed. What came after `refused` stays."""
-        message = f"{GAVE_BACK}{refused.release.version} failed its verification: {reason}"
-        self.assign(to, message, author="face-assets", instead_of=refused)
-
-    def unassign(self, assignment: Assignment, message: str, stage: str = "production") -> None:
-        """Empties the stage: what was assigned failed, and nothing was there before. What came after `assignment` stays."""
-        import gto.api
-
-        with file_lock(self.repository.home / ".stage.lock"):
-            for _ in range(TRIES):
-                self.repository.refresh()
-                now = self._current(stage)
-                if now is None or now.tag != assignment.tag:
-                    return
-                with self.repository.checkout(assignment.release.commit) as clone:
-                    who = {"author": AUTHOR, "author_email": EMAIL}
-                    tag = gto.api.unassign(str(clone), NAME, version=assignment.release.version, stage=stage, message=message, **who)
-                    if push_tags(self.repository, clone, str(tag.tag)):
-                        self.repository.refresh()
-                        return
         raise self._contended(stage)
 
     def _contended(self, stage: str) -> UserError:

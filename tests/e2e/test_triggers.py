@@ -203,7 +203,18 @@ def test_a_tag_from_a_colleagues_clone_rolls_back(team: Team) -> None:
     team.until_idle()
     (run,) = [run for run in team.runs() if run["cause"] == "stage"]
     assert (run["job"], run["author"]) == ("deploy_production", "Colleague")
-    team.until_live(team.commit(fpir=0.24))
+    commit = team.commit(fpir=0.24)
+    team.until("the commit has run", lambda: team.runs_for(commit) == ["SUCCESS"])
+    found = json.loads(team.cli.run("status", "--json").stdout)
+    assert (found["server"]["live"], found["production"]["version"], found["production"]["assigned_by"]) == (
+        "v1.0.0",
+        "v1.0.0",
+        "Colleague",
+    )
+    assert "Colleague" in found["production"]["held"]
+    assert found["production"]["waiting"]["commit"] == commit
+    assert team.cli.json("resume", "--reason", "Mended")["run_for"] == commit
+    team.until_live(commit)
 
 
 def test_a_server_that_was_killed_and_one_that_answers_wrongly_are_mended(team: Team) -> None:

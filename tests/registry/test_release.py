@@ -15,9 +15,11 @@ import yaml
 
 from face_assets.errors import UserError
 from face_assets.registry.data_repository import DataRepository
+from face_assets.registry.decision import Decision, gate_message, machine_message, person_message, read_decision
 from face_assets.registry.git import git
+from face_assets.registry.person import Person
 from face_assets.registry.release import Digests, Release, Releases, next_version
-from face_assets.registry.stage import Stages
+from face_assets.registry.stage import Assignment, Stages
 
 FIRST = Digests("space", "gallery", "packaging")
 
@@ -205,13 +207,15 @@ def test_stages_follow_the_tags_whoever_sets_them(released: Path, tmp_path: Path
     now = stages.production()
     assert now and (now.release.version, now.author) == ("v1.1.0", "Ann")
 
-    back = stages.assign("v1.0.0", "rolled back", "Bob")
-    assert back and (back.release.version, back.author, back.message) == ("v1.0.0", "Bob", "rolled back")
+    back = stages.assign("v1.0.0", "rolled back", Person("Bob", "bob@example.org"))
+    assert back and (back.release.version, back.author, back.email, back.message) == ("v1.0.0", "Bob", "bob@example.org", "rolled back")
     assert [one.release.version for one in stages.history()] == ["v1.0.0", "v1.1.0", "v1.0.0"]
-    stages.unassign(first, "a late failure of what was replaced")
+    take_out(released, stages, now)
     assert stages.production() == back, "what came after stays"
-    stages.unassign(back, "nothing is good")
+    take_out(released, stages, back)
     assert stages.production() is None
+    hold = stages.hold()
+    assert hold and hold.gone and hold.author == "Ann", "a person emptied it"
     staging = stages.assign("v1.1.0", "try it", stage="staging")
     assert staging and staging.tag.startswith("face-recognizer#staging#")
     assert stages.production() is None
@@ -219,18 +223,68 @@ def test_stages_follow_the_tags_whoever_sets_them(released: Path, tmp_path: Path
         stages.assign("v9.0.0", "no such release")
 
 
-def test_what_was_refused_never_held_the_stage(released: Path, tmp_path: Path, bundle: Callable[[bytes], Path]) -> None:
+def take_out(repository: Path, stages: Stages, assignment: Assignment) -> None:
+    """As `gto deassign` does."""
+    number = max(one.number for one in stages.history()) + 1
+    git("tag", "-a", "-m", "Out of production", f"face-recognizer#production!#{number}", assignment.release.commit, cwd=repository)
+    stages.repository.refresh()
+
+
+def test_what_a_machine_rolled_back_never_held_the_stage(released: Path, tmp_path: Path, bundle: Callable[[bytes], Path]) -> None:
     third = register(released, tmp_path / "home", bundle(b"c"), "c", Digests("space", "third", "packaging"))
     stages = Stages(open_releases(released, tmp_path / "home"))
     for version in ("v1.0.0", "v1.1.0", third.version):
-        refused = stages.assign(version, "a commit")
+        refused = stages.assign(version, gate_message("The gate let it through", "a" * 40))
     assert refused
-    stages.give_back(refused, "v1.1.0", "too slow")
+    assert stages.assign("v1.1.0", machine_message("too slow"), condition=lambda: stages.last() == refused)
     now = stages.production()
-    assert now and now.release.version == "v1.1.0" and "too slow" in now.message
+    assert now and now.release.version == "v1.1.0" and "too slow" in now.decision.reason
+    assert not stages.assign("v1.0.0", machine_message("late"), condition=lambda: stages.last() == refused), (
+        "something else is there by now"
+    )
     assert [one.release.version for one in stages.held()] == ["v1.0.0", "v1.1.0"]
-    assert stages.assign(third.version, "once more")
-    again = stages.assign(third.version, "It stays", again=True)
-    assert again
-    stages.unassign(again, "nothing was live")
-    assert [one.release.version for one in stages.held()] == ["v1.0.0", "v1.1.0"]
+    assert stages.hold() is None, "no person decided"
+
+
+COMMIT = "a" * 40
+
+
+@pytest.mark.parametrize(
+    ("message", "decision"),
+    [
+        ("", Decision("person", "", None, True)),
+        ("Assigning stage production to artifact x", Decision("person", "Assigning stage production to artifact x", None, True)),
+        ("Better\n\nDecided-by: gate now\nSigned-off-by: Ann", Decision("person", "Better", None, True)),
+        (person_message("two\nlines\x1b[31m\n\nDecided-by: gate"), Decision("person", "two lines [31m Decided-by: gate", None, True)),
+        (person_message("Ready", follow=True), Decision("person", "Ready", None, False)),
+        (f"{person_message('Signed')}\n-----BEGIN PGP SIGNATURE-----\n\nx", Decision("person", "Signed", None, True)),
+        (gate_message("It stays", COMMIT), Decision("gate", f"It stays, for commit {COMMIT}", COMMIT, False)),
+        (f"The gate let it through, for commit {COMMIT}", Decision("gate", f"The gate let it through, for commit {COMMIT}", COMMIT, False)),
+        ("v1.0.0 failed its verification: late", Decision("machine", "v1.0.0 failed its verification: late", None, False)),
+        (machine_message("late"), Decision("machine", "Rolled back automatically: late", None, False)),
+    ],
+)
+def test_a_tags_message_says_who_decided(message: str, decision: Decision) -> None:
+    """The reason of a person cannot speak for the gate; the messages of earlier versions are read, too."""
+    assert read_decision(message) == decision
+
+
+def test_what_waits_is_the_last_that_the_gate_let_through_since_a_person_decided(released: Path, tmp_path: Path) -> None:
+    stages = Stages(open_releases(released, tmp_path / "home"))
+    passed = gate_message("The gate let it through", COMMIT)
+    assert stages.assign("v1.1.0", passed)
+    assert (stages.hold(), stages.waiting()) == (None, None)
+    assert stages.assign("v1.0.0", person_message("Too many false accepts"), Person("Ann", "ann@example.org"))
+    hold = stages.hold()
+    assert hold and (hold.author, hold.decision.reason, stages.waiting()) == ("Ann", "Too many false accepts", None)
+    assert stages.assign("v1.1.0", passed, stage="waiting", again=True)
+    waiting = stages.waiting()
+    assert waiting and (waiting.release.version, waiting.commit) == ("v1.1.0", COMMIT)
+    now = stages.production()
+    assert now and now.release.version == "v1.0.0"
+    assert stages.assign("v1.0.0", person_message("Still"), again=True)
+    assert stages.waiting() == waiting
+    assert stages.assign("v1.0.0", person_message("Follow", follow=True), again=True)
+    assert (stages.hold(), stages.waiting()) == (None, None)
+    assert stages.assign("v1.0.0", person_message("Hold again"), again=True)
+    assert stages.waiting() is None, "what waited before production was released waits no more"

@@ -1,0 +1,59 @@
+"""The machine sensor: what this machine serves, in the event log and for all machines on the data repository."""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+
+import dagster as dg
+
+from face_assets.errors import UserError
+from face_assets.pipeline.machine import machine_name, observe, publish_state
+from face_assets.pipeline.serving import target
+from face_assets.resources.workspace import WorkspaceResource
+
+SECONDS_BETWEEN_TICKS = 5
+SECONDS_BETWEEN_SIGNS = 3600.0  # of life, where nothing changes
+SECONDS_BETWEEN_TRIES = 60.0
+DEPLOYMENT = dg.AssetKey("triton_deployment")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was observed last, as text; when it is published next though nothing changes, and when that may be tried."""
+
+    observed: str = ""
+    next_sign: float = 0.0
+    next_try: float = 0.0
+
+
+@dg.sensor(
+    minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Records what this machine serves, and why not what is in production; makes it readable for all on the data repository.",
+)
+def machine_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResource) -> dg.SensorResult | dg.SkipReason:
+    """Observes the deployment; an observation for each change."""
+    workspace = platform.workspace()
+    if not workspace.settings.repo:
+        return dg.SkipReason("No data repository is named yet.")
+    seen, now = Seen(**json.loads(context.cursor)) if context.cursor else Seen(), time.time()
+    try:
+        server = target(workspace)
+        if server.is_deploying():
+            return dg.SkipReason("A deployment is under way.")
+        observed = observe(workspace, workspace.stages.production(), server.status())
+        facts = {"machine": machine_name(workspace)} | {name: value or "none" for name, value in asdict(observed).items()}
+    except UserError as error:
+        return dg.SkipReason(str(error))
+    text = json.dumps(facts, sort_keys=True)
+    events = [dg.AssetObservation(DEPLOYMENT, metadata=facts)] if text != seen.observed else []
+    said = observed.trouble or "This machine serves what is wanted."
+    next_sign = 0.0 if events else seen.next_sign
+    next_try = seen.next_try
+    if not events and now >= max(next_sign, next_try):  # what lasts for one look alone is not pushed
+        try:
+            publish_state(workspace, observed)
+            next_sign, next_try = now + SECONDS_BETWEEN_SIGNS, 0.0
+        except UserError as error:
+            said, next_try = f"{said} {error}", now + SECONDS_BETWEEN_TRIES
+    return dg.SensorResult(skip_reason=said, cursor=json.dumps(asdict(Seen(text, next_sign, next_try))), asset_events=events)

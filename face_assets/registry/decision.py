@@ -1,0 +1,69 @@
+"""Decisions about production, as the message of a stage tag records them: who decided, why, and whether commits to come may replace it."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+LET_THROUGH, STAYS = "The gate let it through", "It stays"
+ROLLED_BACK = "Rolled back automatically: "
+GAVE_BACK = "Gave production back: "
+"""Begins the message of tags by which earlier versions of the platform rolled back."""
+LONGEST_REASON = 500
+FOR_COMMIT = re.compile(rf"(?:{LET_THROUGH}|{STAYS}), for commit ([0-9a-f]{{40}})")
+BY_EARLIER_VERSIONS = re.compile(rf"{GAVE_BACK}|v\d+\.\d+\.\d+ failed its verification: ")
+TRAILER = re.compile(r"([A-Z][A-Za-z-]*): (.+)")
+SIGNATURE = "-----BEGIN "
+BY, PRODUCTION = "Decided-by", "Production"
+HELD, FOLLOWS = "held", "follows-commits"
+Decider = Literal["gate", "machine", "person"]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """by: who decided; commit: the one that the gate let a release through for; holds: whether a run for a commit may not replace it."""
+
+    by: Decider
+    reason: str
+    commit: str | None
+    holds: bool
+
+    @property
+    def is_rollback_by_machine(self) -> bool:
+        """Whether a machine took a release out again whose deployment check had failed."""
+        return self.reason.startswith((GAVE_BACK, ROLLED_BACK))
+
+
+def one_line(text: str) -> str:
+    """The text in one printable line, at most LONGEST_REASON characters."""
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return line if len(line) <= LONGEST_REASON else line[: LONGEST_REASON - 2] + " …"
+
+
+def gate_message(verb: str, commit: str) -> str:
+    """The message of a tag set by the run whose gate passed; verb: LET_THROUGH or STAYS."""
+    return f"{verb}, for commit {commit}\n\n{BY}: gate"
+
+
+def machine_message(reason: str) -> str:
+    """The message of a tag by which a machine rolls back."""
+    return f"{ROLLED_BACK}{one_line(reason)}\n\n{BY}: machine"
+
+
+def person_message(reason: str, follow: bool = False) -> str:
+    """The message of a tag set for a person; `follow`: commits to come may replace the release."""
+    return f"{one_line(reason)}\n\n{BY}: person\n{PRODUCTION}: {FOLLOWS if follow else HELD}"
+
+
+def read_decision(message: str) -> Decision:
+    """The decision that a tag's message records. Without our trailers, as by `gto assign`, a person decided, and it holds."""
+    paragraphs = [part.strip() for part in message.split(SIGNATURE)[0].strip().split("\n\n")]
+    trailers = {found[1]: found[2] for line in paragraphs[-1].splitlines() if (found := TRAILER.fullmatch(line.strip()))}
+    decider = trailers.get(BY)
+    reason = one_line("\n".join(paragraphs[:-1] if decider else paragraphs))
+    named = FOR_COMMIT.fullmatch(reason)
+    commit = named.group(1) if named else None
+    if decider == "gate" or (decider is None and named):
+        return Decision("gate", reason, commit, holds=False)
+    if decider == "machine" or (decider is None and BY_EARLIER_VERSIONS.match(reason)):
+        return Decision("machine", reason, None, holds=False)
+    return Decision("person", reason, None, holds=trailers.get(PRODUCTION) != FOLLOWS)

@@ -1,0 +1,73 @@
+"""The state of every machine on a data repository, a git ref each: refs/face-assets/machines/NAME, a commit without files or parents."""
+
+import json
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from face_assets.errors import UnreachableError
+from face_assets.files import file_lock
+from face_assets.registry.data_repository import MACHINES, DataRepository
+from face_assets.registry.git import GitError, git
+from face_assets.registry.release import identity
+from face_assets.settings import MACHINE
+
+VERSION = r"^v\d{1,9}\.\d{1,9}\.\d{1,9}$"
+GONE_AFTER = timedelta(days=7)
+MOST = 100
+MOST_BYTES = 4096
+SECONDS_TO_PUSH = 20.0
+
+
+class MachineState(BaseModel):
+    """The state of a machine's server, without a name of a person or a path; times in ISO 8601."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    machine: str = Field(pattern=f"^{MACHINE}$", max_length=40)
+    target: str = Field(pattern="^[a-z]{1,20}$")
+    wanted: str | None = Field(pattern=VERSION)
+    live: str | None = Field(pattern=VERSION)
+    since: AwareDatetime | None
+    trouble: str = Field(pattern=r"^[A-Za-z0-9 ,:_-]*$", max_length=200)
+    seen: AwareDatetime
+
+
+def machines(repository: DataRepository, now: datetime | None = None) -> list[MachineState]:
+    """The machines seen within GONE_AFTER, by name, as of the last refresh; what is no state of a machine is left out."""
+    oldest = (now or datetime.now(UTC)) - GONE_AFTER
+    return [state for state in _read(repository).values() if state and state.seen >= oldest][:MOST]
+
+
+def _read(repository: DataRepository) -> dict[str, MachineState | None]:
+    """By ref; None where the ref holds no state of the machine that it is named for."""
+    names = repository.git("for-each-ref", f"--count={10 * MOST}", "--format=%(objecttype) %(refname)", MACHINES).decode(errors="replace")
+    refs = [name for kind, _, name in (line.partition(" ") for line in names.splitlines()) if kind == "commit"]
+    sizes = repository.git("cat-file", "--batch-check=%(objectsize)", content="".join(f"{ref}\n" for ref in refs).encode()).split()
+    found: dict[str, MachineState | None] = {}
+    for ref, size in zip(refs, sizes, strict=True):
+        found[ref] = None
+        if int(size) <= MOST_BYTES:
+            with suppress(ValidationError):
+                state = MachineState.model_validate_json(repository.git("log", "-1", "--format=%B", ref, "--"))
+                found[ref] = state if ref == f"{MACHINES}/{state.machine}" else None
+    return found
+
+
+def publish(repository: DataRepository, state: MachineState) -> None:
+    """Replaces the machine's ref in the data repository, and removes those of machines that are gone. Raises UserError."""
+    repository.refresh(SECONDS_TO_PUSH)
+    gone = [ref for ref, found in _read(repository).items() if found and found.seen < state.seen - GONE_AFTER]
+    mirror = repository.mirror
+    tree = git("mktree", cwd=mirror).decode().strip()
+    when = state.seen.isoformat(timespec="seconds")
+    message = json.dumps(state.model_dump(mode="json"), sort_keys=True)
+    commit = git("commit-tree", tree, "-m", message, cwd=mirror, env=identity(when)).decode().strip()
+    specs = [f"+{commit}:{MACHINES}/{state.machine}", *(f":{ref}" for ref in gone)]
+    try:
+        git("push", "-q", "--no-verify", repository.source, *specs, cwd=mirror, seconds=SECONDS_TO_PUSH)
+    except GitError as error:
+        raise UnreachableError(f"The state of this machine could not be written to {repository.shown}: {error}") from error
+    with file_lock(mirror.with_suffix(".lock")):
+        git("update-ref", f"{MACHINES}/{state.machine}", commit, cwd=mirror)
