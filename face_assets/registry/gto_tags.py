@@ -1,0 +1,151 @@
+"""The tags of GTO in the data repository, and what GTO makes of them: versions that are registered, and the stages they are in.
+
+The rules are those of GTO 1.10 (gto/tag.py and gto/base.py), in one pass over all tags; the tests compare with GTO itself. Tags count by
+their time, whatever number they have, and lightweight ones do not count. In one second a removal wins over what it removes.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from face_assets.registry.data_repository import DataRepository
+
+NAME = "face-recognizer"
+SEMVER = r"(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?"
+STAGE = r"[a-zA-Z0-9](?:[a-zA-Z0-9-/_]*[a-zA-Z0-9])?"
+TAG = re.compile(
+    rf"{NAME}(?:(?:@(?P<version>v{SEMVER})|#(?P<stage>{STAGE}))(?P<removed>!?)|@(?P<deprecated>deprecated))(?:#(?P<number>[0-9]+))?"
+)
+FIELDS = (
+    "objecttype",
+    "refname:lstrip=2",
+    "*objectname",
+    "taggername",
+    "taggeremail:trim",
+    "taggerdate:unix",
+    "taggerdate:iso-strict",
+    "contents",
+)
+
+
+@dataclass(frozen=True)
+class GtoTag:
+    """An annotated tag of the recognizer. version or stage: what it is about, neither where it deprecates the whole; removed: a tag with
+    `!`; number: its counter, 0 for none; when: in seconds since the epoch."""
+
+    name: str
+    commit: str
+    when: int
+    author: str = ""
+    email: str = ""
+    time: str = ""
+    message: str = ""
+    version: str | None = None
+    stage: str | None = None
+    removed: bool = False
+    number: int = 0
+
+
+@dataclass
+class _Times:
+    """When something was last added and last removed."""
+
+    added: int = -1
+    removed: int = -1
+
+    @property
+    def is_active(self) -> bool:
+        return self.added > self.removed
+
+
+@dataclass
+class Registry:
+    """What GTO shows after the tags added so far."""
+
+    versions: dict[tuple[str, str], _Times] = field(default_factory=dict)
+    """By version and commit, in the order in which they came."""
+    stages: dict[str, dict[str, _Times]] = field(default_factory=dict)
+    """By stage and commit."""
+    assignments: dict[tuple[str, str], GtoTag] = field(default_factory=dict)
+    """The last assignment, by stage and commit."""
+    last_event: int = -1
+    last_deprecation: int = -1
+
+    @staticmethod
+    def of(tags: Iterable[GtoTag]) -> "Registry":
+        """The state after all tags, which stand in GTO's order."""
+        registry = Registry()
+        for tag in tags:
+            registry.add(tag)
+        return registry
+
+    def add(self, tag: GtoTag) -> None:
+        """Counts a tag that is not older than those before it."""
+        if tag.version is None and tag.stage is None:
+            self.last_deprecation = tag.when
+            return
+        self.last_event = tag.when
+        if tag.version is not None:
+            times = self.versions.setdefault((tag.version, tag.commit), _Times())
+        else:
+            times = self.stages.setdefault(str(tag.stage), {}).setdefault(tag.commit, _Times())
+            if not tag.removed:
+                self.assignments[str(tag.stage), tag.commit] = tag
+        if tag.removed:
+            times.removed = tag.when
+        else:
+            times.added = tag.when
+
+    @property
+    def is_deprecated(self) -> bool:
+        """Whether the recognizer as a whole is, and nothing was registered or assigned since."""
+        return self.last_deprecation > self.last_event
+
+    def registered(self) -> set[tuple[str, str]]:
+        """Version and commit of what is registered and neither deregistered nor deprecated."""
+        return set() if self.is_deprecated else {key for key, times in self.versions.items() if times.is_active}
+
+    def assigned(self, stage: str, commits: set[str] | None = None) -> GtoTag | None:
+        """The assignment in force, among those of `commits` where given: the youngest that neither it nor its version was taken out."""
+        if self.is_deprecated:
+            return None
+        known = {commit: (times, place) for place, ((_, commit), times) in enumerate(self.versions.items())}
+        found = []
+        for later, (commit, times) in enumerate(self.stages.get(stage, {}).items(), len(known)):
+            version, place = known.get(commit, (None, later))
+            if commits is not None and commit not in commits:
+                continue
+            if version is None:  # no version: GTO takes the commit for one, and forgets to take it out again
+                in_stage, registered = times.added >= 0, times.added
+            else:
+                in_stage, registered = version.is_active and times.is_active, version.added
+            if in_stage:  # of one second the version that was registered first
+                found.append((times.added, -registered, -place, commit))
+        return self.assignments[stage, max(found)[-1]] if found else None
+
+
+def read_tags(repository: DataRepository) -> list[GtoTag]:
+    """All tags of GTO for the recognizer as of the last refresh, in GTO's order: by time, then by name."""
+    form = "%00".join(f"%({name})" for name in FIELDS) + "%00%00"
+    listing = repository.git("for-each-ref", f"--format={form}", f"refs/tags/{NAME}[@#]*").decode(errors="replace")
+    return sorted(_parse(listing), key=lambda tag: (tag.when, tag.name))
+
+
+def _parse(listing: str) -> Iterator[GtoTag]:
+    for row in listing.split("\0\0\n"):
+        kind, name, commit, author, email, when, time, message = (row.split("\0") + [""] * len(FIELDS))[: len(FIELDS)]
+        parsed = TAG.fullmatch(name)
+        if parsed and kind == "tag" and when:
+            yield GtoTag(
+                name,
+                commit,
+                int(when),
+                author,
+                email,
+                time,
+                message.strip(),
+                parsed["version"],
+                parsed["stage"],
+                parsed["removed"] == "!",
+                int(parsed["number"] or 0),
+            )

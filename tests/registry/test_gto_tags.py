@@ -1,0 +1,75 @@
+"""What GTO shows and what the platform takes for it are the same, whatever tags GTO made in whatever order."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import gto.api
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from face_assets.registry.data_repository import DataRepository
+from face_assets.registry.git import git
+from face_assets.registry.gto_tags import NAME, Registry, read_tags
+
+VERSIONS = ("v1.0.0", "v1.10.0", "v2.0.0-rc.1")  # of the first commits; the last commit has none
+STAGES = ("production", "canary")
+STARTED = 1_700_000_000
+events = st.tuples(
+    st.sampled_from(("register", "deregister", "assign", "assign", "unassign", "deprecate")),
+    st.integers(0, len(VERSIONS)),
+    st.sampled_from(STAGES),
+    st.booleans(),
+    st.integers(0, 2),
+)
+Event = tuple[str, int, str, bool, int]
+
+
+def tagged(folder: Path, happened: list[Event]) -> Path:
+    """A repository with the tags that GTO sets at these events: what, of which commit, which stage, without a number, how much later."""
+    git("init", "-q", "--bare", "-b", "main", folder)
+    who = "Ann <ann@example.org>"
+    stream = ["feature done"]
+    for mark in range(1, len(VERSIONS) + 2):
+        stream += ["commit refs/heads/main", f"mark :{mark}", f"committer {who} {STARTED} +0000", "data 1", str(mark)]
+    now, set_so_far = STARTED, set()
+    for number, (what, commit, stage, simple, later) in enumerate(happened, 1):
+        now += later
+        version = VERSIONS[commit] if commit < len(VERSIONS) else None
+        base = {
+            "register": f"@{version}", "deregister": f"@{version}!", "assign": f"#{stage}", "unassign": f"#{stage}!", "deprecate": "@deprecated",
+        }[what]  # fmt: skip
+        name = NAME + base + ("" if simple else f"#{number}")
+        if name in set_so_far or ("register" in what and version is None):
+            continue
+        set_so_far.add(name)
+        stream += [f"tag {name}", f"from :{commit + 1}", f"tagger {who} {now} +0000", "data 3", "why"]
+    subprocess.run(["git", "fast-import", "--quiet"], cwd=folder, input="\n".join([*stream, "done", ""]).encode(), check=True)
+    return folder
+
+
+def by_gto(repository: Path) -> tuple[set[Any], dict[str, Any]]:
+    artifacts = gto.api.show(str(repository))
+    if NAME not in artifacts:  # deprecated, or no tag at all
+        return set(), dict.fromkeys(STAGES)
+    listed = gto.api.show(str(repository), NAME)
+    stages = artifacts[NAME]["stage"]
+    return {one["version"] for one in listed if one["registrations"]}, {stage: stages.get(stage) for stage in STAGES}
+
+
+def by_us(repository: Path, home: Path) -> tuple[set[Any], dict[str, Any]]:
+    data = DataRepository(str(repository), home)
+    data.refresh()
+    registry = Registry.of(read_tags(data))
+    named = {commit: version for version, commit in registry.registered()}
+    stages = {stage: registry.assigned(stage) for stage in STAGES}
+    return set(named.values()), {stage: tag and named.get(tag.commit, tag.commit) for stage, tag in stages.items()}
+
+
+@settings(max_examples=50, deadline=None, derandomize=True, phases=[Phase.generate])  # to make one smaller takes minutes
+@given(happened=st.lists(events, max_size=12))
+def test_any_sequence_of_gtos_events(tmp_path_factory: pytest.TempPathFactory, happened: list[Event]) -> None:
+    folder = tmp_path_factory.mktemp("tags")
+    repository = tagged(folder / "repository", happened)
+    assert by_us(repository, folder / "home") == by_gto(repository)
