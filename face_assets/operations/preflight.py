@@ -17,6 +17,7 @@ from face_assets.pipeline.containers import container_target, containers_started
 from face_assets.pipeline.serving import ROOT
 from face_assets.pipeline.workspace import Workspace
 from face_assets.registry.git import GitError, git
+from face_assets.registry.remotes import remote_trouble
 from face_assets.serving.embedded import was_started
 from face_assets.serving.environment import ensure_environment
 from face_assets.serving.triton import Ports, TritonServer
@@ -99,6 +100,11 @@ def writable_repository(plan: Plan) -> str | None:
     return None
 
 
+def default_remote(plan: Plan) -> str | None:
+    """DVC remotes of which none is the default: releases could not be pushed."""
+    return remote_trouble(plan.workspace.repository, plan.commit) if plan.serves and plan.commit else None
+
+
 def serving_environment(plan: Plan) -> str | None:
     """The environment of the embedded server, made now where it is not there: the run needs it at its end."""
     settings = plan.workspace.settings
@@ -122,4 +128,12 @@ def free_ports(plan: Plan) -> str | None:
     return None
 
 
-CHECKS: tuple[Check, ...] = (disk_space, starting_weights, writable_repository, serving_environment, container_engine, free_ports)
+CHECKS: tuple[Check, ...] = (
+    disk_space,
+    starting_weights,
+    writable_repository,
+    default_remote,
+    serving_environment,
+    container_engine,
+    free_ports,
+)

@@ -18,8 +18,12 @@ def missing_bytes(repository: DataRepository, commit: str, tracked: tuple[str, .
     In the remote, a folder's listing alone is asked for: DVC pushes it after the files it lists. Raises UserError for a pointer that
     cannot be read.
     """
-    wanted = {name: pointer.md5 for name in tracked if (pointer := repository.pointer(commit, name))}
-    missing = {name: md5 for name, md5 in wanted.items() if not repository.is_cached(md5)}
+    pointers = {name: pointer for name in tracked if (pointer := repository.pointer(commit, name))}
+    absent = {name: pointer for name, pointer in pointers.items() if not repository.is_cached(pointer.md5)}
+    for pointer in absent.values():
+        if pointer.not_pushed:
+            raise UserError(pointer.not_pushed)
+    missing = {name: pointer.md5 for name, pointer in absent.items() if pointer.remote is None}  # the fetch looks into other remotes
     if not missing:
         return None
     try:

@@ -18,9 +18,9 @@ from face_assets.fingerprint import fingerprint
 from face_assets.identifiers import COMMIT_ID, CommitId, printable
 from face_assets.registry.dvc import configure, dvc_config, last_line, parse_config, try_dvc
 from face_assets.registry.git import NO_FILTERS, OURS, GitError, git, given
-from face_assets.written import expanded, parse_yaml
+from face_assets.registry.pointer import MD5, Pointer, parse_pointer
+from face_assets.written import expanded
 
-MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 LISTED_REFS = ("refs/heads/*", "refs/tags/face-recognizer[@#]*")
 SECONDS_TO_LIST = 20.0
 SECONDS_TO_TRANSFER = 900.0
@@ -39,16 +39,6 @@ class CommitInfo:
     time: str
     subject: str
     branches: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Pointer:
-    """What a .dvc file says at a commit: the md5 of the folder or file."""
-
-    md5: str
-    size: int | None
-    files: int | None
-    path: str
 
 
 @dataclass(frozen=True)
@@ -225,21 +215,9 @@ class DataRepository:
             return False
 
     def pointer(self, commit: str, name: str) -> Pointer | None:
-        """What NAME.dvc says at the commit, None where there is none. Raises UserError for a pointer that DVC 3 did not write."""
+        """The pointer NAME.dvc at the commit, None where there is none. Raises UserError for one that cannot be read."""
         content = self.read(commit, f"{name}.dvc")
-        if content is None:
-            return None
-        where = f"{name}.dvc at commit {commit[:12]}"
-        try:
-            out = parse_yaml(content)["outs"][0]
-            md5, path = str(out["md5"]), str(out["path"])
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise UserError(f"{where} is not a pointer of DVC: track {name} again with `dvc add {name}`.") from error
-        if out.get("hash") != "md5":
-            raise UserError(f"{where} was written by DVC 2: run `dvc cache migrate --dvc-files`, commit and push again.")
-        if not MD5.fullmatch(md5):
-            raise UserError(f"{where} names {md5!r}, which is no md5: track {name} again with `dvc add {name}`.")
-        return Pointer(md5, out.get("size"), out.get("nfiles"), path)
+        return None if content is None else parse_pointer(content, name, f"{name}.dvc at commit {commit[:12]}")
 
     def files(self, commit: str, name: str) -> list[TrackedFile]:
         """The files of a tracked folder in path order, or the one tracked file. Raises UserError."""
@@ -295,12 +273,25 @@ class DataRepository:
     def _required(self, commit: str, name: str) -> Pointer:
         pointer = self.pointer(commit, name)
         if pointer is None:
-            raise UserError(f"{name}.dvc is missing at commit {commit[:12]}: track it with `dvc add {name}` and commit {name}.dvc.")
+            where = self._elsewhere(commit)
+            raise UserError(
+                f"{name}.dvc is missing at commit {commit[:12]}: {where or f'track it with `dvc add {name}` and commit {name}.dvc.'}"
+            )
         return pointer
+
+    def _elsewhere(self, commit: str) -> str:
+        """A sentence about DVC projects of the commit that do not lie at its root; empty where there are none."""
+        listed = self.git("ls-tree", "-r", "-z", "--name-only", commit).decode(errors="replace").split("\0")
+        found = sorted(path.removesuffix("/.dvc/config") for path in listed if path.endswith("/.dvc/config"))
+        if not found:
+            return ""
+        return f"its DVC project lies in {found[0]!r} (`dvc init --subdir`), and the platform reads one at the root: move it there."
 
     def _bytes_of(self, commit: str, name: str, md5s: list[str]) -> dict[str, Path]:
         found = self._in_caches(md5s)
         if len(found) < len(md5s):
+            if reason := self._required(commit, name).not_pushed:
+                raise UserError(reason)
             said = self._dvc_fetch(commit, name)
             found |= self._in_caches([md5 for md5 in md5s if md5 not in found])
             missing = [md5 for md5 in md5s if md5 not in found]
@@ -351,8 +342,10 @@ class DataRepository:
         no link in the commit leads out of it. Raises UserError.
         """
         if self.read(commit, ".dvc/config") is None:
+            where = self._elsewhere(commit)
             raise UserError(
-                f"Commit {commit[:12]} of {self.shown} has no DVC (.dvc/config): run `dvc init` there, or `face-assets init` a new one."
+                f"Commit {commit[:12]} of {self.shown} has no DVC (.dvc/config): "
+                f"{where or 'run `dvc init` there, or `face-assets init` a new one.'}"
             )
         with self._clone_folder() as folder:
             clone = folder / "data"

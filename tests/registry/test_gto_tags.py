@@ -37,10 +37,8 @@ def tagged(folder: Path, happened: list[Event]) -> Path:
     for number, (what, commit, stage, simple, later) in enumerate(happened, 1):
         now += later
         version = VERSIONS[commit] if commit < len(VERSIONS) else None
-        base = {
-            "register": f"@{version}", "deregister": f"@{version}!", "assign": f"#{stage}", "unassign": f"#{stage}!", "deprecate": "@deprecated",
-        }[what]  # fmt: skip
-        name = NAME + base + ("" if simple else f"#{number}")
+        base = {"register": f"@{version}", "deregister": f"@{version}!", "assign": f"#{stage}", "unassign": f"#{stage}!"}
+        name = NAME + base.get(what, "@deprecated") + ("" if simple else f"#{number}")
         if name in set_so_far or ("register" in what and version is None):
             continue
         set_so_far.add(name)

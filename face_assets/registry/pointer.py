@@ -1,0 +1,80 @@
+"""Pointers: what a .dvc file says, and the name of every kind of it that the platform does not read."""
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from face_assets.credentials import without_credentials
+from face_assets.errors import UserError
+from face_assets.written import parse_yaml
+
+MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
+CONFLICT = re.compile(rb"^(<{7}|>{7})( |$)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """What a .dvc file says at a commit: the md5 of the folder or file. remote: the DVC remote that it names, None for the default one;
+    not_pushed: why `dvc push` leaves its bytes out, None where it does not."""
+
+    md5: str
+    size: int | None
+    files: int | None
+    path: str
+    remote: str | None = None
+    not_pushed: str | None = None
+
+
+def parse_pointer(content: bytes, name: str, where: str) -> Pointer:
+    """The pointer to `name` (photos of photos.dvc). Raises UserError that calls what cannot be read by its name."""
+    if CONFLICT.search(content):
+        raise UserError(f"{where} holds a merge conflict (<<<<<<<): choose a side, or `dvc add {name}` again, and commit.")
+    try:
+        parsed = parse_yaml(content)
+        out = _out(parsed["outs"], PurePosixPath(name).name)
+        source = _source(parsed)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{where} is not a pointer of DVC: track {name} again with `dvc add {name}`.") from error
+    if out is None:
+        raise UserError(f"{where} tracks something else than {name}: track it with `dvc add {name}`.")
+    if "files" in out:
+        raise UserError(
+            f"{where} is cloud-versioned: its files are kept by versions of the cloud and not by their md5. Set `dvc remote modify NAME "
+            f"version_aware false`, run `dvc add {name}` and `dvc push`, and commit."
+        )
+    if "md5" not in out and source:
+        raise UserError(f"{where} was imported without its files: run `dvc update {name}.dvc` and `dvc push`, and commit.")
+    if "md5" not in out:
+        raise UserError(f"{where} is not a pointer of DVC: track {name} again with `dvc add {name}`.")
+    if out.get("hash") != "md5":
+        raise UserError(f"{where} was written by DVC 2: run `dvc cache migrate --dvc-files`, commit and push again.")
+    md5 = str(out["md5"])
+    if not MD5.fullmatch(md5):
+        raise UserError(f"{where} names {md5!r}, which is no md5: track {name} again with `dvc add {name}`.")
+    not_pushed = None
+    if source and source[0] == "repo":
+        not_pushed = (
+            f"{where} was imported by `dvc import` from {source[1]}, and the platform opens no other repository: run `dvc fetch "
+            f"{name}.dvc` in the clone that it follows, or make the files yours: `rm {name}.dvc`, `dvc add {name}`, `dvc push`, and commit."
+        )
+    elif out.get("push") is False:
+        not_pushed = f"{where} says `push: false`, by which `dvc push` leaves its files out: remove that line, push and commit."
+    remote = out.get("remote")
+    return Pointer(md5, out.get("size"), out.get("nfiles"), str(out["path"]), str(remote) if remote else None, not_pushed)
+
+
+def _out(outs: list[dict[str, Any]], name: str) -> dict[str, Any] | None:
+    """The only output, or of several the one of that name."""
+    if len(outs) == 1:
+        return outs[0]
+    return next((out for out in outs if out["path"].rstrip("/") == name), None)
+
+
+def _source(parsed: dict[str, Any]) -> tuple[str, str] | None:
+    """Of an import its kind, repo or url, and where it comes from."""
+    for dependency in parsed.get("deps") or ():
+        if "repo" in dependency:
+            return "repo", without_credentials(str(dependency["repo"].get("url")))
+        return "url", without_credentials(str(dependency.get("path")))
+    return None
