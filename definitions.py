@@ -17,6 +17,10 @@ from face_assets.automation.schedules import daily_verification
 from face_assets.automation.stage_sensor import stage_sensor
 from face_assets.resources.handles import ArtifactHandles
 from face_assets.resources.workspace import WorkspaceResource
+from face_assets.rights import keep_private
+from face_assets.settings import default_home
+
+keep_private(default_home())  # the webserver, the daemon and every run load this module
 
 defs = dg.Definitions(
     assets=dg.load_assets_from_modules([sources, dataset, embedder, release, serving, traffic]),

@@ -5,6 +5,8 @@ import click
 from face_assets import __version__
 from face_assets.commands import data, machine, recognition, releases, runs
 from face_assets.commands.shared import Group
+from face_assets.rights import keep_private
+from face_assets.settings import default_home
 
 COMMANDS = (
     *(data.init, data.use, data.params, data.feedback),
@@ -23,6 +25,7 @@ def main() -> None:
     State is kept under FACE_ASSETS_HOME (default ~/.face-assets). Exit status: 0 done, 1 an error that the message names,
     2 wrong usage, 3 refused by the gate or by the verification: what is live stays live.
     """
+    keep_private(default_home())
 
 
 for command in COMMANDS:

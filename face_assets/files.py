@@ -4,6 +4,7 @@ import errno
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,8 @@ from typing import Any
 
 from face_assets.full_disk import is_full
 
+PRIVATE = 0o600  # state: its owner's alone, whatever the umask
+SHARED = 0o666  # a file in somebody's own folder: as the umask has it
 PARTIAL = ".partial-"
 """Begins the name of a folder that is being made, or removed."""
 
@@ -26,31 +29,31 @@ def fsync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes, mode: int = PRIVATE) -> None:
     """Replaces `path` with `content`, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(aside, 0o644)
         os.replace(aside, path)
     except BaseException:
-        Path(aside).unlink(missing_ok=True)
+        aside.unlink(missing_ok=True)
         raise
     fsync_directory(path.parent)
 
 
-def write_text(path: Path, content: str) -> None:
+def write_text(path: Path, content: str, mode: int = PRIVATE) -> None:
     """Replaces `path` with `content` in UTF-8, whole or not at all."""
-    write_bytes(path, content.encode())
+    write_bytes(path, content.encode(), mode)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, mode: int = PRIVATE) -> None:
     """Replaces `path` with `value` as readable JSON with sorted keys."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", mode)
 
 
 def read_json(path: Path) -> Any:
@@ -90,7 +93,6 @@ def new_directory(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f"{PARTIAL}{path.name}-", dir=path.parent))
-    os.chmod(aside, 0o755)
     try:
         yield aside
         fsync_tree(aside)

@@ -13,6 +13,7 @@ import psutil
 
 from face_assets.errors import UserError
 from face_assets.files import read_json, write_json
+from face_assets.rights import OWNER_ALONE
 
 MARK = "FACE_ASSETS_PROCESS_OF"
 """The variable that names the record to a process and to all that it starts: of a killed one's children there is no other trace."""
@@ -34,7 +35,14 @@ def start(command: Sequence[str], log: Path, record: Path, environment: Mapping[
     variables = {**environment, MARK: str(record.resolve())}
     with open(log, "ab") as output:
         child = subprocess.Popen(
-            list(command), stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=variables, cwd=cwd, start_new_session=True
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=variables,
+            cwd=cwd,
+            start_new_session=True,
+            umask=0o077,
         )
     process = Process(child.pid, _began(child.pid) or 0)
     write_json(record, asdict(process))

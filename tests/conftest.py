@@ -23,6 +23,7 @@ settings.load_profile("tests")  # no clock and no chance
 BASE = "debian:bookworm-slim"
 REAL_DATA = "FACE_ASSETS_REAL_DATA"
 PORTS = range(20_000, 32_000)  # below those that the kernel gives to callers, who would take a server's while it is down
+os.umask(UMASK := 0o022)  # of a person: importing the definitions sets that of the platform
 WORKER, WORKERS = (
     int(os.environ.get(name, default).removeprefix("gw"))
     for name, default in (("PYTEST_XDIST_WORKER", "0"), ("PYTEST_XDIST_WORKER_COUNT", "1"))
@@ -116,6 +117,13 @@ def make_disk() -> Iterator[Callable[[Path, int], SmallDisk]]:
 
 
 PEOPLE = ("Ann", "Bob", "Zoë Müller")
+
+
+@pytest.fixture(autouse=True)
+def umask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of a person, whatever an earlier test made of it."""
+    monkeypatch.delenv("FACE_ASSETS_UMASK", raising=False)
+    os.umask(UMASK)
 
 
 @pytest.fixture(autouse=True)

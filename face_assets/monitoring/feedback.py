@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from face_assets.errors import UserError
-from face_assets.files import write_bytes, write_json, write_text
+from face_assets.files import SHARED, write_bytes, write_json, write_text
 from face_assets.photo_folders import person_key
+from face_assets.rights import outside
 
 INBOX = "inbox"
 PHOTOS = "photos"
@@ -107,6 +108,7 @@ def _estimate(release: str, found: Sequence[Feedback]) -> Estimate:
     )
 
 
+@outside()
 def write_feedback(repository: Path, feedback: Feedback, photo: bytes | None = None, suffix: str = "") -> Path:
     """Adds a proposal to the inbox of a working tree, which the person who runs this owns. Returns the file."""
     name = f"{int(feedback.time)}-{uuid.uuid4().hex[:8]}"
@@ -115,8 +117,8 @@ def write_feedback(repository: Path, feedback: Feedback, photo: bytes | None = N
     if photo is not None:
         _ignore_photos(inbox / ".gitignore")
         values["photo"] = f"{PHOTOS}/{name}{suffix}"
-        write_bytes(inbox / values["photo"], photo)
-    write_json(inbox / f"{name}.json", values)
+        write_bytes(inbox / values["photo"], photo, SHARED)
+    write_json(inbox / f"{name}.json", values, SHARED)
     return inbox / f"{name}.json"
 
 
@@ -124,7 +126,7 @@ def _ignore_photos(file: Path) -> None:
     """Photos belong into DVC, and never into git."""
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     if f"/{PHOTOS}/" not in lines:
-        write_text(file, "".join(f"{line}\n" for line in (*lines, f"/{PHOTOS}/")))
+        write_text(file, "".join(f"{line}\n" for line in (*lines, f"/{PHOTOS}/")), SHARED)
 
 
 def read_feedback(repository: Path) -> tuple[list[Feedback], list[str]]:

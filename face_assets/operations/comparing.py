@@ -10,9 +10,10 @@ from typing import Any
 from face_assets.embedder.pairs import Regression
 from face_assets.embedder.plots import roc_plot
 from face_assets.errors import UserError
-from face_assets.files import write_bytes, write_text
+from face_assets.files import SHARED, write_bytes, write_text
 from face_assets.operations.following import read_repository
 from face_assets.pipeline.comparison import Comparison, Row, compare
+from face_assets.rights import outside
 
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;margin:1rem 0}th,td{padding:.25rem .75rem;border-bottom:1px solid #ddd;text-align:left}
@@ -32,17 +33,18 @@ def compare_releases(repo: str | None, first: str, second: str) -> Comparison:
     return compare(workspace, *named)
 
 
+@outside()
 def write_page(found: Comparison, output: Path) -> list[Path]:
     """Writes the page, by the ending .html (the curve inside) or .md (the curve beside). Returns the files. Raises UserError."""
     names = [side.release.version for side in (found.first, found.second)]
     curve = roc_plot({name: side.evaluation["roc"] for name, side in zip(names, (found.first, found.second), strict=True)})
     if output.suffix == ".html":
-        write_text(output, as_html(found, curve))
+        write_text(output, as_html(found, curve), SHARED)
         return [output]
     if output.suffix == ".md":
         picture = output.with_suffix(".roc.png")
-        write_bytes(picture, curve)
-        write_text(output, as_markdown(found, picture.name))
+        write_bytes(picture, curve, SHARED)
+        write_text(output, as_markdown(found, picture.name), SHARED)
         return [output, picture]
     raise UserError(f"--output {output}: name a file that ends in .html or .md.")
 

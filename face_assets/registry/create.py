@@ -6,10 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from face_assets.errors import UserError
-from face_assets.files import write_text
+from face_assets.files import SHARED, write_text
 from face_assets.photo_survey import survey
 from face_assets.registry.dvc import dvc_config, run_dvc
 from face_assets.registry.git import GitError, git
+from face_assets.rights import outside
 
 Progress = Callable[[int, int, str], None]
 COPIES_AT_ONCE = 8  # most of a small copy is waiting for the file system
@@ -23,6 +24,7 @@ Face Assets reads commits of this repository; releases are git tags `face-recogn
 """
 
 
+@outside()
 def create_repository(
     path: Path,
     photos: Path,
@@ -53,9 +55,9 @@ def create_repository(
     for name, found in surveys.items():
         copy_photos(folders[name], found.files, path / name, progress)
     if not (path / "params.yaml").is_file():
-        write_text(path / "params.yaml", params_text)
+        write_text(path / "params.yaml", params_text, SHARED)
     if not (path / "README.md").is_file():
-        write_text(path / "README.md", README)
+        write_text(path / "README.md", README, SHARED)
     before = []
     if not (path / ".dvc" / "config").is_file():
         before.append(["init", "-f"])
@@ -75,6 +77,7 @@ def _is_committed(path: Path, name: str) -> bool:
         return False
 
 
+@outside()
 def commit_photos(path: Path, added: Path, message: str, progress: Progress = lambda done, whole, what: None) -> str:
     """Copies a folder of photos into the repository's photos, commits and pushes to the DVC remote; returns the commit."""
     copy_photos(added, survey(added).files, path / "photos", progress)

@@ -17,6 +17,7 @@ from face_assets.files import file_lock, link_or_copy, new_directory, write_json
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.dvc import run_dvc
 from face_assets.registry.git import GitError, git
+from face_assets.rights import outside
 from face_assets.written import parse_yaml
 
 NAME = "face-recognizer"
@@ -164,6 +165,7 @@ class Releases:
         return folder
 
 
+@outside()
 def _push_bytes(clone: Path) -> None:
     try:
         run_dvc(clone, ["push", "release.dvc"])
@@ -212,6 +214,7 @@ def identity(when: str) -> dict[str, str]:
     }
 
 
+@outside()
 def push_tags(repository: DataRepository, clone: Path, *tags: str) -> bool:
     """Pushes tags to the source, all or none; False when one is taken there. Raises UserError when the source cannot be written."""
     try:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from face_assets.errors import UserError
-from face_assets.files import file_lock, write_text
+from face_assets.files import SHARED, file_lock, write_text
 from face_assets.fingerprint import file_digest, fingerprint
+from face_assets.rights import outside
 
 READY = ".ready"
 PARTS = ("bin", "backends", "caches")
@@ -56,6 +57,7 @@ class ServingEnvironment:
         }
 
 
+@outside()
 def ensure_environment(directory: Path, requirements: Path, log: Callable[[str], None]) -> ServingEnvironment:
     """The environment in `directory`, made the first time and again when the requirements change. Raises UserError when pip fails.
 
@@ -70,7 +72,7 @@ def ensure_environment(directory: Path, requirements: Path, log: Callable[[str],
             log(f"installing the Triton Inference Server into {directory}")
             aside, old = (directory.with_name(f".{directory.name}.{name}") for name in ("new", "old"))
             _make(ServingEnvironment(aside), requirements)
-            write_text(aside / READY, wanted)
+            write_text(aside / READY, wanted, SHARED)
             shutil.rmtree(old, ignore_errors=True)
             if directory.exists():
                 directory.rename(old)
