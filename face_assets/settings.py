@@ -2,6 +2,7 @@
 
 import os
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -59,7 +60,7 @@ class Settings(BaseSettings):
     experiment_branches: Patterns = Field(("*",), description="branches whose commits stop after the evaluation; production's win")
     cores: int = Field(default_factory=usable_cores, ge=1, description="processors to use")
     train_processes: int = Field(1, ge=1, le=64, description="processes that train together, among which the cores are divided")
-    host: str = Field("127.0.0.1", description="address that servers bind to: Triton, or the gateway, which asks for a key")
+    host: str = Field("127.0.0.1", description="address that the gateway of the docker target binds to; Triton alone has loopback")
     ui_host: str = Field("127.0.0.1", description="address of UI, Prometheus and exporter, which ask for no password: the UI launches runs")
     http_port: int = Field(8000, ge=1, le=65535, description="Triton's HTTP")
     grpc_port: int = Field(8001, ge=1, le=65535, description="Triton's gRPC")
@@ -68,7 +69,9 @@ class Settings(BaseSettings):
     prometheus_port: int = Field(9090, ge=1, le=65535, description="the local Prometheus of `face-assets up --monitoring`")
     ui_port: int = Field(3000, ge=1, le=65535, description="Dagster's web interface")
     serving_env: Path = Field(default=Path(sys.prefix) / "serving", description="environment of the Triton server")
-    target: Literal["embedded", "docker"] = Field("embedded", description="a process of this machine, or containers behind a gateway")
+    target: Literal["embedded", "docker"] = Field(
+        "embedded", validate_default=True, description="a process of this machine, or containers behind a gateway"
+    )
     docker_base: str = Field("debian:bookworm-slim", description="image that ours are built from; deploy/base-image.sh makes it offline")
     docker_server: str | None = Field(None, description="image with Triton and our requirements, in place of the one that we build")
     docker_name: str = Field("face-assets/recognizer", pattern=IMAGE_NAME, description="name of the releases' images")
@@ -108,6 +111,17 @@ class Settings(BaseSettings):
         if not path.is_absolute():
             raise ValueError("an absolute path is wanted, for the daemon and the webserver run in another folder")
         return path
+
+    @field_validator("target")
+    @classmethod
+    def _has_a_key_where_it_is_open(cls, value: str, others: ValidationInfo) -> str:
+        host = others.data.get("host", "")
+        if value == "embedded" and not _is_loopback(host):
+            raise ValueError(
+                f"the embedded server asks for no key, so it binds to loopback alone, and `host` is {host!r}: set FACE_ASSETS_TARGET=docker, "
+                "whose gateway asks for one, or unset FACE_ASSETS_HOST"
+            )
+        return value
 
     @field_validator("notify_webhook", "notify_slack")
     @classmethod
@@ -151,6 +165,13 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment wins over what the home remembers."""
         return env_settings, init_settings
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _address(value: SecretStr | None, schemes: tuple[str, ...]) -> SecretStr | None:

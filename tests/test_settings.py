@@ -59,10 +59,37 @@ def test_the_exporter_of_a_relative_home_makes_no_second_one(
 
 
 def test_metrics_of_the_gateway_are_asked_where_it_publishes_them(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACE_ASSETS_HOST", "127.0.0.7")
+    assert load_settings().metrics_address == "127.0.0.7:8002"
     monkeypatch.setenv("FACE_ASSETS_HOST", "192.0.2.7")
-    assert load_settings().metrics_address == "192.0.2.7:8002"
     monkeypatch.setenv("FACE_ASSETS_TARGET", "docker")
     assert load_settings().metrics_address == "127.0.0.1:8002"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.7", "::", "faces.example.org"])
+def test_a_server_that_asks_for_no_key_has_loopback_alone(home: Path, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("FACE_ASSETS_HOST", host)
+    with pytest.raises(UserError, match="binds to loopback alone.*FACE_ASSETS_TARGET=docker"):
+        load_settings()
+    monkeypatch.setenv("FACE_ASSETS_TARGET", "docker")
+    assert load_settings().host == host
+
+
+OPENED = "import os; os.umask(0o022)\nfrom face_assets.cli import main; main()"
+
+
+def test_an_open_home_of_earlier_versions_is_closed_and_its_passwords_stay_private(home: Path) -> None:
+    home.mkdir(mode=0o755)
+    settings = home / "settings.json"
+    settings.write_text('{"notify_smtp": "smtp://ann:password@mail.example.org", "notify_from": "a@b", "notify_to": "a@b"}')
+    home.chmod(0o755)
+    subprocess.run([sys.executable, "-c", OPENED, "history"], cwd=ROOT, check=True, capture_output=True)
+    assert home.stat().st_mode & 0o777 == 0o700
+    settings.chmod(0o600)
+    remember(repo="faces")
+    assert settings.stat().st_mode & 0o777 == 0o600
+    made = [path for path in home.rglob("*") if path != settings]
+    assert made and not [path for path in made if path.stat().st_mode & 0o077]
 
 
 @pytest.mark.parametrize("name", ["DAGSTER_HOME", "SERVING_ENV", "GATEWAY_CERTIFICATE"])

@@ -21,8 +21,7 @@ LARGEST_LOG = 20_000_000
 LAST_LINES = 5
 KEY = "face-assets-key"
 # who may ask questions may not change what answers, nor read the server's memory or log settings
-RESTRICTED_GRPC = "model-repository,shared-memory,trace,logging"
-RESTRICTED_HTTP = "model-repository,shared-memory,trace,logging"
+CONTROL = "model-repository,shared-memory,trace,logging"
 TRAFFIC = "FACE_ASSETS_TRAFFIC"  # names the folder of the sketches to the models
 TOKEN = "FACE_ASSETS_PROBE_TOKEN"  # the secret of the platform's own questions, for the models
 SHARED_MEMORY = Path("/dev/shm")
@@ -75,9 +74,8 @@ class TritonServer:
             self.log.replace(self.log.with_suffix(".log.1"))
         address = Address(host, ports, secrets.token_hex(16), environment.stamp)
         write_json(self.root / "address.json", asdict(address))
-        (self.root / "address.json").chmod(0o600)
         variables = environment.variables(cores) | {TRAFFIC: str(self.root / "traffic"), TOKEN: probe_token(self.root)}
-        processes.start(self._command(environment, address), self.log, self.record, variables, self.root)
+        processes.start(self._command(environment, address), self.log, self.record, variables, self.root, _restrictions(address.key))
         self._wait(address)
         return address
 
@@ -117,8 +115,7 @@ class TritonServer:
             f"--grpc-port={ports.grpc}",
             f"--metrics-address={address.host}",
             f"--metrics-port={ports.metrics}",
-            f"--grpc-restricted-protocol={RESTRICTED_GRPC}:{KEY}={address.key}",
-            f"--http-restricted-api={RESTRICTED_HTTP}:{KEY}={address.key}",
+            *_restrictions(address.key),
             "--log-format=ISO8601",
         ]
 
@@ -133,6 +130,11 @@ class TritonServer:
         self.stop()
         last = " ".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:])
         raise UserError(f"The Triton server did not start; its log {self.log} ends: {last}")
+
+
+def _restrictions(key: str) -> dict[str, str]:
+    """The options with the key, by the words that stand for them in the list of processes, which everybody reads."""
+    return {f"--{option}=(hidden)": f"--{option}={CONTROL}:{KEY}={key}" for option in ("grpc-restricted-protocol", "http-restricted-api")}
 
 
 def answers(address: Address) -> bool:

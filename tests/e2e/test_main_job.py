@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -68,6 +69,22 @@ def test_the_first_commit_goes_live(cli: Any, live: dict[str, Any]) -> None:
     assert live["assets"]["aligned_faces"]["detected_now"] == PEOPLE * PHOTOS
     status = cli.json("status")
     assert (status["server"]["ready"], status["server"]["live"], status["production"]["version"]) == (True, "v1.0.0", "v1.0.0")
+
+
+DVC_OBJECT = re.compile(r"[0-9a-f]{30}(\.dir)?")  # of its cache: 0444 whatever the umask, in folders that are closed
+READABLE = ("serving/traffic/",)  # histograms, of which no face can be made
+
+
+def test_nobody_else_reads_the_home_and_everybody_reads_what_was_given_away(cli: Any, live: dict[str, Any]) -> None:
+    home = Path(cli.environment["FACE_ASSETS_HOME"])
+    found = {path: path.lstat() for path in (home, *home.rglob("*")) if not path.is_symlink()}
+    objects = {(stat.st_dev, stat.st_ino) for path, stat in found.items() if DVC_OBJECT.fullmatch(path.name)}
+    opened = {
+        str(path.relative_to(home)) for path, stat in found.items() if stat.st_mode & 0o077 and (stat.st_dev, stat.st_ino) not in objects
+    }
+    assert {path for path in opened if not path.startswith(READABLE)} == set()
+    shared = [*(cli.folder / "data.dvc-remote").rglob("*"), *(cli.folder / "data" / ".git").rglob("*"), cli.folder / "data" / "params.yaml"]
+    assert all(path.stat().st_mode & 0o044 == 0o044 for path in shared)
 
 
 def test_every_materialization_says_where_it_comes_from(live: dict[str, Any]) -> None:

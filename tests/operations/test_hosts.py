@@ -14,7 +14,7 @@ from face_assets.operations.monitoring import start_monitoring, stop_monitoring
 from face_assets.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
-OPEN = {"FACE_ASSETS_HOST": "0.0.0.0"}
+OPEN = {"FACE_ASSETS_HOST": "0.0.0.0", "FACE_ASSETS_TARGET": "docker"}
 
 
 @pytest.mark.slow

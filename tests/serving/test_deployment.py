@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -304,6 +305,14 @@ def test_a_photo_may_show_nobody_or_two(live: EmbeddedTarget) -> None:
     assert all(np.linalg.norm(face.embedding) == pytest.approx(1, abs=1e-4) for face in faces)
 
 
+SHARED_MEMORY_CALLS = (("GET", "status"), ("POST", "unregister"), ("POST", "region/mine/register"))
+RESTRICTED = [  # by which somebody would change the server, or read what passes through it
+    *(("POST", f"repository/{what}") for what in ("index", "models/face_recognizer/load", "models/face_recognizer/unload")),
+    *((method, f"{kind}sharedmemory/{what}") for kind in ("system", "cuda") for method, what in SHARED_MEMORY_CALLS),
+    *((method, what) for method in ("GET", "POST") for what in ("trace/setting", "logging")),
+]
+
+
 def test_callers_without_the_key_control_nothing(kit: Any, live: EmbeddedTarget) -> None:
     from tritonclient.grpc import InferenceServerClient
     from tritonclient.utils import InferenceServerException
@@ -314,11 +323,31 @@ def test_callers_without_the_key_control_nothing(kit: Any, live: EmbeddedTarget)
             call("face_recognizer")
     with pytest.raises(InferenceServerException, match="restricted"):
         caller.get_model_repository_index()
-    for action in ("index", "models/face_recognizer/load", "models/face_recognizer/unload"):
-        asked = urllib.request.Request(f"http://127.0.0.1:{live.ports.http}/v2/repository/{action}", data=b"{}", method="POST")
+    for call in (caller.get_system_shared_memory_status, caller.get_trace_settings, caller.get_log_settings):
+        with pytest.raises(InferenceServerException, match="restricted"):
+            call()
+    for method, path in RESTRICTED:
+        asked = urllib.request.Request(f"http://127.0.0.1:{live.ports.http}/v2/{path}", b"{}" if method == "POST" else None, method=method)
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(asked, timeout=10)
     assert client(live).identify(kit.photo(0, 2)).faces
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="takes another user's place")
+def test_another_user_of_the_machine_reads_no_key_and_no_photo_on_its_way(live: EmbeddedTarget) -> None:
+    address, prefix = live.server.address(), live.server._memory_prefix()
+    assert address
+    pids = [one.pid for one in psutil.process_iter() if str(live.root) in " ".join(one.cmdline())]
+    assert len(pids) > 3
+    files = [f"/proc/{pid}/{name}" for pid in pids for name in ("cmdline", "environ")]
+    seen = subprocess.run(["cat", *files], user=12345, group=12345, extra_groups=[], capture_output=True, check=False).stdout
+    assert str(live.root).encode() in seen
+    assert address.key.encode() not in seen
+    assert address.key not in live.server.log.read_text()
+    memory = Path(f"/proc/{live.status().pid}/root/dev/shm")
+    assert list(memory.glob(f"{prefix}*"))
+    assert memory.stat().st_mode & 0o077 == 0
+    assert not list(SHARED_MEMORY.glob(f"{prefix}*"))
 
 
 def crops_input(crops: np.ndarray) -> Any:
@@ -413,7 +442,6 @@ def processes_of(target: EmbeddedTarget) -> list[str]:
 def test_a_stopped_server_leaves_no_process_and_no_shared_memory(live: EmbeddedTarget) -> None:
     prefix = live.server._memory_prefix()
     assert len(processes_of(live)) > 3
-    assert list(SHARED_MEMORY.glob(f"{prefix}*"))
     assert live.stop()
     until(lambda: processes_of(live) == [], 30)  # one that was killed takes a moment
     assert processes_of(live) == []
