@@ -17,7 +17,6 @@ from face_assets.registry.stage import Assignment
 from face_assets.resources.workspace import WorkspaceResource
 
 SECONDS_BETWEEN_TICKS = 2
-STAGE = "face-recognizer#production"
 
 
 @dg.sensor(
@@ -33,9 +32,9 @@ def stage_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResourc
         return dg.SkipReason("No data repository is named yet.")
     try:
         _, tags = workspace.repository.heads()
-        seen = fingerprint(workspace.settings.repo, sorted((name, sha) for name, sha in tags.items() if name.startswith(STAGE)))
+        seen = fingerprint(workspace.settings.repo, sorted(tags.items()))
         if seen == (context.cursor or ""):
-            return dg.SkipReason("No stage tag is new.")
+            return dg.SkipReason("No tag of a release or stage is new.")
         workspace.repository.refresh()
         assignment = workspace.stages.production()
         deploying = deployment_under_way(context.instance, workspace, assignment) if assignment else None

@@ -20,19 +20,21 @@ def list_releases(repo: str | None) -> list[dict[str, Any]]:
     """The registered releases, newest version first."""
     workspace = read_repository(repo)
     workspace.repository.refresh()
+    if sentence := workspace.stages.foreign():
+        click.echo(sentence, err=True)
     staged = (("production", workspace.stages.production()), ("waiting", workspace.stages.waiting()))
     stages = {one.release.version: stage for stage, one in staged if one}
     return [
         {
             "version": release.version,
-            "stage": stages.get(release.version),
+            "stage": "deprecated" if release.deprecated else stages.get(release.version),
             "trained_commit": release.trained_commit,
             "release_commit": release.commit,
             "tag": f"face-recognizer@{release.version}",
             "figures": ", ".join(f"{key} {value:.4f}" for key, value in release.metrics.items() if isinstance(value, float)),
             "metrics": release.metrics,
         }
-        for release in reversed(workspace.releases.all())
+        for release in reversed(workspace.releases.with_deprecated())
     ]
 
 

@@ -125,15 +125,16 @@ def _production(settings: Settings) -> dict[str, Any] | None:
             raise
         stale = str(error)
     stages = workspace.stages
-    assignment, hold, waiting = stages.production(), stages.hold(), stages.waiting()
+    assignment, hold, waiting, foreign = stages.production(), stages.hold(), stages.waiting(), stages.foreign()
     others = {
         "machines": [one.model_dump(mode="json") for one in machines(workspace.repository)],
         "held": holds(hold) if hold else None,
         "waiting": {"version": waiting.release.version, "commit": waiting.commit, **_decided(waiting)} if waiting else None,
         **({"stale": stale} if stale else {}),
+        **({"foreign": foreign} if foreign else {}),
     }
     if assignment is None:
-        if not hold and not others["machines"]:
+        if not hold and not others["machines"] and not foreign:
             return {"error": stale} if stale else None
         return {"version": None, **others}
     release = assignment.release
@@ -220,6 +221,8 @@ def _production_lines(production: Mapping[str, Any] | None) -> list[str]:
         waits = production["waiting"]
         behind = f"{waits['version']} waits, of commit {waits['commit'][:12]}" if waits else "nothing waits"
         lines += [f"held        {production['held']}", f"            {behind}"]
+    if "foreign" in production:
+        lines.append(f"            {production['foreign']}")
     if "stale" in production:
         lines.append(f"            as last seen: {production['stale']}")
     return lines + [_machine_line(one) for one in production["machines"]]

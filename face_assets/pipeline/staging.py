@@ -41,6 +41,8 @@ def stage_release(workspace: Workspace, commit: str, release: Release, judge: Ju
 def _verdict(workspace: Workspace, commit: str, release: Release, judge: Judge) -> tuple[bool, str] | None:
     """Whether and why it stays as it is; None where the release is to be assigned."""
     stages = workspace.stages
+    if release.deprecated:
+        return False, f"not put in production: {release.version} is deprecated by `gto deprecate`; to delete that tag takes it back"
     production, hold = stages.production(), stages.hold()
     is_there = production is not None and production.release.commit == release.commit
     if not is_of_production(workspace, commit):

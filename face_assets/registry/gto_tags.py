@@ -1,14 +1,17 @@
 """The tags of GTO in the data repository, and what GTO makes of them: versions that are registered, and the stages they are in.
 
-The rules are those of GTO 1.10 (gto/tag.py and gto/base.py), in one pass over all tags; the tests compare with GTO itself. Tags count by
-their time, whatever number they have, and lightweight ones do not count. In one second a removal wins over what it removes.
+The rules are those of GTO 1.10 (gto/tag.py and gto/base.py), in one pass over all tags; the tests compare with GTO itself, which needs
+seconds for a thousand of them, and stops at one that it did not make. Tags count by their time, whatever number they have, and
+lightweight ones do not count. In one second a removal wins over what it removes.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from face_assets.registry.data_repository import DataRepository
+from face_assets.registry.git import git
 
 NAME = "face-recognizer"
 SEMVER = r"(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?"
@@ -63,7 +66,9 @@ class Registry:
     """What GTO shows after the tags added so far."""
 
     versions: dict[tuple[str, str], _Times] = field(default_factory=dict)
-    """By version and commit, in the order in which they came."""
+    """By version and commit."""
+    places: dict[str, tuple[_Times, int]] = field(default_factory=dict)
+    """By commit its version, and which one it was to come."""
     stages: dict[str, dict[str, _Times]] = field(default_factory=dict)
     """By stage and commit."""
     assignments: dict[tuple[str, str], GtoTag] = field(default_factory=dict)
@@ -80,13 +85,14 @@ class Registry:
         return registry
 
     def add(self, tag: GtoTag) -> None:
-        """Counts a tag that is not older than those before it."""
+        """Counts a tag; those about one thing come in the order of their time."""
         if tag.version is None and tag.stage is None:
             self.last_deprecation = tag.when
             return
-        self.last_event = tag.when
+        self.last_event = max(self.last_event, tag.when)
         if tag.version is not None:
             times = self.versions.setdefault((tag.version, tag.commit), _Times())
+            self.places.setdefault(tag.commit, (times, len(self.places)))
         else:
             times = self.stages.setdefault(str(tag.stage), {}).setdefault(tag.commit, _Times())
             if not tag.removed:
@@ -105,14 +111,13 @@ class Registry:
         """Version and commit of what is registered and neither deregistered nor deprecated."""
         return set() if self.is_deprecated else {key for key, times in self.versions.items() if times.is_active}
 
-    def assigned(self, stage: str, commits: set[str] | None = None) -> GtoTag | None:
+    def assigned(self, stage: str, commits: Container[str] | None = None) -> GtoTag | None:
         """The assignment in force, among those of `commits` where given: the youngest that neither it nor its version was taken out."""
         if self.is_deprecated:
             return None
-        known = {commit: (times, place) for place, ((_, commit), times) in enumerate(self.versions.items())}
         found = []
-        for later, (commit, times) in enumerate(self.stages.get(stage, {}).items(), len(known)):
-            version, place = known.get(commit, (None, later))
+        for later, (commit, times) in enumerate(self.stages.get(stage, {}).items(), len(self.places)):
+            version, place = self.places.get(commit, (None, later))
             if commits is not None and commit not in commits:
                 continue
             if version is None:  # no version: GTO takes the commit for one, and forgets to take it out again
@@ -149,3 +154,9 @@ def _parse(listing: str) -> Iterator[GtoTag]:
                 parsed["removed"] == "!",
                 int(parsed["number"] or 0),
             )
+
+
+def write_tag(folder: Path, name: str, commit: str, message: str, author: str, email: str, when: int) -> str:
+    """Writes an annotated tag as GTO does into a repository of ours, without a ref; returns its object."""
+    content = f"object {commit}\ntype commit\ntag {name}\ntagger {author} <{email}> {when} +0000\n\n{message}\n"
+    return git("mktag", cwd=folder, content=content.encode()).decode().strip()

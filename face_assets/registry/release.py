@@ -2,8 +2,8 @@
 
 import json
 import os
-import re
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,14 +17,13 @@ from face_assets.files import file_lock, link_or_copy, new_directory, write_json
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.dvc import run_dvc
 from face_assets.registry.git import GitError, git
+from face_assets.registry.gto_tags import NAME, Registry, read_tags, write_tag
 from face_assets.rights import outside
 from face_assets.written import parse_yaml
 
-NAME = "face-recognizer"
 RELEASE = "release"
 """The folder of a release commit that DVC tracks."""
 AUTHOR, EMAIL = "Face Assets", "face-assets@localhost"
-VERSION = re.compile(rf"{NAME}@{identifiers.VERSION.pattern}", re.ASCII)
 TRIES = 5
 OUR_FILES = ("release.dvc", "release.json", "metrics.json", "dvc.yaml")
 MOST_BYTES = 8_000_000  # of a dvc.yaml, which programs write too
@@ -42,7 +41,7 @@ class Digests:
 
 @dataclass(frozen=True)
 class Release:
-    """A registered release; `commit` is the release commit, `trained_commit` its parent."""
+    """A registered release; `commit` is the release commit, `trained_commit` its parent; deprecated: whether GTO says so."""
 
     version: str
     commit: str
@@ -50,6 +49,7 @@ class Release:
     inputs: str
     digests: Digests
     metrics: dict[str, Any]
+    deprecated: bool = False
 
     @property
     def tag(self) -> str:
@@ -66,22 +66,28 @@ class Releases:
         self.fetching = repository.home / ".fetch-release.lock"  # shared by those who fetch; held alone by who removes
 
     def all(self) -> list[Release]:
-        """Every registered release, by version."""
-        listed = self.repository.git("for-each-ref", "--format=%(refname:lstrip=2) %(*objectname) %(objectname)", f"refs/tags/{NAME}@*")
-        rows = [line.split() for line in listed.decode(errors="replace").split("\n") if line]
-        tags = {tag: objects[0] for tag, *objects in rows if VERSION.fullmatch(tag)}
-        contents = self.repository.read_many([f"{commit}:release.json" for commit in tags.values()])
-        found = [_parse(tag, commit, content) for (tag, commit), content in zip(tags.items(), contents, strict=True)]
+        """Every registered release that is not deprecated, by version."""
+        return [release for release in self.with_deprecated() if not release.deprecated]
+
+    def with_deprecated(self) -> list[Release]:
+        """Every release that was ever registered, by version; tags on commits that hold no release of ours are left out."""
+        tags = read_tags(self.repository)
+        registered = Registry.of(tags).registered()
+        made = list(dict.fromkeys((tag.version, tag.commit) for tag in tags if tag.version and not tag.removed))
+        contents = self.repository.read_many([f"{commit}:release.json" for _, commit in made])
+        found = [_parse(*one, content, one not in registered) for one, content in zip(made, contents, strict=True)]
         return sorted((release for release in found if release), key=lambda release: numbers(release.version))
 
     def find(self, inputs: str) -> Release | None:
-        """The release made from these inputs, the newest if there are several."""
-        return next((release for release in reversed(self.all()) if release.inputs == inputs), None)
+        """The release made from these inputs, the newest if there are several; also a deprecated one, which is not made again."""
+        return next((release for release in reversed(self.with_deprecated()) if release.inputs == inputs), None)
 
     def get(self, version: str) -> Release:
         """The release of a version. Raises UserError."""
         wanted = identifiers.version(version)
-        for release in self.all():
+        for release in self.with_deprecated():
+            if release.version == wanted and release.deprecated:
+                raise UserError(f"{wanted} is deprecated in {self.repository.shown} by `gto deprecate`: name another, or delete that tag.")
             if release.version == wanted:
                 return release
         raise UserError(f"{wanted} is not registered in {self.repository.shown}; `face-assets releases` lists what is.")
@@ -133,8 +139,8 @@ class Releases:
             message = f"Release {NAME} {version}"
             git("-c", "commit.gpgsign=false", "commit", "-q", "--no-verify", "-m", message, cwd=clone, env=identity(when))
             commit = git("rev-parse", "HEAD", cwd=clone).decode().strip()
-            _gto_register(clone, commit, version, f"{NAME} {version}, made from {trained_commit}")
-            return push_tags(self.repository, clone, f"{NAME}@{version}")
+            tag, message = f"{NAME}@{version}", f"{NAME} {version}, made from {trained_commit}"
+            return push_tag(self.repository, clone, tag, write_tag(clone, tag, commit, message, AUTHOR, EMAIL, int(time.time())))
 
     def _free(self, version: str) -> str:
         """`version`, or the next PATCH that no tag holds: people set tags by hand, too."""
@@ -173,18 +179,18 @@ def _push_bytes(clone: Path) -> None:
         raise UnreachableError(f"The release could not be pushed to the DVC remote: {error}") from error
 
 
-def _parse(tag: str, commit: str, content: bytes | None) -> Release | None:
+def _parse(version: str, commit: str, content: bytes | None, deprecated: bool) -> Release | None:
     """None for a tag that somebody set by hand on a commit that is no release of ours."""
-    if content is None:
+    if content is None or not identifiers.VERSION.fullmatch(version):
         return None
     try:
         facts = json.loads(content)
         digests = Digests(**facts["digests"])
         trained = identifiers.commit_id(facts["trained_commit"])
-        release = Release(facts["version"], commit, trained, str(facts["inputs"]), digests, dict(facts["metrics"]))
+        release = Release(facts["version"], commit, trained, str(facts["inputs"]), digests, dict(facts["metrics"]), deprecated)
     except (ValueError, KeyError, TypeError, RecursionError, UserError):
         return None
-    return release if release.tag == tag else None
+    return release if release.version == version else None
 
 
 def numbers(version: str) -> tuple[int, int, int]:
@@ -215,24 +221,18 @@ def identity(when: str) -> dict[str, str]:
 
 
 @outside()
-def push_tags(repository: DataRepository, clone: Path, *tags: str) -> bool:
-    """Pushes tags to the source, all or none; False when one is taken there. Raises UserError when the source cannot be written."""
+def push_tag(repository: DataRepository, folder: Path, tag: str, written: str) -> bool:
+    """Pushes a tag, an object of `folder`, to the source; False when it is taken there. Raises UserError when that cannot be written."""
+    ref = f"refs/tags/{tag}"
     try:
-        specs = [f"refs/tags/{tag}:refs/tags/{tag}" for tag in tags]
-        git("push", "-q", "--atomic", "--end-of-options", repository.source, *specs, cwd=clone, seconds=SECONDS_TO_PUSH)
+        git("push", "-q", "--no-verify", "--end-of-options", repository.source, f"{written}:{ref}", cwd=folder, seconds=SECONDS_TO_PUSH)
     except GitError as error:
-        if git("ls-remote", "--end-of-options", repository.source, *(f"refs/tags/{tag}" for tag in tags), cwd=clone):
+        if git("ls-remote", "--end-of-options", repository.source, ref, cwd=folder):
             return False
         raise UnreachableError(
-            f"The tag {tags[0]} could not be pushed to {repository.shown}: {error}. The platform needs to write tags there."
+            f"The tag {tag} could not be pushed to {repository.shown}: {error}. The platform needs to write tags there."
         ) from error
     return True
-
-
-def _gto_register(clone: Path, commit: str, version: str, message: str) -> None:
-    import gto.api
-
-    gto.api.register(str(clone), NAME, commit, version=version, message=message, author=AUTHOR, author_email=EMAIL)
 
 
 def _declared(dvc_yaml: bytes | None, plots: list[str]) -> str:

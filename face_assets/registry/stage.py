@@ -1,19 +1,17 @@
-"""Stages: which release is in production, as GTO's stage tags in the data repository say."""
+"""Stages: which release is in production, as GTO's tags in the data repository say."""
 
-import re
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from face_assets.errors import UserError
 from face_assets.files import file_lock
 from face_assets.registry.decision import Decision, one_line, read_decision
+from face_assets.registry.gto_tags import NAME, GtoTag, Registry, read_tags, write_tag
 from face_assets.registry.person import PLATFORM, Person
-from face_assets.registry.release import NAME, Release, Releases, push_tags
+from face_assets.registry.release import Release, Releases, push_tag
 
-STAGE = re.compile(rf"^{NAME}#(?P<stage>[a-z0-9-]+)(?P<gone>!?)#(?P<number>[0-9]{{1,18}})$")
-FACTS = ("refname:lstrip=2", "*objectname", "taggername", "taggeremail:trim", "taggerdate:iso-strict", "contents")
-FIELDS = "%00".join(f"%({fact})" for fact in FACTS) + "%00%00"
 TRIES = 5
 PRODUCTION = "production"
 WAITING = "waiting"
@@ -31,6 +29,7 @@ class Assignment:
     message: str
     gone: bool = False
     email: str = ""
+    when: int = 0
 
     @cached_property
     def decision(self) -> Decision:
@@ -38,9 +37,9 @@ class Assignment:
         return read_decision(self.message)
 
     @property
-    def number(self) -> int:
-        """The place among all stage tags: GTO counts them together."""
-        return int(self.tag.rpartition("#")[2])
+    def place(self) -> tuple[int, str]:
+        """The place among all tags: GTO orders them by time."""
+        return self.when, self.tag
 
     @property
     def commit(self) -> str:
@@ -58,26 +57,14 @@ class Stages:
     def history(self, stage: str = "production") -> list[Assignment]:
         """Every assignment of the stage, oldest first, as of the last refresh; tags that name no release of ours are left out."""
         by_commit = {release.commit: release for release in self.releases.all()}
-        found = []
-        listing = self.repository.git("for-each-ref", f"--format={FIELDS}", f"refs/tags/{NAME}#{stage}*").decode(errors="replace")
-        for row in listing.split("\0\0\n"):
-            if not row.strip():
-                continue
-            tag, commit, author, email, when, message = (row.split("\0") + [""] * 6)[:6]
-            parsed = STAGE.match(tag)
-            if parsed and parsed["stage"] == stage and commit in by_commit:
-                gone = bool(parsed["gone"])
-                assignment = Assignment(by_commit[commit], tag, one_line(author), when, message.strip(), gone, one_line(email))
-                found.append((int(parsed["number"]), assignment))
-        return [assignment for _, assignment in sorted(found, key=lambda pair: pair[0])]
+        return [_assignment(tag, by_commit) for tag in read_tags(self.repository) if tag.stage == stage and tag.commit in by_commit]
 
     def held(self, stage: str = "production") -> list[Assignment]:
         """The assignments that held, oldest first: without those taken out again or rolled back by a machine, and without that rollback."""
         held: list[Assignment] = []
         for assignment in self.history(stage):
             if assignment.gone:
-                if held and held[-1].release.commit == assignment.release.commit:
-                    held = _without_last(held)
+                held = [one for one in held if one.release.commit != assignment.release.commit]
             elif assignment.decision.is_rollback_by_machine:
                 held = _without_last(held)
                 if not held or held[-1].release.commit != assignment.release.commit:
@@ -105,12 +92,12 @@ class Stages:
         if not self.hold():
             return None
         decisions = list(self._decisions(PRODUCTION))
-        since = max((one.number for one in decisions if not one.decision.holds), default=0)
-        last = next((one for one in reversed(self.history(WAITING)) if not one.gone and one.number > since), None)
+        since = max((one.place for one in decisions if not one.decision.holds), default=(0, ""))
+        last = next((one for one in reversed(self.history(WAITING)) if not one.gone and one.place > since), None)
         now = self.production()
         if last is None or (now and now.release.commit == last.release.commit):
             return None
-        return None if any(one.release.commit == last.release.commit and one.number > last.number for one in decisions) else last
+        return None if any(one.release.commit == last.release.commit and one.place > last.place for one in decisions) else last
 
     def last(self, stage: str = PRODUCTION) -> Assignment | None:
         """The last tag of the stage that changed or confirmed it, an assignment or a removal."""
@@ -118,19 +105,31 @@ class Stages:
 
     def _decisions(self, stage: str) -> Iterator[Assignment]:
         """The tags that counted when they were set: taking out a release that was not there changes nothing."""
-        now = None
-        for assignment in self.history(stage):
-            if not assignment.gone:
-                now = assignment
-                yield assignment
-            elif now and now.release.commit == assignment.release.commit:
-                now = None
-                yield assignment
+        by_commit = {release.commit: release for release in self.releases.all()}
+        tags = read_tags(self.repository)
+        registry, now = Registry.of(tag for tag in tags if tag.stage is None), None
+        for tag in tags:
+            if tag.stage == stage and tag.commit in by_commit:
+                registry.add(tag)
+                before, now = now, registry.assigned(stage, by_commit)
+                if not tag.removed or before != now:
+                    yield _assignment(tag, by_commit)
 
     def _current(self, stage: str) -> Assignment | None:
-        """The last assignment, unless its release was taken out again since."""
-        last = self.last(stage)
-        return last if last and not last.gone else None
+        """The assignment in force, as GTO says; of what is no release of ours, GTO may show another."""
+        by_commit = {release.commit: release for release in self.releases.all()}
+        tag = Registry.of(read_tags(self.repository)).assigned(stage, by_commit)
+        return _assignment(tag, by_commit) if tag else None
+
+    def foreign(self, stage: str = PRODUCTION) -> str | None:
+        """A sentence where GTO shows what is no release of ours in the stage; None where it does not."""
+        tag = Registry.of(read_tags(self.repository)).assigned(stage)
+        if tag is None or any(release.commit == tag.commit for release in self.releases.all()):
+            return None
+        return (
+            f"{tag.name} puts commit {tag.commit[:12]} into {stage}, which is no release of this platform and stays out: "
+            f"`git push --delete` the tag, or `face-assets promote` a release."
+        )
 
     def assign(
         self,
@@ -146,8 +145,6 @@ class Stages:
         Returns None when it is there already, unless that is to be recorded `again`, and when `condition`, asked of the repository as it
         is at that moment, does not hold. Raises UserError.
         """
-        import gto.api
-
         with file_lock(self.repository.home / ".stage.lock"):
             for _ in range(TRIES):
                 self.repository.refresh()
@@ -155,18 +152,32 @@ class Stages:
                 now = self._current(stage)
                 if not condition() or (now and now.release.commit == release.commit and not again):
                     return None
-                with self.repository.checkout(release.commit) as clone:
-                    named = {"author": who.name, "author_email": who.email}
-                    tag = gto.api.assign(str(clone), NAME, stage, version=version, message=message, force=True, **named)
-                    if push_tags(self.repository, clone, str(tag.tag)):
-                        self.repository.refresh()
-                        return self._current(stage)
+                tags = read_tags(self.repository)
+                name = f"{NAME}#{stage}#{max((tag.number for tag in tags), default=0) + 1}"
+                when = _after(max((tag.when for tag in tags if tag.stage), default=0))
+                written = write_tag(self.repository.mirror, name, release.commit, message, who.name, who.email, when)
+                if push_tag(self.repository, self.repository.mirror, name, written):
+                    self.repository.refresh()
+                    return self._current(stage)
         raise self._contended(stage)
 
     def _contended(self, stage: str) -> UserError:
         return UserError(
             f"Another machine keeps assigning {stage} in {self.repository.shown}: look at `face-assets status`, then run again."
         )
+
+
+def _assignment(tag: GtoTag, by_commit: Mapping[str, Release]) -> Assignment:
+    author, email = one_line(tag.author), one_line(tag.email)
+    return Assignment(by_commit[tag.commit], tag.name, author, tag.time, tag.message, tag.removed, email, tag.when)
+
+
+def _after(last: int) -> int:
+    """A time in seconds after `last`, which GTO needs to tell two tags apart: waited for, unless the clock that set `last` is far ahead."""
+    pause = last + 1 - time.time()
+    if 0 < pause <= 1:
+        time.sleep(pause)
+    return max(int(time.time()), last + 1)
 
 
 def _without_last(assignments: list[Assignment]) -> list[Assignment]:

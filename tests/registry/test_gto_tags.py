@@ -1,6 +1,7 @@
 """What GTO shows and what the platform takes for it are the same, whatever tags GTO made in whatever order."""
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,12 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from face_assets.errors import UserError
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.git import git
 from face_assets.registry.gto_tags import NAME, Registry, read_tags
+from face_assets.registry.release import Digests, Releases
+from face_assets.registry.stage import Assignment, Stages
 
 VERSIONS = ("v1.0.0", "v1.10.0", "v2.0.0-rc.1")  # of the first commits; the last commit has none
 STAGES = ("production", "canary")
@@ -65,9 +69,42 @@ def by_us(repository: Path, home: Path) -> tuple[set[Any], dict[str, Any]]:
     return set(named.values()), {stage: tag and named.get(tag.commit, tag.commit) for stage, tag in stages.items()}
 
 
-@settings(max_examples=50, deadline=None, derandomize=True, phases=[Phase.generate])  # to make one smaller takes minutes
+@settings(max_examples=30, deadline=None, derandomize=True, phases=[Phase.generate])  # to make one smaller takes minutes
 @given(happened=st.lists(events, max_size=12))
 def test_any_sequence_of_gtos_events(tmp_path_factory: pytest.TempPathFactory, happened: list[Event]) -> None:
     folder = tmp_path_factory.mktemp("tags")
     repository = tagged(folder / "repository", happened)
     assert by_us(repository, folder / "home") == by_gto(repository)
+
+
+def test_what_a_colleague_does_by_gto_is_shown_and_done(repository: Path, tmp_path: Path, bundle: Callable[[bytes], Path]) -> None:
+    data = DataRepository(str(repository), tmp_path / "home")
+    releases, stages = Releases(data), Stages(Releases(data))
+    for content in (b"a", b"b"):
+        digests = Digests("space", content.decode(), "packaging")
+        releases.register(bundle(content), data.resolve("HEAD"), content.decode(), digests, {}, {})
+    assert stages.assign("v1.0.0", "first") and stages.assign("v1.1.0", "second")
+
+    def by_gto(version: str | None) -> Assignment | None:
+        """What is in production after a refresh, which is what GTO shows."""
+        data.refresh()
+        assert gto.api.show(str(repository))[NAME]["stage"]["production"] == version
+        return stages.production()
+
+    assert by_gto("v1.1.0") == stages.last()
+    assert gto.api.deregister(str(repository), NAME, version="v1.1.0", simple=True).tag == f"{NAME}@v1.1.0!"
+    now = by_gto("v1.0.0")
+    assert now and now.release.version == "v1.0.0"
+    assert [release.version for release in releases.all()] == ["v1.0.0"]
+    made = releases.find("b")
+    assert made and made.deprecated, "it is not made again under another version"
+    with pytest.raises(UserError, match=r"v1\.1\.0 is deprecated .* by `gto deprecate`"):
+        stages.assign("v1.1.0", "again")
+
+    head = data.resolve("HEAD")
+    later = f"{now.when + 1} +0000"
+    git("tag", "-a", "-m", "ours?", f"{NAME}#production", head, cwd=repository, env={"GIT_COMMITTER_DATE": later})
+    assert by_gto(head) == now, "what is no release of ours cannot be served"
+    assert f"{NAME}#production puts commit {head[:12]} into production" in str(stages.foreign())
+    assert stages.assign("v1.0.0", "taken back", again=True)
+    assert by_gto("v1.0.0") and stages.foreign() is None
