@@ -56,7 +56,7 @@ def _theirs(reference: Reference, files: list[Path]) -> float:
 
 def _ours(files: list[Path]) -> float:
     """With the start of the workers, into an empty crop store."""
-    some = {hashlib.md5(str(path).encode()).hexdigest(): path for path in files[:OUR_PHOTOS]}
+    some = {hashlib.md5(path.read_bytes()).hexdigest(): path for path in files[:OUR_PHOTOS]}
     with tempfile.TemporaryDirectory() as folder:
         export_detector(Path(folder))
         store = ContentStore(Path(folder) / "crops.sqlite")

@@ -49,7 +49,9 @@ def made(photos: Path, most_photos: int) -> Iterator[Kit]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         export_detector(folder / "networks")
-        manifest = make_manifest(((path, hashlib.md5(path.encode()).hexdigest()) for path in map(str, survey(photos).files)), Split())
+        manifest = make_manifest(
+            ((str(path), hashlib.md5((photos / path).read_bytes()).hexdigest()) for path in survey(photos).files), Split()
+        )
         test, training = list(manifest.of("test"))[:most_photos], list(manifest.of("train"))
         training = training[:: max(1, len(training) // CALIBRATION_CROPS)][:CALIBRATION_CROPS]
         store = ContentStore(folder / "crops.sqlite")

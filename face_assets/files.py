@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import secrets
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from face_assets.errors import UserError
 from face_assets.full_disk import is_full
 
 PRIVATE = 0o600  # state: its owner's alone, whatever the umask
@@ -59,6 +61,14 @@ def write_json(path: Path, value: Any, mode: int = PRIVATE) -> None:
 def read_json(path: Path) -> Any:
     """The value in a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_content(path: Path, md5: str) -> bytes:
+    """The bytes of a file that is kept by content. Raises UserError where they are others, so that no verdict on them is kept."""
+    content = path.read_bytes()
+    if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
+        raise UserError(f"{path} is damaged: its content is not that of md5 {md5}. Delete it, so that it is fetched again, and run again.")
+    return content
 
 
 def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:

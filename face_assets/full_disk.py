@@ -36,6 +36,8 @@ def full_disk(error: BaseException, folder: Path) -> str | None:
 
 def mendable(error: BaseException, folder: Path) -> str | None:
     """The sentence for an error that a user can mend, None for a fault; folder: where it wrote."""
+    if any(isinstance(one, MemoryError) for one in causes(error)):
+        return "There was too little memory: free some and run again; what was finished is kept."
     return full_disk(error, folder) or (str(error) if isinstance(error, UserError) else None)
 
 

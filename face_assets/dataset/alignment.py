@@ -11,6 +11,7 @@ from typing import Any
 
 from face_assets.batches import batched
 from face_assets.content_store import ContentStore, Entry
+from face_assets.files import read_content
 from face_assets.vision.decode import UnusablePhoto, decode
 from face_assets.vision.mtcnn import Detector, DetectorConfig, Faces, Pixels, enough
 
@@ -37,7 +38,7 @@ def align_photos(
 
     Facts: {"status": "face" | "no_face" | "unusable", "reason", "faces", "box", "probability", "landmarks", "width", "height"}, and
     "megapixels" of a photo that is unusable for them; blob: the crop, uint8 (image_size, image_size, 3) RGB. A photo that cannot be used
-    never stops the rest.
+    never stops the rest; what fails for a moment, a disk or a lack of memory, is raised and leaves no facts.
     """
     few = workers == 1 or len(photos) < WORTH_PROCESSES
     workers = min(workers, MOST_THREADS) if few else workers
@@ -102,7 +103,7 @@ def _align(networks: Path, config: DetectorConfig, max_megapixels: float, batch:
     """By this worker's own detector."""
     if not hasattr(_worker, "detector"):
         _worker.detector = Detector(networks, config, threads=1)
-    return align_batch(_worker.detector, ((md5, path.read_bytes()) for md5, path in batch), max_megapixels)
+    return align_batch(_worker.detector, ((md5, read_content(path, md5)) for md5, path in batch), max_megapixels)
 
 
 def align_batch(detector: Detector, photos: Iterable[tuple[str, bytes]], max_megapixels: float) -> list[Entry]:

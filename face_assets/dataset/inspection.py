@@ -6,6 +6,7 @@ from pathlib import Path
 
 from face_assets.batches import batched
 from face_assets.content_store import ContentStore, Entry
+from face_assets.files import read_content
 from face_assets.vision.decode import UnusablePhoto, inspect
 
 BATCH = 512
@@ -16,12 +17,13 @@ def inspect_photos(
 ) -> None:
     """Inspects the photos (md5 → file) and keeps what it found under the md5; `progress` gets (done, all).
 
-    Facts: {"format", "width", "height", "mode", "hash": 16 hex digits} or {"problem": sentence}.
+    Facts: {"format", "width", "height", "mode", "hash": 16 hex digits} or {"problem": sentence}. A problem is of the bytes themselves:
+    what fails for a moment, a disk or a lack of memory, is raised and leaves no facts.
     """
 
     def one(md5: str) -> Entry:
         try:
-            found = inspect(photos[md5].read_bytes(), max_megapixels)
+            found = inspect(read_content(photos[md5], md5), max_megapixels)
         except UnusablePhoto as error:
             return Entry(md5, {"problem": error.reason})
         facts = {"format": found.format, "width": found.width, "height": found.height, "mode": found.mode, "hash": f"{found.hash:016x}"}

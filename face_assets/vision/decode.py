@@ -1,37 +1,50 @@
 """From the bytes of a photo to upright RGB pixels, or a sentence why not."""
 
 import io
-import re
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
-from PIL.Image import Transpose
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
-Pixels = npt.NDArray[np.uint8]
+from .file_kinds import EXPORT, RAW, description_of, reader_of
+from .jpeg_scans import END, all_scans_began, lacks_rows
+from .png_chunks import essential
+from .rgb import SIDEWAYS, Pixels, rgb
+from .webp_size import webp_size
 
 MEGAPIXELS = 100.0
+LARGE = 16_000_000
+"""Pixels of a photo from which on only one at a time is decoded in a process."""
+BYTES_A_PIXEL = 16
+"""The most that a reader needs while it works (WebP: two canvases, the picture and its bytes)."""
 SHORTEST_SIDE = 20
-GREY = (128, 128, 128)
-SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 HASH_WIDTH, HASH_HEIGHT = 9, 8
 ORIENTATION = 0x0112  # EXIF
-TURNS = {
-    2: Transpose.FLIP_LEFT_RIGHT,
-    3: Transpose.ROTATE_180,
-    4: Transpose.FLIP_TOP_BOTTOM,
-    5: Transpose.TRANSPOSE,
-    6: Transpose.ROTATE_270,
-    7: Transpose.TRANSVERSE,
-    8: Transpose.ROTATE_90,
+REDUCED, DNG = 254, 50706  # TIFF's tags
+READERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,  # also the first picture of an MPO
+    "PNG": PngImagePlugin.PngImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "AVIF": AvifImagePlugin.AvifImageFile,
 }
-PIXELS = re.compile(r"\((\d+) pixels\)")
-SIDEWAYS = (Transpose.TRANSPOSE, Transpose.ROTATE_270, Transpose.TRANSVERSE, Transpose.ROTATE_90)
-# what Pillow raises on bytes that are not what they say
+# what Pillow raises on bytes that are not what they say; a lack of memory is none of them, for it says nothing of the bytes
 BROKEN = (
     OSError,
     SyntaxError,
@@ -39,11 +52,16 @@ BROKEN = (
     TypeError,
     struct.error,
     OverflowError,
-    MemoryError,
     EOFError,
     IndexError,
     KeyError,
+    AttributeError,
+    RuntimeError,
+    ArithmeticError,
+    Image.DecompressionBombError,
 )
+
+_one_large = threading.Lock()
 
 
 class UnusablePhoto(ValueError):
@@ -71,97 +89,112 @@ class Inspection:
 
 
 def decode(content: bytes, max_megapixels: float = MEGAPIXELS) -> Pixels:
-    """uint8 (h, w, 3) RGB, upright by EXIF; transparency lies on grey, 16 bits are scaled to 8. Raises UnusablePhoto."""
+    """uint8 (h, w, 3) RGB, upright by EXIF, of an animation the first picture; transparency lies on grey, 16 bits are scaled to 8.
+
+    Raises UnusablePhoto, and MemoryError where there is too little memory for the photo now.
+    """
     with _opened(content, max_megapixels) as image:
-        return np.asarray(_rgb(_upright(image, _turn(image))))
+        image = _loaded(image, content)
+        return rgb(image, _orientation(image))
 
 
 def inspect(content: bytes, max_megapixels: float = MEGAPIXELS) -> Inspection:
-    """Size, kind and hash of a photo; reads it to its end, at an eighth of its size where it is a JPEG. Raises UnusablePhoto."""
+    """Size, kind and hash of a photo; reads it to its end, at an eighth of its size where it is a JPEG. Raises as `decode` does."""
     with _opened(content, max_megapixels) as image:
-        kind, mode = image.format or "", image.mode
-        width, height = image.size
-        if kind in ("JPEG", "MPO"):
-            image.draft(None, (HASH_WIDTH * 8, HASH_HEIGHT * 8))
-        turn = _turn(image)
-        upright = _rgb(_upright(image, turn))
-        if turn in SIDEWAYS:
+        kind, mode, (width, height) = image.format or "", image.mode, image.size
+        image = _loaded(image, content, (HASH_WIDTH * 8, HASH_HEIGHT * 8) if kind == "JPEG" else None)
+        orientation = _orientation(image)
+        if orientation in SIDEWAYS:
             width, height = height, width
-        return Inspection("JPEG" if kind == "MPO" else kind, width, height, mode, _difference_hash(upright))
+        return Inspection(kind, width, height, mode, _difference_hash(rgb(image, orientation)))
 
 
 @contextmanager
-def _opened(content: bytes, max_megapixels: float) -> Iterator[Image.Image]:
-    if not content:
-        raise UnusablePhoto("empty file")
+def _opened(content: bytes, max_megapixels: float) -> Iterator[ImageFile.ImageFile]:
+    """A photo whose header was read and is within the limits. Large ones wait for one another."""
     try:
-        with _plugin(content) as image:
-            _refuse(image, max_megapixels)
+        image = _open(content, max_megapixels)
+        with _one_large if image.width * image.height > LARGE else nullcontext():
             yield image
     except UnusablePhoto:
         raise
-    except Image.DecompressionBombError as error:  # Pillow's WebP has a limit of its own, 179 megapixels, before ours can be asked
-        found, limit = PIXELS.search(str(error)), min(max_megapixels, 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6)
-        raise UnusablePhoto.too_large(int(found[1]) / 1e6, limit) if found else UnusablePhoto("too many pixels") from error
     except BROKEN as error:
         sentence = str(error).lower()
+        if "out of memory" in sentence:
+            raise MemoryError(str(error)) from error
         raise UnusablePhoto("truncated" if "truncated" in sentence or "eof" in sentence else f"broken image ({_short(error)})") from error
 
 
-def _plugin(content: bytes) -> Image.Image:
-    """Opened by its first bytes and not by Image.open, whose limit on pixels is the whole process's and would speak before ours."""
-    file = io.BytesIO(content)
-    if content.startswith(b"\xff\xd8\xff"):
-        return JpegImagePlugin.jpeg_factory(file)  # also MPO
-    if content.startswith(b"\x89PNG\r\n\x1a\n"):
-        return PngImagePlugin.PngImageFile(file)
-    if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
-        return WebPImagePlugin.WebPImageFile(file)
-    raise UnusablePhoto("not a JPEG, PNG or WebP image")
+def _open(content: bytes, max_megapixels: float) -> ImageFile.ImageFile:
+    """By the file's first bytes and not by Image.open, whose limit on pixels is the whole process's and would speak before ours."""
+    kind = reader_of(content)
+    if kind is None:
+        raise UnusablePhoto(description_of(content))
+    if kind == "WEBP":
+        width, height = webp_size(content)
+        _require_size(width, height, max_megapixels)
+        _require_memory(width, height)  # which its reader takes at once, and calls a lack of it a broken file
+    image = READERS[kind](io.BytesIO(essential(content) if kind == "PNG" else content))
+    _require_size(*image.size, max_megapixels)
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and (image.tag_v2.get(REDUCED, 0) & 1 or DNG in image.tag_v2):
+        raise UnusablePhoto(RAW)
+    if image.mode == "F":
+        raise UnusablePhoto(f"pixels are floating-point numbers: {EXPORT}")
+    return image
 
 
-def _turn(image: Image.Image) -> Transpose | None:
-    """What makes the photo upright; None where it is, or where its EXIF is broken, which spoils no pixel."""
-    image.load()  # damaged pixels must be noticed here: reading EXIF may load the image too
+def _require_size(width: int, height: int, max_megapixels: float) -> None:
+    megapixels = width * height / 1e6
+    if megapixels > max_megapixels:
+        raise UnusablePhoto.too_large(megapixels, max_megapixels)
+    if min(width, height) < SHORTEST_SIDE:
+        raise UnusablePhoto(f"too small: {width}x{height} pixels")
+
+
+def _require_memory(width: int, height: int) -> None:
+    """Raises MemoryError where there is too little for a photo of that size."""
+    np.empty(BYTES_A_PIXEL * width * height, np.uint8)
+
+
+def _loaded(image: ImageFile.ImageFile, content: bytes, reduced: tuple[int, int] | None = None) -> ImageFile.ImageFile:
+    """The photo with its pixels, which damage is noticed in; a JPEG about `reduced` in size where that is given.
+
+    A JPEG without its end is taken where little of it is missing.
+    """
+    size = image.size
     try:
-        return TURNS.get(image.getexif().get(ORIENTATION, 1))
+        return _load(image, reduced)
+    except (OSError, RuntimeError) as error:
+        _require_memory(*size)  # libjpeg calls a lack of it a broken stream
+        if image.format != "JPEG" or "truncated" not in str(error) or not all_scans_began(content):
+            raise
+    whole = _load(READERS["JPEG"](io.BytesIO(content + END)), reduced)
+    if lacks_rows(whole):
+        raise UnusablePhoto("truncated")
+    return whole
+
+
+def _load(image: ImageFile.ImageFile, reduced: tuple[int, int] | None) -> ImageFile.ImageFile:
+    if reduced:
+        image.draft(None, reduced)
+    image.load()
+    return image
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation; 1, upright, where there is none or where its EXIF is broken, which spoils no pixel."""
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
     except BROKEN:
-        return None
-
-
-def _upright(image: Image.Image, turn: Transpose | None) -> Image.Image:
-    return image if turn is None else image.transpose(turn)
+        return 1
 
 
 def _short(error: BaseException) -> str:
     return (str(error).splitlines() or [""])[0][:80] or type(error).__name__
 
 
-def _refuse(image: Image.Image, max_megapixels: float) -> None:
-    megapixels = image.width * image.height / 1e6
-    if megapixels > max_megapixels:
-        raise UnusablePhoto.too_large(megapixels, max_megapixels)
-    if min(image.size) < SHORTEST_SIDE:
-        raise UnusablePhoto(f"too small: {image.width}x{image.height} pixels")
-    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
-        raise UnusablePhoto("animated")
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode in SIXTEEN_BITS:
-        deep = np.asarray(image).astype(np.uint32)
-        clear = deep == image.info.get("transparency", -1)  # a key colour is given in 16 bits
-        image = Image.fromarray(np.clip(deep // 257, 0, 255).astype(np.uint8))
-        if clear.any():
-            image.putalpha(Image.fromarray(np.where(clear, 0, 255).astype(np.uint8)))
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        ground = Image.new("RGBA", layer.size, (*GREY, 255))
-        return Image.alpha_composite(ground, layer).convert("RGB")
-    return image.convert("RGB")
-
-
-def _difference_hash(image: Image.Image) -> int:
+def _difference_hash(pixels: Pixels) -> int:
     """dHash (https://www.hackerfactor.com/blog/index.php?/archives/529-Kind-of-Like-That.html): brighter than the neighbour or not."""
-    small = np.asarray(image.convert("L").resize((HASH_WIDTH, HASH_HEIGHT), Image.Resampling.BILINEAR)).astype(np.int16)
+    grey = Image.fromarray(pixels).convert("L")
+    small = np.asarray(grey.resize((HASH_WIDTH, HASH_HEIGHT), Image.Resampling.BILINEAR)).astype(np.int16)
     return int.from_bytes(np.packbits(small[:, 1:] > small[:, :-1]).tobytes(), "big")
