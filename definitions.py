@@ -10,7 +10,7 @@ from face_assets.automation.commit_sensor import commit_sensor
 from face_assets.automation.conditions import code_change_sensor
 from face_assets.automation.container_sweep import STACK, container_sweep
 from face_assets.automation.drift_sensors import drift_sensor, traffic_sensor
-from face_assets.automation.failures import failed_runs, succeeded_runs, unsent_messages
+from face_assets.automation.failures import failed_runs, refused_runs, succeeded_runs, unsent_messages
 from face_assets.automation.health_sensor import health_sensor
 from face_assets.automation.machine_sensor import machine_sensor
 from face_assets.automation.schedules import daily_verification
@@ -41,6 +41,7 @@ defs = dg.Definitions(
         traffic_sensor,
         drift_sensor,
         failed_runs,
+        refused_runs,
         succeeded_runs,
         unsent_messages,
         *([container_sweep] if os.environ.get(STACK) else []),

@@ -7,6 +7,10 @@ class UserError(Exception):
     """Something outside the code is wrong: a file, a setting, a service. Its message is shown without a traceback."""
 
 
+class RefusedError(UserError):
+    """The platform judged a candidate, its photos or what was asked for, and said no: what is live stays live."""
+
+
 class UnreachableError(UserError):
     """A service that does not answer now and may by itself answer later: trying again is worth it."""
 

@@ -1,9 +1,11 @@
 """The group dataset: dataset_version and aligned_faces."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
 from face_assets.artifacts import Artifact
-from face_assets.assets.metadata import ARTIFACT, commit_check, commit_of, materialized, user_errors
+from face_assets.assets.metadata import ARTIFACT, commit_check, commit_of, judged, materialized, user_errors
 from face_assets.automation.conditions import REMAKE
 from face_assets.automation.partitions import commits
 from face_assets.code_version import code_version
@@ -31,14 +33,16 @@ WARN = dg.AssetCheckSeverity.WARN
         commit_check("dataset_version", "splits_stable", "nobody moved between splits since the release in production", blocking=False),
     ],
 )
-def dataset_version(context: dg.AssetExecutionContext, platform: WorkspaceResource) -> dg.MaterializeResult:
+def dataset_version(context: dg.AssetExecutionContext, platform: WorkspaceResource) -> Iterator[dg.MaterializeResult]:
     """The manifest of the commit's photos: path, md5, identity and split of each."""
     workspace = platform.workspace()
     with user_errors(context):
         commit = commit_of(context, workspace)
         artifact = dataset.version_dataset(workspace, commit, context.log.info)
         moved = dataset.moved_since_production(workspace, artifact)
-        return materialized(context, workspace, artifact, checks=lambda: _dataset_checks(artifact, workspace.params(commit), moved))
+        yield from judged(
+            context, materialized(context, workspace, artifact, checks=lambda: _dataset_checks(artifact, workspace.params(commit), moved))
+        )
 
 
 def _dataset_checks(artifact: Artifact, params: Params, moved: list[str]) -> list[dg.AssetCheckResult]:
@@ -100,19 +104,24 @@ def _dataset_checks(artifact: Artifact, params: Params, moved: list[str]) -> lis
     code_version=code_version(*dataset.ALIGN_CODE),
     check_specs=[commit_check("aligned_faces", "faces_found", "few enough photos have no usable face")],
 )
-def aligned_faces(context: dg.AssetExecutionContext, platform: WorkspaceResource, dataset_version: Artifact) -> dg.MaterializeResult:
+def aligned_faces(
+    context: dg.AssetExecutionContext, platform: WorkspaceResource, dataset_version: Artifact
+) -> Iterator[dg.MaterializeResult]:
     """MTCNN's face of each photo's subject, cropped; photos seen before cost nothing."""
     workspace = platform.workspace()
     with user_errors(context):
         commit = commit_of(context, workspace)
         artifact = dataset.align_dataset(workspace, commit, dataset_version, context.log.info)
         allowed = workspace.params(commit).detector.max_rejected
-        return materialized(
+        yield from judged(
             context,
-            workspace,
-            artifact,
-            plots={"sample": "sample.png", "rejected": "rejected.png"},
-            checks=lambda: [_faces_check(artifact, allowed)],
+            materialized(
+                context,
+                workspace,
+                artifact,
+                plots={"sample": "sample.png", "rejected": "rejected.png"},
+                checks=lambda: [_faces_check(artifact, allowed)],
+            ),
         )
 
 

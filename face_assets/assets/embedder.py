@@ -1,11 +1,12 @@
 """The group embedder: face_embedder, exported_embedder with its parity, embedder_evaluation with its gate."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 
 from face_assets.artifacts import Artifact
-from face_assets.assets.metadata import ARTIFACT, commit_check, commit_of, materialized, user_errors
+from face_assets.assets.metadata import ARTIFACT, commit_check, commit_of, judged, materialized, user_errors
 from face_assets.automation.conditions import REMAKE
 from face_assets.automation.partitions import commits
 from face_assets.automation.pools import TRAINING
@@ -49,14 +50,16 @@ def face_embedder(context: dg.AssetExecutionContext, platform: WorkspaceResource
 )
 def exported_embedder(
     context: dg.AssetExecutionContext, platform: WorkspaceResource, aligned_faces: Artifact, face_embedder: Artifact
-) -> dg.MaterializeResult:
+) -> Iterator[dg.MaterializeResult]:
     """The embedder as ONNX and OpenVINO in its precision, preprocessing inside: uint8 RGB in, unit vector out."""
     workspace = platform.workspace()
     with user_errors(context):
         commit = commit_of(context, workspace)
         artifact = engine.export_embedder(workspace, commit, aligned_faces, face_embedder, context.log.info)
         floor = workspace.params(commit).export.min_cosine
-        return materialized(context, workspace, artifact, checks=lambda: [_parity(artifact, floor), _precision(artifact)])
+        yield from judged(
+            context, materialized(context, workspace, artifact, checks=lambda: [_parity(artifact, floor), _precision(artifact)])
+        )
 
 
 def _parity(artifact: Artifact, floor: float) -> dg.AssetCheckResult:
@@ -93,14 +96,14 @@ def _precision(artifact: Artifact) -> dg.AssetCheckResult:
 )
 def embedder_evaluation(
     context: dg.AssetExecutionContext, platform: WorkspaceResource, aligned_faces: Artifact, exported_embedder: Artifact
-) -> dg.MaterializeResult:
+) -> Iterator[dg.MaterializeResult]:
     """Verification of the exported engine on the test identities, all pairs, beside the starting weights and the release in production."""
     workspace = platform.workspace()
     with user_errors(context):
         artifact = steps.evaluate_embedder(workspace, commit_of(context, workspace), aligned_faces, exported_embedder, context.log.info)
         plots = {"roc": "roc.png", "scores": "scores.png"}
         more = _single_figures(artifact) | _groups(artifact)
-        return materialized(context, workspace, artifact, plots, lambda: [_gate(artifact)], **more)
+        yield from judged(context, materialized(context, workspace, artifact, plots, lambda: [_gate(artifact)], **more))
 
 
 def _groups(artifact: Artifact) -> dict[str, Any]:

@@ -10,9 +10,10 @@ import dagster as dg
 
 from face_assets.artifacts import Artifact
 from face_assets.automation.partitions import commits
+from face_assets.automation.sentences import MISTAKE, REFUSED_BY_CHECK, Sentence, refusal
 from face_assets.automation.tags import CAUSE
 from face_assets.environment import environment
-from face_assets.errors import UnreachableError, UserError
+from face_assets.errors import RefusedError, UnreachableError, UserError
 from face_assets.full_disk import mendable
 from face_assets.identifiers import CommitId, commit_id
 from face_assets.pipeline.workspace import Workspace
@@ -30,7 +31,10 @@ def commit_check(asset: str, name: str, description: str, blocking: bool = True)
 
 @contextmanager
 def user_errors(context: dg.AssetExecutionContext | None = None) -> Iterator[None]:
-    """Turns what a user can mend into a Failure with the sentence; what may mend itself is tried again in a run that nobody waits for."""
+    """Turns refusals and what a user can mend into a Failure with the sentence.
+
+    What may mend itself is tried again in a run that nobody waits for.
+    """
     try:
         yield
     except (dg.Failure, dg.RetryRequested):
@@ -41,7 +45,19 @@ def user_errors(context: dg.AssetExecutionContext | None = None) -> Iterator[Non
             raise
         if context and isinstance(error, UnreachableError) and _may_try_again(context):
             raise dg.RetryRequested(RETRIES, seconds_to_wait=SECONDS_BEFORE_A_RETRY * 2**context.retry_number) from error
-        raise dg.Failure(sentence, metadata={"reason": sentence}, allow_retries=False) from error
+        if context and isinstance(error, RefusedError):
+            raise refusal(context, sentence) from error
+        raise Sentence(sentence, MISTAKE) from error
+
+
+def judged(context: dg.AssetExecutionContext, result: dg.MaterializeResult) -> Iterator[dg.MaterializeResult]:
+    """The result with its checks, on record; then the step ends where a blocking one of them failed."""
+    yield result
+    blocking = {spec.name for spec in context.assets_def.check_specs if spec.blocking}
+    failed = [one for one in result.check_results or () if not one.passed and one.severity == dg.AssetCheckSeverity.ERROR]
+    refused = [f"{one.check_name}: {one.description}" for one in failed if one.check_name in blocking]
+    if refused:
+        raise refusal(context, "; ".join(refused), REFUSED_BY_CHECK)
 
 
 def _may_try_again(context: dg.AssetExecutionContext) -> bool:

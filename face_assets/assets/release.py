@@ -1,9 +1,11 @@
 """The group release: face_gallery and recognizer_release."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
 from face_assets.artifacts import Artifact
-from face_assets.assets.metadata import ARTIFACT, commit_check, commit_of, materialized, user_errors
+from face_assets.assets.metadata import ARTIFACT, commit_check, commit_of, judged, materialized, user_errors
 from face_assets.automation.conditions import REMAKE
 from face_assets.automation.partitions import commits
 from face_assets.automation.pools import REGISTRATION
@@ -28,13 +30,13 @@ def face_gallery(
     aligned_faces: Artifact,
     embedder_evaluation: Artifact,
     exported_embedder: Artifact,
-) -> dg.MaterializeResult:
+) -> Iterator[dg.MaterializeResult]:
     """The enrolled people under this embedder, and the threshold at which a stranger is refused."""
     workspace = platform.workspace()
     with user_errors(context):
         commit = commit_of(context, workspace)
         artifact = gallery.enroll(workspace, commit, aligned_faces, embedder_evaluation, exported_embedder, context.log.info)
-        return materialized(context, workspace, artifact, checks=lambda: [_enrolled(artifact)])
+        yield from judged(context, materialized(context, workspace, artifact, checks=lambda: [_enrolled(artifact)]))
 
 
 def _enrolled(artifact: Artifact) -> dg.AssetCheckResult:

@@ -1,12 +1,13 @@
 """The group serving: triton_model_repository, triton_image and triton_deployment, which follow the stage, not the commit."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
 
-from face_assets.assets.metadata import as_metadata, provenance, user_errors
+from face_assets.assets.metadata import as_metadata, judged, provenance, user_errors
 from face_assets.automation.conditions import REDEPLOY, REWRITE
 from face_assets.automation.pools import DEPLOYMENT
 from face_assets.code_version import code_version
@@ -84,7 +85,7 @@ def triton_image(context: dg.AssetExecutionContext, platform: WorkspaceResource)
         dg.AssetCheckSpec("verified", asset="triton_deployment", description="answers as offline, within the latency budget", blocking=True)
     ],
 )
-def triton_deployment(context: dg.AssetExecutionContext, platform: WorkspaceResource) -> dg.MaterializeResult:
+def triton_deployment(context: dg.AssetExecutionContext, platform: WorkspaceResource) -> Iterator[dg.MaterializeResult]:
     """The running server: the release in production, verified with real requests before it took traffic."""
     workspace = platform.workspace()
     with user_errors(context):
@@ -94,7 +95,7 @@ def triton_deployment(context: dg.AssetExecutionContext, platform: WorkspaceReso
         facts = asdict(done) | {"grpc": f"{settings.host}:{settings.grpc_port}", "http": f"{settings.host}:{settings.http_port}"}
         attempt = machine.last_attempt(workspace)
         facts |= {"path": Path(workspace.home.serving), "release_commit": wanted.commit, "since": attempt.since if attempt else None}
-        return dg.MaterializeResult(
+        result: dg.MaterializeResult = dg.MaterializeResult(
             metadata=as_metadata(provenance(context, workspace, wanted.trained_commit) | facts),
             data_version=dg.DataVersion(done.live or "nothing"),
             check_results=[
@@ -106,3 +107,4 @@ def triton_deployment(context: dg.AssetExecutionContext, platform: WorkspaceReso
                 )
             ],
         )
+        yield from judged(context, result)

@@ -1,4 +1,4 @@
-"""Sensors that tell people of failed runs, once for each cause, and once when it is well again."""
+"""Sensors that report failed and refused runs, once for each cause, and once when it is well again."""
 
 import time
 from dataclasses import replace
@@ -36,6 +36,18 @@ def failed_runs(context: dg.RunFailureSensorContext, platform: WorkspaceResource
 
 
 @dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.CANCELED,
+    monitor_all_code_locations=True,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
+    description="Records why a run was refused, and reports it, once for each cause; of one that a person canceled it says nothing.",
+)
+def refused_runs(context: dg.RunStatusSensorContext, platform: WorkspaceResource) -> None:
+    """Looks at one run that ended as canceled."""
+    run_failed(context.instance, context.dagster_run.run_id, platform.workspace(), context.log.warning)
+
+
+@dg.run_status_sensor(
     run_status=dg.DagsterRunStatus.SUCCESS,
     monitor_all_code_locations=True,
     default_status=dg.DefaultSensorStatus.RUNNING,
@@ -67,7 +79,10 @@ def run_failed(instance: dg.DagsterInstance, run_id: str, workspace: Workspace, 
     # Dagster marks any failed run so, but retries only those whose code location it knows: not those of `face-assets run`
     if record is None or (record.dagster_run.tags.get(WILL_RETRY) == "true" and record.dagster_run.remote_job_origin):
         return
-    outcome = _with_commit(instance, read_outcome(instance, record), workspace, log)
+    outcome = read_outcome(instance, record)
+    if outcome.word == "canceled":
+        return
+    outcome = _with_commit(instance, outcome, workspace, log)
     instance.add_run_tags(run_id, tags.reason_tag(f"{outcome.where}: {outcome.reason}"))
     report_problem(workspace.settings, _problem(outcome), log)
     for later in _successes_since(instance, outcome):
@@ -117,11 +132,11 @@ def _of(outcome: Outcome) -> str:
 
 
 def _problem(outcome: Outcome) -> Message:
-    cause = (_line(outcome), outcome.asset or outcome.job, outcome.check or "failure", outcome.commit)
+    cause = (_line(outcome), outcome.asset or outcome.job, outcome.check or ("refusal" if outcome.refused else "failure"), outcome.commit)
     return Message(
         kind="problem",
         cause=": ".join(part for part in cause if part),
-        title=f"{outcome.where} {'refused' if outcome.check else 'failed for'} {_of(outcome)}",
+        title=f"{outcome.where} {'refused' if outcome.refused else 'failed for'} {_of(outcome)}",
         reason=outcome.reason,
         **_facts(outcome),
     )

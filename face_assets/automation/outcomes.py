@@ -1,7 +1,8 @@
 """How runs ended, read from the event log alone: for whom, how long, and if not well where, by which check, and why."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import dagster as dg
@@ -17,6 +18,8 @@ EVENTS = {
     dg.DagsterEventType.STEP_SUCCESS,
 }
 EVENTS_A_PAGE = 500
+RUNS_A_PAGE = 50
+ENDED_BADLY = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 WORDS = {
     dg.DagsterRunStatus.SUCCESS: "done",
     dg.DagsterRunStatus.FAILURE: "failed",
@@ -30,7 +33,8 @@ class Outcome:
     """A run and how it ended.
 
     cause: why it was asked for (tags.CAUSE); for_commit: whether the run is kept by a commit, rather than following the stage;
-    done: the steps that succeeded; asset, check, reason, figures: of what failed first, `check` empty where no check stopped the run.
+    done: the steps that succeeded; asset, check, reason, figures: of what failed first, `check` empty where no check stopped the run;
+    refused: whether that was a judgement, rather than something having gone wrong.
     """
 
     run_id: str
@@ -49,6 +53,7 @@ class Outcome:
     check: str = ""
     reason: str = ""
     figures: dict[str, Any] = field(default_factory=dict)
+    refused: bool = False
 
     @property
     def seconds(self) -> float | None:
@@ -57,8 +62,8 @@ class Outcome:
 
     @property
     def word(self) -> str:
-        """The outcome in a word: done, refused (by a check), failed, canceled, running, or what it waits for."""
-        if self.status == dg.DagsterRunStatus.FAILURE and self.check:
+        """The outcome in a word: done, refused, failed, canceled, running, or what it waits for."""
+        if self.refused:
             return "refused"
         return WORDS.get(self.status, self.status.value.lower().replace("_", " "))
 
@@ -69,9 +74,19 @@ class Outcome:
 
 
 def read_outcomes(instance: dg.DagsterInstance, limit: int, failed: bool = False) -> list[Outcome]:
-    """The last runs, or the last that failed, newest first."""
-    wanted = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]) if failed else None
-    return [read_outcome(instance, record) for record in instance.get_run_records(filters=wanted, limit=limit)]
+    """The last runs, or the last that failed or were refused, newest first."""
+    if not failed:
+        return [read_outcome(instance, record) for record in instance.get_run_records(limit=limit)]
+    ended = (read_outcome(instance, record) for record in _records(instance, ENDED_BADLY))
+    return list(islice((outcome for outcome in ended if outcome.word in ("failed", "refused")), limit))
+
+
+def _records(instance: dg.DagsterInstance, statuses: Sequence[dg.DagsterRunStatus]) -> Iterator[dg.RunRecord]:
+    """All runs of these statuses, newest first."""
+    page: Sequence[dg.RunRecord] = instance.get_run_records(dg.RunsFilter(statuses=statuses), limit=RUNS_A_PAGE)
+    while page:
+        yield from page
+        page = instance.get_run_records(dg.RunsFilter(statuses=statuses), limit=RUNS_A_PAGE, cursor=page[-1].dagster_run.run_id)
 
 
 def read_outcome(instance: dg.DagsterInstance, record: dg.RunRecord) -> Outcome:
@@ -113,6 +128,7 @@ def read_outcome(instance: dg.DagsterInstance, record: dg.RunRecord) -> Outcome:
         check=failed.check if failed else "",
         reason=failed.reason if failed else reason,
         figures=failed.figures if failed else {},
+        refused=run.status in ENDED_BADLY and failed is not None and failed.refused,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from face_assets.automation.runs import BEFORE_START, STOPPED_BY_CHECK
+from face_assets.automation.runs import BEFORE_START, is_refusal
 from face_assets.files import file_lock, read_json, write_json
 from face_assets.home import Home
 from face_assets.monitoring.facts import Durations, LastCheck, QueueFacts, Totals
@@ -163,17 +163,16 @@ def _count(instance: dg.DagsterInstance, record: dg.RunRecord, totals: Totals) -
             totals.step_seconds.setdefault(step, Durations()).add(max(0.0, entry.timestamp - started.get(step, entry.timestamp)))
             if outcome == "done":
                 totals.last_success[step] = max(totals.last_success.get(step, 0.0), entry.timestamp)
-    _add(totals.runs, run.job_name, "refused" if refused and run.status == dg.DagsterRunStatus.FAILURE else _word(run.status))
+    _add(totals.runs, run.job_name, "refused" if refused else _word(run.status))
     if record.start_time is not None and record.end_time is not None:  # a clock that was set back makes no negative durations
         totals.run_seconds.setdefault(run.job_name, Durations()).add(max(0.0, record.end_time - record.start_time))
 
 
 def _step_outcome(event: dg.DagsterEvent) -> str:
-    """done, failed, or refused where a blocking check stopped it."""
+    """done, failed, or refused where it judged and said no."""
     if event.event_type == dg.DagsterEventType.STEP_SUCCESS:
         return "done"
-    error = event.step_failure_data.error
-    return "refused" if error and error.cls_name == STOPPED_BY_CHECK else "failed"
+    return "refused" if is_refusal(event) else "failed"
 
 
 def _word(status: dg.DagsterRunStatus) -> str:

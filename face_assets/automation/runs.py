@@ -15,6 +15,7 @@ import dagster as dg
 from face_assets.automation.instance import open_instance
 from face_assets.automation.partitions import add_commit
 from face_assets.automation.reaping import close, close_dead_runs
+from face_assets.automation.sentences import REFUSALS, REFUSED
 from face_assets.automation.tags import reason_tag
 from face_assets.errors import UserError
 from face_assets.full_disk import FULL, is_full
@@ -30,7 +31,7 @@ UNDER_WAY = (
     dg.DagsterRunStatus.CANCELING,
 )
 LISTED = 5
-STOPPED_BY_CHECK = "DagsterAssetCheckFailedError"
+SECONDS_TO_END = 60.0
 NO_RETRIES = "dagster/max_retries"
 QUEUED = "queued"
 SENTENCES = {
@@ -66,7 +67,8 @@ Show = Callable[[Step], None]
 class Problem:
     """A check that did not pass, or a step that failed otherwise; then `check` is empty.
 
-    figures: the metadata of the check, or of the Failure. severe: whether it can stop a run.
+    figures: the metadata of the check, or of the Failure. severe: whether it can stop a run; refused: whether it is a judgement, rather
+    than something having gone wrong.
     """
 
     step: str
@@ -74,6 +76,7 @@ class Problem:
     check: str
     reason: str
     severe: bool
+    refused: bool
     figures: dict[str, Any]
 
     def sentence(self) -> str:
@@ -83,10 +86,11 @@ class Problem:
 
 @dataclass
 class RunReport:
-    """How a run ended: facts of every materialization by asset, and the reasons of failures and failed checks."""
+    """How a run ended: facts of every materialization by asset, and the reasons of failures, refusals and failed checks."""
 
     run_id: str
     success: bool
+    refused: bool
     assets: dict[str, dict[str, Any]]
     seconds: dict[str, float]
     reasons: list[str]
@@ -113,7 +117,7 @@ def run_job(
             finally:
                 if child.poll() is None:
                     child.terminate()
-                    child.wait()
+                    _wait_or_kill(child)
                 close(instance, run_id)
         if child.returncode and report.reasons:  # the sensor does so for every run, where the daemon is up
             instance.add_run_tags(run_id, reason_tag(report.reasons[0]))
@@ -123,6 +127,15 @@ def run_job(
         why = FULL if is_full(home.root) else f"the run ended unexpectedly (exit status {child.returncode})"
         report.reasons.append(f"{why.removesuffix('.')}; its log is {log}")
     return report
+
+
+def _wait_or_kill(child: "subprocess.Popen[bytes]") -> None:
+    """Gives a run's process time to end its steps, as when it is interrupted, and no more than that."""
+    try:
+        child.wait(SECONDS_TO_END)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait(SECONDS_TO_END)
 
 
 def follow_run(instance: dg.DagsterInstance, run_id: str, show: Show) -> RunReport:
@@ -141,7 +154,7 @@ def follow_run(instance: dg.DagsterInstance, run_id: str, show: Show) -> RunRepo
     report.success = last == dg.DagsterRunStatus.SUCCESS
     if last is None:
         report.reasons = ["the run was deleted"]
-    elif last == dg.DagsterRunStatus.CANCELED:
+    elif last == dg.DagsterRunStatus.CANCELED and not report.refused:
         report.reasons = ["the run was canceled"]
     elif not report.success and not report.reasons:
         report.reasons.append(why_it_failed(instance, run_id))
@@ -174,7 +187,7 @@ def find_run(instance: dg.DagsterInstance, prefix: str) -> dg.DagsterRun:
 
 def _follow(instance: dg.DagsterInstance, run_id: str, ended: Callable[[], bool], show: Show) -> RunReport:
     """Shows what the event log says of the run until it has ended and nothing more comes; whether it succeeded is not yet said."""
-    report = RunReport(run_id, False, {}, {}, [], "")
+    report = RunReport(run_id, False, False, {}, {}, [], "")
     started: dict[str, float] = {}
     cursor: str | None = None
     while True:
@@ -213,7 +226,14 @@ def _read(entry: dg.EventLogEntry, report: RunReport, started: dict[str, float])
         if problem.check:
             yield Step("check", name, problem.sentence())
     if event.event_type == dg.DagsterEventType.STEP_FAILURE:
+        report.refused = report.refused or is_refusal(event)
         yield Step("failed", name, report.reasons[-1] if report.reasons else "failed")
+
+
+def is_refusal(event: dg.DagsterEvent) -> bool:
+    """Whether a step's failure stands for a refusal."""
+    error = event.step_failure_data.error
+    return error is not None and error.cls_name in REFUSALS
 
 
 def problem_of(event: dg.DagsterEvent) -> Problem | None:
@@ -225,15 +245,16 @@ def problem_of(event: dg.DagsterEvent) -> Problem | None:
             return None
         severe = check.severity == dg.AssetCheckSeverity.ERROR
         reason = check.description or "did not pass"
-        return Problem(step, check.asset_key.to_user_string(), check.check_name, reason, severe, plain_metadata(check.metadata))
+        return Problem(step, check.asset_key.to_user_string(), check.check_name, reason, severe, True, plain_metadata(check.metadata))
     if event.event_type == dg.DagsterEventType.STEP_FAILURE:
         failure = event.step_failure_data
-        if failure.error and failure.error.cls_name == STOPPED_BY_CHECK:
+        refused = is_refusal(event)
+        if refused and failure.error and failure.error.cls_name != REFUSED:
             return None
         own = failure.user_failure_data
         reason = own.description if own and own.description else last_cause(failure.error) if failure.error else "failed"
         figures = plain_metadata(own.metadata) if own else {}
-        return Problem(step, step, "", reason, True, {name: figure for name, figure in figures.items() if name != "reason"})
+        return Problem(step, step, "", reason, True, refused, {name: figure for name, figure in figures.items() if name != "reason"})
     return None
 
 

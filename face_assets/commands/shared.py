@@ -4,10 +4,11 @@ import json
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import IO, Any
 
 import click
 
+from face_assets.errors import RefusedError
 from face_assets.full_disk import mendable
 from face_assets.settings import default_home
 
@@ -24,6 +25,16 @@ read_repo_option = click.option("--repo", metavar="PATH_OR_URL", help="The data 
 same_repo_option = click.option("--repo", metavar="PATH_OR_URL", help="The data repository; an error where this home follows another.")
 
 
+class Refusal(click.ClickException):
+    """A refusal as a command ends with it."""
+
+    exit_code = REFUSED
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """On standard error, by that name."""
+        click.echo(f"Refused: {self.format_message()}", file=file, err=True)
+
+
 def _no_traceback(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -37,7 +48,7 @@ def _no_traceback(command: Callable[..., Any]) -> Callable[..., Any]:
                 sentence = f"{error.filename or 'the system'}: {error.strerror}"
             if sentence is None:
                 raise
-            raise click.ClickException(sentence) from error
+            raise (Refusal if isinstance(error, RefusedError) else click.ClickException)(sentence) from error
         except KeyboardInterrupt:
             click.echo("Stopped.", err=True)
             sys.exit(130)

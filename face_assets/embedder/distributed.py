@@ -2,18 +2,19 @@
 
 import json
 import pickle
-import subprocess
 import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+from face_assets import subprocesses
 from face_assets.embedder.training import Log, TrainingRequest, TrainingResult, train
 from face_assets.errors import UserError
 
 REFUSED = "REFUSED: "
 SAID = "SAID: "
 LAST_LINES = 5
+SECONDS_OF_SILENCE = 6 * 3600.0  # each epoch says that it ended
 
 
 def train_on(processes: int, request: TrainingRequest, work: Path, output: Path, threads: int, log: Log) -> TrainingResult:
@@ -39,11 +40,10 @@ def train_on(processes: int, request: TrainingRequest, work: Path, output: Path,
             str(asked),
         ]
         lines: list[str] = []
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True) as together:
-            assert together.stdout is not None
-            for line in map(str.rstrip, together.stdout):
-                log(line.removeprefix(SAID)) if line.startswith(SAID) else lines.append(line)
-        if together.returncode:
+        status = subprocesses.follow(
+            command, SECONDS_OF_SILENCE, lambda line: log(line.removeprefix(SAID)) if line.startswith(SAID) else lines.append(line)
+        )
+        if status:
             refused = next((line.removeprefix(REFUSED) for line in lines if line.startswith(REFUSED)), None)
             raise UserError(refused or _death(lines))
         return TrainingResult(**json.loads(asked.with_suffix(".json").read_text(encoding="utf-8")))

@@ -36,6 +36,6 @@ def history_text(rows: list[dict[str, Any]], failed: bool) -> str:
 def _line(row: dict[str, Any]) -> str:
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["started"])) if row["started"] else "not started"
     took = f"{row['seconds']:,.1f} s" if row["seconds"] is not None else ""
-    what = row["job"] if row["status"] != "FAILURE" else " ".join(f"{row['where']}: {row['reason']}".split())
+    what = row["job"] if row["outcome"] not in ("failed", "refused") else " ".join(f"{row['where']}: {row['reason']}".split())
     commit = f"{row['commit'][:12]:<12} {row['branch']:<12}"
     return f"{when:<19} {row['run_id'][:8]} {row['cause']:<8} {commit} {row['outcome']:<8} {took:>9}  {what}"

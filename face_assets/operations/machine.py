@@ -6,7 +6,7 @@ from face_assets.automation import jobs
 from face_assets.automation.runs import run_job
 from face_assets.automation.services import start_ui, stop_ui, ui_address
 from face_assets.automation.tags import CAUSE
-from face_assets.errors import UserError
+from face_assets.errors import RefusedError, UserError
 from face_assets.operations.following import follow_repository
 from face_assets.operations.monitoring import start_monitoring, stop_monitoring
 from face_assets.pipeline.serving import stop_servers
@@ -35,7 +35,8 @@ def _bring_back(workspace: Workspace) -> str:
         return "Server: not started, no release is in production yet"
     report = run_job(workspace.home, jobs.DEPLOY_PRODUCTION, None, {CAUSE: "hand"}, lambda step: None)
     if not report.success:
-        raise UserError("The server: " + "; ".join(dict.fromkeys(report.reasons)))
+        kind = RefusedError if report.refused else UserError
+        raise kind("The server: " + "; ".join(dict.fromkeys(report.reasons)))
     facts = report.assets["triton_deployment"]
     return f"Server: {facts['live']} at gRPC {facts['grpc']}, HTTP {facts['http']}"
 

@@ -18,7 +18,6 @@ from face_assets.pipeline.dataset import left_out_text
 from face_assets.pipeline.workspace import Workspace
 
 JOBS = {"live": jobs.COMMIT_TO_LIVE, "evaluation": jobs.COMMIT_TO_EVALUATION}
-REFUSALS = ("embedder_evaluation: gate", "triton_deployment: verified")
 
 
 def choose_commit(workspace: Workspace, revision: str, quiet: bool) -> str:
@@ -73,17 +72,14 @@ def shown_on_terminal(quiet: bool, follow: Callable[[Show], RunReport]) -> dict[
         report = follow(show)
     if not report.success and not quiet:
         for reason in dict.fromkeys(report.reasons):
-            click.echo(f"Error: {reason}", err=True)
-    return {**asdict(report), "refused": refused(report)}
-
-
-def refused(report: RunReport) -> bool:
-    """Whether the gate or the verification said no, rather than something having gone wrong."""
-    return any(reason.startswith(REFUSALS) for reason in report.reasons)
+            click.echo(f"{'Refused' if report.refused else 'Error'}: {reason}", err=True)
+    return asdict(report)
 
 
 def headline(asset: str, facts: dict[str, Any]) -> str:
-    """The few words about a materialization that a person wants to read first."""
+    """The few words about a materialization that a person wants to read first; none where it carries no facts."""
+    if not facts:
+        return ""
     again = "" if facts.get("made_now", True) else ", kept from before"
     match asset:
         case "dataset_version":

@@ -9,6 +9,7 @@ from typing import Any
 
 from face_assets import processes
 from face_assets.automation.instance import open_instance
+from face_assets.automation.outcomes import read_outcome
 from face_assets.automation.pipeline_facts import drift_verdict, waiting_commits
 from face_assets.automation.services import record, ui_address, ui_answers
 from face_assets.automation.tags import PARTITION, REASON
@@ -164,6 +165,7 @@ def _event_log(home: Home) -> dict[str, Any]:
                 "run": one.dagster_run.run_id,
                 "job": one.dagster_run.job_name,
                 "status": one.dagster_run.status.value,
+                "outcome": read_outcome(instance, one).word,
                 "commit": one.dagster_run.tags.get(PARTITION),
                 "reason": one.dagster_run.tags.get(REASON),
                 "started": one.start_time,
@@ -193,8 +195,8 @@ def status_text(found: dict[str, Any]) -> str:
         lines.append("waiting     no commit" if "event_log" not in found else f"waiting     unknown: the event log {found['event_log']}")
     for run in found["runs"]:
         took = f"{run['seconds']} s" if run["seconds"] is not None else ""
-        why = f"  {run['reason']}" if run["reason"] and run["status"] == "FAILURE" else ""
-        lines.append(f"run         {run['run'][:8]} {run['status']:<9} {run['job']} {(run['commit'] or '')[:12]} {took}{why}")
+        why = f"  {run['reason']}" if run["reason"] and run["outcome"] in ("failed", "refused") else ""
+        lines.append(f"run         {run['run'][:8]} {run['outcome']:<9} {run['job']} {(run['commit'] or '')[:12]} {took}{why}")
     return "\n".join(lines)
 
 

@@ -1,6 +1,7 @@
 """The steps face_embedder and embedder_evaluation."""
 
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ import numpy as np
 
 from face_assets.artifacts import Artifact
 from face_assets.code_version import code_version
+from face_assets.errors import RefusedError
 from face_assets.files import read_json, write_bytes, write_csv, write_json, write_text
 from face_assets.fingerprint import fingerprint
 from face_assets.params import Detector, Params
@@ -41,6 +43,7 @@ def train_embedder(workspace: Workspace, commit: str, aligned: Artifact, log: Lo
     from face_assets.embedder.weights import weights_fingerprint
 
     params = workspace.params(commit)
+    _require_people(aligned, params)
     weights = resolve_weights(workspace, commit)
     start = weights_fingerprint(weights)
     decided_by = (params.embedder.whitening, params.embedder.embedding_size, params.train.fingerprint())
@@ -82,6 +85,19 @@ def train_embedder(workspace: Workspace, commit: str, aligned: Artifact, log: Lo
     made = workspace.home.artifacts.make("face_embedder", name, fill)
     shutil.rmtree(workspace.home.training / name, ignore_errors=True)  # checkpoints, which nobody needs of what has ended
     return made
+
+
+def _require_people(aligned: Artifact, params: Params) -> None:
+    """Raises RefusedError where the faces found are too few to train on or, hours later, to evaluate with."""
+    trained_on = {face.identity for face in read_faces(aligned, "train")}
+    tested = Counter(face.identity for face in read_faces(aligned, "test"))
+    if params.train.epochs and len(trained_on) < 2:
+        raise RefusedError(f"The train split has faces of {len(trained_on)} people, and training needs two: add people to the photos.")
+    if len(tested) < 2 or max(tested.values()) < 2:
+        raise RefusedError(
+            f"The test split has {tested.total()} faces of {len(tested)} people: the evaluation needs two people, and of one of them two. "
+            "Add photos, or raise split.test."
+        )
 
 
 def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, exported: Artifact, log: Log) -> Artifact:

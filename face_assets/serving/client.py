@@ -102,7 +102,7 @@ class RecognizerClient:
 
     @cached_property
     def _parameters(self) -> dict[str, str]:
-        config = self._client.get_model_config(self.model, headers=self._headers).config
+        config = self._client.get_model_config(self.model, headers=self._headers, client_timeout=self.seconds).config
         return {name: value.string_value for name, value in config.parameters.items()}
 
     def live_release(self) -> str:

@@ -2,18 +2,19 @@
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from face_assets import subprocesses
 from face_assets.errors import UserError
 from face_assets.files import SHARED, file_lock, write_text
 from face_assets.fingerprint import file_digest, fingerprint
 from face_assets.rights import outside
 
 READY = ".ready"
+SECONDS_TO_INSTALL = 3600.0  # half a GB, over a line of 2 Mbit/s
 PARTS = ("bin", "backends", "caches")
 
 
@@ -91,7 +92,7 @@ def _make(environment: ServingEnvironment, requirements: Path) -> None:
 
 def _run(command: list[str]) -> None:
     clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-    done = subprocess.run(command, env=clean, capture_output=True, text=True, check=False)
+    done = subprocesses.run(command, SECONDS_TO_INSTALL, clean)
     if done.returncode:
         words = " ".join((done.stderr.strip().splitlines() or ["no message"])[-3:])
         raise UserError(f"The serving environment could not be made: {words}")

@@ -17,13 +17,16 @@ from click.testing import CliRunner
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.test_utils import create_run_for_test
 
+from face_assets.assets.metadata import judged, user_errors
 from face_assets.automation import tags
-from face_assets.automation.failures import NO_REASON, WILL_RETRY, failed_runs, succeeded_runs, unsent_messages
+from face_assets.automation.failures import NO_REASON, WILL_RETRY, failed_runs, refused_runs, succeeded_runs, unsent_messages
 from face_assets.automation.instance import ROOT, WORKSPACE, open_instance
 from face_assets.automation.outcomes import Outcome, read_outcome, read_outcomes
 from face_assets.automation.partitions import add_commit, commits
+from face_assets.automation.run_totals import count_runs
 from face_assets.automation.runs import run_job
 from face_assets.cli import main
+from face_assets.errors import RefusedError
 from face_assets.home import Home
 from face_assets.notification.ledger import Ledger
 from face_assets.registry.git import git
@@ -32,6 +35,7 @@ from tests.far_end import FarEnd
 
 ENDS: dict[str, str] = {}
 """How the run of each commit ends."""
+REFUSAL = "Nobody can be enrolled: no photo has a usable face."
 FAILURE = "photos.dvc: 3 photos are missing from the remote: run `dvc push`"
 
 
@@ -44,8 +48,11 @@ def aligned_faces() -> None: ...
     deps=[aligned_faces],
     check_specs=[dg.AssetCheckSpec(name, asset="embedder_evaluation", blocking=name == "gate") for name in ("gate", "hint")],
 )
-def embedder_evaluation(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def embedder_evaluation(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
     end = ENDS[context.partition_key]
+    if end == "refusal":
+        with user_errors(context):
+            raise RefusedError(REFUSAL)
     if end == "failure":
         raise dg.Failure(FAILURE, metadata={"reason": FAILURE, "missing": 3}, allow_retries=False)
     if end == "exception":
@@ -56,7 +63,7 @@ def embedder_evaluation(context: dg.AssetExecutionContext) -> dg.MaterializeResu
     figures = {"auc": 0.71, "tar": dg.MetadataValue.json({"0.001": 0.6})}
     gate = dg.AssetCheckResult(check_name="gate", passed=end != "gate", metadata=figures, description="AUC 0.71 is below the floor of 0.9")
     hint = dg.AssetCheckResult(check_name="hint", passed=False, severity=dg.AssetCheckSeverity.WARN, description="only a hint")
-    return dg.MaterializeResult(check_results=[hint, gate])
+    yield from judged(context, dg.MaterializeResult(check_results=[hint, gate]))
 
 
 @dg.asset(deps=[embedder_evaluation])
@@ -88,7 +95,7 @@ class Platform:
 
     def tick(self, *sensors: dg.SensorDefinition) -> None:
         """Evaluates the sensors, which keep their cursors; what one of them raises is an error here."""
-        for sensor in sensors or (failed_runs, succeeded_runs):
+        for sensor in sensors or (failed_runs, refused_runs, succeeded_runs):
             cursor = self.cursors.get(sensor.name)
             resources = {"platform": WorkspaceResource()}
             with dg.build_sensor_context(
@@ -107,7 +114,7 @@ class Platform:
         only: Sequence[str] | None = None,
         more: dict[str, str] | None = None,
     ) -> str:
-        """Runs a job as `face-assets run` does; `end`: failure, gate, exception or well."""
+        """Runs a job as `face-assets run` does; `end`: failure, gate, refusal, exception or well."""
         ENDS[commit or "production"] = end
         named = {tags.BRANCH: branch, tags.AUTHOR: "Ann", tags.CAUSE: "commit", tags.COMMIT: commit} if commit and branch else {}
         if commit:
@@ -168,6 +175,46 @@ def test_an_outcome_has_the_sentence_the_check_and_its_figures(platform: Platfor
     assert [outcome.run_id for outcome in read_outcomes(platform.instance, 2, failed=True)] == [exception.run_id, gate.run_id]
 
 
+@pytest.mark.parametrize(
+    ("end", "where", "reason"),
+    [("gate", "embedder_evaluation: gate", "AUC 0.71 is below the floor of 0.9"), ("refusal", "embedder_evaluation", REFUSAL)],
+)
+def test_a_refusal_is_one_in_history_command_run_page_and_message(platform: Platform, end: str, where: str, reason: str) -> None:
+    run = platform.run(_sha("a"), end, job="commit_to_live")
+    platform.tick()
+    assert platform.told == [("problem", f"{where} refused commit {'a' * 12} (main)")]
+    assert platform.tag(run, tags.REASON) == f"{where}: {reason}"
+    assert " refused " in CliRunner().invoke(main, ["history", "--failed"]).output
+    watched = CliRunner().invoke(main, ["watch", run])
+    assert watched.exit_code == 3
+    assert f"Refused: {where}: {reason}" in watched.output
+    totals, _ = count_runs(platform.instance, Home(platform.home))
+    assert totals.runs == {"commit_to_live": {"refused": 1}}
+    (failure,) = platform.instance.get_records_for_run(run, of_type=dg.DagsterEventType.STEP_FAILURE).records
+    assert failure.event_log_entry.dagster_event
+    error = failure.event_log_entry.dagster_event.step_failure_data.error
+    assert error and error.message.startswith("Refused: ") and reason in error.message
+    assert (error.stack, error.cause, error.context) == ([], None, None)
+
+
+def test_what_a_refused_run_did_not_make_counts_as_no_failure(platform: Platform) -> None:
+    """Dagster shows an asset red whose last run failed, or whose run for a commit did, as long as it made nothing there."""
+    made = platform.run(_sha("a"), "well", job="commit_to_live")
+    platform.run(_sha("b"), "gate", job="commit_to_live")
+    (deployed,) = platform.instance.get_latest_materialization_events([dg.AssetKey("triton_deployment")]).values()
+    assert deployed and deployed.run_id == made
+    last = platform.instance.get_asset_records([dg.AssetKey("triton_deployment")])[0].asset_entry.last_run_id
+    assert last
+    assert platform.instance.get_run_by_id(last).status == dg.DagsterRunStatus.CANCELED  # type: ignore[union-attr]
+
+
+def test_a_run_that_a_person_canceled_is_no_refusal(platform: Platform) -> None:
+    run = create_run_for_test(platform.instance, job_name="commit_to_live", tags={"dagster/partition": _sha("a")})
+    platform.instance.report_run_canceled(run)
+    platform.tick()
+    assert (platform.told, platform.outcome(run.run_id).word) == ([], "canceled")
+
+
 def test_a_run_that_follows_the_stage_takes_its_commit_from_the_event_log(platform: Platform) -> None:
     outcome = platform.outcome(platform.run(None, "well", job="deploy_production"))
     assert (outcome.commit, outcome.author, outcome.for_commit) == (_sha("e"), "Eve", False)
@@ -225,7 +272,7 @@ def test_production_is_well_when_any_branch_reaches_the_server(platform: Platfor
     assert platform.told[1:] == [("well", f"commit_to_live went through for commit {'a' * 12} (main)")]
 
 
-@pytest.mark.parametrize("order", [(failed_runs, succeeded_runs), (succeeded_runs, failed_runs)])
+@pytest.mark.parametrize("order", [(failed_runs, refused_runs, succeeded_runs), (succeeded_runs, refused_runs, failed_runs)])
 def test_a_failure_and_its_mending_between_two_ticks_are_told_whatever_sensor_looks_first(
     platform: Platform, order: tuple[dg.SensorDefinition, ...]
 ) -> None:
@@ -351,7 +398,7 @@ def test_the_daemon_tells_of_a_run_that_the_command_made_in_its_own_process(
         assert before.remote_job_origin is None
         assert before.tags[tags.REASON].startswith(reason), "without the daemon, too"
         with _daemon(tmp_path / "daemon.log") as log:
-            _wait(lambda: _cursors(instance) == {"failed_runs", "succeeded_runs"}, log)
+            _wait(lambda: _cursors(instance) == {"failed_runs", "refused_runs", "succeeded_runs"}, log)
             told = run(_sha("b"))
             _wait(lambda: far_end.posts, log)
     assert [(post["kind"], post["asset"], post["run_id"]) for post in far_end.posts] == [("problem", "dataset_version", told)]
@@ -380,7 +427,7 @@ class _daemon:  # noqa: N801
 
 
 def _cursors(instance: dg.DagsterInstance) -> set[str]:
-    wanted = {"failed_runs", "succeeded_runs"}
+    wanted = {"failed_runs", "refused_runs", "succeeded_runs"}
     return {
         state.name for state in instance.all_instigator_state() if state.name in wanted and getattr(state.instigator_data, "cursor", None)
     }

@@ -168,7 +168,7 @@ def test_an_experiment_beside_production_is_evaluated_and_goes_nowhere(team: Tea
 def test_a_refused_commit_leaves_production_and_is_told_once_and_once_when_it_is_well(team: Team, webhook: FarEnd) -> None:
     before = team.live()
     refused = team.commit(min_auc=0.9999)
-    team.until("the gate refuses", lambda: team.runs_for(refused) == ["FAILURE"])
+    team.until("the gate refuses", lambda: team.runs_for(refused) == ["CANCELED"])
     team.until("the problem is told", lambda: told(webhook) == ["problem"])
     assert team.live() == before
     (message,) = [one for one in webhook.posts if "embedder_evaluation" in one["text"]]

@@ -8,12 +8,15 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
+from face_assets import subprocesses
 from face_assets.errors import UserError
 from face_assets.fingerprint import file_digest
 from face_assets.serving.containers.engine import EngineGoneError
 
 CA_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 LAST_LINES = 4
+SECONDS_TO_ANSWER = 30.0
+SECONDS_OF_SILENCE = 1800.0  # of a build, which says each step and, while it pulls or installs, how far it is
 EPOCH = 1_600_000_000
 SPAN = 100_000_000  # seconds over which times are spread
 GONE = re.compile(r"cannot connect to the docker daemon|connection refused|error during connect|unexpected EOF|transport is closing", re.I)
@@ -40,7 +43,7 @@ def client() -> str:
 
 
 def _run(command: list[str]) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocesses.run(command, SECONDS_TO_ANSWER)
 
 
 def build(
@@ -62,15 +65,13 @@ def build(
     bundle = next((os.environ[name] for name in CA_VARIABLES if Path(os.environ.get(name) or "-").is_file()), None)
     command += ["--secret", f"id=ca,src={bundle}"] if bundle else []
     environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
-    lines = []
-    with subprocess.Popen(
-        [*command, str(context)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line.rstrip())
-            write(lines[-1])
-    if process.returncode:
+    lines: list[str] = []
+
+    def keep(line: str) -> None:
+        lines.append(line)
+        write(line)
+
+    if subprocesses.follow([*command, str(context)], SECONDS_OF_SILENCE, keep, environment):
         raise _refusal(tag, lines)
 
 
