@@ -17,7 +17,7 @@ from face_assets.dataset.alignment import align_photos, unaligned, within
 from face_assets.dataset.contact_sheet import contact_sheet
 from face_assets.dataset.inspection import inspect_photos
 from face_assets.dataset.manifest import Manifest, Photo, make_manifest, moved
-from face_assets.errors import UnreachableError, UserError
+from face_assets.errors import RefusedError, UnreachableError, UserError
 from face_assets.fingerprint import fingerprint
 from face_assets.params import Detector, Params
 from face_assets.photo_folders import LOOSE
@@ -63,7 +63,7 @@ def version_dataset(workspace: Workspace, commit: str, log: Log) -> Artifact:
         tracked = workspace.repository.files(commit, PHOTOS)
         manifest = make_manifest(((file.path, file.md5) for file in tracked), params.split)
         if not manifest.photos:
-            raise UserError(
+            raise RefusedError(
                 f"The data set at commit {commit[:12]} is empty: photos.dvc lists {len(tracked)} files, none in a person's folder"
                 f"{left_out_text(manifest.notes())}. It needs one folder a person, with that person's photos in it."
             )

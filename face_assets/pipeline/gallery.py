@@ -7,7 +7,7 @@ from face_assets.artifacts import Artifact
 from face_assets.code_version import code_version
 from face_assets.dataset import duplicates
 from face_assets.dataset.manifest import make_manifest
-from face_assets.errors import UserError
+from face_assets.errors import RefusedError
 from face_assets.fingerprint import fingerprint
 from face_assets.params import Params
 from face_assets.pipeline.dataset import Face, align, left_out_text, read_faces
@@ -32,7 +32,7 @@ def enroll(workspace: Workspace, commit: str, aligned: Artifact, evaluation: Art
 
         faces, without, left_out, notes = _enrolled(workspace, commit, params, aligned, log)
         if not faces:
-            raise UserError(f"Nobody can be enrolled at commit {commit[:12]}: no photo of gallery.dvc (or photos.dvc) has a usable face.")
+            raise RefusedError(f"Nobody can be enrolled at commit {commit[:12]}: no photo there has a usable face.")
         embeddings = served_vectors(workspace, params, exported, [face.md5 for face in faces], log)
         enrolled = gallery.templates_of(embeddings, [face.identity for face in faces])
         gallery.write_gallery(enrolled, directory)
