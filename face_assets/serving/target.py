@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from face_assets.errors import UserError
+from face_assets.errors import RefusedError
 from face_assets.params import Serving
 from face_assets.serving.client import RecognizerClient
 from face_assets.serving.model_repository import ModelVersion
@@ -14,7 +14,7 @@ from face_assets.serving.verification import Probe, VerificationReport
 PROBES_AFTER = 3
 
 
-class DeploymentRefusedError(UserError):
+class DeploymentRefusedError(RefusedError):
     """The candidate did not show what it must; what was live still is. `report` is None where it did not even load."""
 
     def __init__(self, reason: str, report: VerificationReport | None):
