@@ -34,8 +34,10 @@ def main() -> None:
     child = os.fork()
     if child == 0:
         _become(asked["command"], environment)
+    _, status = os.waitpid(child, 0)
+    if not os.WIFSTOPPED(status):  # at its first instruction
+        sys.exit(f"{asked['command'][0]} could not be started")
     try:
-        _wait_for_its_first_instruction(child)
         _point_at_environment(child, {word.encode(): f"{name}=".encode() for word, (name, _) in hidden.items()})
         _trace(DETACH, child)
     except OSError as error:
@@ -81,12 +83,6 @@ def _trace(request: int, process: int) -> None:
 def _call(name: str, *arguments: object) -> None:
     if getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments) == -1:
         raise OSError(ctypes.get_errno(), f"{name}: {os.strerror(ctypes.get_errno())}")
-
-
-def _wait_for_its_first_instruction(child: int) -> None:
-    _, status = os.waitpid(child, 0)
-    if not os.WIFSTOPPED(status):
-        raise OSError("it could not be started")
 
 
 def _point_at_environment(child: int, names: "dict[bytes, bytes]") -> None:

@@ -78,8 +78,8 @@ def _start_hidden(command: Sequence[str], environment: Mapping[str, str], cwd: P
     if done.returncode:
         last = Path(output.name).read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
         raise UserError(
-            f"{command[0]} could not be started with its key hidden from other users ({' '.join(last)}): where ptrace is forbidden "
-            "(kernel.yama.ptrace_scope above 1, seccomp), set FACE_ASSETS_TARGET=docker, whose servers have no such key."
+            f"The server's key cannot be hidden from other users of this machine ({' '.join(last)}): allow ptrace, which "
+            "kernel.yama.ptrace_scope above 1 or seccomp forbids, or set FACE_ASSETS_TARGET=docker, whose servers have no such key."
         )
     return int(done.stdout)
 
