@@ -1,20 +1,16 @@
 """Processes that outlive the command that started them: recorded by pid and start time, found again, stopped with all they started."""
 
-import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
 
 import psutil
 
-from face_assets import hidden_options
 from face_assets.errors import UserError
 from face_assets.files import read_json, write_json
 from face_assets.rights import OWNER_ALONE
@@ -22,7 +18,6 @@ from face_assets.rights import OWNER_ALONE
 MARK = "FACE_ASSETS_PROCESS_OF"
 """The variable that names the record to a process and to all that it starts: of a killed one's children there is no other trace."""
 POLL_SECONDS = 0.1
-SECONDS_TO_START = 30.0
 CLOCK_ERROR = 3600.0  # seconds by which a clock may have been set meanwhile
 
 
@@ -34,54 +29,24 @@ class Process:
     began: int
 
 
-def start(
-    command: Sequence[str], log: Path, record: Path, environment: Mapping[str, str], cwd: Path, hidden: Mapping[str, str] | None = None
-) -> Process:
-    """Starts `command` in a session of its own, its output appended to `log`, and records it in `record`.
-
-    hidden: options that no other user may read, each in place of a word of the command. Raises UserError where that cannot be done.
-    """
+def start(command: Sequence[str], log: Path, record: Path, environment: Mapping[str, str], cwd: Path) -> Process:
+    """Starts `command` in a session of its own, its output appended to `log`, and records it in `record`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     variables = {**environment, MARK: str(record.resolve())}
     with open(log, "ab") as output:
-        if hidden:
-            pid = _start_hidden(command, variables, cwd, hidden, output)
-        else:
-            pid = subprocess.Popen(
-                list(command),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=variables,
-                cwd=cwd,
-                start_new_session=True,
-                umask=OWNER_ALONE,
-            ).pid
-    process = Process(pid, _began(pid) or 0)
+        child = subprocess.Popen(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=variables,
+            cwd=cwd,
+            start_new_session=True,
+            umask=OWNER_ALONE,
+        )
+    process = Process(child.pid, _began(child.pid) or 0)
     write_json(record, asdict(process))
     return process
-
-
-def _start_hidden(command: Sequence[str], environment: Mapping[str, str], cwd: Path, hidden: Mapping[str, str], output: IO[bytes]) -> int:
-    asked = json.dumps({"command": list(command), "environment": dict(environment), "hidden": dict(hidden)})
-    starter = [sys.executable, "-I", "-S", str(Path(hidden_options.__file__))]
-    done = subprocess.run(
-        starter,
-        input=asked.encode(),
-        stdout=subprocess.PIPE,
-        stderr=output,
-        cwd=cwd,
-        umask=OWNER_ALONE,
-        timeout=SECONDS_TO_START,
-        check=False,
-    )
-    if done.returncode:
-        last = Path(output.name).read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-        raise UserError(
-            f"The server's key cannot be hidden from other users of this machine ({' '.join(last)}): allow ptrace, which "
-            "kernel.yama.ptrace_scope above 1 or seccomp forbids, or set FACE_ASSETS_TARGET=docker, whose servers have no such key."
-        )
-    return int(done.stdout)
 
 
 def recorded(record: Path) -> Process | None:

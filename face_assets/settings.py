@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     docker_cpus: float | None = Field(None, gt=0, description="processors of a server; `cores` without it")
     gateway_certificate: Path | None = Field(None, description="PEM file of certificate, chain and key: then the gateway speaks TLS")
     gateway_rate: int = Field(0, ge=0, description="questions a second of one API key, over 10 s; 0 for any number")
-    gateway_max_mb: float = Field(20.0, gt=0, le=1000, description="largest request, in MB")
+    gateway_max_mb: float = Field(20.0, gt=0, le=1000, description="largest request, in MB, of either target")
     machine: str | None = Field(
         None,
         pattern=f"^{MACHINE}$",

@@ -152,16 +152,3 @@ def test_what_a_killed_process_started_is_ended_without_its_record(tmp_path: Pat
     assert processes.stop(record)
     assert until(lambda: not left.is_running() or left.status() == psutil.STATUS_ZOMBIE, 30)  # which somebody else has to reap
     assert not processes.stop(record)
-
-
-def test_a_hidden_option_reaches_the_program_and_no_list_of_processes(tmp_path: Path) -> None:
-    record, script = tmp_path / "record.json", "import sys, time; print(sys.argv[1:], flush=True); time.sleep(60)"
-    hidden = {"first": "--key=ö secret", "second": ""}
-    command = [sys.executable, "-c", script, "first", "open", "second"]
-    started = processes.start(command, tmp_path / "log", record, os.environ, tmp_path, hidden)
-    assert until(lambda: "open" in (tmp_path / "log").read_text(), 30)
-    assert (tmp_path / "log").read_text() == f"{['--key=ö secret', 'open', '']}\n"
-    assert Path(f"/proc/{started.pid}/cmdline").read_bytes().endswith(b"\0first\0open\0second\0")
-    assert processes.stop(record)
-    with pytest.raises(UserError, match=r"cannot be hidden.*could not be started"):
-        processes.start([str(tmp_path / "none"), "first"], tmp_path / "log", record, os.environ, tmp_path, hidden)

@@ -6,15 +6,11 @@ its sentence. A new check goes into CHECKS.
 
 import os
 import shutil
-import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import click
 
-from face_assets import processes
 from face_assets.errors import UserError
 from face_assets.operations.starting_weights import trouble_of_weights
 from face_assets.pipeline.containers import container_target, containers_started
@@ -117,15 +113,6 @@ def serving_environment(plan: Plan) -> str | None:
     return None
 
 
-def hidden_key(plan: Plan) -> str | None:
-    """A kernel that does not let the embedded server's key be hidden from other users."""
-    if plan.serves and plan.workspace.settings.target == "embedded":
-        with tempfile.TemporaryDirectory() as folder:
-            log, record = (Path(folder) / name for name in ("log", "record.json"))
-            processes.start([sys.executable, "-S", "-c", "", "key"], log, record, os.environ, Path(folder), {"key": "-"})
-    return None
-
-
 def container_engine(plan: Plan) -> str | None:
     """A docker target without an engine that answers, or with a certificate that cannot be read."""
     if plan.serves and plan.workspace.settings.target == "docker":
@@ -147,7 +134,6 @@ CHECKS: tuple[Check, ...] = (
     writable_repository,
     default_remote,
     serving_environment,
-    hidden_key,
     container_engine,
     free_ports,
 )

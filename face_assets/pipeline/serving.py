@@ -73,8 +73,8 @@ def target(workspace: Workspace) -> Target:
 
 def _embedded(workspace: Workspace) -> EmbeddedTarget:
     settings = workspace.settings
-    ports = Ports(settings.http_port, settings.grpc_port, settings.metrics_port)
-    return EmbeddedTarget(workspace.home.serving, ServingEnvironment(settings.serving_env), ports, settings.cores, settings.host)
+    ports, max_bytes = Ports(settings.http_port, settings.grpc_port, settings.metrics_port), int(settings.gateway_max_mb * 1e6)
+    return EmbeddedTarget(workspace.home.serving, ServingEnvironment(settings.serving_env), ports, settings.cores, settings.host, max_bytes)
 
 
 def stop_servers(workspace: Workspace) -> bool:

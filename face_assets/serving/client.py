@@ -1,6 +1,6 @@
 """A client of face_recognizer over gRPC."""
 
-import json
+import time
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,15 +12,9 @@ from face_assets.direct import GRPC_OPTIONS
 from face_assets.errors import UserError
 
 RECOGNIZER = "face_recognizer"
-# for the moment in which a gateway, or a server without one, is started anew
-ONCE_MORE = {
-    "maxAttempts": 4,
-    "initialBackoff": "0.1s",
-    "maxBackoff": "1s",
-    "backoffMultiplier": 2,
-    "retryableStatusCodes": ["UNAVAILABLE"],
-}
-RETRIES = {"methodConfig": [{"name": [{"service": "inference.GRPCInferenceService", "method": "ModelInfer"}], "retryPolicy": ONCE_MORE}]}
+SECONDS_TO_CONNECT = 3.0  # in which a gateway, or a server without one, is started anew
+RECONNECT = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.min_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)]
+NOT_SENT = "failed to connect"
 OUTPUTS = ("BOXES", "PROBABILITIES", "EMBEDDINGS", "IDENTITY", "SCORE", "ACCEPTED", "RELEASE")
 SECONDS = 60.0
 PROBE = "face_assets_probe"  # with the server's token, a question is not counted as traffic
@@ -61,8 +55,7 @@ class RecognizerClient:
     def _client(self) -> Any:
         from tritonclient.grpc import InferenceServerClient
 
-        retries = [("grpc.enable_retries", 1), ("grpc.service_config", json.dumps(RETRIES))]
-        return InferenceServerClient(self.address, channel_args=[*GRPC_OPTIONS, *retries])
+        return InferenceServerClient(self.address, channel_args=[*GRPC_OPTIONS, *RECONNECT])
 
     def require_ready(self) -> None:
         """Raises UserError where no server answers, or nothing is live on it."""
@@ -79,18 +72,11 @@ class RecognizerClient:
 
     def identify(self, photo: bytes) -> Answer:
         """Who is in an encoded photo. Raises UserError with the server's sentence."""
-        from tritonclient.grpc import InferInput, InferRequestedOutput
-        from tritonclient.utils import InferenceServerException
+        from tritonclient.grpc import InferInput
 
         image = InferInput("IMAGE", [1], "BYTES")
         image.set_data_from_numpy(np.array([photo], dtype=np.object_))
-        try:
-            outputs = [InferRequestedOutput(name) for name in OUTPUTS]
-            result = self._client.infer(
-                self.model, [image], outputs=outputs, headers=self._headers, client_timeout=self.seconds, parameters=self.parameters
-            )
-        except InferenceServerException as error:
-            raise UserError(_sentence(error)) from error
+        result = self._infer(image)
         boxes, probabilities, embeddings, identities, scores, accepted, release = (result.as_numpy(name) for name in OUTPUTS)
         faces = [
             Face(box, float(probability), identity.decode(), float(score), bool(taken), embedding)
@@ -99,6 +85,23 @@ class RecognizerClient:
             )
         ]
         return Answer(faces, release[0].decode())
+
+    def _infer(self, image: Any) -> Any:
+        """The result of a request, which is sent once: it may be what ended the server that it was sent to. Raises UserError."""
+        from tritonclient.grpc import InferRequestedOutput
+        from tritonclient.utils import InferenceServerException
+
+        outputs = [InferRequestedOutput(name) for name in OUTPUTS]
+        ends = time.monotonic() + SECONDS_TO_CONNECT
+        while True:
+            try:
+                return self._client.infer(
+                    self.model, [image], outputs=outputs, headers=self._headers, client_timeout=self.seconds, parameters=self.parameters
+                )
+            except InferenceServerException as error:
+                if NOT_SENT not in str(error.message()) or time.monotonic() > ends:
+                    raise UserError(_sentence(error)) from error
+                time.sleep(0.2)
 
     @cached_property
     def _parameters(self) -> dict[str, str]:

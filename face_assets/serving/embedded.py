@@ -18,8 +18,9 @@ from face_assets.serving.model_repository import CANDIDATE, DETECTOR, EMBEDDER, 
 from face_assets.serving.probe_token import probe_token
 from face_assets.serving.second_look import reason_to_keep
 from face_assets.serving.target import PROBES_AFTER, DeploymentRefusedError, Status
-from face_assets.serving.triton import Address, Ports, TritonServer, answers
+from face_assets.serving.triton import Address, Ports, TritonServer, answers, stamp
 from face_assets.serving.verification import Probe, VerificationReport, verify
+from face_assets.vision.limits import MAX_BYTES
 
 LOCK = ".deployment.lock"
 KEY_HEADER = "triton-grpc-protocol-face-assets-key"
@@ -68,13 +69,16 @@ def _state(root: Path) -> tuple[ModelVersion | None, ModelVersion | None]:
 class EmbeddedTarget:
     """The server of a folder. state.json says what is live: it changes after a promotion has been verified, and not before."""
 
-    def __init__(self, root: Path, environment: ServingEnvironment, ports: Ports, cores: int, host: str = "127.0.0.1"):
+    def __init__(
+        self, root: Path, environment: ServingEnvironment, ports: Ports, cores: int, host: str = "127.0.0.1", max_bytes: int = MAX_BYTES
+    ):
         self.root = root
         self.models = root / "models"
         self.environment = environment
         self.ports = ports
         self.cores = cores
         self.host = host
+        self.max_bytes = max_bytes
         self.server = TritonServer(root)
 
     def status(self) -> Status:
@@ -157,13 +161,13 @@ class EmbeddedTarget:
             self.server.require_free(self.host, self.ports)
             self.server.stop()
             models.remove_candidates(self.models)
-            address = self.server.start(self.environment, self.host, self.ports, self.cores)
+            address = self.server.start(self.environment, self.host, self.ports, self.cores, self.max_bytes)
         control = _Control(address)
         self._unload_candidates(control)
         return control
 
     def _fits(self, address: Address) -> bool:
-        return (address.host, address.ports, address.environment) == (self.host, self.ports, self.environment.stamp)
+        return (address.host, address.ports, address.environment) == (self.host, self.ports, stamp(self.environment, self.max_bytes))
 
     def _hangs(self, address: Address) -> bool:
         """Whether the server is gone or silent. Raises UnreachableError where a second look shows that it works for others."""

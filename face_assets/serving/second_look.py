@@ -9,6 +9,7 @@ from face_assets.direct import GRPC_OPTIONS, open_url
 from face_assets.serving.triton import Address
 
 SECONDS = 2.0
+BAD_GATEWAY = 502
 
 
 def reason_to_keep(pid: int, address: Address) -> str | None:
@@ -39,8 +40,8 @@ def reason_to_keep(pid: int, address: Address) -> str | None:
 def _answers_http(url: str) -> bool:
     try:
         open_url(url, SECONDS).close()
-    except urllib.error.HTTPError:
-        return True
+    except urllib.error.HTTPError as error:
+        return error.code != BAD_GATEWAY  # which the frontend says where Triton does not answer
     except (urllib.error.URLError, OSError):
         return False
     return True

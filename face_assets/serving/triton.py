@@ -1,6 +1,8 @@
 """The Triton server as a process: started on loopback with model control under a key, found again, stopped."""
 
 import secrets
+import shutil
+import sys
 import time
 import urllib.error
 from dataclasses import asdict, dataclass
@@ -19,11 +21,10 @@ from face_assets.serving.probe_token import probe_token
 SECONDS_TO_START = 60.0
 LARGEST_LOG = 20_000_000
 LAST_LINES = 5
-KEY = "face-assets-key"
-# who may ask questions may not change what answers, nor read the server's memory or log settings
-CONTROL = "model-repository,shared-memory,trace,logging"
 TRAFFIC = "FACE_ASSETS_TRAFFIC"  # names the folder of the sketches to the models
 TOKEN = "FACE_ASSETS_PROBE_TOKEN"  # the secret of the platform's own questions, for the models
+FRONTEND = "face_assets.serving.frontend"
+SOCKETS = "sockets"
 SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -65,17 +66,21 @@ class TritonServer:
         """The running server's process."""
         return processes.recorded(self.record)
 
-    def start(self, environment: ServingEnvironment, host: str, ports: Ports, cores: int) -> Address:
+    def start(self, environment: ServingEnvironment, host: str, ports: Ports, cores: int, max_bytes: int) -> Address:
         """Starts the server with no model loaded and waits until it answers. Raises UserError."""
         self.stop()
         self.require_free(host, ports)
         (self.root / "models").mkdir(parents=True, exist_ok=True)
         if self.log.is_file() and self.log.stat().st_size > LARGEST_LOG:
             self.log.replace(self.log.with_suffix(".log.1"))
-        address = Address(host, ports, secrets.token_hex(16), environment.stamp)
+        sockets = self.root / SOCKETS
+        shutil.rmtree(sockets, ignore_errors=True)
+        sockets.mkdir(mode=0o700)  # nobody else reaches Triton past the frontend
+        address = Address(host, ports, secrets.token_hex(16), stamp(environment, max_bytes))
         write_json(self.root / "address.json", asdict(address))
         variables = environment.variables(cores) | {TRAFFIC: str(self.root / "traffic"), TOKEN: probe_token(self.root)}
-        processes.start(self._command(environment, address), self.log, self.record, variables, self.root, _restrictions(address.key))
+        command = [sys.executable, "-m", FRONTEND, str(max_bytes), *self._command(environment, address)]
+        processes.start(command, self.log, self.record, variables, self.root)
         self._wait(address)
         return address
 
@@ -98,7 +103,6 @@ class TritonServer:
         return f"face_assets_{fingerprint(str(self.root))}_"
 
     def _command(self, environment: ServingEnvironment, address: Address) -> list[str]:
-        ports = address.ports
         return [
             str(environment.server),
             f"--model-repository={self.root / 'models'}",
@@ -109,13 +113,10 @@ class TritonServer:
             "--disable-auto-complete-config",
             "--exit-on-error=false",
             "--strict-readiness=false",  # else a release that is being unloaded makes the whole server unready
-            f"--http-address={address.host}",
-            f"--http-port={ports.http}",
-            f"--grpc-address={address.host}",
-            f"--grpc-port={ports.grpc}",
-            f"--metrics-address={address.host}",
-            f"--metrics-port={ports.metrics}",
-            *_restrictions(address.key),
+            f"--http-address=unix:{SOCKETS}/http",  # below the folder in which it runs: a socket's path may have 107 bytes
+            f"--grpc-address=unix:{SOCKETS}/grpc",
+            f"--grpc-port={address.ports.grpc}",  # ends the socket's name
+            f"--metrics-address=unix:{SOCKETS}/metrics",
             "--log-format=ISO8601",
         ]
 
@@ -132,9 +133,9 @@ class TritonServer:
         raise UserError(f"The Triton server did not start; its log {self.log} ends: {last}")
 
 
-def _restrictions(key: str) -> dict[str, str]:
-    """The options with the key, by the words that stand for them in the list of processes, which everybody reads."""
-    return {f"--{option}=(hidden)": f"--{option}={CONTROL}:{KEY}={key}" for option in ("grpc-restricted-protocol", "http-restricted-api")}
+def stamp(environment: ServingEnvironment, max_bytes: int) -> str:
+    """What a server was started with, beside its address; one that was started otherwise is started anew."""
+    return fingerprint(environment.stamp, max_bytes, FRONTEND)
 
 
 def answers(address: Address) -> bool:

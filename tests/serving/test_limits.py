@@ -1,5 +1,6 @@
 """Requests that would end a server or its memory are rejected with the right status, and hidden from no figure but by the platform."""
 
+import gzip
 import io
 import shutil
 import urllib.error
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import psutil
 import pytest
 from PIL import Image
 from tritonclient.grpc import service_pb2
@@ -47,7 +49,9 @@ def request_of(content: bytes, model: str = "face_recognizer", **parameters: str
     return made
 
 
-def infer(target: EmbeddedTarget, made: service_pb2.ModelInferRequest, seconds: float = 60.0) -> tuple[grpc.StatusCode, str]:
+def infer(
+    target: EmbeddedTarget, made: service_pb2.ModelInferRequest, seconds: float = 60.0, compression: Any = None
+) -> tuple[grpc.StatusCode, str]:
     """The status of a request over gRPC, and its sentence."""
     with grpc.insecure_channel(f"127.0.0.1:{target.ports.grpc}", options=[("grpc.max_send_message_length", -1)]) as channel:
         call = channel.unary_unary(
@@ -56,7 +60,7 @@ def infer(target: EmbeddedTarget, made: service_pb2.ModelInferRequest, seconds: 
             response_deserializer=service_pb2.ModelInferResponse.FromString,
         )
         try:
-            call(made, timeout=seconds)
+            call(made, timeout=seconds, compression=compression)
         except grpc.RpcError as error:
             return error.code(), error.details()
         return grpc.StatusCode.OK, ""
@@ -77,7 +81,7 @@ def post(target: EmbeddedTarget, body: Any, **headers: str) -> tuple[int, str]:
 @pytest.mark.parametrize("model", ["face_recognizer", "face_detector"])
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(png(9_900, 9_900, "RGBA"), "98.0 megapixels, more than 25.0"), (bytes(21_000_000), "21.0 MB, more than 20.0"), (b"", "empty")],
+    [(png(9_900, 9_900, "RGBA"), "98.0 megapixels, more than 25.0"), (bytes(20_060_000), "20.1 MB, more than 20.0"), (b"", "empty")],
 )
 def test_a_rejected_photo_is_the_callers_fault(live: EmbeddedTarget, model: str, content: bytes, reason: str) -> None:
     status, sentence = infer(live, request_of(content, model))
@@ -86,6 +90,44 @@ def test_a_rejected_photo_is_the_callers_fault(live: EmbeddedTarget, model: str,
 
 def test_a_rejected_photo_is_400_over_http(live: EmbeddedTarget) -> None:
     assert post(live, b"no photo", Inference_Header_Content_Length="0")[0] == 400
+
+
+def nested(depth: int) -> bytes:
+    return b'{"inputs":' + b"[" * depth + b"]" * depth + b"}"
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (nested(200_000), {}, 413),
+        (nested(200_000), {"Inference_Header_Content_Length": "400011"}, 413),
+        (nested(8_000), {}, 400),
+        (iter([nested(100), b" "]), {}, 411),  # chunked
+        (gzip.compress(nested(200_000)), {"Content_Encoding": "gzip"}, 415),
+        (b"{}", {"Inference_Header_Content_Length": "-1"}, 400),
+        (bytes(21_000_000), {"Inference_Header_Content_Length": "0"}, 413),
+    ],
+)
+def test_a_body_that_would_end_the_server_is_rejected(live: EmbeddedTarget, body: Any, headers: dict[str, str], status: int) -> None:
+    pid = live.status().pid
+    assert post(live, body, **headers)[0] == status
+    assert (live.status().pid, live.status().ready) == (pid, True)
+
+
+@pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
+def test_a_message_that_is_too_large_is_rejected(live: EmbeddedTarget, compression: grpc.Compression) -> None:
+    assert infer(live, request_of(bytes(200_000_000)), compression=compression)[0] == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert live.status().ready
+
+
+def test_only_the_owner_reaches_triton_past_the_frontend(live: EmbeddedTarget) -> None:
+    assert (live.root / "sockets").stat().st_mode & 0o777 == 0o700
+    (triton,) = psutil.Process(live.status().pid).children()
+    key = live.server.address().key  # type: ignore[union-attr]
+    assert triton.name() == "tritonserver"
+    assert key not in " ".join(triton.cmdline() + psutil.Process(live.status().pid).cmdline())
+    listening = [one for one in triton.net_connections("inet") if one.status == psutil.CONN_LISTEN]
+    assert listening == []
 
 
 def test_boxes_lie_within_the_photo(live: EmbeddedTarget) -> None:

@@ -1,0 +1,34 @@
+"""What a request may be before Triton sees it, the same over HTTP and gRPC."""
+
+import hmac
+from dataclasses import dataclass
+
+from face_assets.vision.limits import Admission, Limits
+
+JSON_BYTES = 16_384
+"""The JSON of a request describes tensors; their content is binary. Triton parses JSON by recursion: 200,000 levels end it."""
+AROUND_PHOTO = 65_536
+"""Bytes of a request beside its photo."""
+MOST_REQUESTS = 512
+SECONDS_TO_SEND = 30.0
+"""For the body of a request over HTTP."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """largest: bytes of a request; key: of the platform, for model control."""
+
+    largest: int
+    key: str
+    admission: Admission
+
+    @staticmethod
+    def of(max_bytes: int, key: str) -> "Bounds":
+        """Bounds for photos of at most `max_bytes`."""
+        largest = max_bytes + AROUND_PHOTO
+        return Bounds(largest, key, Admission(Limits(max_bytes=largest, max_waiting=MOST_REQUESTS)))
+
+    def has_key(self, stated: str | bytes | None) -> bool:
+        """Whether a header is the platform's key."""
+        given = stated.encode("utf-8", "surrogateescape") if isinstance(stated, str) else stated or b""
+        return hmac.compare_digest(given, self.key.encode())
