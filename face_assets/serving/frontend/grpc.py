@@ -33,9 +33,9 @@ class GrpcFrontend(GenericRpcHandler):  # type: ignore[misc]
     bounds: Bounds
 
     def service(self, handler_call_details: Any) -> Any:
-        """The handler of a call; None, which is UNIMPLEMENTED, for one that nobody needs, such as shared memory and tracing."""
+        """The handler of a call; None, which is UNIMPLEMENTED, for one that is not Triton's."""
         method = handler_call_details.method
-        if method not in OPEN | CONTROL | {INFER}:
+        if method not in OPEN and not method.startswith(TRITON):
             return None
 
         async def handle(message: bytes, context: Any) -> bytes:
@@ -45,8 +45,8 @@ class GrpcFrontend(GenericRpcHandler):  # type: ignore[misc]
 
     async def _handle(self, method: str, message: bytes, context: Any) -> bytes:
         metadata = dict(context.invocation_metadata() or ())
-        if method in CONTROL and not self.bounds.has_key(metadata.get(KEY)):
-            await context.abort(StatusCode.PERMISSION_DENIED, "model control is restricted to the platform")
+        if method not in OPEN | {INFER} and not (method in CONTROL and self.bounds.has_key(metadata.get(KEY))):
+            await context.abort(StatusCode.PERMISSION_DENIED, "this is restricted to the platform")  # also shared memory, traces and logs
         if method not in CONTROL | {INFER} and len(message) > JSON_BYTES:
             await context.abort(StatusCode.RESOURCE_EXHAUSTED, f"more than {JSON_BYTES} bytes are too much for this call")
         try:

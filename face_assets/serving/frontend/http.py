@@ -15,6 +15,7 @@ INFER = re.compile(r"/v2/models/[^/]+(/versions/[0-9]+)?/infer")
 READ = re.compile(r"/v2(/health/(live|ready)|/models/[^/]+(/versions/[0-9]+)?(/config|/ready|/stats)?|/models/stats)?")
 CONTROL = re.compile(r"/v2/repository/(index|models/[^/]+/(load|unload))")
 JSON_LENGTH = "Inference-Header-Content-Length"
+RESTRICTED = re.compile(r"/v2/(repository|systemsharedmemory|cudasharedmemory|trace|logging)(/.*)?|/v2/models/[^/]+/trace/.*")
 KEY = "face-assets-key"
 PASSED_BACK = ("Content-Type", JSON_LENGTH)
 
@@ -55,9 +56,9 @@ class HttpFrontend:
         if length and length > self.bounds.largest:
             raise _too_large(self.bounds.largest)
         path = request.raw_path.partition("?")[0]
-        if CONTROL.fullmatch(path):
-            if not self.bounds.has_key(headers.get(KEY)):
-                raise web.HTTPForbidden(text="model control is restricted to the platform\n")
+        if RESTRICTED.fullmatch(path):
+            if not CONTROL.fullmatch(path) or not self.bounds.has_key(headers.get(KEY)):
+                raise web.HTTPForbidden(text="this is restricted to the platform\n")
         elif not (INFER if request.method == "POST" else READ).fullmatch(path):
             raise web.HTTPNotFound
         stated = headers.get(JSON_LENGTH, str(length or 0)) if INFER.fullmatch(path) else str(length or 0)
