@@ -38,7 +38,8 @@ RUN echo /opt/face-assets > "$(echo /opt/venv/lib/python3*/site-packages)/face-a
     && printf '#!/opt/venv/bin/python\nfrom face_assets.cli import main\nmain()\n' > /opt/venv/bin/face-assets \
     && chmod 755 /opt/venv/bin/face-assets /opt/face-assets/deploy/platform/entrypoint \
     && git config --system --add safe.directory '*' \
-    && mkdir -p /var/lib/face-assets /opt/dagster/dagster_home && chmod 1777 /var/lib/face-assets /opt/dagster /opt/dagster/dagster_home
+    && mkdir -p /var/lib/face-assets /var/log/face-assets /opt/dagster/dagster_home \
+    && chmod 1777 /var/lib/face-assets /var/log/face-assets /opt/dagster /opt/dagster/dagster_home
 ENV PATH=/opt/venv/bin:/usr/bin:/bin \
     DAGSTER_HOME=/opt/dagster \
     FACE_ASSETS_DAGSTER_HOME=/opt/dagster \

@@ -1,4 +1,4 @@
-"""Run containers that have ended: Docker's run launcher and executor leave them, and this sensor of the platform in containers does not."""
+"""Run containers that have ended, which Docker's run launcher and executor leave, and those whose run somebody cancels in the UI."""
 
 import os
 import time
@@ -17,7 +17,7 @@ ENDED = ("exited", "dead")
 @dg.sensor(
     minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Removes the containers of runs and steps that have ended.",
+    description="Removes the containers of runs and steps that have ended, and ends those of runs that are being canceled.",
 )
 def container_sweep(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Says what it removed; asks for no run."""
@@ -26,6 +26,9 @@ def container_sweep(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     stack = os.environ.get(STACK)
     if not stack:
         return dg.SkipReason(f"{STACK} is not set: nothing runs in containers.")
+    canceling = dg.RunsFilter(statuses=[dg.DagsterRunStatus.CANCELING])
+    for run in context.instance.get_runs(filters=canceling):  # the webserver has no engine: remote_launcher.py
+        context.instance.run_launcher.terminate(run.run_id)
     try:
         removed = sweep(docker.from_env(), stack, time.time())
     except (docker.errors.DockerException, OSError) as error:
