@@ -1,15 +1,17 @@
-# The serving image: Triton, its Python backend, and one release's models. Two stages of it are built:
-#   server    the server without models: made once for each requirements file, and shared by all releases
+# The serving image: Triton, its Python backend, a listener before it, and one release's models. Three stages of it are built:
+#   nvidia    NVIDIA's server with the packages that our models import: made once for each requirements file, shared by all releases
+#   server    in its place, the server of the wheel, where NVIDIA's image cannot be pulled
 #   release   a release's models upon SERVER, as the last layers
-# Their build contexts: requirements.txt for server; embedder/, detector/ and release/ (each below it a part of the model
-# repository) and healthcheck.py for release. The parts that change least come first, so that a release adds what is new in it.
+# Their build contexts: requirements.txt for nvidia and server; embedder/, detector/ and release/ (each below it a part of the model
+# repository) and server/ for release. The parts that change least come first, so that a release adds what is new in it.
 ARG BASE=debian:bookworm-slim
 ARG SERVER=server
-ARG NVIDIA=nvcr.io/nvidia/tritonserver:24.10-py3
+# 25.07 mends what was published of older ones (CVE-2025-23310, -23311, -23319, -23320, -23334)
+ARG NVIDIA=nvcr.io/nvidia/tritonserver:25.07-py3
 
 FROM ${BASE} AS python
 RUN apt-get update -qq \
-    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 libpython3.11 ca-certificates \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 libpython3.11 ca-certificates haproxy \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
 
 # pip works here and stays here
@@ -37,26 +39,23 @@ COPY --from=environment /opt/tritonserver /opt/tritonserver
 ENV PATH=/opt/serving/bin:/opt/tritonserver/bin:/usr/bin:/bin \
     LD_LIBRARY_PATH=/opt/tritonserver/lib
 
-# for hosts with a GPU: NVIDIA's server with the packages that our models import
 FROM ${NVIDIA} AS nvidia
+RUN apt-get update -qq \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends haproxy \
+    && rm -rf /var/lib/apt/lists/*
 COPY requirements.txt /tmp/requirements.txt
 RUN --mount=type=secret,id=ca \
     if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
-    grep -v nvidia-pytriton /tmp/requirements.txt >/tmp/models.txt && pip install --quiet --no-cache-dir -r /tmp/models.txt
+    grep -v nvidia-pytriton /tmp/requirements.txt >/tmp/models.txt \
+    && PIP_BREAK_SYSTEM_PACKAGES=1 pip install --quiet --no-cache-dir -r /tmp/models.txt
 
 FROM ${SERVER} AS release
-COPY healthcheck.py /opt/healthcheck.py
+COPY server /opt/face-assets
 COPY embedder /models
 COPY detector /models
 COPY release /models
 ENV OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001
 EXPOSE 8000 8001 8002
-HEALTHCHECK --interval=5s --timeout=4s --start-period=60s --retries=3 CMD ["python3", "/opt/healthcheck.py"]
-# All models are loaded at the start and none later: the server has no model control that anybody could reach. The Python
-# backend sets its stub's run bit at each start, set or not, which takes a file of one's own on a file system that is no read-only one.
-# It waits for a stub for 30 s if nothing is said, which is not enough on a busy machine, and then takes the whole server down with it.
-ENTRYPOINT ["sh", "-c", "mkdir -p /tmp/backends && cp -rf /opt/tritonserver/backends/python /tmp/backends/ && exec tritonserver \"$@\"", \
-    "tritonserver", "--model-repository=/models", "--backend-directory=/tmp/backends", "--model-control-mode=none", \
-    "--backend-config=python,stub-timeout-seconds=100", \
-    "--disable-auto-complete-config", "--exit-timeout-secs=25", "--log-format=ISO8601"]
+HEALTHCHECK --interval=5s --timeout=4s --start-period=60s --retries=3 CMD ["python3", "/opt/face-assets/serve.py", "--is-healthy"]
+ENTRYPOINT ["python3", "/opt/face-assets/serve.py"]

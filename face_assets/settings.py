@@ -73,7 +73,7 @@ class Settings(BaseSettings):
         "embedded", validate_default=True, description="a process of this machine, or containers behind a gateway"
     )
     docker_base: str = Field("debian:bookworm-slim", description="image that ours are built from; deploy/base-image.sh makes it offline")
-    docker_server: str | None = Field(None, description="image with Triton and our requirements, in place of the one that we build")
+    docker_server: str | None = Field(None, description="`nvidia` where nvcr.io can be reached: a Triton without known faults; or an image")
     docker_name: str = Field("face-assets/recognizer", pattern=IMAGE_NAME, description="name of the releases' images")
     docker_registry: str | None = Field(None, description="registry that each release's image is pushed to, such as localhost:5000")
     docker_replicas: int = Field(1, ge=1, le=50, description="servers that answer side by side")

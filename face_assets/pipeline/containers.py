@@ -79,7 +79,7 @@ def container_target(workspace: Workspace) -> ContainerTarget:
         settings.host,
         Ports(settings.http_port, settings.grpc_port, settings.metrics_port),
         Limits(settings.gateway_rate, settings.gateway_max_mb),
-        read_certificate(settings.gateway_certificate),
+        read_certificate(settings.gateway_certificate) if built.engine.is_here() else None,
     )
     size = Size(settings.docker_replicas, settings.docker_memory_mb, settings.docker_cpus or float(settings.cores))
     return ContainerTarget(folder(workspace), built.engine, built, build, size, doors)

@@ -1,6 +1,7 @@
 """A client of face_recognizer over gRPC."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -44,12 +45,20 @@ class RecognizerClient:
     """Asks one server; `model` names another than the live recognizer for verification, and `probe`, the server's token, keeps the
     questions out of the figures of the traffic."""
 
-    def __init__(self, address: str, model: str = RECOGNIZER, seconds: float = SECONDS, probe: str | None = None, key: str | None = None):
+    def __init__(
+        self,
+        address: str,
+        model: str = RECOGNIZER,
+        seconds: float = SECONDS,
+        probe: str | None = None,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ):
         self.address = address
         self.model = model
         self.seconds = seconds
         self.parameters = {PROBE: probe} if probe else None
-        self._headers = {"authorization": f"Bearer {key}"} if key else None
+        self._headers = {**(headers or {}), **({"authorization": f"Bearer {key}"} if key else {})} or None
 
     @cached_property
     def _client(self) -> Any:

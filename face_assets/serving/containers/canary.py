@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from face_assets.direct import open_url
 from face_assets.params import Serving
-from face_assets.server_metrics import ANSWERS, FAILURE, OURS, SECONDS, SUCCESS, totals
+from face_assets.server_metrics import ANSWERS, BACKEND_FAILURE, FAILURE, OURS, SECONDS, SUCCESS, totals
 from face_assets.serving.verification import Check
 
 ENOUGH = 10  # requests from which on a slow candidate is stopped before its time is over
 SECONDS_TO_TELL = 2.0
-NO_ANSWER = (FAILURE, f"{OURS}photos_refused_total", f"{OURS}photos_failed_total")  # to Triton an answered error is a success
+# Faults of a server's own: a model that fails, and one that answers with an error, which is a success to Triton. What a caller did wrong
+# (a photo that cannot be used, a request that is none) and what was turned away is no evidence about a candidate.
+NO_ANSWER = (BACKEND_FAILURE, f"{OURS}photos_failed_total")
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,9 @@ def parse_traffic(text: str) -> Traffic:
 def judge(candidate: Traffic, live: Traffic, lost: int, budget: Serving, over: bool) -> list[Check]:
     """The checks of a canary.
 
-    candidate, live: what each was asked meanwhile; lost: requests that HAProxy had to ask of another server; over: its time is over.
-    Callers send photos that cannot be used to both, so errors count where the candidate's share exceeds the live one's.
+    candidate, live: what each was sent meanwhile; lost: requests with a key that HAProxy had to send to another server;
+    over: its time is over.
+    Errors count where the candidate's share exceeds the live one's.
     """
     usual = live.failed / live.asked if live.asked else 0.0
     failed, asked = candidate.failed + lost, candidate.asked + lost

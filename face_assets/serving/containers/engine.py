@@ -2,6 +2,7 @@
 
 import io
 import ipaddress
+import os
 import struct
 import tarfile
 import time
@@ -9,12 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from face_assets.errors import UnreachableError, UserError, causes
 
 HOME_LABEL = "face-assets.home"
+IMAGE = "face-assets.image"  # the label of the image that a container was started from
 SECONDS = 60
+SOCKET = Path("/var/run/docker.sock")
+STACK = "FACE_ASSETS_STACK"  # set in the platform's containers alone
 LOG = {"type": "json-file", "config": {"max-size": "10m", "max-file": "3"}}
 USER = 10001  # of the images
 
@@ -88,6 +93,11 @@ class Engine:
 
     def __init__(self, home: str):
         self.home = home
+
+    @staticmethod
+    def is_here() -> bool:
+        """Whether this process was given an engine: the platform's exporter in a container was not, and observes without."""
+        return not os.environ.get(STACK) or bool(os.environ.get("DOCKER_HOST")) or SOCKET.exists()
 
     @cached_property
     def client(self) -> Any:

@@ -10,13 +10,12 @@ from face_assets.files import read_json, write_json
 from face_assets.fingerprint import fingerprint
 from face_assets.ports import is_taken, require_free
 from face_assets.serving.containers import haproxy
-from face_assets.serving.containers.engine import Engine, Network, Spec, engine_errors
+from face_assets.serving.containers.engine import IMAGE, Engine, Network, Spec, engine_errors
 from face_assets.serving.containers.haproxy import Counts, Limits, Slot
+from face_assets.serving.containers.inside import Inside
 from face_assets.serving.containers.keys import Keys
-from face_assets.serving.containers.servers import IMAGE, answers
 from face_assets.serving.triton import Ports
 
-PLACE = 5
 FILES = "/etc/face-assets"
 MAP = f"{FILES}/keys.map"
 SOCKET = "/run/haproxy/admin.sock"
@@ -25,7 +24,6 @@ ROLE = "gateway"
 STOPPED = ("created", "restarting", "exited", "dead")
 SECONDS_TO_ANSWER = 20.0
 SECONDS_TO_DRAIN = 60.0
-INSIDE_HTTP, INSIDE_GRPC = 9000, 9001
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class Doors:
 class Gateway:
     """HAProxy of one home."""
 
-    def __init__(self, engine: Engine, network: Network, template: Path, folder: Path, doors: Doors):
+    def __init__(self, engine: Engine, network: Network, template: Path, folder: Path, doors: Doors, inside: Inside):
         self.engine = engine
         self.network = network
         self.template = template
@@ -49,7 +47,7 @@ class Gateway:
         self.doors = doors
         self.keys = Keys(folder)
         self.name = f"face-assets-{engine.home}-gateway"
-        self.address = network.address(PLACE)
+        self.inside = inside
 
     def container(self) -> Any | None:
         """The running container, or None."""
@@ -58,7 +56,7 @@ class Gateway:
 
     def is_ready(self) -> bool:
         """Whether it answers, and a server behind it can be asked."""
-        return answers(self.address, INSIDE_HTTP, "/v2/health/ready")
+        return self.inside.is_ready()
 
     def ensure(self, image: str, slots: list[Slot]) -> None:
         """Brings the gateway up, by the settings in force: other ports make it anew, other rules reload it. Raises UserError."""
@@ -70,7 +68,7 @@ class Gateway:
             name=self.name,
             image=image,
             labels={"face-assets.role": ROLE, IMAGE: image, "face-assets.doors": f"{self.doors.host} {ports}"},
-            address=self.address,
+            address=self.inside.address,
             memory=MEMORY,
             cpus=2.0,
             ports={8000: (self.doors.host, ports.http), 8001: (self.doors.host, ports.grpc), 8002: ("127.0.0.1", ports.metrics)},
@@ -93,7 +91,7 @@ class Gateway:
                 time.sleep(0.5)
                 self._wait(container)
                 self._require_config(container)
-        write_json(self.folder / "gateway.json", {"container": container.id, "shape": shape})
+        write_json(self.folder / "gateway.json", {"container": container.id, "shape": shape, "address": self.inside.address})
         self.apply_keys()
 
     def _require_free(self, container: Any) -> None:

@@ -11,8 +11,10 @@ from face_assets.serving.containers.keys import OWN
 
 WEIGHT = 100
 LARGEST_WEIGHT = 256
-CONNECTIONS = 256  # and requests under way, of those with a key and of those without
-BUFFERS = 700  # of 1 MiB; the gateway has 1024 MiB
+BUFFER_BYTES = 524_288
+BUFFERS = 1400  # 700 MiB; the gateway has 1024 MiB
+HEADER_BYTES = 16_384
+JSON_BYTES = 16_384  # nesting of 80,000 does not end Triton 2.51, and 200,000 does
 DOORS = ("http", "grpc")
 BACKENDS = (*DOORS, "metrics")
 
@@ -24,6 +26,18 @@ class Slot:
     name: str
     address: str
     live: bool
+
+
+@dataclass(frozen=True)
+class Connections:
+    """Connections of each public listener, of each of the platform's own, and of that for metrics; and requests under way, of callers
+    with a key and of those without, and of those that are larger than a buffer."""
+
+    public: int = 2000
+    own: int = 500
+    metrics: int = 100
+    under_way: int = 256
+    large: int = 16
 
 
 @dataclass(frozen=True)
@@ -54,8 +68,11 @@ def render(template: Path, slots: Sequence[Slot], limits: Limits, tls: bool) -> 
         largest=int(limits.megabytes * 1_000_000),
         tls=tls,
         weight=WEIGHT,
-        connections=CONNECTIONS,
+        connections=Connections(),
         buffers=BUFFERS,
+        buffer_bytes=BUFFER_BYTES,
+        header_bytes=HEADER_BYTES,
+        json_bytes=JSON_BYTES,
         own=OWN,
     )
 

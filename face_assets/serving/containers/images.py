@@ -1,11 +1,13 @@
 """The images: the server's, shared by all releases; a release's upon it; the gateway's. Named by what they are made from."""
 
+import logging
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,14 @@ from face_assets.errors import UserError
 from face_assets.files import file_lock
 from face_assets.fingerprint import file_digest, fingerprint
 from face_assets.serving.containers.builder import build, fill
-from face_assets.serving.containers.engine import HOME_LABEL, Engine, engine_errors
+from face_assets.serving.containers.engine import HOME_LABEL, Engine, EngineGoneError, engine_errors
 from face_assets.serving.model_repository import DETECTOR, EMBEDDER, MODELS, RECOGNIZER, ModelVersion, configuration
 
 NUMBER = 1  # of the version in an image: every image has one release, and the same number gives the same layers
+NVIDIA = "nvidia"  # as the setting's value: NVIDIA's own image with the packages of our models, where it can be pulled
 PARTS = {"embedder": EMBEDDER, "detector": DETECTOR, "release": RECOGNIZER}
 SERVER_FILES = ("serving.Dockerfile", "requirements-serving.txt")
-HEALTHCHECK = "healthcheck.py"
+SERVER = "server"  # the folder of what starts, guards and watches Triton in its container
 
 
 @dataclass(frozen=True)
@@ -64,20 +67,42 @@ class Images:
 
     def server(self) -> str:
         """The server's image, without a release."""
-        if self.recipe.server:
+        if self.recipe.server and self.recipe.server != NVIDIA:
             return self.recipe.server
-        deploy = self.recipe.deploy
-        name = f"face-assets/triton:{fingerprint([file_digest(deploy / file) for file in SERVER_FILES], self.recipe.base)}"
+        if self.recipe.server == NVIDIA and self._nvidia:
+            return self._nvidia
+        return self._server_image(self._server_name("triton", self.recipe.base), "server", {"BASE": self.recipe.base})
+
+    @cached_property
+    def _nvidia(self) -> str | None:
+        """NVIDIA's server with the packages of our models; None where it cannot be pulled, and then the wheel's server takes its place."""
+        try:
+            return self._server_image(self._server_name("triton-nvidia"), NVIDIA, {})
+        except EngineGoneError:
+            raise
+        except UserError as error:
+            logging.getLogger(__name__).warning("NVIDIA's image is not used, but the wheel's server, which is older: %s", error)
+            return None
+
+    def _server_name(self, name: str, *made_from: str) -> str:
+        digests = [file_digest(self.recipe.deploy / file) for file in SERVER_FILES]
+        return f"face-assets/{name}:{fingerprint(digests, *made_from)}"
+
+    def _server_image(self, name: str, stage: str, arguments: Mapping[str, str]) -> str:
         if self.engine.image(name) is None:
-            files = {"requirements.txt": deploy / "requirements-serving.txt"}
-            self._build("server", deploy / "serving.Dockerfile", name, "server", files, {}, {"BASE": self.recipe.base})
+            files = {"requirements.txt": self.recipe.deploy / "requirements-serving.txt"}
+            self._build("server", self.recipe.deploy / "serving.Dockerfile", name, stage, files, {}, arguments)
         return name
 
     def name_of(self, version: ModelVersion) -> str:
         """The image of a release as it was written on this home."""
-        files = [file_digest(self.recipe.deploy / file) for file in (*SERVER_FILES, HEALTHCHECK)]
+        files = [file_digest(file) for file in self._server_files()]
         made_from = fingerprint(self.engine.home, version.number, version.digest, files, self.recipe.base, self.recipe.server)
         return f"{self.recipe.name}:{version.release}-{made_from[:8]}"
+
+    def _server_files(self) -> list[Path]:
+        deploy = self.recipe.deploy
+        return [*(deploy / file for file in SERVER_FILES), *sorted(file for file in (deploy / SERVER).iterdir() if file.is_file())]
 
     def release(self, version: ModelVersion, labels: Mapping[str, str]) -> Built:
         """The image of a release, built where it is not there. Raises UserError; then no image has changed."""
@@ -89,7 +114,7 @@ class Images:
         server = self.server()
         with tempfile.TemporaryDirectory(prefix="face-assets-build-") as folder:
             configs = Path(folder) / "configs"
-            files = {HEALTHCHECK: self.recipe.deploy / HEALTHCHECK}
+            files = {SERVER: self.recipe.deploy / SERVER}
             for part, model in PARTS.items():
                 written = self.models / model / str(version.number)
                 if not written.is_dir():

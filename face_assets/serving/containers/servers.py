@@ -2,18 +2,18 @@
 
 import os
 import time
-import urllib.error
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from face_assets.direct import open_url
 from face_assets.errors import UserError
 from face_assets.serving.client import RecognizerClient
-from face_assets.serving.containers.engine import USER, Engine, Network, Spec, engine_errors
+from face_assets.serving.containers.engine import IMAGE, USER, Engine, Network, Spec, engine_errors
 from face_assets.serving.containers.haproxy import Slot
-from face_assets.serving.model_repository import RECOGNIZER, ModelVersion
+from face_assets.serving.containers.inside import Inside
+from face_assets.serving.model_repository import ModelVersion
 from face_assets.serving.triton import TOKEN, TRAFFIC
 
 COLOURS = ("blue", "green")
@@ -26,7 +26,7 @@ STARTS = 3  # Triton 2.51 now and then ends with a segmentation fault while it s
 SEGMENTATION_FAULT, KILLED = 139, 137
 SECONDS_TO_TELL = 2.0  # why it was killed
 ROLE = "server"
-IMAGE = "face-assets.image"
+GATEWAY = "FACE_ASSETS_GATEWAY"  # names to a server the one address that it lets in
 INSIDE = "/var/lib/face-assets/traffic"
 SHARED_MEMORY = 512  # MiB, through which Triton hands photos to its models
 
@@ -43,13 +43,13 @@ class Size:
 class Servers:
     """The servers of one home."""
 
-    def __init__(self, engine: Engine, network: Network, size: Size, traffic: Path, token: str):
-        """traffic: the folder for sketches of the traffic, which the servers fill; token: of the platform's own questions."""
+    def __init__(self, engine: Engine, network: Network, size: Size, traffic: Path, inside: Inside):
+        """inside: the way to them; traffic: the folder for sketches of the traffic, which the servers fill."""
         self.engine = engine
         self.network = network
         self.size = size
         self.traffic = traffic
-        self.token = token
+        self.inside = inside
 
     def slots(self, live: str | None) -> list[Slot]:
         """The places of both colours, as the gateway knows them."""
@@ -75,8 +75,8 @@ class Servers:
         return [self.address(colour, number) for number in range(self.size.replicas)]
 
     def client(self, colour: str, number: int) -> RecognizerClient:
-        """A client of one server, past the gateway."""
-        return RecognizerClient(f"{self.address(colour, number)}:8001", probe=self.token)
+        """A client of one server, whatever its part in the traffic."""
+        return self.inside.client(self.slot(colour, number), probe=True)
 
     def start(self, colour: str, image: str, version: ModelVersion, labels: Mapping[str, str]) -> None:
         """Starts what of the colour does not run with this release, and waits until all can be asked. Raises UserError with its log."""
@@ -92,7 +92,12 @@ class Servers:
                 memory=self.size.memory,
                 cpus=self.size.cpus,
                 shared_memory=SHARED_MEMORY,
-                environment={"FACE_ASSETS_CORES": str(max(1, int(self.size.cpus))), TRAFFIC: INSIDE, TOKEN: self.token},
+                environment={
+                    "FACE_ASSETS_CORES": str(max(1, int(self.size.cpus))),
+                    TRAFFIC: INSIDE,
+                    TOKEN: self.inside.token,
+                    GATEWAY: self.inside.address,
+                },
                 volumes={str(self.traffic): INSIDE},
                 user=user,
             )
@@ -150,10 +155,11 @@ class Servers:
         self.traffic.mkdir(parents=True, exist_ok=True)
         if os.getuid():
             return os.getuid()
-        os.chown(self.traffic, USER, USER)
-        for path in self.traffic.rglob("*"):  # of the embedded target
-            os.chown(path, USER, USER)
+        own_tree(self.traffic, USER)  # also what the embedded target wrote
         return USER
+
+    def _slot_of(self, spec: Spec) -> str:
+        return spec.name.rpartition("-")[2]
 
     def _name(self, colour: str, number: int) -> str:
         return f"face-assets-{self.engine.home}-{self.slot(colour, number)}"
@@ -170,14 +176,14 @@ class Servers:
         host = found.attrs["HostConfig"]
         made_of = (found.labels.get(IMAGE), host["Memory"], host["NanoCpus"])
         # other limits and another image are for the next server: they may be too small, or not start, and this one is asked
-        return made_of == (spec.image, spec.memory * 2**20, int(spec.cpus * 1e9)) or answers(spec.address)
+        return made_of == (spec.image, spec.memory * 2**20, int(spec.cpus * 1e9)) or self.inside.is_ready(self._slot_of(spec))
 
     def _wait(self, spec: Spec) -> bool:
         """Whether the server can be asked at last; False where it ended. Raises UserError where it takes too long."""
         ends = time.monotonic() + SECONDS_TO_LOAD
         restarts = None
         while time.monotonic() < ends:
-            if answers(spec.address):
+            if self.inside.is_ready(self._slot_of(spec)):
                 return True
             found = self.engine.find(spec.name)
             if found is None or found.status in ("exited", "dead"):
@@ -223,10 +229,10 @@ def _was_killed(container: Any) -> bool:
     return state.get("ExitCode") == KILLED and not state.get("OOMKilled")
 
 
-def answers(address: str, port: int = 8000, path: str = f"/v2/models/{RECOGNIZER}/ready") -> bool:
-    """Whether a server says that it can be asked."""
-    try:
-        with open_url(f"http://{address}:{port}{path}", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
+def own_tree(folder: Path, user: int) -> None:
+    """Gives a folder and what is in it to a user. Links are not followed: a container may have put any there meanwhile."""
+    for _, folders, files, descriptor in os.fwalk(folder, follow_symlinks=False):
+        os.fchown(descriptor, user, user)
+        for name in (*folders, *files):
+            with suppress(FileNotFoundError):
+                os.chown(name, user, user, dir_fd=descriptor, follow_symlinks=False)

@@ -15,9 +15,9 @@ from face_assets.serving.client import RecognizerClient
 from face_assets.serving.containers import haproxy
 from face_assets.serving.containers.canary import judge, read_traffic
 from face_assets.serving.containers.engine import Engine, EngineGoneError, Network
-from face_assets.serving.containers.gateway import INSIDE_GRPC, Doors, Gateway
+from face_assets.serving.containers.gateway import Doors, Gateway
 from face_assets.serving.containers.images import Images
-from face_assets.serving.containers.keys import Keys
+from face_assets.serving.containers.inside import Inside
 from face_assets.serving.containers.servers import COLOURS, SECONDS_TO_STOP, Servers, Size
 from face_assets.serving.model_repository import ModelVersion
 from face_assets.serving.probe_token import probe_token
@@ -26,6 +26,7 @@ from face_assets.serving.verification import Check, Probe, VerificationReport, v
 
 LOCK = ".deployment.lock"
 POLL_SECONDS = 0.5
+GATEWAY_PLACE = 5  # in the network
 Build = Callable[[ModelVersion], str]
 
 
@@ -50,18 +51,26 @@ class ContainerTarget:
         return self.engine.network(self._network_name)
 
     @cached_property
+    def inside(self) -> Inside:
+        """The platform's own way to the servers."""
+        return Inside(self.network.address(GATEWAY_PLACE), self.folder, probe_token(self.folder.parent))
+
+    @cached_property
     def servers(self) -> Servers:
         """The servers of both colours."""
-        return Servers(self.engine, self.network, self.size, self.folder.parent / "traffic", probe_token(self.folder.parent))
+        return Servers(self.engine, self.network, self.size, self.folder.parent / "traffic", self.inside)
 
     @cached_property
     def gateway(self) -> Gateway:
         """The gateway."""
-        return Gateway(self.engine, self.network, self.images.recipe.deploy / "haproxy.cfg.j2", self.folder, self.doors)
+        return Gateway(self.engine, self.network, self.images.recipe.deploy / "haproxy.cfg.j2", self.folder, self.doors, self.inside)
 
     def status(self) -> Status:
         """What the containers do now. Raises UserError where no engine answers."""
         live, previous, colour = self._state()
+        if not self.engine.is_here():
+            ready = self._is_ready_from_afar()
+            return Status(ready, ready, live, previous, None, self.doors.ports if ready else None)
         if not self.was_started() or self.gateway.container() is None:
             return Status(False, False, live, previous, None, None)
         ready = colour is not None and self.servers.run(colour) and self.gateway.is_ready()
@@ -79,8 +88,7 @@ class ContainerTarget:
         """A client of the gateway, with the platform's own key. Raises UserError where nothing was started."""
         if not self.was_started():
             raise UserError("No server was started: `face-assets up`.")
-        address, token = f"{self.gateway.address}:{INSIDE_GRPC}", probe_token(self.folder.parent) if probe else None
-        return RecognizerClient(address, seconds=seconds, probe=token, key=Keys(self.folder).own())
+        return self.inside.client(seconds=seconds, probe=probe)
 
     def start(self) -> None:
         """Brings up the gateway and what is live, and removes what a killed deployment left. Raises UserError."""
@@ -96,7 +104,7 @@ class ContainerTarget:
                 self.engine.remove(container.name)
             self.engine.remove_network(self._network_name)
             self.started.unlink(missing_ok=True)
-        for name in ("network", "servers", "gateway"):
+        for name in ("network", "inside", "servers", "gateway"):
             self.__dict__.pop(name, None)
         return bool(found)
 
@@ -145,6 +153,12 @@ class ContainerTarget:
             models.sweep(self.images.models, {version.number for version in kept})
             self.images.sweep({self.images.name_of(version) for version in kept})
 
+    def _is_ready_from_afar(self) -> bool:
+        """Whether the gateway, where its last start put it, answers with what is live."""
+        file = self.folder / "gateway.json"
+        address = str(read_json(file).get("address", "")) if self.was_started() and file.is_file() else ""
+        return bool(address) and Inside(address, self.folder, probe_token(self.folder.parent)).is_ready()
+
     @property
     def _network_name(self) -> str:
         return f"face-assets-{self.engine.home}"
@@ -169,7 +183,8 @@ class ContainerTarget:
         """Returns why what is live does not start: that must not bar the way to what would."""
         live, _, colour = self._state()
         write_json(self.started, {})
-        gateway, broken = self.images.gateway(), None
+        broken = None
+        self.gateway.ensure(self.images.gateway(), self.servers.slots(colour))
         if live and colour:
             try:
                 self.servers.start(colour, self.build(live), live, {})
@@ -178,7 +193,6 @@ class ContainerTarget:
             except UserError as error:
                 broken = error
             self.servers.keep(colour)
-        self.gateway.ensure(gateway, self.servers.slots(colour))
         self._admit_only(colour)
         self.servers.remove_others(colour)
         return broken

@@ -165,7 +165,7 @@ def test_a_candidate_that_dies_with_its_share_of_the_traffic_is_refused_and_nobo
 def test_a_candidate_that_is_slow_with_its_share_of_the_traffic_is_refused(box: Any, live: Any, key: str) -> None:
     """It is fast with the platform's own questions."""
     version = box.write("v2.0.0", commit="slow")
-    asked = "            response = self._answer(request, began)\n"
+    asked = "            response = self._answer(request, sender, came)\n"
     slow = f"            time.sleep(0 if 'probe' in request.parameters() else 2.5)\n{asked}"
     box.kit.change(box.folder / "models", version, "face_recognizer", {asked: slow})
     budget = box.budget(canary_seconds=60.0, max_latency_ms=2000.0)
@@ -253,7 +253,7 @@ def test_another_image_of_what_is_live_takes_its_place_as_a_release_does(box: An
     version = live.status().live
     changed = box.target()
     changed.images.recipe = replace(changed.images.recipe, deploy=Path(shutil.copytree(DEPLOY, tmp_path / "deploy")))
-    with open(tmp_path / "deploy" / "healthcheck.py", "a", encoding="utf-8") as file:
+    with open(tmp_path / "deploy" / "server" / "serve.py", "a", encoding="utf-8") as file:
         file.write("# another\n")
     (before,) = Engine(box.home).containers("server")
     with load(box, key) as seen:

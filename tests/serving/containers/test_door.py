@@ -22,7 +22,6 @@ from face_assets.errors import UserError
 from face_assets.operations.keys import add_key, list_keys, revoke_key
 from face_assets.pipeline.containers import container_target
 from face_assets.pipeline.workspace import Workspace
-from face_assets.serving.client import RecognizerClient
 from face_assets.serving.containers.engine import Engine
 from face_assets.serving.containers.haproxy import Limits
 from face_assets.serving.containers.tls import read_certificate
@@ -366,13 +365,3 @@ def test_the_image_holds_the_server_and_one_release_and_nothing_to_build_with(bo
     assert image.attrs["Config"]["User"] == "10001:10001"
     assert image.attrs["Config"]["Healthcheck"]
     assert json.dumps(image.attrs["Config"]["Env"]).count("KEY") == 0
-
-
-def test_the_wrong_port_is_asked_in_vain(box: Any, live: Any, key: str) -> None:
-    """The servers' own addresses are for this machine, and have no model control either."""
-    inside = live.servers.addresses(live._state()[2])[0]
-    asked = urllib.request.Request(f"http://{inside}:8000/v2/repository/models/face_recognizer/unload", data=b"{}")
-    with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(asked, timeout=20)
-    assert refused.value.code in (400, 403, 503)
-    assert RecognizerClient(f"{inside}:8001").identify(box.kit.photo(0, 2)).release == "v1.0.0"

@@ -1,0 +1,44 @@
+"""The platform's own way to the servers: the gateway's inner listeners, with its own key, to what is live or to one server by name."""
+
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from face_assets.direct import open_url
+from face_assets.serving.client import RECOGNIZER, RecognizerClient
+from face_assets.serving.containers.keys import Keys
+
+HTTP, GRPC = 9000, 9001
+SERVER = "face-assets-server"  # the header that names one server; taken with the platform's own key alone
+READY = f"/v2/models/{RECOGNIZER}/ready"
+SECONDS_TO_ANSWER = 2.0
+
+
+@dataclass(frozen=True)
+class Inside:
+    """address: the gateway's on the containers' network; folder: that of the keys; token: of questions that are no traffic."""
+
+    address: str
+    folder: Path
+    token: str
+
+    def client(self, server: str | None = None, seconds: float = 60.0, probe: bool = False) -> RecognizerClient:
+        """A client of what is live, or of one server whatever its part in the traffic."""
+        key = Keys(self.folder).own()
+        return RecognizerClient(
+            f"{self.address}:{GRPC}", seconds=seconds, probe=self.token if probe else None, key=key, headers=self._headers(server)
+        )
+
+    def is_ready(self, server: str | None = None) -> bool:
+        """Whether the recognizer is loaded where a request would go."""
+        headers = {"Authorization": f"Bearer {Keys(self.folder).own()}", **self._headers(server)}
+        try:
+            with open_url(urllib.request.Request(f"http://{self.address}:{HTTP}{READY}", headers=headers), SECONDS_TO_ANSWER) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    @staticmethod
+    def _headers(server: str | None) -> dict[str, str]:
+        return {SERVER: server} if server else {}
