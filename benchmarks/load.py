@@ -41,7 +41,7 @@ def _elsewhere(work: Any, *arguments: Any) -> Measured:
 def _asker(address: str, model: str, name: str, kind: str) -> Any:
     from tritonclient.grpc import InferenceServerClient, InferInput
 
-    client = InferenceServerClient(address)
+    client = InferenceServerClient(address, channel_args=list(GRPC_OPTIONS))
 
     def ask(item: np.ndarray) -> None:
         asked = InferInput(name, list(item.shape), kind)
