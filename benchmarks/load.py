@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from face_assets.direct import GRPC_OPTIONS
+
 WARM_UP = 1.0
 
 
