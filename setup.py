@@ -19,6 +19,7 @@ setup(
         "sqlalchemy<2.1",  # 2.1 reads postgresql:// as psycopg3, which Dagster does not use
         "dvc>=3.67",  # versions of photos and releases
         "dvc-s3>=3.3",  # DVC remotes on S3
+        "configobj>=5.0.9",  # DVC's configuration, read and written as DVC does
         "hydra-core>=1.4.0rc3",  # 1.3 (by dvc) pins an antlr4 that breaks Dagster's selection strings
         "antlr4-python3-runtime>=4.13",  # the same
         "gto>=1.10",  # releases and stages as git tags

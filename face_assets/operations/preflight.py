@@ -41,7 +41,7 @@ Check = Callable[[Plan], str | None]
 
 def require_possible(plan: Plan) -> None:
     """Raises UserError with the sentence of every check that found something, each on a line."""
-    found = [sentence for check in CHECKS if (sentence := _sentence(check, plan))]
+    found = dict.fromkeys(sentence for check in CHECKS if (sentence := _sentence(check, plan)))
     if found:
         raise UserError("\n".join(found))
 
@@ -80,6 +80,13 @@ def _least_bytes(plan: Plan) -> int:
 def starting_weights(plan: Plan) -> str | None:
     """Weights that are not there, cannot be downloaded, or are of no kind that can be read."""
     return trouble_of_weights(plan.workspace, plan.commit) if plan.commit else None
+
+
+def dvc_remotes(plan: Plan) -> str | None:
+    """Settings of DVC's remotes that a commit may not make, or that cannot be read."""
+    if plan.commit:
+        plan.workspace.repository.dvc_settings(plan.commit)
+    return None
 
 
 def writable_repository(plan: Plan) -> str | None:
@@ -131,6 +138,7 @@ def free_ports(plan: Plan) -> str | None:
 CHECKS: tuple[Check, ...] = (
     disk_space,
     starting_weights,
+    dvc_remotes,
     writable_repository,
     default_remote,
     serving_environment,

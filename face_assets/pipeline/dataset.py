@@ -59,6 +59,8 @@ def version_dataset(workspace: Workspace, commit: str, log: Log) -> Artifact:
         raise UserError(f"photos.dvc is missing at commit {commit[:12]}: track the folder with `dvc add photos` and commit photos.dvc.")
     name = fingerprint(pointer.md5, params.split.fingerprint(), params.photos.fingerprint(), code_version(*VERSION_CODE))
 
+    workspace.repository.dvc_settings(commit)  # the release is pushed by them: what they may not hold is an error of the first step
+
     def fill(directory: Path) -> dict[str, object]:
         tracked = workspace.repository.files(commit, PHOTOS)
         manifest = make_manifest(((file.path, file.md5) for file in tracked), params.split)

@@ -8,7 +8,8 @@ from pathlib import Path
 from face_assets.errors import UserError
 from face_assets.files import SHARED, write_text
 from face_assets.photo_survey import survey
-from face_assets.registry.dvc import dvc_config, run_dvc
+from face_assets.registry.dvc import run_dvc
+from face_assets.registry.dvc_config import read_config
 from face_assets.registry.git import GitError, git
 from face_assets.rights import outside
 
@@ -61,7 +62,7 @@ def create_repository(
     before = []
     if not (path / ".dvc" / "config").is_file():
         before.append(["init", "-f"])
-    if remote or not dvc_config(path / ".dvc" / "config").get("core", "remote", fallback=None):
+    if remote or not read_config(path / ".dvc" / "config").get("core", {}).get("remote"):
         url = remote or str(path.resolve().with_name(path.resolve().name + ".dvc-remote"))
         before.append(["remote", "add", "-f", "-d", "storage", url])
     return _commit(path, list(folders), "Keep face photos under DVC", before)

@@ -16,10 +16,11 @@ from face_assets.errors import UnreachableError, UserError
 from face_assets.files import file_lock, is_locked, write_bytes, write_text
 from face_assets.fingerprint import fingerprint
 from face_assets.identifiers import COMMIT_ID, CommitId, printable
-from face_assets.registry.dvc import configure, dvc_config, last_line, parse_config, try_dvc
+from face_assets.registry import dvc_config
+from face_assets.registry.dvc import last_line, try_dvc
 from face_assets.registry.git import NO_FILTERS, OURS, GitError, git, given
 from face_assets.registry.pointer import MD5, Pointer, parse_pointer
-from face_assets.written import expanded
+from face_assets.written import expanded, is_path
 
 LISTED_REFS = ("refs/heads/*", "refs/tags/face-recognizer[@#]*")
 SECONDS_TO_LIST = 20.0
@@ -323,9 +324,9 @@ class DataRepository:
         theirs = self.local / ".dvc" / "cache"
         committed = self.read("refs/source/HEAD", ".dvc/config") if self._commit_of("refs/source/HEAD") else None
         local = self.local / ".dvc" / "config.local"
-        for config in (parse_config((committed or b"").decode(errors="replace"), f".dvc/config of {self.shown}"), dvc_config(local)):
-            directory = config.get("cache", "dir", fallback=None)
-            if directory:
+        for config in (dvc_config.parse_config(committed or b"", f".dvc/config of {self.shown}"), dvc_config.read_config(local)):
+            directory = config.get("cache", {}).get("dir")
+            if directory and is_path(directory):
                 theirs = (self.local / ".dvc" / expanded(directory)).resolve()
         return [self.cache, theirs]
 
@@ -338,15 +339,10 @@ class DataRepository:
     def checkout(self, commit: str, paths: Sequence[str] = ()) -> Iterator[Path]:
         """A temporary clone of ours, detached at the commit, whose DVC cache is the platform's and whose remotes are the source's.
 
-        Its working tree holds DVC's configuration and `paths` alone, as they are committed: no filter, hook or template acts on it, and
-        no link in the commit leads out of it. Raises UserError.
+        Its working tree holds a configuration of ours for DVC, and `paths` as they are committed: no filter, hook or template acts on it,
+        and no link in the commit leads out of it. Raises UserError.
         """
-        if self.read(commit, ".dvc/config") is None:
-            where = self._elsewhere(commit)
-            raise UserError(
-                f"Commit {commit[:12]} of {self.shown} has no DVC (.dvc/config): "
-                f"{where or 'run `dvc init` there, or `face-assets init` a new one.'}"
-            )
+        config = self.dvc_settings(commit)
         with self._clone_folder() as folder:
             clone = folder / "data"
             git("clone", "-q", "--template=", *given(OURS), "--shared", "--no-checkout", "--end-of-options", self.mirror, clone)
@@ -355,12 +351,23 @@ class DataRepository:
             git("update-ref", "--no-deref", "--end-of-options", "HEAD", commit, cwd=clone)
             git("read-tree", "HEAD", cwd=clone)
             write_text(clone / ".git" / "info" / "attributes", NO_FILTERS)
-            for path in (".dvc/config", *paths):
+            for path in paths:
                 content = self.read(commit, path)
                 if content is not None:
                     write_bytes(clone / path, content)
-            configure(clone, self.local, self.cache)
+            dvc_config.configure(clone, config, self.cache)
             yield clone
+
+    def dvc_settings(self, commit: str) -> dvc_config.Config:
+        """How DVC reaches the remotes of a commit. Raises UserError where the commit has no DVC, or settings that a commit may not make."""
+        committed, where = self.read(commit, ".dvc/config"), f".dvc/config at commit {commit[:12]}"
+        if committed is None:
+            elsewhere = self._elsewhere(commit)
+            raise UserError(
+                f"Commit {commit[:12]} of {self.shown} has no DVC (.dvc/config): "
+                f"{elsewhere or 'run `dvc init` there, or `face-assets init` a new one.'}"
+            )
+        return dvc_config.merged(dvc_config.parse_config(committed, where), self.local, where)
 
     @contextmanager
     def _clone_folder(self) -> Iterator[Path]:

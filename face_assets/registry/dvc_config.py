@@ -1,0 +1,176 @@
+"""DVC's configuration: the settings of a commit, which is somebody else's, those of this machine, and what our clones get of both.
+
+A commit may name its remotes and how they are reached. It may not name commands, and no files of this machine: an S3 remote's `configpath`
+names a file whose credential_process is any command, and WebDAV's `bearer_token_command` is one. Such settings are taken from this
+machine's user alone: from .dvc/config.local of the working tree, if it is the user's own file, and from DVC's settings of the user and the
+system, which DVC reads by itself.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from configobj import ConfigObj, ConfigObjError
+
+from face_assets.errors import UserError
+from face_assets.identifiers import shown
+from face_assets.written import expanded, is_path
+
+Config = dict[str, dict[str, str]]
+MOST_BYTES = 256 * 1024
+SCHEMES = ("", "s3", "gs", "azure", "ssh", "http", "https", "webdav", "webdavs", "hdfs", "webhdfs", "oss", "gdrive", "remote")
+ALLOWED = frozenset(
+    """
+    url jobs checksum_jobs version_aware worktree no_traverse verify timeout read_timeout connect_timeout ssl_verify allow_anonymous_login
+    type protected shared slow_link_warning
+    region profile endpointurl listobjects use_ssl cache_regions access_key_id secret_access_key session_token
+    acl grant_read grant_read_acp grant_write_acp grant_full_control sse sse_kms_key_id sse_customer_algorithm sse_customer_key
+    projectname
+    account_name account_key sas_token connection_string tenant_id client_id client_secret connection_timeout
+    exclude_environment_credential exclude_visual_studio_code_credential exclude_shared_token_cache_credential
+    exclude_managed_identity_credential
+    port user password gss_auth allow_agent max_sessions
+    auth custom_auth_header method token
+    replication kerberos kerberos_principal use_https
+    oss_key_id oss_key_secret oss_endpoint
+    gdrive_client_id gdrive_client_secret gdrive_trash_only gdrive_acknowledge_abuse
+    """.split()  # noqa: SIM905
+)
+"""The settings of a remote that a commit may make: every kind's, a folder's, S3's (2 lines), Google's, Azure's (3), ssh's, HTTP's and
+WebDAV's, HDFS', OSS', Google Drive's. DVC itself refuses those that do not belong to the kind."""
+REMOTE = re.compile(r'remote\s*"(?P<name>.*)"', re.IGNORECASE)
+NAME = re.compile(r"[\w .+-]{1,100}")
+PATHS = ("keyfile", "credentialpath", "configpath", "cert_path", "key_path")
+PATHS_OF_GDRIVE = ("gdrive_user_credentials_file", "gdrive_service_account_json_file_path")
+ASKING = ("ask_password", "ask_passphrase")  # at a terminal that is not there
+S3_KEYS = ("access_key_id", "secret_access_key", "session_token")
+"""Left out of our clones: S3's keys come from the environment, as AWS_ACCESS_KEY_ID does, and stand in no file of ours."""
+
+
+def read_config(path: Path) -> Config:
+    """A configuration file of DVC, empty where there is none. Raises UserError."""
+    return parse_config(path.read_bytes() if path.is_file() else b"", str(path))
+
+
+def parse_config(content: bytes, where: str) -> Config:
+    """Sections by name, with names and keys in small letters, as DVC reads them. Raises UserError."""
+    if len(content) > MOST_BYTES:
+        raise UserError(f"{where} is longer than {MOST_BYTES:,} bytes: that is no configuration of DVC.")
+    try:
+        sections = ConfigObj(content.decode().splitlines(), interpolation=False).dict()
+    except (ConfigObjError, UnicodeDecodeError) as error:
+        raise UserError(f"{where} is not a configuration of DVC: {str(error).splitlines()[0]}") from error
+    found: Config = {}
+    for section, values in sections.items():
+        if isinstance(values, dict):
+            _require_plain(section, values, where)
+            kept = {key.lower(): value for key, value in values.items() if _is_plain(value)}
+            found.setdefault(section.lower(), {}).update(kept)
+    return found
+
+
+def _require_plain(section: str, values: dict[str, object], where: str) -> None:
+    """Raises UserError for a remote whose name or values DVC would read in more than one way."""
+    remote = _remote(section)
+    odd = [key for key, value in values.items() if not _is_plain(value)]
+    if remote is not None and not NAME.fullmatch(remote):
+        raise UserError(f"{where}: {shown(remote)} is no name of a remote: letters, digits, blanks and - . + _ make one.")
+    if remote is not None and odd:
+        raise UserError(f"{where}: {shown(odd[0])} of the remote {shown(remote)} is no single text, or holds quotes or %(…).")
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str) and not ("%(" in value or ('"' in value and "'" in value)) and (not value or is_path(value))
+
+
+def remotes_of(config: Config) -> Iterator[tuple[str, dict[str, str]]]:
+    """The remotes of a configuration: name and settings."""
+    return ((name, values) for section, values in config.items() if (name := _remote(section)) is not None)
+
+
+def _remote(section: str) -> str | None:
+    found = REMOTE.fullmatch(section.strip().strip("'"))
+    return found["name"] if found else None
+
+
+def require_harmless(config: Config, where: str) -> None:
+    """Raises UserError where a commit's remote names commands or files of this machine, or is of an unknown kind."""
+    for name, values in remotes_of(config):
+        refused = [key for key in values if key not in ALLOWED]
+        if "ssl_verify" in values and values["ssl_verify"].lower() not in ("true", "false"):
+            refused.append("ssl_verify")
+        if refused:
+            raise UserError(
+                f"{where} sets {' and '.join(map(shown, refused))} of the remote {shown(name)}, which may name commands or files of this "
+                "machine: a commit cannot. Take it out of the commit, and set it for this machine (`dvc remote modify --local` in the "
+                "working tree, or DVC's configuration of the user who runs the platform)."
+            )
+        _require_known(config, name, where)
+
+
+def _require_known(config: Config, name: str, where: str, through: tuple[str, ...] = ()) -> None:
+    """Raises UserError for a kind of remote that is none of DVC's, and for remotes that refer to one another in a circle."""
+    url = dict(remotes_of(config)).get(name, {}).get("url", "")
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme.lower() in SCHEMES and bool(parts.netloc or not parts.scheme)
+    except ValueError:
+        known = False
+    if not known or (parts.netloc in (*through, name) and parts.scheme == "remote"):
+        raise UserError(f"{where}: the remote {shown(name)} has the address {shown(url)}, which is of no kind that DVC has.")
+    if parts.scheme == "remote":
+        _require_known(config, parts.netloc, where, (*through, name))
+
+
+def is_own(path: Path) -> bool:
+    """Whether a file belongs to the user who runs this, or to the administrator."""
+    try:
+        return path.stat().st_uid in (os.geteuid(), 0)
+    except OSError:
+        return False
+
+
+def merged(committed: Config, local: Path | None, where: str) -> Config:
+    """What a clone of ours is configured with: the commit's remotes, and those of the working tree `local` on this machine, which win.
+
+    Raises UserError for what a commit may not set; another user's working tree may set what a commit may.
+    """
+    require_harmless(committed, where)
+    layers = [committed]
+    if local:
+        file = local / ".dvc" / "config.local"
+        theirs = read_config(file)
+        if not is_own(file):
+            require_harmless(theirs, str(file))
+        layers.append(theirs)
+    found: Config = {"core": {}}
+    for layer in layers:
+        for name, values in remotes_of(layer):
+            kept = {key: _from_here(key, value, local) for key, value in values.items() if key not in (*S3_KEYS, *ASKING)}
+            found.setdefault(f'remote "{name}"', {}).update(kept)
+        if "remote" in layer.get("core", {}):
+            found["core"]["remote"] = layer["core"]["remote"]
+    return found
+
+
+def _from_here(key: str, value: str, local: Path | None) -> str:
+    """The value; a path relative to DVC's folder of the working tree as an absolute one."""
+    is_address = key == "url" and ("://" in value or not value)
+    if not local or is_address or key not in ("url", *PATHS, *PATHS_OF_GDRIVE) or expanded(value).is_absolute():
+        return value
+    return str((local / ".dvc" / value).resolve())
+
+
+def configure(clone: Path, config: Config, cache: Path) -> None:
+    """Writes the configuration of a clone of ours; `cache` is its DVC cache."""
+    quiet = {"analytics": "false", "autostage": "false", "check_update": "false", "site_cache_dir": str(clone / ".dvc" / "site")}
+    written = ConfigObj(
+        {**config, "core": {**config["core"], **quiet}, "cache": {"dir": str(cache)}}, interpolation=False, encoding="utf-8"
+    )
+    file = clone / ".dvc" / "config.local"
+    file.parent.mkdir(exist_ok=True)
+    file.touch(mode=0o600)  # a remote may have its password here
+    with open(file, "wb") as output:
+        written.write(output)
