@@ -8,16 +8,20 @@ import os
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from face_assets.errors import UserError
+from face_assets.errors import UnreachableError, UserError
 from face_assets.full_disk import is_full
 
 PRIVATE = 0o600  # state: its owner's alone, whatever the umask
 SHARED = 0o666  # a file in somebody's own folder: as the umask has it
+LOCK_SECONDS = 1800.0
+"""For what takes minutes, such as a fetch; what may take longer says so."""
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.005, 0.25
 PARTIAL = ".partial-"
 """Begins the name of a folder that is being made, or removed."""
 
@@ -132,16 +136,32 @@ def lock_beside(path: Path) -> Path:
 
 
 @contextmanager
-def file_lock(path: Path, shared: bool = False) -> Iterator[None]:
+def file_lock(path: Path, shared: bool = False, seconds: float = LOCK_SECONDS) -> Iterator[None]:
     """Waits for, and holds, a lock that ends with the process, however it ends; `shared`: with others who hold it so.
 
-    Its mtime says when it was last taken.
+    Its mtime says when it was last taken. Raises UnreachableError that names the holder where it is not free within `seconds`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a+", encoding="utf-8") as file:  # read, too: NFS shares a lock on no other
-        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        _take(file.fileno(), fcntl.LOCK_SH if shared else fcntl.LOCK_EX, path, seconds)
         os.utime(file.fileno())
         yield
+
+
+def _take(descriptor: int, how: int, path: Path, seconds: float) -> None:
+    ends, pause = time.monotonic() + seconds, SHORTEST_PAUSE
+    while True:
+        try:
+            return fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() >= ends:
+                from face_assets.lock_holders import holders
+
+                raise UnreachableError(
+                    f"{path} was not free within {seconds:g} s: {holders(path)} holds it. Let that end, or end it, and run again."
+                ) from error
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """The user's Git + DVC repository, read at a commit through a mirror of our own."""
 
-import json
 import re
 import shutil
 import tempfile
@@ -13,13 +12,14 @@ from pathlib import Path, PurePosixPath
 from face_assets import identifiers
 from face_assets.credentials import without_credentials
 from face_assets.errors import UnreachableError, UserError
-from face_assets.files import file_lock, is_locked, write_bytes, write_text
+from face_assets.files import file_lock, is_locked, write_text
 from face_assets.fingerprint import fingerprint
 from face_assets.identifiers import COMMIT_ID, CommitId, printable
 from face_assets.registry import dvc_config
 from face_assets.registry.dvc import last_line, try_dvc
 from face_assets.registry.git import NO_FILTERS, OURS, GitError, git, given
-from face_assets.registry.pointer import MD5, Pointer, parse_pointer
+from face_assets.registry.listing import TrackedFile, read_listing
+from face_assets.registry.pointer import Pointer, parse_pointer
 from face_assets.written import expanded, is_path
 
 LISTED_REFS = ("refs/heads/*", "refs/tags/face-recognizer[@#]*")
@@ -40,12 +40,6 @@ class CommitInfo:
     time: str
     subject: str
     branches: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class TrackedFile:
-    path: str
-    md5: str
 
 
 class DataRepository:
@@ -226,18 +220,7 @@ class DataRepository:
         if not pointer.md5.endswith(".dir"):
             return [TrackedFile(PurePosixPath(pointer.path).name, pointer.md5)]
         listing = self._bytes_of(commit, name, [pointer.md5])[pointer.md5]
-        where = f"{name}.dvc at commit {commit[:12]}"
-        try:
-            files = [TrackedFile(str(entry["relpath"]), str(entry["md5"])) for entry in json.loads(listing.read_text(encoding="utf-8"))]
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"The listing of {where}, {listing}, is broken: delete that file, so that it is fetched again.") from error
-        for file in files:
-            path = PurePosixPath(file.path)
-            if path.is_absolute() or ".." in path.parts:
-                raise UserError(f"{where} lists {file.path!r}, which leaves the folder: add the folder again.")
-            if not MD5.fullmatch(file.md5):
-                raise UserError(f"{where} lists {file.path!r} with {file.md5!r}, which is no md5: add the folder again.")
-        return sorted(files, key=lambda file: file.path)
+        return read_listing(listing, f"{name}.dvc at commit {commit[:12]}")
 
     def locate(self, commit: str, name: str, md5s: Iterable[str]) -> dict[str, Path]:
         """Where the bytes of `md5s` lie on this machine, fetched from the DVC remote where they do not. Read only."""
@@ -249,8 +232,8 @@ class DataRepository:
         if not found or not md5.endswith(".dir"):
             return bool(found)
         try:
-            files = {str(entry["md5"]) for entry in json.loads(found[md5].read_text(encoding="utf-8"))}
-        except (ValueError, KeyError, TypeError):
+            files = {file.md5 for file in read_listing(found[md5], md5)}
+        except UserError:
             return False
         return len(self._in_caches(files)) == len(files)
 
@@ -332,15 +315,16 @@ class DataRepository:
 
     def _dvc_fetch(self, commit: str, name: str) -> str:
         """Fetches into our cache; returns DVC's last words, since it fails when a single file is missing."""
-        with self.checkout(commit, [f"{name}.dvc"]) as clone:
+        with self.checkout(commit) as clone:
+            write_text(clone / f"{name}.dvc", self._required(commit, name).plain(name))
             return last_line(try_dvc(clone, ["fetch", f"{name}.dvc"]))
 
     @contextmanager
-    def checkout(self, commit: str, paths: Sequence[str] = ()) -> Iterator[Path]:
+    def checkout(self, commit: str) -> Iterator[Path]:
         """A temporary clone of ours, detached at the commit, whose DVC cache is the platform's and whose remotes are the source's.
 
-        Its working tree holds a configuration of ours for DVC, and `paths` as they are committed: no filter, hook or template acts on it,
-        and no link in the commit leads out of it. Raises UserError.
+        Its working tree holds a configuration of ours for DVC, and no file of the commit: no filter, hook, link or setting there acts on
+        this machine. Raises UserError.
         """
         config = self.dvc_settings(commit)
         with self._clone_folder() as folder:
@@ -351,10 +335,6 @@ class DataRepository:
             git("update-ref", "--no-deref", "--end-of-options", "HEAD", commit, cwd=clone)
             git("read-tree", "HEAD", cwd=clone)
             write_text(clone / ".git" / "info" / "attributes", NO_FILTERS)
-            for path in paths:
-                content = self.read(commit, path)
-                if content is not None:
-                    write_bytes(clone / path, content)
             dvc_config.configure(clone, config, self.cache)
             yield clone
 

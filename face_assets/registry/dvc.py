@@ -6,10 +6,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from face_assets.credentials import without_credentials
-from face_assets.errors import UserError
-from face_assets.registry.git import environment
+import psutil
 
+from face_assets.credentials import without_credentials
+from face_assets.errors import UnreachableError, UserError
+from face_assets.registry.git import environment
+from face_assets.subprocesses import kill
+
+SILENCE = 300.0  # seconds: a transfer may take hours, and a remote that no longer answers moves nothing
+LEAST_MOVED, BYTES_A_SECOND = 1_000_000.0, 1_000_000.0
 DVC_ENVIRONMENT = {"DVC_NO_ANALYTICS": "1", "GIT_TERMINAL_PROMPT": "0"}
 SEVERAL = """
 import json, sys
@@ -28,10 +33,50 @@ def run_dvc(cwd: Path, *commands: Sequence[str]) -> None:
         raise UserError(f"dvc {failed}: {last_line(done)}")
 
 
-def try_dvc(cwd: Path, *commands: Sequence[str]) -> "subprocess.CompletedProcess[str]":
-    """The same; its exit status is the number of the command that failed."""
-    command = [sys.executable, "-c", SEVERAL, json.dumps(commands)]
-    return subprocess.run(command, cwd=cwd, env={**environment(), **DVC_ENVIRONMENT}, capture_output=True, text=True, check=False)
+def try_dvc(cwd: Path, *commands: Sequence[str], silence: float = SILENCE) -> "subprocess.CompletedProcess[str]":
+    """The same; its exit status is the number of the command that failed. Raises UnreachableError where DVC stands still for `silence`."""
+    with subprocess.Popen(
+        [sys.executable, "-c", SEVERAL, json.dumps(commands)],
+        cwd=cwd,
+        env={**environment(), **DVC_ENVIRONMENT},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+        try:
+            said = _errors_of(process, silence)
+        except BaseException:
+            kill(process)
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, "", said)
+
+
+def _errors_of(process: "subprocess.Popen[str]", silence: float) -> str:
+    """The standard error of a process that ended. Raises UnreachableError where it stands still for `silence` seconds."""
+    before = 0.0
+    while True:
+        try:
+            return process.communicate(timeout=silence)[1]
+        except subprocess.TimeoutExpired as error:
+            now = _moved(process.pid)
+            if now - before < LEAST_MOVED:
+                raise UnreachableError(
+                    f"DVC stood still for {silence:g} s and was ended: see whether the DVC remote answers, and run again."
+                ) from error
+            before = now
+
+
+def _moved(pid: int) -> float:
+    """Bytes that a process read and wrote, with those that a core moves in the time that it computed."""
+    try:
+        process = psutil.Process(pid)
+        counted, used = process.io_counters(), process.cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(counted.read_chars + counted.write_chars + BYTES_A_SECOND * (used.user + used.system))
 
 
 def last_line(done: "subprocess.CompletedProcess[str]") -> str:

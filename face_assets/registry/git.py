@@ -42,6 +42,8 @@ BOUND = {  # to one repository, as in a hook, or to a format that DVC and GTO do
     *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE", "GIT_REPLACE_REF_BASE"),
     *("GIT_DEFAULT_HASH", "GIT_DEFAULT_REF_FORMAT"),
 }
+SECONDS = 600.0
+"""For what git does on this machine; a transfer says how long it may take."""
 SSH = "ssh -oBatchMode=yes -oConnectTimeout=10 -oServerAliveInterval=15"
 
 
@@ -63,7 +65,7 @@ def git(
     *arguments: str | Path,
     cwd: Path | None = None,
     env: dict[str, str] | None = None,
-    seconds: float | None = None,
+    seconds: float = SECONDS,
     content: bytes | None = None,
 ) -> bytes:
     """The standard output of a git command, fed with `content`. Raises GitError, also when it takes more than `seconds`."""

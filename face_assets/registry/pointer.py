@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from face_assets.credentials import without_credentials
+import yaml
+
 from face_assets.errors import UserError
-from face_assets.written import parse_yaml
+from face_assets.identifiers import shown
+from face_assets.written import is_path, parse_yaml
 
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
+MOST = 2**63
 CONFLICT = re.compile(rb"^(<{7}|>{7})( |$)", re.MULTILINE)
 
 
@@ -24,6 +27,11 @@ class Pointer:
     path: str
     remote: str | None = None
     not_pushed: str | None = None
+
+    def plain(self, name: str) -> str:
+        """NAME.dvc with what a fetch needs alone: dependencies and settings of the committed one would have DVC open what they name."""
+        out = {"md5": self.md5, "hash": "md5", "path": PurePosixPath(name).name}
+        return str(yaml.safe_dump({"outs": [out | ({"remote": self.remote} if self.remote else {})]}))
 
 
 def parse_pointer(content: bytes, name: str, where: str) -> Pointer:
@@ -49,9 +57,13 @@ def parse_pointer(content: bytes, name: str, where: str) -> Pointer:
         raise UserError(f"{where} is not a pointer of DVC: track {name} again with `dvc add {name}`.")
     if out.get("hash") != "md5":
         raise UserError(f"{where} was written by DVC 2: run `dvc cache migrate --dvc-files`, commit and push again.")
-    md5 = str(out["md5"])
-    if not MD5.fullmatch(md5):
-        raise UserError(f"{where} names {md5!r}, which is no md5: track {name} again with `dvc add {name}`.")
+    md5, path, remote = out["md5"], out["path"], out.get("remote")
+    if not isinstance(md5, str) or not MD5.fullmatch(md5):
+        raise UserError(f"{where} names {shown(md5)}, which is no md5: track {name} again with `dvc add {name}`.")
+    if not isinstance(path, str) or not is_path(path) or not isinstance(remote, str | None):
+        raise UserError(
+            f"{where} has {shown(path)} for its path, or {shown(remote)} for its remote: track {name} again with `dvc add {name}`."
+        )
     not_pushed = None
     if source and source[0] == "repo":
         not_pushed = (
@@ -60,12 +72,20 @@ def parse_pointer(content: bytes, name: str, where: str) -> Pointer:
         )
     elif out.get("push") is False:
         not_pushed = f"{where} says `push: false`, by which `dvc push` leaves its files out: remove that line, push and commit."
-    remote = out.get("remote")
-    return Pointer(md5, out.get("size"), out.get("nfiles"), str(out["path"]), str(remote) if remote else None, not_pushed)
+    size, files = (_count(out.get(key), key, where) for key in ("size", "nfiles"))
+    return Pointer(md5, size, files, path, remote or None, not_pushed)
+
+
+def _count(value: object, key: str, where: str) -> int | None:
+    if value is None or (isinstance(value, int) and 0 <= value < MOST):
+        return value
+    raise UserError(f"{where} has for its {key} no number of bytes or files: track the folder again with `dvc add`.")
 
 
 def _out(outs: list[dict[str, Any]], name: str) -> dict[str, Any] | None:
-    """The only output, or of several the one of that name."""
+    """The only output, or of several the one of that name. Raises TypeError where they are no mappings."""
+    if not isinstance(outs, list) or not all(isinstance(out, dict) for out in outs):
+        raise TypeError("outs")
     if len(outs) == 1:
         return outs[0]
     return next((out for out in outs if out["path"].rstrip("/") == name), None)
@@ -75,6 +95,6 @@ def _source(parsed: dict[str, Any]) -> tuple[str, str] | None:
     """Of an import its kind, repo or url, and where it comes from."""
     for dependency in parsed.get("deps") or ():
         if "repo" in dependency:
-            return "repo", without_credentials(str(dependency["repo"].get("url")))
-        return "url", without_credentials(str(dependency.get("path")))
+            return "repo", shown(dependency["repo"].get("url")).strip("'")
+        return "url", shown(dependency.get("path"))
     return None
