@@ -2,9 +2,17 @@
 
 from collections.abc import Iterator
 
+from face_assets.outside_text import shown_lines
+
 
 class UserError(Exception):
-    """Something outside the code is wrong: a file, a setting, a service. Its message is shown without a traceback."""
+    """Something outside the code is wrong: a file, a setting, a service. Its message is shown without a traceback.
+
+    Each argument is a line; characters in it that could forge another are escaped, for it may quote names from outside.
+    """
+
+    def __str__(self) -> str:
+        return shown_lines(self.args)
 
 
 class RefusedError(UserError):

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from face_assets.commands.shared import json_option, print_json, show_progress
+from face_assets.outside_text import echo
 
 
 @click.command()
@@ -20,9 +21,9 @@ def init(repo: Path, photos: Path, gallery: Path | None, params_file: Path | Non
     """Make a Git + DVC data repository of a folder of photos."""
     from face_assets.operations.repository import init_repository
 
-    note = partial(click.echo, err=True)
+    note = partial(echo, err=True)
     commit = init_repository(repo, photos, gallery, params_file, weights, remote, show_progress, note)
-    click.echo(f"{repo} is a data repository at commit {commit[:12]}. Next: face-assets run --repo {repo}")
+    echo(f"{repo} is a data repository at commit {commit[:12]}. Next: face-assets run --repo {repo}")
 
 
 @click.command()
@@ -31,7 +32,7 @@ def use(repo: str) -> None:
     """Follow the data repository REPO, a path or URL: what later commands, the daemon and the UI work on."""
     from face_assets.operations.following import follow_repository
 
-    click.echo(f"Followed: {follow_repository(repo).repository.shown}")
+    echo(f"Followed: {follow_repository(repo).repository.shown}")
 
 
 @click.command()
@@ -74,7 +75,7 @@ def feedback(
 
     if rows:
         files = inbox.import_feedback(repo, rows)
-        print_json([str(file) for file in files]) if as_json else click.echo(f"{len(files)} written; next: git add inbox && git commit")
+        print_json([str(file) for file in files]) if as_json else echo(f"{len(files)} written; next: git add inbox && git commit")
     elif photo is None:
         found = inbox.feedback_report(repo)
         print_json(found) if as_json else click.echo(found["text"])
@@ -86,5 +87,5 @@ def feedback(
         if as_json:
             print_json({**asdict(given), "verdict": given.verdict, "file": str(file)})
         else:
-            click.echo(f"{given.release} took it for {given.answered or 'nobody'}: {given.verdict}.")
-            click.echo(f"Written: {file}; next: git add inbox && git commit")
+            echo(f"{given.release} took it for {given.answered or 'nobody'}: {given.verdict}.")
+            echo(f"Written: {file}; next: git add inbox && git commit")

@@ -5,6 +5,7 @@ import sys
 import click
 
 from face_assets.commands.shared import FAILED, json_option, print_json, repo_option
+from face_assets.outside_text import echo
 
 
 @click.command()
@@ -31,7 +32,7 @@ def up(repo: str | None, server: bool, ui: bool, monitoring: bool) -> None:
     from face_assets.operations.machine import bring_up
 
     for line in bring_up(repo, server=server, ui=ui, monitoring=monitoring):
-        click.echo(line)
+        echo(line)
 
 
 @click.command()
@@ -40,7 +41,7 @@ def down() -> None:
     from face_assets.operations.machine import take_down
 
     stopped = take_down()
-    click.echo(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing was running.")
+    echo(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing was running.")
 
 
 @click.command()
@@ -64,7 +65,7 @@ def exporter() -> None:
     """Serve the platform's metrics for Prometheus until stopped; `up --monitoring` starts it with a Prometheus."""
     from face_assets.operations.exporter import run_exporter
 
-    run_exporter(lambda line: click.echo(line, err=True))
+    run_exporter(lambda line: echo(line, err=True))
 
 
 @click.group()
@@ -78,7 +79,7 @@ def keys_add(name: str) -> None:
     """Make a key for NAME and print it, this once: only its hash is kept."""
     from face_assets.operations.keys import add_key
 
-    click.echo(add_key(name))
+    echo(add_key(name))
 
 
 @keys.command("list")
@@ -92,8 +93,8 @@ def keys_list(as_json: bool) -> None:
         print_json(found)
         return
     for key in found["keys"]:
-        click.echo(f"{key['name']:<30} since {key['created']}")
-    click.echo(f"Refused without a key in force: {'unknown, the gateway does not run' if found['refused'] is None else found['refused']}")
+        echo(f"{key['name']:<30} since {key['created']}")
+    echo(f"Refused without a key in force: {'unknown, the gateway does not run' if found['refused'] is None else found['refused']}")
 
 
 @keys.command("revoke")
@@ -102,4 +103,4 @@ def keys_revoke(name: str) -> None:
     """Forget the key of NAME: requests with it are refused from now on."""
     from face_assets.operations.keys import revoke_key
 
-    click.echo(revoke_key(name))
+    echo(revoke_key(name))

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from face_assets.commands.shared import FAILED, REFUSED, json_option, print_json
+from face_assets.outside_text import echo
 
 
 @click.command()
@@ -20,7 +21,7 @@ def identify(photos: tuple[Path, ...], as_json: bool) -> None:
         print_json(answers)
     else:
         for answer in answers:
-            click.echo(f"{answer['photo']}: {answer['text']}")
+            echo(f"{answer['photo']}: {answer['text']}")
     if any("error" in answer for answer in answers):
         sys.exit(FAILED)
 
@@ -34,5 +35,5 @@ def verify(first: Path, second: Path, as_json: bool) -> None:
     from face_assets.operations.asking import verify_photos
 
     answer = verify_photos(first, second)
-    print_json(answer) if as_json else click.echo(answer["text"])
+    print_json(answer) if as_json else echo(answer["text"])
     sys.exit(0 if answer["same"] else REFUSED)

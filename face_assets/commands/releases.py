@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from face_assets.commands.shared import end, json_option, print_json, read_repo_option
+from face_assets.outside_text import echo
 
 reason_option = click.option("--reason", default="", help="Why, for the record: in the tag, the history and the status.")
 
@@ -20,9 +21,9 @@ def releases(repo: str | None, as_json: bool) -> None:
     if as_json:
         print_json(rows)
     elif not rows:
-        click.echo("No release is registered yet: face-assets run makes the first.")
+        echo("No release is registered yet: face-assets run makes the first.")
     for row in [] if as_json else rows:
-        click.echo(f"{row['version']:<10} {row['stage'] or '':<11} commit {row['trained_commit'][:12]}  {row['figures']}")
+        echo(f"{row['version']:<10} {row['stage'] or '':<11} commit {row['trained_commit'][:12]}  {row['figures']}")
 
 
 @click.command()
@@ -56,7 +57,7 @@ def resume(reason: str, as_json: bool) -> None:
 
     found = resume_following(reason, quiet=as_json)
     if not as_json and not found["run_for"]:
-        click.echo("Production follows the commits again." if found["released"] else "Production follows the commits: no decision holds.")
+        echo("Production follows the commits again." if found["released"] else "Production follows the commits: no decision holds.")
     end(found, as_json)
 
 
@@ -84,7 +85,7 @@ def compare(first: str, second: str, repo: str | None, output: Path | None, as_j
     found = comparing.compare_releases(repo, first, second)
     if output:
         for file in comparing.write_page(found, output):
-            click.echo(f"Written: {file}", err=as_json)
+            echo(f"Written: {file}", err=as_json)
     if as_json:
         print_json(comparing.as_json(found))
     elif not output:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 import click
 
 from face_assets.commands.shared import end, json_option, print_json, repo_option, same_repo_option
+from face_assets.outside_text import echo
 from face_assets.settings import usable_cores
 
 
@@ -51,8 +52,8 @@ def launch(selection: tuple[str, ...], repo: str | None, revision: str | None, j
     launched = launch_assets(repo, selection, revision, job)
     if follow:
         end(follow_launched(launched, quiet=as_json), as_json)
-    print_json(asdict(launched)) if as_json else click.echo(
-        f"Launched: {launched.ui}\nfollow it with: face-assets watch {launched.run_id[:8]}"
+    print_json(asdict(launched)) if as_json else echo(
+        f"Launched: {launched.ui}", f"follow it with: face-assets watch {launched.run_id[:8]}"
     )
 
 

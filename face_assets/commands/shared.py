@@ -1,6 +1,5 @@
 """What the commands share: options, exit statuses, JSON, and sentences instead of tracebacks."""
 
-import json
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -10,6 +9,7 @@ import click
 
 from face_assets.errors import RefusedError
 from face_assets.full_disk import mendable
+from face_assets.outside_text import shown, shown_json, shown_lines
 from face_assets.settings import default_home
 
 FAILED = 1
@@ -45,10 +45,10 @@ def _no_traceback(command: Callable[..., Any]) -> Callable[..., Any]:
         except Exception as error:
             sentence = mendable(error, default_home())
             if sentence is None and isinstance(error, OSError) and error.errno is not None:
-                sentence = f"{error.filename or 'the system'}: {error.strerror}"
+                sentence = shown(f"{error.filename or 'the system'}: {error.strerror}")
             if sentence is None:
                 raise
-            raise (Refusal if isinstance(error, RefusedError) else click.ClickException)(sentence) from error
+            raise (Refusal if isinstance(error, RefusedError) else click.ClickException)(shown_lines(sentence.split("\n"))) from error
         except KeyboardInterrupt:
             click.echo("Stopped.", err=True)
             sys.exit(130)
@@ -73,7 +73,7 @@ def end(report: dict[str, Any], as_json: bool) -> None:
 
 def print_json(value: Any) -> None:
     """On standard output."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    click.echo(shown_json(value))
 
 
 def show_progress(done: int, whole: int, what: str) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from face_assets.credentials import CREDENTIALS
+from face_assets.outside_text import shown, shown_lines
 
 LONGEST_REASON = 4000
 LONGEST_FIGURE = 500
@@ -41,10 +42,10 @@ class Message:
             **{name: _short(value) for name, value in self.figures.items()},
         }
         lines = [f"{'Problem' if self.kind == 'problem' else 'Well again'}: {self.title}"]
-        lines += [self.reason] if self.reason else []
+        lines += self.reason.split("\n") if self.reason else []
         lines += [f"{name}: {value}" for name, value in facts.items() if value != ""]
         lines.append(f"time: {self.when()}")
-        return "\n".join(lines)
+        return shown_lines(lines)
 
     def when(self) -> str:
         """The time of the message in ISO 8601, UTC."""
@@ -53,7 +54,7 @@ class Message:
     def fit_to_send(self) -> "Message":
         """The message with values that JSON holds, without credentials of URLs, and with a title of one line."""
         values = plain(asdict(self))
-        title, reason = " ".join(values["title"].split()), values["reason"].strip()
+        title, reason = shown(" ".join(values["title"].split())), values["reason"].strip()
         if len(reason) > LONGEST_REASON:
             reason = reason[:LONGEST_REASON] + " …"
         return replace(self, **{**values, "title": title, "reason": reason})

@@ -12,6 +12,7 @@ from face_assets.embedder.plots import roc_plot
 from face_assets.errors import UserError
 from face_assets.files import SHARED, write_bytes, write_text
 from face_assets.operations.following import read_repository
+from face_assets.outside_text import shown, shown_in_markdown, shown_lines
 from face_assets.pipeline.comparison import Comparison, Row, compare
 from face_assets.rights import outside
 
@@ -56,26 +57,30 @@ def as_markdown(found: Comparison, picture: str | None = None) -> str:
     for heading, header, rows, sentences in sections:
         lines += [f"## {heading}", "", *(line for sentence in sentences for line in (sentence, ""))]
         if rows:
-            lines += [_line(header), _line(["---"] * len(header)), *(_line([_escaped(cell) for cell in row]) for row in rows), ""]
+            lines += [_line(header), _line(["---"] * len(header)), *(_line([shown_in_markdown(cell) for cell in row]) for row in rows), ""]
         if heading == "Figures" and picture:
             lines += [f"![ROC of both releases]({picture})", ""]
-    return "\n".join(lines)
+    return shown_lines(lines)
 
 
 def as_html(found: Comparison, curve: bytes) -> str:
     """The page as one HTML file. Names come from the data repository, so all is escaped."""
     title, sections = _content(found)
-    parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title><style>{STYLE}</style>"]
-    parts.append(f"<h1>{html.escape(title)}</h1>")
+    parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>{_in_html(title)}</title><style>{STYLE}</style>"]
+    parts.append(f"<h1>{_in_html(title)}</h1>")
     for heading, header, rows, sentences in sections:
-        parts.append(f"<h2>{html.escape(heading)}</h2>" + "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences))
+        parts.append(f"<h2>{_in_html(heading)}</h2>" + "".join(f"<p>{_in_html(sentence)}</p>" for sentence in sentences))
         if rows:
-            body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-            parts.append("<table><tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in header) + f"</tr>{body}</table>")
+            body = "".join("<tr>" + "".join(f"<td>{_in_html(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+            parts.append("<table><tr>" + "".join(f"<th>{_in_html(cell)}</th>" for cell in header) + f"</tr>{body}</table>")
         if heading == "Figures":
             picture = base64.b64encode(curve).decode()
             parts.append(f'<p><img alt="ROC of both releases" src="data:image/png;base64,{picture}"></p>')
     return "\n".join(parts) + "\n"
+
+
+def _in_html(text: str) -> str:
+    return html.escape(shown(text))
 
 
 Section = tuple[str, list[str], list[list[str]], list[str]]
@@ -139,10 +144,6 @@ def _difference(row: Row) -> str:
 
 def _line(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _escaped(cell: str) -> str:
-    return cell.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
 def as_json(found: Comparison) -> dict[str, Any]:

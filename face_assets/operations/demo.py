@@ -14,6 +14,7 @@ from face_assets.home import Home
 from face_assets.operations.asking import identify_photos
 from face_assets.operations.pipeline import figures_text, run_commit
 from face_assets.operations.repository import init_repository
+from face_assets.outside_text import echo
 from face_assets.settings import load_settings
 
 PEOPLE = 90
@@ -31,7 +32,7 @@ def run_demo() -> int:
     repository = folder / "data"
     _draw(folder)
     if not (repository / "photos.dvc").is_file() or not (folder / "data.dvc-remote").is_dir():
-        click.echo("Making the data repository (git, DVC, a DVC remote)…", err=True)
+        echo("Making the data repository (git, DVC, a DVC remote)…", err=True)
         init_repository(repository, folder / "photos", None, PARAMS, None, str(folder / "data.dvc-remote"), lambda done, whole, what: None)
     report = run_commit(str(repository), "HEAD", "live", quiet=False)
     if not report["success"]:

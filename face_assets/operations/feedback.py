@@ -20,6 +20,7 @@ from face_assets.monitoring.feedback import (
     write_feedback,
 )
 from face_assets.operations.asking import identify_photos
+from face_assets.outside_text import shown_lines
 
 COLUMNS = ("answered", "truth", "release")
 YES = ("1", "true", "yes")
@@ -97,7 +98,7 @@ def _text(found: list[Estimate], problems: list[str]) -> str:
             f"  reported besides: {one.reported_false_accepts} false accepts, {one.reported_false_rejects} false rejects (no rate: people "
             "report what is wrong)",
         ]
-    return "\n".join(lines) or "No feedback yet: face-assets feedback PHOTO --is NAME."
+    return shown_lines(lines) or "No feedback yet: face-assets feedback PHOTO --is NAME."
 
 
 def _rate(rate: Rate, of: str, what: str) -> str:

@@ -2,10 +2,9 @@
 
 import os
 
-import click
-
 from face_assets.credentials import without_credentials
 from face_assets.errors import UserError
+from face_assets.outside_text import echo
 from face_assets.pipeline.workspace import Workspace
 from face_assets.settings import load_settings, remember
 from face_assets.written import expanded
@@ -25,7 +24,7 @@ def follow_repository(repo: str | None) -> Workspace:
         if not before or _source(before) != source:
             _of(source).repository.refresh()
             was = f"followed {before} until now; from now on it follows" if before else "follows from now on:"
-            click.echo(without_credentials(f"This home {was} {source}."), err=True)
+            echo(without_credentials(f"This home {was} {source}."), err=True)
         remember(repo=source)
     return Workspace.load()
 

@@ -8,6 +8,7 @@ from face_assets.automation.instance import open_instance
 from face_assets.automation.outcomes import read_outcomes
 from face_assets.home import Home
 from face_assets.notification.message import plain
+from face_assets.outside_text import shown_lines
 from face_assets.settings import load_settings
 
 
@@ -30,7 +31,7 @@ def history_text(rows: list[dict[str, Any]], failed: bool) -> str:
     """A line a run."""
     if not rows:
         return "No run failed." if failed else "Nothing has run yet: face-assets run makes the first."
-    return "\n".join(_line(row) for row in rows)
+    return shown_lines(_line(row) for row in rows)
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import click
 import dagster as dg
 
 from face_assets import processes
@@ -20,6 +19,7 @@ from face_assets.errors import UserError
 from face_assets.home import Home
 from face_assets.operations.following import followed_repository
 from face_assets.operations.pipeline import shown_on_terminal
+from face_assets.outside_text import echo
 from face_assets.pipeline.workspace import Workspace
 from face_assets.settings import Settings, load_settings
 
@@ -120,7 +120,7 @@ def watch_run(prefix: str, quiet: bool) -> dict[str, Any]:
 
 def _followed(settings: Settings, instance: dg.DagsterInstance, run: dg.DagsterRun, quiet: bool) -> dict[str, Any]:
     if not quiet:
-        click.echo(f"{_title(run)}: {ui_address(settings)}/runs/{run.run_id}", err=True)
+        echo(f"{_title(run)}: {ui_address(settings)}/runs/{run.run_id}", err=True)
 
     def follow(show: Show) -> RunReport:
         def explained(step: Step) -> None:
@@ -133,7 +133,7 @@ def _followed(settings: Settings, instance: dg.DagsterInstance, run: dg.DagsterR
     try:
         report = shown_on_terminal(quiet, follow)
     except KeyboardInterrupt:
-        click.echo(f"No longer watched; the run goes on: face-assets watch {run.run_id[:8]}", err=True)
+        echo(f"No longer watched; the run goes on: face-assets watch {run.run_id[:8]}", err=True)
         sys.exit(INTERRUPTED)
     after = instance.get_run_by_id(run.run_id)
     log = Home(settings.home).dagster / "storage" / run.run_id

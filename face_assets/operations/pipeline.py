@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-import click
 from tqdm import tqdm
 
 from face_assets.automation import jobs
@@ -14,6 +13,7 @@ from face_assets.automation.tags import commit_tags
 from face_assets.home import Home
 from face_assets.operations.following import follow_repository
 from face_assets.operations.preflight import Plan, require_possible
+from face_assets.outside_text import echo, shown
 from face_assets.pipeline.dataset import left_out_text
 from face_assets.pipeline.workspace import Workspace
 
@@ -27,7 +27,7 @@ def choose_commit(workspace: Workspace, revision: str, quiet: bool) -> str:
     commit = workspace.repository.resolve(revision)
     workspace.params(commit)
     if not quiet:
-        click.echo(f"commit {commit[:12]} of {workspace.repository.shown}", err=True)
+        echo(f"commit {commit[:12]} of {workspace.repository.shown}", err=True)
     return commit
 
 
@@ -56,23 +56,23 @@ def shown_on_terminal(quiet: bool, follow: Callable[[Show], RunReport]) -> dict[
             if step.kind == "planned":
                 bar.total += 1
             elif step.kind == "state":
-                bar.write(f"… {step.text}", file=sys.stderr)
+                bar.write(shown(f"… {step.text}"), file=sys.stderr)
             elif step.kind in ("start", "message"):
-                bar.set_description(f"{step.asset} {step.text}")
+                bar.set_description(shown(f"{step.asset} {step.text}"))
                 if step.kind == "message" and not terminal:
-                    click.echo(f"  {step.asset}: {step.text}", err=True)
+                    echo(f"  {step.asset}: {step.text}", err=True)
             elif step.kind == "done":
                 bar.update()
-                bar.write(f"✓ {step.asset:<24} {step.text:>9}  {headline(step.asset, step.facts)}", file=sys.stderr)
+                bar.write(shown(f"✓ {step.asset:<24} {step.text:>9}  {headline(step.asset, step.facts)}"), file=sys.stderr)
             elif step.kind == "check":
-                bar.write(f"! {step.text}", file=sys.stderr)
+                bar.write(shown(f"! {step.text}"), file=sys.stderr)
             else:
-                bar.write(f"✗ {step.asset}", file=sys.stderr)
+                bar.write(shown(f"✗ {step.asset}"), file=sys.stderr)
 
         report = follow(show)
     if not report.success and not quiet:
         for reason in dict.fromkeys(report.reasons):
-            click.echo(f"{'Refused' if report.refused else 'Error'}: {reason}", err=True)
+            echo(f"{'Refused' if report.refused else 'Error'}: {reason}", err=True)
     return asdict(report)
 
 

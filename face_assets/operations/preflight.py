@@ -9,10 +9,9 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import click
-
 from face_assets.errors import UserError
 from face_assets.operations.starting_weights import trouble_of_weights
+from face_assets.outside_text import echo
 from face_assets.pipeline.containers import container_target, containers_started
 from face_assets.pipeline.serving import ROOT
 from face_assets.pipeline.workspace import Workspace
@@ -43,7 +42,7 @@ def require_possible(plan: Plan) -> None:
     """Raises UserError with the sentence of every check that found something, each on a line."""
     found = dict.fromkeys(sentence for check in CHECKS if (sentence := _sentence(check, plan)))
     if found:
-        raise UserError("\n".join(found))
+        raise UserError(*found)
 
 
 def _sentence(check: Check, plan: Plan) -> str | None:
@@ -116,7 +115,7 @@ def serving_environment(plan: Plan) -> str | None:
     """The environment of the embedded server, made now where it is not there: the run needs it at its end."""
     settings = plan.workspace.settings
     if plan.serves and settings.target == "embedded":
-        ensure_environment(settings.serving_env, ROOT / "deploy" / "requirements-serving.txt", lambda line: click.echo(line, err=True))
+        ensure_environment(settings.serving_env, ROOT / "deploy" / "requirements-serving.txt", lambda line: echo(line, err=True))
     return None
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import Any
 
+from face_assets.outside_text import shown_lines
 from face_assets.pipeline.pruning import prune
 from face_assets.pipeline.workspace import Workspace
 
@@ -29,4 +30,4 @@ def pruning_text(found: dict[str, Any]) -> str:
         said = f"{found['freed_bytes'] / 1e6:,.0f} MB would be free: {what}."
     else:
         said = f"{found['freed_bytes'] / 1e6:,.0f} MB are free: removed {what}."
-    return "\n".join([*found["notes"], said])
+    return shown_lines([*found["notes"], said])

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-import click
-
 from face_assets.automation import jobs
 from face_assets.automation.stage_sensor import promoting
 from face_assets.automation.tags import AUTHOR, CAUSE, LONGEST, STAGE_TAG, SUBJECT, commit_tags
 from face_assets.errors import UserError
 from face_assets.operations.following import read_repository
 from face_assets.operations.pipeline import run_on_terminal
+from face_assets.outside_text import echo
 from face_assets.pipeline.workspace import Workspace
 from face_assets.registry.decision import one_line, person_message
 from face_assets.registry.person import git_identity
@@ -21,7 +20,7 @@ def list_releases(repo: str | None) -> list[dict[str, Any]]:
     workspace = read_repository(repo)
     workspace.repository.refresh()
     if sentence := workspace.stages.foreign():
-        click.echo(sentence, err=True)
+        echo(sentence, err=True)
     staged = (("production", workspace.stages.production()), ("waiting", workspace.stages.waiting()))
     stages = {one.release.version: stage for stage, one in staged if one}
     return [
@@ -102,5 +101,5 @@ def _assign(workspace: Workspace, version: str, reason: str, follow: bool, quiet
     if not quiet:
         until = "commits to come may replace it" if follow else "it holds until `face-assets resume`"
         where = f"{version} goes into production of {workspace.repository.shown}"
-        click.echo(f"{where}, decided by {who.name} ({assigned.tag}); {until}", err=True)
+        echo(f"{where}, decided by {who.name} ({assigned.tag}); {until}", err=True)
     return assigned

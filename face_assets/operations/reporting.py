@@ -7,6 +7,7 @@ from face_assets.automation.instance import open_instance
 from face_assets.automation.lineage import lineage
 from face_assets.home import Home
 from face_assets.operations.pipeline import headline
+from face_assets.outside_text import shown_lines
 from face_assets.settings import load_settings
 
 
@@ -30,7 +31,7 @@ def lineage_text(found: dict[str, Any]) -> str:
     for deployed in reversed(found["deployments"]):
         facts = deployed["facts"]
         lines.append(f"  deployed {_when(deployed['time'])} by {facts['tag']} ({facts['assigned_by']}): {facts['reason']}")
-    return "\n".join(lines)
+    return shown_lines(lines)
 
 
 def _when(timestamp: float) -> str:

@@ -19,6 +19,7 @@ from face_assets.home import Home
 from face_assets.monitoring.triton_metrics import read_traffic
 from face_assets.operations.monitoring import EXPORTER, PROMETHEUS, exporter_address, prometheus_address
 from face_assets.operations.pipeline import figures_text
+from face_assets.outside_text import shown_lines
 from face_assets.pipeline.machine import observe
 from face_assets.pipeline.serving import target
 from face_assets.pipeline.staging import holds
@@ -197,7 +198,7 @@ def status_text(found: dict[str, Any]) -> str:
         took = f"{run['seconds']} s" if run["seconds"] is not None else ""
         why = f"  {run['reason']}" if run["reason"] and run["outcome"] in ("failed", "refused") else ""
         lines.append(f"run         {run['run'][:8]} {run['outcome']:<9} {run['job']} {(run['commit'] or '')[:12]} {took}{why}")
-    return "\n".join(lines)
+    return shown_lines(lines)
 
 
 def _server_line(server: Mapping[str, Any]) -> str:

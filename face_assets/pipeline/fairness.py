@@ -7,6 +7,7 @@ import numpy as np
 from face_assets.embedder.fairness import Group, by_group, composed, read_attributes
 from face_assets.errors import UserError
 from face_assets.fingerprint import fingerprint
+from face_assets.outside_text import shown_in_markdown
 from face_assets.params import Evaluation
 from face_assets.photo_folders import person_key
 from face_assets.pipeline.dataset import Face
@@ -63,12 +64,12 @@ def groups_markdown(groups: Mapping[str, Mapping[str, dict]], notes: Sequence[st
     for attribute, by_name in groups.items():
         measured = {name: group["figures"] for name, group in by_name.items() if group["figures"]}
         names = list(next(iter(measured.values()), {}))
-        lines += [f"**{_plain(attribute)}**", ""]
+        lines += [f"**{shown_in_markdown(attribute)}**", ""]
         if measured:
             lines += [f"| group | people | {' | '.join(names)} |", f"| --- | --- |{' --- |' * len(names)}"]
             for name, figures in measured.items():
                 cells = " | ".join(figure_cell(figures[figure]) for figure in names)
-                lines.append(f"| {_plain(name)} | {by_name[name]['people']} | {cells} |")
+                lines.append(f"| {shown_in_markdown(name)} | {by_name[name]['people']} | {cells} |")
             lines.append("")
         lines += _listed([group["note"] for group in by_name.values() if group["note"]])
     told = {group["note"] for by_name in groups.values() for group in by_name.values()}
@@ -76,12 +77,7 @@ def groups_markdown(groups: Mapping[str, Mapping[str, dict]], notes: Sequence[st
 
 
 def _listed(notes: Sequence[str]) -> list[str]:
-    return [*(f"- {_plain(note)}" for note in notes), ""] if notes else []
-
-
-def _plain(text: str) -> str:
-    """Text that does not end a table's cell."""
-    return text.replace("|", "\\|")
+    return [*(f"- {shown_in_markdown(note)}" for note in notes), ""] if notes else []
 
 
 def figure_cell(figure: Mapping[str, float | None]) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from face_assets.outside_text import shown, shown_in_markdown
+
 
 @dataclass(frozen=True)
 class CardFacts:
@@ -75,7 +77,7 @@ def _training(facts: CardFacts) -> list[str]:
     return [
         "## Training",
         "",
-        f"From `{_plain(training['weights'])}` (digest `{training['weights_fingerprint']}`), {training['epochs']} epochs over "
+        f"From `{_code(training['weights'])}` (digest `{training['weights_fingerprint']}`), {training['epochs']} epochs over "
         f"{training['photos']:,} photos of {training['people']:,} people, seed {training['seed']}, CosFace loss.",
         "",
         "<details><summary>Parameters</summary>",
@@ -150,7 +152,7 @@ def _beside_production(facts: CardFacts) -> list[str]:
 def _verdict(facts: CardFacts) -> list[str]:
     if facts.passed is None:
         return []
-    return [f"The gate {'passed' if facts.passed else 'refused'} it.", *(f"- {_plain(reason)}" for reason in facts.reasons), ""]
+    return [f"The gate {'passed' if facts.passed else 'refused'} it.", *(f"- {shown_in_markdown(reason)}" for reason in facts.reasons), ""]
 
 
 def _precisions(facts: CardFacts) -> list[str]:
@@ -209,9 +211,9 @@ def _limits(facts: CardFacts) -> list[str]:
 
 def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
     lines = [header, tuple("---" for _ in header), *rows]
-    return ["| " + " | ".join(cell if cell.startswith("`") else _plain(cell) for cell in line) + " |" for line in lines]
+    return ["| " + " | ".join(cell if cell.startswith("`") else shown_in_markdown(cell) for cell in line) + " |" for line in lines]
 
 
-def _plain(text: str) -> str:
-    """Text that ends neither a table's cell nor a code span."""
-    return text.replace("|", "\\|").replace("`", "'").replace("\n", " ")
+def _code(text: str) -> str:
+    """Text that does not end a code span."""
+    return shown(" ".join(text.split())).replace("`", "'")

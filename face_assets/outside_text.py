@@ -1,0 +1,41 @@
+"""Text from outside (names, subjects, answers, other programs' words) as a terminal, a log and a message show it: harmless."""
+
+import json
+import re
+from collections.abc import Iterable
+
+import click
+
+# what moves the cursor, begins a line, turns the direction of text, or is not seen; and half characters, which no terminal can show
+CONTROLS, LINE_BREAKS = "\\x00-\\x1f\\x7f-\\x9f", "\\u2028\\u2029"
+DIRECTIONS = "\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u206f"
+UNSEEN = "\\u00ad\\u200b\\u2060-\\u2065\\ufeff\\ufff9-\\ufffb\\U000e0000-\\U000e007f\\ud800-\\udfff"
+UNSAFE = re.compile(f"[{CONTROLS}{LINE_BREAKS}{DIRECTIONS}{UNSEEN}]")
+UNSAFE_IN_JSON = re.compile(f"(?!\\n){UNSAFE.pattern}")
+MARKUP = re.compile(r"[\\`*\[\]<>|!~&#]|(?<!\w)_|_(?!\w)")
+
+
+def shown(text: object) -> str:
+    """One line, with an escape such as `\\x1b` or `\\n` in place of what could forge or hide a part of it."""
+    return UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
+
+
+def shown_lines(lines: Iterable[object]) -> str:
+    """Several lines, each of them `shown`."""
+    return "\n".join(map(shown, lines))
+
+
+def shown_in_markdown(text: object) -> str:
+    """The same in Markdown, where it makes no link, picture, tag, heading or cell."""
+    return MARKUP.sub(r"\\\g<0>", shown(text))
+
+
+def shown_json(value: object) -> str:
+    """Readable JSON, in which such characters stand as JSON's own escapes: scripts read the text as it is."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    return UNSAFE_IN_JSON.sub(lambda found: json.dumps(found[0])[1:-1], text)
+
+
+def echo(*lines: object, err: bool = False) -> None:
+    """Prints lines that may hold text from outside."""
+    click.echo(shown_lines(lines), err=err)
