@@ -17,18 +17,21 @@ def keep_private(home: Path) -> None:
     _close(home)
 
 
+def umask_outside() -> int:
+    """The person's umask, as `subprocess` takes it for a program that writes to other places; -1 for that of this process."""
+    return int(os.environ.get(UMASK, "-1"), 8)
+
+
 @contextmanager
 def outside() -> Iterator[None]:
     """Meanwhile files get the rights that the person's umask says: for a data repository, a DVC remote, a page that was asked for."""
-    said = os.environ.get(UMASK)
-    if said is None:  # `keep_private` was not called: the umask is the person's
-        yield
-        return
-    ours = os.umask(int(said, 8))
+    persons = umask_outside()
+    ours = os.umask(persons) if persons >= 0 else None  # without `keep_private` it is the person's already
     try:
         yield
     finally:
-        os.umask(ours)
+        if ours is not None:
+            os.umask(ours)
 
 
 def _close(home: Path) -> None:

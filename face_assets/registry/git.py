@@ -9,6 +9,7 @@ from pathlib import Path
 from face_assets.credentials import without_credentials
 from face_assets.errors import UserError
 from face_assets.identifiers import TRANSPORTS, printable
+from face_assets.rights import umask_outside
 
 QUIET = {
     "GIT_TERMINAL_PROMPT": "0",
@@ -72,7 +73,14 @@ def git(
     command = ["git", *given(SETTINGS), *map(str, arguments)]
     variables = {"GIT_SSH_COMMAND": SSH, **environment(), **QUIET, **(env or {})}
     with subprocess.Popen(
-        command, cwd=cwd, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        command,
+        cwd=cwd,
+        env=variables,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        umask=umask_outside() if "push" in arguments else -1,  # into a repository that others read
     ) as process:
         try:
             output, said = process.communicate(content or b"", timeout=seconds)

@@ -76,7 +76,9 @@ def versions(root: Path) -> list[ModelVersion]:
 
 def _fill(folder: Path, model: str, bundle: Path, templates: Path) -> None:
     shutil.copyfile(templates / model / "model.py", folder / "model.py")
-    shutil.copytree(VISION, folder / "vision", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "vision").mkdir()
+    for module in VISION.glob("*.py"):  # as it is installed everybody may read it; here everything is its owner's alone
+        shutil.copyfile(module, folder / "vision" / module.name)
     for name in FILES[model]:
         source = bundle / name
         if source.is_dir():

@@ -1,5 +1,6 @@
 """Git as the registry calls it: it ends in time, takes its helpers along, and keeps secrets to itself."""
 
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -162,3 +163,20 @@ def test_no_commit_asks_for_a_key_and_a_refusal_is_told_without_colours(reposito
         git(*given(OURS), "push", "-q", tmp_path / "source.git", "main:refs/tags/one", cwd=repository)
     assert str(raised.value).startswith("git push: ")
     assert "\x1b" not in str(raised.value)
+
+
+def test_what_is_pushed_follows_the_umask_of_the_person_and_what_is_kept_that_of_the_platform(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACE_ASSETS_UMASK", "022")
+    os.umask(0o077)
+    git("init", "-q", "--bare", tmp_path / "kept")
+    git("commit", "-q", "--allow-empty", "-m", "More", cwd=repository)
+    git("fetch", "-q", repository, "HEAD:refs/heads/main", cwd=tmp_path / "kept")
+    os.umask(0o022)
+    git("init", "-q", "--bare", tmp_path / "theirs")
+    os.umask(0o077)
+    git("push", "-q", tmp_path / "theirs", "main", cwd=tmp_path / "kept")
+    objects = {name: list((tmp_path / name / "objects").rglob("*")) for name in ("kept", "theirs")}
+    assert objects["kept"] and not any(path.stat().st_mode & 0o077 for path in objects["kept"])
+    assert objects["theirs"] and all(path.stat().st_mode & 0o044 == 0o044 for path in objects["theirs"])
