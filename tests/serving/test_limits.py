@@ -218,3 +218,16 @@ def test_a_parameter_that_anybody_can_send_hides_no_request(kit: Any, live: Embe
     assert until(lambda: metrics(live).get(name, 0.0) == before + 2)
     file = live.root / "probe.token"
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_server_whose_model_died_is_replaced_by_itself(kit: Any, live: EmbeddedTarget) -> None:
+    """Without the daemon; a model whose process died answers no photo any more, and Triton calls itself ready."""
+    frontend = psutil.Process(live.status().pid)
+    (triton,) = frontend.children()
+    detectors = [one for one in triton.children() if "face_detector" in " ".join(one.cmdline())]
+    assert detectors
+    for detector in detectors:
+        detector.kill()
+    assert until(lambda: not triton.is_running() and live.status().ready)
+    assert live.status().pid == frontend.pid
+    assert RecognizerClient(f"127.0.0.1:{live.ports.grpc}").identify(kit.photo(PEOPLE[0], 1)).faces

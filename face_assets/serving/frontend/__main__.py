@@ -4,7 +4,6 @@ Run in the server's folder, whose address.json says where to listen: `python -m 
 """
 
 import asyncio
-import ctypes
 import json
 import resource
 import signal
@@ -13,42 +12,26 @@ from pathlib import Path
 
 from face_assets.serving.frontend.shared_memory import take_own_shared_memory
 
-PR_SET_PDEATHSIG = 1
-SECONDS_TO_END = 8.0
-
-
-def _end_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
 
 async def run(max_bytes: int, command: list[str]) -> int:
-    """Serves until Triton ends or a signal comes; returns Triton's exit status. Raises OSError or RuntimeError for a port in use."""
+    """Serves until a signal comes, or Triton cannot be kept; returns its exit status. Raises OSError or RuntimeError for a port in use."""
     from face_assets.serving.frontend.bounds import Bounds
     from face_assets.serving.frontend.grpc import serve_grpc
     from face_assets.serving.frontend.http import HttpFrontend, serve_http
+    from face_assets.serving.frontend.supervision import keep
 
     stopped, loop = asyncio.Event(), asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stopped.set)
     address = json.loads(Path("address.json").read_text(encoding="utf-8"))
     host, ports, bounds = address["host"], address["ports"], Bounds.of(max_bytes, address["key"])
-    server = await asyncio.create_subprocess_exec(*command, preexec_fn=_end_with_parent)
-    try:
-        questions, metrics = (HttpFrontend(f"sockets/{name}", bounds) for name in ("http", "metrics"))
-        await serve_http(questions.handle, host, ports["http"], bounds.largest)
-        await serve_http(metrics.metrics, host, ports["metrics"], bounds.largest)
-        grpc = await serve_grpc(f"sockets/grpc:{ports['grpc']}", bounds, host, ports["grpc"])
-        ended, asked = asyncio.create_task(server.wait()), asyncio.create_task(stopped.wait())
-        await asyncio.wait((ended, asked), return_when=asyncio.FIRST_COMPLETED)
-        await grpc.stop(0)
-    finally:
-        if server.returncode is None:
-            server.terminate()
-            try:
-                await asyncio.wait_for(server.wait(), SECONDS_TO_END)
-            except TimeoutError:
-                server.kill()
-    return await server.wait()
+    questions, metrics = (HttpFrontend(f"sockets/{name}", bounds) for name in ("http", "metrics"))
+    await serve_http(questions.handle, host, ports["http"], bounds.largest)
+    await serve_http(metrics.metrics, host, ports["metrics"], bounds.largest)
+    grpc = await serve_grpc(f"sockets/grpc:{ports['grpc']}", bounds, host, ports["grpc"])
+    status = await keep(command, stopped)
+    await grpc.stop(0)
+    return status
 
 
 def main() -> None:

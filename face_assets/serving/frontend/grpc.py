@@ -23,6 +23,7 @@ CONTROL = {TRITON + name for name in ("RepositoryIndex", "RepositoryModelLoad", 
 KEY = "triton-grpc-protocol-face-assets-key"
 MOST_CALLS = 1024  # also those whose message has not come
 UNLIMITED = -1
+RECONNECT = (("grpc.initial_reconnect_backoff_ms", 100), ("grpc.min_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500))
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ async def serve_grpc(socket: str, bounds: Bounds, host: str, port: int) -> Any:
     """Listens, and passes on to the socket. Raises RuntimeError for a port in use."""
     channel = aio.insecure_channel(
         f"unix:{socket}",
-        options=[*GRPC_OPTIONS, ("grpc.max_send_message_length", UNLIMITED), ("grpc.max_receive_message_length", UNLIMITED)],
+        options=[*GRPC_OPTIONS, *RECONNECT, ("grpc.max_send_message_length", UNLIMITED), ("grpc.max_receive_message_length", UNLIMITED)],
     )
     server = aio.server(
         options=[
