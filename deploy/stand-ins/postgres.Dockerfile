@@ -7,6 +7,8 @@ RUN apt-get update -qq \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/* /var/lib/postgresql/15 \
     && mkdir -p /var/lib/postgresql/data /var/run/postgresql \
     && chown postgres:postgres /var/lib/postgresql/data /var/run/postgresql
+# as in the official image: a tmpfs upon it has the same mode
+RUN chmod 3777 /var/run/postgresql
 COPY postgres-entrypoint /usr/local/bin/
 ENV PATH=/usr/lib/postgresql/15/bin:/usr/local/bin:/usr/bin:/bin PGDATA=/var/lib/postgresql/data
 STOPSIGNAL SIGINT
