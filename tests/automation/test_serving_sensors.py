@@ -6,18 +6,22 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 
 from face_assets.automation.health_sensor import health_sensor
 from face_assets.automation.jobs import COMMIT_TO_LIVE, DEPLOY_PRODUCTION
+from face_assets.automation.machine_sensor import machine_sensor
 from face_assets.automation.reaping import close_dead_runs
 from face_assets.automation.stage_sensor import deployment_under_way, promoting, stage_sensor
+from face_assets.errors import UserError
 from face_assets.files import write_json
 from face_assets.home import Home
+from face_assets.pipeline.machine import record_attempt, record_stop
 from face_assets.pipeline.workspace import Workspace
 from face_assets.registry.git import git
 from face_assets.registry.release import Digests, Release
@@ -36,6 +40,7 @@ class Registry:
     instance: dg.DagsterInstance
     cursor: str | None = None
     said: str = ""
+    events: list[Any] = field(default_factory=list)
 
     def look(self, sensor: dg.SensorDefinition = stage_sensor) -> list[dg.RunRequest]:
         """What a tick asks for."""
@@ -45,7 +50,7 @@ class Registry:
             self.said = str(found.skip_message)
             return []
         assert isinstance(found, dg.SensorResult)
-        self.cursor = found.cursor
+        self.cursor, self.events = found.cursor, list(found.asset_events)
         self.said = str(found.skip_reason.skip_message) if found.skip_reason else ""
         return list(found.run_requests or [])
 
@@ -123,6 +128,44 @@ def test_a_server_that_was_killed_is_brought_back_and_one_that_was_stopped_is_no
     assert registry.look(health_sensor) == []  # a pause before the next attempt
     assert json.loads(registry.cursor or "")["asked"] == 1
     record.unlink()
+    assert registry.look(health_sensor) == []
+    assert registry.said == "Nothing is wrong."
+
+
+def test_what_this_machine_serves_is_observed_at_each_change_and_published_when_it_lasts(registry: Registry) -> None:
+    refs = ("for-each-ref", "--format=%(contents)", "refs/face-assets/machines")
+    registry.workspace.stages.assign("v1.0.0", "The first")
+    registry.look(machine_sensor)
+    (event,) = registry.events
+    assert {name: event.metadata[name].value for name in ("wanted", "live", "trouble")} == {
+        "wanted": "v1.0.0", "live": "none", "trouble": "server down",
+    }  # fmt: skip
+    assert git(*refs, cwd=registry.repository) == b"", "what lasts for one look alone is not pushed"
+    registry.look(machine_sensor)
+    assert registry.events == []
+    state = json.loads(git(*refs, cwd=registry.repository))
+    assert (state["wanted"], state["live"], state["trouble"]) == ("v1.0.0", None, "server down")
+    assert state["machine"].startswith("machine-")
+    registry.workspace.stages.assign("v2.0.0", "The next")
+    registry.look(machine_sensor)
+    assert [event.metadata["wanted"].value for event in registry.events] == ["v2.0.0"]
+
+
+def test_a_machine_that_could_not_deploy_tries_again_and_the_next_assignment_at_once(registry: Registry) -> None:
+    """No server was ever started here, as on a machine without a Triton."""
+    first = registry.workspace.stages.assign("v1.0.0", "The first")
+    assert first
+    assert [registry.look(health_sensor) for _ in range(3)] == [[], [], []], "nothing was tried, so nothing is to be brought back"
+    record_attempt(registry.workspace, first, None, UserError("/home/ann has no Triton"))
+    assert registry.look(health_sensor) == []
+    (asked,) = registry.look(health_sensor)
+    assert "/home/ann has no Triton" in asked.tags["face_assets/trouble"]
+    assert registry.look(health_sensor) == [], "a pause before the next attempt"
+    assert json.loads(registry.cursor or "")["about"] == first.tag
+    registry.workspace.stages.assign("v2.0.0", "The next")
+    assert registry.look(health_sensor) == []
+    assert len(registry.look(health_sensor)) == 1, "another assignment does not wait for the pause of the one before"
+    record_stop(registry.workspace)
     assert registry.look(health_sensor) == []
     assert registry.said == "Nothing is wrong."
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from face_assets.operations.releases import promote_release, resume_following
+from face_assets.operations.status import status_report, status_text
 from face_assets.pipeline.staging import stage_release
 from face_assets.pipeline.workspace import Workspace
 from face_assets.registry.decision import person_message
@@ -30,7 +31,7 @@ class Repository:
         git("commit", "-q", "--allow-empty", "-m", "Change it", cwd=self.folder)
         commit = git("rev-parse", "HEAD", cwd=self.folder).decode().strip()
         self.made += 1
-        release = Release(f"v{self.made}.0.0", "", commit, commit, Digests(commit, "a", "a"), {"auc": 0.9})
+        release = Release(f"v{self.made}.0.0", "", commit, commit, Digests(commit, "a", "a"), {"auc": 0.9, "accuracy": 0.9, "tar": {}})
         (self.folder / "release.json").write_text(json.dumps(asdict(release)))
         git("add", "release.json", cwd=self.folder)
         tree = git("write-tree", cwd=self.folder).decode().strip()
@@ -87,6 +88,8 @@ def test_what_a_person_decided_holds_and_what_the_gate_lets_through_waits(data: 
     assert not data.stage(*data.release(), lambda _: ["worse"])[0]
     waiting = stages.waiting()
     assert data.production == "v1.0.0" and waiting and (waiting.release.version, waiting.commit) == ("v3.0.0", commit)
+    said = status_text(status_report())
+    assert "by Ann: Too many false accepts" in said and f"v3.0.0 waits, of commit {commit[:12]}" in said
     stages.assign("v1.0.0", person_message("Go on", follow=True), ann, again=True)
     assert data.stage(commit, release) == (True, "put in production: the gate let it through")
 
