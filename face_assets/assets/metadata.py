@@ -51,13 +51,17 @@ def user_errors(context: dg.AssetExecutionContext | None = None) -> Iterator[Non
 
 
 def judged(context: dg.AssetExecutionContext, result: dg.MaterializeResult) -> Iterator[dg.MaterializeResult]:
-    """The result with its checks, on record; then the step ends where a blocking one of them failed."""
-    yield result
+    """The result with its checks, on record; then the step ends where a blocking one of them failed.
+
+    Of an asset that is kept by commit, a refused check is a warning: Dagster colours the asset by its newest check, and that of production
+    is another commit's.
+    """
     blocking = {spec.name for spec in context.assets_def.check_specs if spec.blocking}
-    failed = [one for one in result.check_results or () if not one.passed and one.severity == dg.AssetCheckSeverity.ERROR]
-    refused = [f"{one.check_name}: {one.description}" for one in failed if one.check_name in blocking]
+    severity = dg.AssetCheckSeverity.WARN if context.has_partition_key else dg.AssetCheckSeverity.ERROR
+    refused = [one for one in result.check_results or () if not one.passed and one.check_name in blocking]
+    yield result._replace(check_results=[one._replace(severity=severity) if one in refused else one for one in result.check_results or ()])
     if refused:
-        raise refusal(context, "; ".join(refused), REFUSED_BY_CHECK)
+        raise refusal(context, "; ".join(f"{one.check_name}: {one.description}" for one in refused), REFUSED_BY_CHECK)
 
 
 def _may_try_again(context: dg.AssetExecutionContext) -> bool:

@@ -10,6 +10,7 @@ import dagster as dg
 STACK = "FACE_ASSETS_STACK"
 """Set in containers alone, by deploy/compose.yaml: the label of what this platform launched."""
 SECONDS_BETWEEN_TICKS = 10
+SECONDS_TO_ANSWER = 30
 SECONDS_TO_BE_SEEN = 20.0  # by run monitoring and by executors, to whom a container that is gone has failed
 ENDED = ("exited", "dead")
 
@@ -30,7 +31,7 @@ def container_sweep(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     for run in context.instance.get_runs(filters=canceling):  # the webserver has no engine: remote_launcher.py
         context.instance.run_launcher.terminate(run.run_id)
     try:
-        removed = sweep(docker.from_env(), stack, time.time())
+        removed = sweep(docker.from_env(timeout=SECONDS_TO_ANSWER), stack, time.time())
     except (docker.errors.DockerException, OSError) as error:
         return dg.SkipReason(f"The Docker engine does not answer ({error}): ended containers wait.")
     return dg.SkipReason(f"Removed {', '.join(removed)}." if removed else "Nothing has ended.")

@@ -243,7 +243,7 @@ def problem_of(event: dg.DagsterEvent) -> Problem | None:
         check = event.asset_check_evaluation_data
         if check.passed:
             return None
-        severe = check.severity == dg.AssetCheckSeverity.ERROR
+        severe = check.blocking or check.severity == dg.AssetCheckSeverity.ERROR
         reason = check.description or "did not pass"
         return Problem(step, check.asset_key.to_user_string(), check.check_name, reason, severe, True, plain_metadata(check.metadata))
     if event.event_type == dg.DagsterEventType.STEP_FAILURE:

@@ -40,12 +40,10 @@ def _no_traceback(command: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
             return command(*args, **kwargs)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):  # click ends quietly where nobody reads on
             raise
         except Exception as error:
-            sentence = mendable(error, default_home())
-            if sentence is None and isinstance(error, OSError) and error.errno is not None:
-                sentence = shown(f"{error.filename or 'the system'}: {error.strerror}")
+            sentence = mendable(error, default_home()) or _system_error(error)
             if sentence is None:
                 raise
             raise (Refusal if isinstance(error, RefusedError) else click.ClickException)(shown_lines(sentence.split("\n"))) from error
@@ -54,6 +52,17 @@ def _no_traceback(command: Callable[..., Any]) -> Callable[..., Any]:
             sys.exit(130)
 
     return wrapped
+
+
+def _system_error(error: Exception) -> str | None:
+    """The sentence for what the system said, or for a name that it cannot hold; None for a fault of ours."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return shown(f"{error.filename or 'the system'}: {error.strerror}")
+    if isinstance(error, UnicodeError):
+        return shown(f"an argument, or the name of a file, is not UTF-8: {error}")
+    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # of pathlib's resolve
+        return shown(f"{error}: name what the link should lead to.")
+    return None
 
 
 class Group(click.Group):

@@ -200,7 +200,9 @@ def test_a_refusal_is_one_in_history_command_run_page_and_message(platform: Plat
 def test_what_a_refused_run_did_not_make_counts_as_no_failure(platform: Platform) -> None:
     """Dagster shows an asset red whose last run failed, or whose run for a commit did, as long as it made nothing there."""
     made = platform.run(_sha("a"), "well", job="commit_to_live")
-    platform.run(_sha("b"), "gate", job="commit_to_live")
+    refused = platform.run(_sha("b"), "gate", job="commit_to_live")
+    checks = platform.instance.get_records_for_run(refused, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
+    assert {check.event_log_entry.dagster_event.asset_check_evaluation_data.severity for check in checks} == {dg.AssetCheckSeverity.WARN}  # type: ignore[union-attr]
     (deployed,) = platform.instance.get_latest_materialization_events([dg.AssetKey("triton_deployment")]).values()
     assert deployed and deployed.run_id == made
     last = platform.instance.get_asset_records([dg.AssetKey("triton_deployment")])[0].asset_entry.last_run_id
