@@ -30,6 +30,8 @@ FOR_EVER = {
     ("face_assets/vision/traffic.py", "self._thread.join"): "Triton ends a model's process that does not finish",
     ("triton_models/face_detector/model.py", "self.worker.join"): "Triton ends a model's process that does not finish",
     ("triton_models/face_detector/model.py", "self.waiting.get"): "the detector's thread waits for work",
+    ("face_assets/serving/frontend/__main__.py", "server.wait"): "the server's process serves until it is stopped, then by wait_for",
+    ("face_assets/serving/frontend/__main__.py", "stopped.wait"): "it serves until a signal comes",
     ("face_assets/embedder/distributed.py", "ranks.join"): "gloo has a time limit of its own",
 }
 
