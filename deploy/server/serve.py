@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -23,9 +24,11 @@ TOKEN = os.environ.get("FACE_ASSETS_PROBE_TOKEN", "")  # of questions that are n
 ANSWERED = Path("/tmp/answered")
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy for the world outside is none for this server
 PAUSE_SECONDS = 2.0
-LONGEST_ANSWER = 8.0
-FAILING_SECONDS = 12.0  # without any answer, after which the container ends
-HEALTHY_SECONDS = 20.0
+LONGEST_ANSWER = 15.0
+FAILING_SECONDS = 10.0  # without any answer and with errors, after which the container ends
+SILENT_SECONDS = 25.0  # where nothing is said, or that it is busy: a machine may be starved
+BUSY = 503
+HEALTHY_SECONDS = 30.0
 FAILED = 70
 # All models are loaded at the start and none later: the server has no model control that anybody could reach.
 TRITON = [
@@ -84,14 +87,15 @@ def is_ready():
 
 
 def watch(triton, failed):
-    """Ends Triton once neither our photo nor anybody else's has been answered for FAILING_SECONDS."""
+    """Ends Triton once neither our photo nor anybody else's has been answered for so long."""
     well, before = time.monotonic(), 0.0
     while triton.poll() is None:
-        trouble, after = answer_photo(), answers()
+        trouble, patience = answer_photo()
+        after = answers(before)
         if trouble is None or after > before:  # who is busy with others is late, and well
             well = time.monotonic()
             ANSWERED.touch()
-        elif time.monotonic() - well > FAILING_SECONDS:
+        elif time.monotonic() - well > patience:
             print(f"No photo was answered for {time.monotonic() - well:.0f} s, so the server ends: {trouble}", file=sys.stderr, flush=True)
             failed.set()
             triton.kill()
@@ -101,7 +105,7 @@ def watch(triton, failed):
 
 
 def answer_photo():
-    """Sends a drawn face through the real protocol; returns why it was not answered, None where it was."""
+    """Sends a drawn face through the real protocol; returns why it was not answered, None where it was, and for how long that may be."""
     photo = (HERE / "photo.jpg").read_bytes()
     content = len(photo).to_bytes(4, "little") + photo
     tensor = {"name": "IMAGE", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": len(content)}}
@@ -111,18 +115,20 @@ def answer_photo():
     try:
         with OPENER.open(request, timeout=LONGEST_ANSWER) as answer:
             answer.read()
-            return None
+            return None, FAILING_SECONDS
+    except urllib.error.HTTPError as error:
+        return f"{error}: {error.read(300).decode(errors='replace')}", SILENT_SECONDS if error.code == BUSY else FAILING_SECONDS
     except OSError as error:
-        return str(error)
+        return str(error), SILENT_SECONDS
 
 
-def answers():
-    """How many photos of callers were answered."""
+def answers(before):
+    """How many photos of callers were answered, as far as that can be had now."""
     try:
         with OPENER.open(f"http://127.0.0.1:{METRICS}/metrics", timeout=2) as answer:
             lines = answer.read().decode().splitlines()
     except OSError:
-        return 0.0
+        return before
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(ANSWERS))
 
 
