@@ -22,8 +22,8 @@ MOST = 50
 SECONDS_TO_LOAD = 120.0
 SECONDS_TO_STOP = 30
 LAST_LINES = 4
-STARTS = 3  # Triton 2.51 now and then ends with a segmentation fault while it starts, and starts well the next time
-SEGMENTATION_FAULT, KILLED = 139, 137
+STARTS = 3  # Triton 2.51 now and then ends with a segmentation fault, or aborts, while it starts, and starts well the next time
+ABORTED, KILLED, SEGMENTATION_FAULT = 134, 137, 139
 SECONDS_TO_TELL = 2.0  # why it was killed
 ROLE = "server"
 GATEWAY = "FACE_ASSETS_GATEWAY"  # names to a server the one address that it lets in
@@ -197,7 +197,7 @@ class Servers:
 
     def _crashed(self, name: str) -> bool:
         found = self.engine.find(name)
-        return found is not None and found.attrs["State"].get("ExitCode") == SEGMENTATION_FAULT
+        return found is not None and found.attrs["State"].get("ExitCode") in (ABORTED, SEGMENTATION_FAULT)
 
     def _why_it_ended(self, name: str) -> str:
         found, ends = self.engine.find(name), time.monotonic() + SECONDS_TO_TELL
