@@ -19,7 +19,10 @@ def _path(text: str) -> str:
 
 FilePath = Annotated[str, AfterValidator(_path)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
+Positive = Annotated[float, Field(gt=0.0, le=1e9)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+SignedSeed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+MOST_SENTENCES, LONGEST_SHOWN = 10, 120
 Block = Literal["head", "block8", "repeat_3", "mixed_7a", "repeat_2", "mixed_6a", "repeat_1", "all"]
 
 
@@ -38,8 +41,8 @@ class Split(Section):
 
     validation: Fraction = Field(0.1, description="share of the identities that training watches but does not learn from")
     test: Fraction = Field(0.2, description="share of the identities that only the evaluation sees")
-    seed: int = Field(0, description="another seed divides the people anew")
-    min_test_people: int = Field(10, ge=2, description="fewer test people than this fail the data set's check")
+    seed: SignedSeed = Field(0, description="another seed divides the people anew")
+    min_test_people: int = Field(10, ge=2, le=10**9, description="fewer test people than this fail the data set's check")
 
     @model_validator(mode="after")
     def _leaves_people_to_train(self) -> "Split":
@@ -64,13 +67,13 @@ class Detector(Section):
     )
     image_size: int = Field(160, ge=80, le=512, description="side of the crop in pixels")
     margin: int = Field(32, ge=0, le=256, description="pixels around the box, at the crop's scale")
-    min_face_size: int = Field(20, ge=12, description="smallest face to look for, in pixels of the (reduced) photo")
+    min_face_size: int = Field(20, ge=12, le=10**6, description="smallest face to look for, in pixels of the (reduced) photo")
     thresholds: tuple[Fraction, Fraction, Fraction] = Field(
         (0.6, 0.7, 0.7), description="probabilities that P-Net, R-Net and O-Net must reach"
     )
     factor: float = Field(0.709, gt=0.1, lt=0.95, description="step of the scale pyramid")
     max_side: int = Field(
-        1024, ge=160, description="longer photos are reduced to this side for detection; the crop is cut from the full photo"
+        1024, ge=160, le=10**6, description="longer photos are reduced to this side for detection; the crop is cut from the full photo"
     )
     max_rejected: Fraction = Field(0.1, description="share of photos without a usable face past which the check fails")
 
@@ -95,19 +98,19 @@ class Train(Section):
 
     unfreeze: Block = Field("head", description="head (over stored trunk features), a block from which on to train, or all")
     epochs: int = Field(12, ge=0, le=10_000, description="0 keeps the starting weights")
-    batch_size: int = Field(512, ge=2)
+    batch_size: int = Field(512, ge=2, le=10**6)
     learning_rate: Positive = Field(0.0005, description="of the network; class centres learn at centre_learning_rate")
     centre_learning_rate: Positive = Field(0.01, description="of the class centres")
-    weight_decay: float = Field(0.001, ge=0.0)
+    weight_decay: float = Field(0.001, ge=0.0, le=1e9)
     margin: float = Field(0.35, ge=0.0, lt=1.0, description="CosFace margin on the cosine")
     scale: Positive = Field(32.0, description="CosFace scale")
-    anchor: float = Field(1.0, ge=0.0, description="pull towards the starting embedding, which keeps what it knew; 0 for none")
+    anchor: float = Field(1.0, ge=0.0, le=1e9, description="pull towards the starting embedding, which keeps what it knew; 0 for none")
     photos_per_person: int = Field(0, ge=0, le=64, description="photos of a person in a batch; 0 shuffles plainly")
     flip: bool = Field(True, description="mirror crops at random where the trunk is trained")
     precision: Literal["f32", "bf16"] = Field(
         "f32", description="arithmetic of the trained blocks; bf16 is faster where the processor has it, the head stays in f32"
     )
-    seed: int = 0
+    seed: SignedSeed = 0
 
 
 class Evaluation(Section):
@@ -127,7 +130,7 @@ class Evaluation(Section):
     max_group_gap: Fraction = Field(
         1.0, description="gate: how far apart two groups may be in how often their people are recognized; 1 for no bound"
     )
-    seed: int = 0
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _has_groups_to_bound(self) -> "Evaluation":
@@ -164,7 +167,10 @@ class Serving(Section):
         description="crops that a thread of the embedder computes at once; it is as fast on 8 as on 16, at half the latency",
     )
     queue_delay_us: int = Field(
-        10_000, ge=0, description="how long crops wait for others, where as many were there of late: about what a caller takes to ask again"
+        10_000,
+        ge=0,
+        le=60_000_000,
+        description="how long crops wait for others, where as many were there of late: about what a caller takes to ask again",
     )
     photos_at_once: int = Field(
         16,
@@ -197,7 +203,7 @@ class Serving(Section):
 class Monitoring(Section):
     """What is asked of the traffic of what is live."""
 
-    min_photos: int = Field(100, ge=25, description="photos of an hour below which there is no verdict on drift")
+    min_photos: int = Field(100, ge=25, le=10**9, description="photos of an hour below which there is no verdict on drift")
     lasts: int = Field(3, ge=1, le=168, description="hours with a verdict, in a row, after which drift is told to people")
     retrain: bool = Field(False, description="ask for a run of the newest commit of production when drift lasts")
 
@@ -229,15 +235,26 @@ def parse_params(text: str, where: str = "params.yaml") -> Params:
     try:
         return Params.model_validate(values)
     except ValidationError as error:
-        raise UserError(f"{where}: " + "; ".join(_sentence(item) for item in error.errors())) from error
+        sentences = [_sentence(item) for item in error.errors(include_url=False)]
+        more = f"; and {len(sentences) - MOST_SENTENCES} more" if len(sentences) > MOST_SENTENCES else ""
+        raise UserError(f"{where}: {'; '.join(sentences[:MOST_SENTENCES])}{more}") from None  # its own text holds all that was found
 
 
 def _sentence(error: Any) -> str:
-    key = ".".join(str(part) for part in error["loc"]) or "the whole"
+    key = ".".join(part if isinstance(part, str) and part.isidentifier() else _found(part) for part in error["loc"])[:LONGEST_SHOWN]
     if error["type"] == "extra_forbidden":
         return f"unknown key `{key}`"
-    found = "" if isinstance(error["input"], dict) else f", found {reprlib.repr(error['input'])}"
-    return f"`{key}`: {error['msg'].removeprefix('Value error, ')}{found}"
+    found = "" if isinstance(error["input"], dict) else f", found {_found(error['input'])}"
+    return f"`{key or 'the whole'}`: {error['msg'].removeprefix('Value error, ')}{found}"
+
+
+def _found(value: object) -> str:
+    """A value as it stands in a sentence: on one line, and not longer than a person reads."""
+    try:
+        text = reprlib.repr(value)
+    except ValueError:  # Python writes no numbers of more than 4,300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
 def default_params_yaml() -> str:

@@ -15,11 +15,25 @@ def parse_yaml(text: str | bytes, most: int = MOST_BYTES) -> Any:
     if len(text) > most:
         raise ValueError(f"it is longer than {most:,} bytes")
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
     except Exception as error:  # of `!!bool maybe` a KeyError, of `!!int ""` an IndexError, and so on
         raise ValueError(f"a value that does not fit its tag, or a nest without end ({type(error).__name__}: {error})") from error
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, which says also of a number that Python does not take where it stands."""
+
+    def construct_number(self, node: yaml.ScalarNode) -> int:
+        """The number. Raises ConstructorError with its place."""
+        try:
+            return int(self.construct_yaml_int(node))
+        except (ValueError, IndexError) as error:
+            raise yaml.constructor.ConstructorError(None, None, f"{node.value[:20]!r} is no number that fits", node.start_mark) from error
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_number)
 
 
 def is_path(text: str) -> bool:
