@@ -7,7 +7,6 @@ import pytest
 from face_assets.errors import UserError
 from face_assets.params import Params, default_params_yaml, parse_params
 
-
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{here}: &{here} [{', '.join([f'*{before}'] * 9)}]\n" for before, here in pairwise("abcdefghi")
 )

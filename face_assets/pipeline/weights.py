@@ -3,8 +3,10 @@
 import hashlib
 from pathlib import Path
 
+from face_assets.embedder.weights_file import require_harmless
 from face_assets.errors import UserError
 from face_assets.files import write_bytes
+from face_assets.identifiers import tracked_path
 from face_assets.pipeline.workspace import Workspace
 from face_assets.written import expanded
 
@@ -16,16 +18,21 @@ def resolve_weights(workspace: Workspace, commit: str) -> str:
     weights = workspace.params(commit).embedder.weights
     if weights in NAMES:
         return weights
+    found = _file(workspace, commit, weights)
+    require_harmless(found)
+    return str(found)
+
+
+def _file(workspace: Workspace, commit: str, weights: str) -> Path:
     path = expanded(weights)
     if path.is_absolute():
         if not path.is_file():
             raise UserError(f"embedder.weights: {path} does not exist. Name a state_dict (.pt), a Keras .h5, or one of {', '.join(NAMES)}.")
-        return str(path)
+        return path
+    weights = tracked_path(path.as_posix())
     pointer = workspace.repository.pointer(commit, weights)
     if pointer is not None:
-        return str(
-            _with_suffix(workspace, workspace.repository.locate(commit, weights, [pointer.md5])[pointer.md5], pointer.md5, path.suffix)
-        )
+        return _with_suffix(workspace, workspace.repository.locate(commit, weights, [pointer.md5])[pointer.md5], pointer.md5, path.suffix)
     content = workspace.repository.read(commit, weights)
     if content is None:
         names = ", ".join(NAMES)
@@ -36,7 +43,7 @@ def resolve_weights(workspace: Workspace, commit: str) -> str:
     kept = workspace.home.root / "weights" / f"{hashlib.sha256(content).hexdigest()[:16]}{path.suffix}"
     if not kept.is_file():
         write_bytes(kept, content)
-    return str(kept)
+    return kept
 
 
 def _with_suffix(workspace: Workspace, cached: Path, md5: str, suffix: str) -> Path:

@@ -23,6 +23,7 @@ from face_assets.registry.pointer import Pointer, parse_pointer
 from face_assets.written import expanded, is_path
 
 LISTED_REFS = ("refs/heads/*", "refs/tags/face-recognizer[@#]*")
+MOST_BYTES = 500_000_000  # of a file in git: weights are the largest that are read
 SECONDS_TO_LIST = 20.0
 SECONDS_TO_TRANSFER = 900.0
 SHA1_LENGTH = 40
@@ -155,12 +156,17 @@ class DataRepository:
                     return
 
     def read(self, commit: str, path: str) -> bytes | None:
-        """A file's bytes at the commit, None where there is none. Raises UserError for a symbolic link and for a pointer of Git LFS."""
-        entry = self.git("ls-tree", "-z", "--end-of-options", commit, "--", path).decode()
+        """A file's bytes at the commit, None where there is none. Raises UserError for a symbolic link, for a pointer of Git LFS, and for
+        a file of more than MOST_BYTES."""
+        path = identifiers.tracked_path(path)
+        entry = self.git("ls-tree", "-z", "-l", "--end-of-options", commit, "--", path).decode(errors="replace")
         if not entry:
             return None
         if entry.startswith("120000"):
             raise UserError(f"{path} at commit {commit[:12]} is a symbolic link: commit the file itself.")
+        size = entry.split("\t")[0].split()[-1]
+        if size.isdigit() and int(size) > MOST_BYTES:
+            raise UserError(f"{path} at commit {commit[:12]} has {int(size):,} bytes: keep what is so large in DVC (`dvc add {path}`).")
         content = self.git("cat-file", "blob", "--end-of-options", f"{commit}:{path}")
         if content.startswith(LFS_POINTER):
             raise UserError(f"{path} at commit {commit[:12]} is kept by Git LFS: take it out of .gitattributes and commit the file itself.")

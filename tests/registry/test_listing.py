@@ -1,0 +1,48 @@
+"""Listings of tracked folders: those that a folder can have are read, others are refused in a sentence."""
+
+import json
+from pathlib import Path, PurePosixPath
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from face_assets.errors import UserError
+from face_assets.registry.listing import read_listing
+from tests.test_identifiers import STRINGS
+
+MD5 = "a" * 32
+PATHS = st.one_of(STRINGS, st.none(), st.integers())
+ENTRIES = st.lists(st.fixed_dictionaries({"relpath": PATHS, "md5": st.sampled_from([MD5, "..", None])}))
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@given(st.one_of(ENTRIES, st.recursive(st.none() | st.text(), st.lists, max_leaves=5)).map(json.dumps))
+def test_what_a_listing_names_lies_in_the_folder(tmp_path_factory: pytest.TempPathFactory, content: str) -> None:
+    file = tmp_path_factory.getbasetemp() / "listing"
+    file.write_text(content)
+    try:
+        files = read_listing(file, "photos.dvc")
+    except UserError as error:
+        assert str(error).isprintable()
+        return
+    paths = [PurePosixPath(one.path) for one in files]
+    assert len(set(paths)) == len(paths) and not any(path.is_absolute() or ".." in path.parts for path in paths)
+
+
+@pytest.mark.parametrize(
+    ("paths", "sentence"),
+    [
+        (["Ann/1.jpg", "Ann/1.jpg"], "twice"),
+        (["Ann", "Ann/1.jpg"], "as a file and as a folder"),
+        (["a\0b"], "is no name of a file"),
+        (["x" * 5000], "is no name of a file"),
+    ],
+)
+def test_names_that_no_folder_can_hold_together_are_refused(tmp_path: Path, paths: list[str], sentence: str) -> None:
+    (tmp_path / "listing").write_text(json.dumps([{"relpath": path, "md5": MD5} for path in paths]))
+    with pytest.raises(UserError, match=sentence):
+        read_listing(tmp_path / "listing", "photos.dvc")
+    (tmp_path / "listing").write_text("[" * 200_000)
+    with pytest.raises(UserError, match="is broken"):
+        read_listing(tmp_path / "listing", "photos.dvc")
