@@ -1,5 +1,6 @@
 """The model repository: one number for the same inputs, configurations that parse back, nothing needed is swept."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,15 @@ def test_the_same_inputs_give_the_same_number(kit: Any, tmp_path: Path) -> None:
     fresh = kit.write(tmp_path, "v1.0.0", anew=True)
     assert fresh.number == 3
     assert kit.write(tmp_path, "v1.0.0") == fresh, "and not the copy that it took the place of"
+
+
+def test_a_version_is_its_owners_alone(kit: Any, tmp_path: Path) -> None:
+    os.umask(0o077)
+    kit.write(tmp_path, "v1.0.0")
+    linked = {name for names in models.FILES.values() for name in names}  # to the bundle, whose rights they have
+    made = [path for path in tmp_path.rglob("*") if not linked & {*path.relative_to(tmp_path).parts}]
+    assert {"model.py", "decode.py"} <= {path.name for path in made}
+    assert not [path for path in made if path.stat().st_mode & 0o077]
 
 
 def test_a_configuration_parses_back_with_its_parameters(kit: Any, tmp_path: Path) -> None:
