@@ -19,8 +19,10 @@ from face_assets.resources.handles import ArtifactHandles
 from face_assets.resources.workspace import WorkspaceResource
 from face_assets.rights import keep_private
 from face_assets.settings import default_home
+from face_assets.user_identity import name_user
 
 keep_private(default_home())  # the webserver, the daemon and every run load this module
+name_user(default_home())
 
 defs = dg.Definitions(
     assets=dg.load_assets_from_modules([sources, dataset, embedder, release, serving, traffic]),

@@ -7,6 +7,7 @@ from face_assets.commands import data, machine, recognition, releases, runs
 from face_assets.commands.shared import Group
 from face_assets.rights import keep_private
 from face_assets.settings import default_home
+from face_assets.user_identity import name_user
 
 COMMANDS = (
     *(data.init, data.use, data.params, data.feedback),
@@ -26,6 +27,7 @@ def main() -> None:
     2 wrong usage, 3 refused (by the gate, for want of people or faces, or by the verification): what is live stays live.
     """
     keep_private(default_home())
+    name_user(default_home())
 
 
 for command in COMMANDS:

@@ -23,8 +23,14 @@ SECRETS = ("notify_webhook", "notify_webhook_body", "notify_slack", "notify_smtp
 
 
 def default_home() -> Path:
-    """FACE_ASSETS_HOME, or ~/.face-assets, as an absolute path: the one place that decides it."""
-    return expanded(os.environ.get(PREFIX + "HOME") or Path.home() / ".face-assets").absolute()
+    """FACE_ASSETS_HOME, or ~/.face-assets, as an absolute path: the one place that decides it. Raises UserError where there is neither."""
+    named = os.environ.get(PREFIX + "HOME")
+    try:
+        return expanded(named or Path.home() / ".face-assets").absolute()
+    except RuntimeError as error:
+        raise UserError(
+            f"The user {os.getuid()} has no home on this machine: set {PREFIX}HOME to a folder for the platform's state, or HOME."
+        ) from error
 
 
 def usable_cores() -> int:

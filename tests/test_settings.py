@@ -1,19 +1,24 @@
 """Settings: one home, however FACE_ASSETS_HOME says it, for this process and for those that it starts."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from face_assets.automation.instance import ROOT, open_instance
+from face_assets.cli import main
 from face_assets.errors import UserError
 from face_assets.home import Home
 from face_assets.operations.monitoring import exporter_address, start_monitoring, stop_monitoring
 from face_assets.pipeline.workspace import Workspace
 from face_assets.settings import Settings, default_home, load_settings, remember
+from face_assets.user_identity import name_user
 
+NO_HOME = "The user {} has no home on this machine: set FACE_ASSETS_HOME to a folder for the platform's state, or HOME."
 WAYS = [("", ".face-assets"), ("~/x", "x"), ("x", "x"), ("./y/../x", "y/../x"), (None, ".face-assets")]
 
 
@@ -107,3 +112,18 @@ def test_a_repository_of_a_user_whom_this_machine_does_not_know_gets_a_sentence(
     monkeypatch.setenv("FACE_ASSETS_REPO", "~nobody-of-this-machine/faces")
     with pytest.raises(UserError, match="~nobody-of-this-machine/faces"):
         Workspace.load().repository.refresh()
+
+
+def test_a_user_without_name_and_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def unknown(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    for name in ("HOME", "USER", "LOGNAME", "FACE_ASSETS_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    done = CliRunner().invoke(main, ["status"])
+    assert (done.exit_code, done.output) == (1, f"Error: {NO_HOME.format(os.getuid())}\n")
+    monkeypatch.setenv("FACE_ASSETS_HOME", str(tmp_path))
+    monkeypatch.setenv("USER", "somebody")
+    name_user(tmp_path)
+    assert (os.environ["HOME"], os.environ["USER"], os.environ["LOGNAME"]) == (str(tmp_path / "user"), "somebody", f"uid-{os.getuid()}")

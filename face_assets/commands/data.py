@@ -1,5 +1,6 @@
 """What a person does with the data repository: make one, state its parameters, say what was true of an answer."""
 
+import shlex
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ def init(repo: Path, photos: Path, gallery: Path | None, params_file: Path | Non
 
     note = partial(echo, err=True)
     commit = init_repository(repo, photos, gallery, params_file, weights, remote, show_progress, note)
-    echo(f"{repo} is a data repository at commit {commit[:12]}. Next: face-assets run --repo {repo}")
+    echo(f"{repo} is a data repository at commit {commit[:12]}. Next: face-assets run --repo {shlex.quote(str(repo))}")
 
 
 @click.command()

@@ -7,7 +7,7 @@ from typing import IO, Any
 
 import click
 
-from face_assets.errors import RefusedError
+from face_assets.errors import RefusedError, UserError
 from face_assets.full_disk import mendable
 from face_assets.outside_text import shown, shown_json, shown_lines
 from face_assets.settings import default_home
@@ -35,6 +35,13 @@ class Refusal(click.ClickException):
         click.echo(f"Refused: {self.format_message()}", file=file, err=True)
 
 
+def _sentence(error: Exception) -> str | None:
+    try:
+        return mendable(error, default_home())
+    except UserError as no_home:
+        return str(no_home)
+
+
 def _no_traceback(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -43,7 +50,7 @@ def _no_traceback(command: Callable[..., Any]) -> Callable[..., Any]:
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):  # click ends quietly where nobody reads on
             raise
         except Exception as error:
-            sentence = mendable(error, default_home()) or _system_error(error)
+            sentence = _sentence(error) or _system_error(error)
             if sentence is None:
                 raise
             raise (Refusal if isinstance(error, RefusedError) else click.ClickException)(shown_lines(sentence.split("\n"))) from error

@@ -1,6 +1,7 @@
 """The data repository that a home follows: `use`, `up` and `run` choose it; every other command reads another one without a trace."""
 
 import os
+import shlex
 
 from face_assets.credentials import without_credentials
 from face_assets.errors import UserError
@@ -39,7 +40,8 @@ def followed_repository(repo: str | None) -> Workspace:
     workspace = Workspace.load()
     followed = workspace.settings.repo
     if repo and (not followed or _source(followed) != _source(repo)):
-        found = f"This home follows {followed or 'no repository yet'}, not {_source(repo)}: `face-assets use {_source(repo)}` changes that."
+        use = f"`face-assets use {shlex.quote(_source(repo))}` changes that"
+        found = f"This home follows {followed or 'no repository yet'}, not {_source(repo)}: {use}."
         raise UserError(without_credentials(found))
     return workspace
 

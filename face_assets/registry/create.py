@@ -7,11 +7,13 @@ from pathlib import Path
 
 from face_assets.errors import UserError
 from face_assets.files import SHARED, write_text
+from face_assets.identifiers import printable
 from face_assets.photo_survey import survey
 from face_assets.registry.dvc import run_dvc
 from face_assets.registry.dvc_config import read_config
 from face_assets.registry.git import GitError, git
 from face_assets.rights import outside
+from face_assets.written import is_path
 
 Progress = Callable[[int, int, str], None]
 COPIES_AT_ONCE = 8  # most of a small copy is waiting for the file system
@@ -45,6 +47,9 @@ def create_repository(
         raise UserError(f"{path} is not a folder.")
     if path.is_dir() and any(path.iterdir()) and not (path / ".git").exists():
         raise UserError(f"{path} is not empty and no git repository: name a new folder, or run `git init` there.")
+    url = remote or str(path.resolve().with_name(path.resolve().name + ".dvc-remote"))
+    if not is_path(url) or {'"', "'"} <= set(url):
+        raise UserError(f"--remote: DVC can keep no address with control characters or both kinds of quotes: {printable(url)}")
     folders = {"photos": photos, **({"gallery": gallery} if gallery else {})}
     surveys = {name: survey(folder) for name, folder in folders.items()}
     for name, found in surveys.items():
@@ -63,7 +68,6 @@ def create_repository(
     if not (path / ".dvc" / "config").is_file():
         before.append(["init", "-f"])
     if remote or not read_config(path / ".dvc" / "config").get("core", {}).get("remote"):
-        url = remote or str(path.resolve().with_name(path.resolve().name + ".dvc-remote"))
         before.append(["remote", "add", "-f", "-d", "storage", url])
     return _commit(path, list(folders), "Keep face photos under DVC", before)
 
@@ -74,8 +78,10 @@ def _is_committed(path: Path, name: str) -> bool:
         return (path / name).is_file()
     try:
         return bool(git("ls-tree", "HEAD", "--", name, cwd=path))
-    except GitError:
-        return False
+    except GitError as error:
+        if "object name HEAD" not in str(error):
+            raise UserError(f"{path} cannot be read: {error}") from error
+        return False  # no commit yet
 
 
 @outside()

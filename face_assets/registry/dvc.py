@@ -17,8 +17,11 @@ SILENCE = 300.0  # seconds: a transfer may take hours, and a remote that no long
 LEAST_MOVED, BYTES_A_SECOND = 1_000_000.0, 1_000_000.0
 DVC_ENVIRONMENT = {"DVC_NO_ANALYTICS": "1", "GIT_TERMINAL_PROMPT": "0"}
 SEVERAL = """
-import json, sys
+import functools, json, sys
+from configobj import ConfigObj
 from dvc.cli import main
+# DVC writes its configuration in ASCII without this, and fails at a path beyond it
+ConfigObj.__init__ = functools.partialmethod(ConfigObj.__init__, default_encoding="utf-8")
 for number, command in enumerate(json.loads(sys.argv[1]), 1):
     if main(command):
         sys.exit(number)

@@ -162,6 +162,7 @@ class EmbeddedTarget:
             self.server.stop()
             models.remove_candidates(self.models)
             address = self.server.start(self.environment, self.host, self.ports, self.cores, self.max_bytes)
+        self.server.keep_plain(self.environment)
         control = _Control(address)
         self._unload_candidates(control)
         return control

@@ -16,6 +16,7 @@ from face_assets.files import read_json, write_json
 from face_assets.fingerprint import fingerprint
 from face_assets.ports import require_free
 from face_assets.serving.environment import ServingEnvironment
+from face_assets.serving.plain_path import plain_path
 from face_assets.serving.probe_token import probe_token
 
 SECONDS_TO_START = 60.0
@@ -78,11 +79,17 @@ class TritonServer:
         sockets.mkdir(mode=0o700)  # nobody else reaches Triton past the frontend
         address = Address(host, ports, secrets.token_hex(16), stamp(environment, max_bytes))
         write_json(self.root / "address.json", asdict(address))
-        variables = environment.variables(cores) | {TRAFFIC: str(self.root / "traffic"), TOKEN: probe_token(self.root)}
+        traffic = str(plain_path(self.root) / "traffic")
+        variables = environment.variables(cores) | {TRAFFIC: traffic, TOKEN: probe_token(self.root)}
         command = [sys.executable, "-m", FRONTEND, str(max_bytes), *self._command(environment, address)]
         processes.start(command, self.log, self.record, variables, self.root)
         self._wait(address)
         return address
+
+    def keep_plain(self, environment: ServingEnvironment) -> None:
+        """Sees to it that the plain paths the server was started with are there, from which it loads models."""
+        plain_path(self.root)
+        plain_path(environment.directory)
 
     def require_free(self, host: str, ports: Ports) -> None:
         """Raises UserError for a port that neither is free nor held by this server."""
@@ -105,8 +112,8 @@ class TritonServer:
     def _command(self, environment: ServingEnvironment, address: Address) -> list[str]:
         return [
             str(environment.server),
-            f"--model-repository={self.root / 'models'}",
-            f"--backend-directory={environment.backends}",
+            f"--model-repository={plain_path(self.root) / 'models'}",
+            f"--backend-directory={plain_path(environment.directory) / environment.backends.relative_to(environment.directory)}",
             f"--backend-config=python,shm-region-prefix-name={self._memory_prefix()}",
             "--backend-config=python,stub-timeout-seconds=100",  # 30 without it: too little on a busy machine
             "--model-control-mode=explicit",

@@ -158,3 +158,15 @@ def test_a_remote_that_cannot_be_written_is_told_with_its_reason_and_the_next_ca
         create_repository(repository, photos, "", str(blocked / "remote"), None, nothing)
     blocked.unlink()
     assert create_repository(repository, photos, "", str(blocked / "remote"), None, nothing)
+
+
+def test_a_path_with_blanks_quotes_and_letters_beyond_ascii_is_written_and_read(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="both kinds of quotes"):
+        create_repository(tmp_path / "Zoë's" / '"faces"', photos, "", None, None, nothing)
+    assert not (tmp_path / "Zoë's").exists()
+    data = tmp_path / "Zoë's, faces #1" / "r"
+    data.parent.mkdir()
+    commit = create_repository(data, photos, "", None, None, nothing)
+    shutil.rmtree(data / ".dvc" / "cache")
+    read = DataRepository(str(data), tmp_path / "hömé 's")
+    assert len(read.locate(commit, "photos", [file.md5 for file in read.files(commit, "photos")])) == 6
