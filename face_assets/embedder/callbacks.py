@@ -47,6 +47,8 @@ def resumable(path: Path, fingerprint: str, log: Callable[[str], None]) -> bool:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         found = checkpoint["face_assets"]["fingerprint"]
+    except (OSError, MemoryError):  # of the machine and for a moment: no verdict on the file
+        raise
     except Exception as error:  # a torn file can make an unpickler raise anything; the cure is the same
         log(f"{path} cannot be read ({type(error).__name__}): training starts anew")
     else:

@@ -17,6 +17,7 @@ import torch
 from face_assets import params
 from face_assets.content_store import ContentStore
 from face_assets.embedder import activations
+from face_assets.embedder.callbacks import resumable
 from face_assets.embedder.curve import verification
 from face_assets.embedder.features import embed_stored
 from face_assets.embedder.training import TrainingRequest, train
@@ -199,6 +200,22 @@ def test_a_killed_run_resumes_to_the_same_bytes(
         whole.result()
     for name in ("embedder.pt", "learning_curve.csv", "metrics/metrics.json"):
         assert (tmp_path / "whole-out" / name).read_bytes() == (tmp_path / "killed-out" / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("trouble", [OSError(5, "Input/output error"), MemoryError()])
+def test_a_disk_or_a_memory_that_fails_for_a_moment_costs_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    checkpoint = tmp_path / "last.ckpt"
+    torch.save({"face_assets": {"fingerprint": "same"}, "epoch": 3}, checkpoint)
+
+    def fails(*_: object, **__: object) -> None:
+        raise trouble
+
+    with monkeypatch.context() as patched, pytest.raises(type(trouble)):
+        patched.setattr(torch, "load", fails)
+        resumable(checkpoint, "same", lambda line: None)
+    assert resumable(checkpoint, "same", lambda line: None)
 
 
 def test_a_checkpoint_that_is_torn_or_of_another_training_is_left_aside(tmp_path: Path, crop_store: ContentStore, weights: str) -> None:

@@ -283,7 +283,6 @@ def test_odd_photos_are_answered_and_broken_ones_get_a_sentence(kit: Any, live: 
     alpha.putalpha(255)
     animated = encoded(person, "WEBP", save_all=True, append_images=[draw(1, 2)], duration=100)
     good = [encoded(alpha, "PNG"), encoded(person, "WEBP"), encoded(person.convert("CMYK"), "JPEG"), animated]
-    animated = encoded(person, "WEBP", save_all=True, append_images=[draw(1, 2)], duration=100)
     broken = {b"": "empty", b"no photo": "text, no photo", kit.photo(0, 2)[:1500]: "truncated"}
     with load(kit, live, grpc=1, http=0) as seen:
         for content in good:
