@@ -10,9 +10,33 @@ ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 
 def runs_of(port: str) -> list[dict[str, Any]]:
     """The last runs, newest first: runId, status, jobName, and tags by key. Raises OSError, KeyError or TypeError where it cannot say."""
+    found = _asked(port, RUNS)["runsOrError"]["results"]
+    return [{**run, "tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in found]
+
+
+ASSETS = """{ assetNodes { assetKey { path } partitionStats { numFailed } assetChecksOrError { ... on AssetChecks { checks {
+    executionForLatestMaterialization { status evaluation { severity } } } } } } }"""
+LATEST = "{ assetsLatestInfo(assetKeys: [%s]) { assetKey { path } latestRun { status } } }"
+
+
+def red_assets(port: str) -> set[str]:
+    """The assets that Dagster shows red: by a failed partition, a failed check that is no warning, or, without partitions, the last run."""
+    nodes = {node["assetKey"]["path"][0]: node for node in _asked(port, ASSETS)["assetNodes"]}
+    keys = ", ".join(f'{{path: ["{name}"]}}' for name, node in nodes.items() if node["partitionStats"] is None)
+    latest = {one["assetKey"]["path"][0]: one["latestRun"] for one in _asked(port, LATEST % keys)["assetsLatestInfo"]}
+    return {name for name, node in nodes.items() if _is_red(node) or ((latest.get(name) or {}).get("status") == "FAILURE")}
+
+
+def _is_red(node: dict[str, Any]) -> bool:
+    results = [check["executionForLatestMaterialization"] or {} for check in node["assetChecksOrError"].get("checks", [])]
+    severe = [one for one in results if one.get("status") == "FAILED" and one["evaluation"]["severity"] == "ERROR"]
+    return bool(severe) or (node["partitionStats"] or {}).get("numFailed", 0) > 0
+
+
+def _asked(port: str, query: str) -> dict[str, Any]:
     asked = urllib.request.Request(
-        f"http://127.0.0.1:{port}/graphql", json.dumps({"query": RUNS}).encode(), {"Content-Type": "application/json"}
+        f"http://127.0.0.1:{port}/graphql", json.dumps({"query": query}).encode(), {"Content-Type": "application/json"}
     )
     with urllib.request.urlopen(asked, timeout=60) as answer:
-        found = json.load(answer)["data"]["runsOrError"]["results"]
-    return [{**run, "tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in found]
+        found: dict[str, Any] = json.load(answer)["data"]
+    return found

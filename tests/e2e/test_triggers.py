@@ -18,7 +18,7 @@ import pytest
 from face_assets.dataset.synthetic import write_people
 from face_assets.registry.create import commit_photos
 from face_assets.registry.git import git
-from tests.e2e.runs import ENDED, runs_of
+from tests.e2e.runs import ENDED, red_assets, runs_of
 from tests.far_end import FarEnd
 
 PEOPLE, PHOTOS = 12, 3
@@ -166,11 +166,12 @@ def test_an_experiment_beside_production_is_evaluated_and_goes_nowhere(team: Tea
 
 
 def test_a_refused_commit_leaves_production_and_is_told_once_and_once_when_it_is_well(team: Team, webhook: FarEnd) -> None:
-    before = team.live()
+    before, red = team.live(), red_assets(team.cli.environment["FACE_ASSETS_UI_PORT"])
     refused = team.commit(min_auc=0.9999)
     team.until("the gate refuses", lambda: team.runs_for(refused) == ["CANCELED"])
     team.until("the problem is told", lambda: told(webhook) == ["problem"])
     assert team.live() == before
+    assert red_assets(team.cli.environment["FACE_ASSETS_UI_PORT"]) <= red, "a refusal of one commit is no failure of production's assets"
     (message,) = [one for one in webhook.posts if "embedder_evaluation" in one["text"]]
     assert (message["asset"], message["commit"], message["branch"]) == ("embedder_evaluation", refused, "main")
     assert "evaluation.min_auc" in message["reason"]
