@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from face_assets import identifiers
-from face_assets.errors import UnreachableError, UserError
+from face_assets.errors import RefusedError, UnreachableError, UserError
 from face_assets.files import file_lock, link_or_copy, new_directory, write_json, write_text
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.dvc import run_dvc
@@ -87,7 +87,7 @@ class Releases:
         wanted = identifiers.version(version)
         for release in self.with_deprecated():
             if release.version == wanted and release.deprecated:
-                raise UserError(f"{wanted} is deprecated in {self.repository.shown} by `gto deprecate`: name another, or delete that tag.")
+                raise RefusedError(f"{wanted} is deprecated in {self.repository.shown} by `gto deprecate`: name another or delete the tag.")
             if release.version == wanted:
                 return release
         raise UserError(f"{wanted} is not registered in {self.repository.shown}; `face-assets releases` lists what is.")
