@@ -1,6 +1,6 @@
 """How runs ended, read from the event log alone: for whom, how long, and if not well where, by which check, and why."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -34,7 +34,8 @@ class Outcome:
 
     cause: why it was asked for (tags.CAUSE); for_commit: whether the run is kept by a commit, rather than following the stage;
     done: the steps that succeeded; asset, check, reason, figures: of what failed first, `check` empty where no check stopped the run;
-    refused: whether that was a judgement, rather than something having gone wrong.
+    refused: whether that was a judgement, rather than something having gone wrong; decision: the stage tag that the run deploys, who
+    set it, and why.
     """
 
     run_id: str
@@ -54,6 +55,7 @@ class Outcome:
     reason: str = ""
     figures: dict[str, Any] = field(default_factory=dict)
     refused: bool = False
+    decision: str = ""
 
     @property
     def seconds(self) -> float | None:
@@ -129,7 +131,15 @@ def read_outcome(instance: dg.DagsterInstance, record: dg.RunRecord) -> Outcome:
         reason=failed.reason if failed else reason,
         figures=failed.figures if failed else {},
         refused=run.status in ENDED_BADLY and failed is not None and failed.refused,
+        decision=_decision(run.tags),
     )
+
+
+def _decision(run_tags: Mapping[str, str]) -> str:
+    """The decision that a run deploys; empty for a run that follows no new stage tag."""
+    if tags.STAGE_TAG not in run_tags:
+        return ""
+    return f"{run_tags[tags.STAGE_TAG]} by {run_tags.get(tags.AUTHOR, 'nobody named')}: {run_tags.get(tags.SUBJECT, 'no reason given')}"
 
 
 def _events(instance: dg.DagsterInstance, run_id: str) -> Iterator[dg.DagsterEvent]:

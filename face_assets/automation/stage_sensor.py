@@ -7,7 +7,7 @@ import dagster as dg
 
 from face_assets.automation import jobs
 from face_assets.automation.runs import UNDER_WAY
-from face_assets.automation.tags import AUTHOR, CAUSE, COMMIT, PARTITION, STAGE_TAG
+from face_assets.automation.tags import AUTHOR, CAUSE, COMMIT, LONGEST, PARTITION, STAGE_TAG, SUBJECT
 from face_assets.errors import UserError
 from face_assets.files import file_lock, is_locked
 from face_assets.fingerprint import fingerprint
@@ -52,6 +52,7 @@ def stage_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResourc
 
 def _request(assignment: Assignment) -> dg.RunRequest:
     tags = {CAUSE: "stage", STAGE_TAG: assignment.tag, AUTHOR: assignment.author, COMMIT: assignment.release.trained_commit}
+    tags[SUBJECT] = assignment.decision.reason[:LONGEST]
     # no run key: a tag may be deleted and its number used again
     return dg.RunRequest(tags={**tags, "dagster/priority": jobs.DEPLOY_PRIORITY})
 

@@ -216,7 +216,7 @@ def _trouble_at_start(server: Target) -> str | None:
 
 
 def _roll_back(workspace: Workspace, assignment: Assignment, live: str | None, refused: DeploymentRefusedError) -> str:
-    """Rolls production back to what is live here, where the settings name this machine for it and no person's decision holds.
+    """Rolls production back to what is live here, where the settings name this machine for it and no person decided.
 
     Returns what else is to be said.
     """
@@ -224,8 +224,8 @@ def _roll_back(workspace: Workspace, assignment: Assignment, live: str | None, r
         return ""
     if live is None or live == assignment.release.version:
         return ""
-    if assignment.decision.holds:
-        return f". Production stays {assignment.release.version}: {assignment.author} put it there, and that holds"
+    if assignment.decision.by == "person":
+        return f". Production stays {assignment.release.version}: {assignment.author} put it there"
     stages = workspace.stages
     message = machine_message(f"{machine_name(workspace)} kept {live}, {assignment.release.version}: {trouble_of(refused)}")
     rolled = stages.assign(live, message, condition=lambda: stages.last() == assignment)

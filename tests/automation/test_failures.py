@@ -363,14 +363,15 @@ def test_what_could_not_be_sent_is_sent_by_the_sensor_for_it(platform: Platform,
 
 def test_the_history_is_a_line_a_run_newest_first(platform: Platform) -> None:
     for letter, end in zip("abc", ("well", "gate", "failure"), strict=True):
-        platform.run(_sha(letter), end)
+        run = platform.run(_sha(letter), end)
+    platform.instance.add_run_tags(run, {tags.STAGE_TAG: "face-recognizer#production#7", tags.SUBJECT: "Too slow"})
     lines = CliRunner().invoke(main, ["history"]).output.splitlines()
     assert [line.split()[3:7] for line in lines] == [
         ["commit", "c" * 12, "main", "failed"],
         ["commit", "b" * 12, "main", "refused"],
         ["commit", "a" * 12, "main", "done"],
     ]
-    assert lines[0].endswith(f"embedder_evaluation: {FAILURE}")
+    assert lines[0].endswith(f"embedder_evaluation: {FAILURE}; face-recognizer#production#7 by Ann: Too slow")
     assert lines[1].endswith("embedder_evaluation: gate: AUC 0.71 is below the floor of 0.9")
     failed = json.loads(CliRunner().invoke(main, ["history", "--failed", "--limit", "1", "--json"]).output)
     assert [(row["outcome"], row["asset"], row["figures"]) for row in failed] == [("failed", "embedder_evaluation", {"missing": 3})]
