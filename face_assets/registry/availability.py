@@ -18,7 +18,6 @@ def missing_bytes(repository: DataRepository, commit: str, tracked: tuple[str, .
     In the remote, a folder's listing alone is asked for: DVC pushes it after the files it lists. Raises UserError for a pointer that
     cannot be read.
     """
-    repository.dvc_settings(commit)  # what a commit may not set is no reason to wait
     pointers = {name: pointer for name in tracked if (pointer := repository.pointer(commit, name))}
     absent = {name: pointer for name, pointer in pointers.items() if not repository.is_cached(pointer.md5)}
     for pointer in absent.values():
@@ -27,6 +26,7 @@ def missing_bytes(repository: DataRepository, commit: str, tracked: tuple[str, .
     missing = {name: pointer.md5 for name, pointer in absent.items() if pointer.remote is None}  # the fetch looks into other remotes
     if not missing:
         return None
+    repository.dvc_settings(commit)  # what a commit may not set is no reason to wait
     try:
         missing = not_in_remote(repository, commit, missing)
     except UserError as error:

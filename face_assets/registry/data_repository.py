@@ -204,7 +204,9 @@ class DataRepository:
     def is_within(self, commit: str, heads: Sequence[str]) -> bool:
         """Whether one of `heads` is the commit or was made from it."""
         try:
-            return bool(heads) and not self.git("rev-list", "--max-count=1", commit, *(f"^{head}" for head in heads), "--")
+            return bool(heads) and not self.git(
+                "rev-list", "--max-count=1", "--end-of-options", commit, *(f"^{head}" for head in heads), "--"
+            )
         except GitError:
             return False
 
@@ -271,7 +273,7 @@ class DataRepository:
 
     def _elsewhere(self, commit: str) -> str:
         """A sentence about DVC projects of the commit that do not lie at its root; empty where there are none."""
-        listed = self.git("ls-tree", "-r", "-z", "--name-only", commit).decode(errors="replace").split("\0")
+        listed = self.git("ls-tree", "-r", "-z", "--name-only", "--end-of-options", commit).decode(errors="replace").split("\0")
         found = sorted(path.removesuffix("/.dvc/config") for path in listed if path.endswith("/.dvc/config"))
         if not found:
             return ""

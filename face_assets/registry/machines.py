@@ -66,7 +66,7 @@ def publish(repository: DataRepository, state: MachineState) -> None:
     commit = git("commit-tree", tree, "-m", message, cwd=mirror, env=identity(when)).decode().strip()
     specs = [f"+{commit}:{MACHINES}/{state.machine}", *(f":{ref}" for ref in gone)]
     try:
-        git("push", "-q", "--no-verify", repository.source, *specs, cwd=mirror, seconds=SECONDS_TO_PUSH)
+        git("push", "-q", "--no-verify", "--end-of-options", repository.source, *specs, cwd=mirror, seconds=SECONDS_TO_PUSH)
     except GitError as error:
         raise UnreachableError(f"The state of this machine could not be written to {repository.shown}: {error}") from error
     with file_lock(mirror.with_suffix(".lock")):

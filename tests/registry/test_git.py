@@ -180,3 +180,28 @@ def test_what_is_pushed_follows_the_umask_of_the_person_and_what_is_kept_that_of
     objects = {name: list((tmp_path / name / "objects").rglob("*")) for name in ("kept", "theirs")}
     assert objects["kept"] and not any(path.stat().st_mode & 0o077 for path in objects["kept"])
     assert objects["theirs"] and all(path.stat().st_mode & 0o044 == 0o044 for path in objects["theirs"])
+
+
+def test_settings_of_a_local_data_repository_start_nothing_here(repository: Path, tmp_path: Path) -> None:
+    """Its .git/config is its owner's: what it names as helpers of reading runs neither in the mirror nor in clones of ours."""
+    (repository / ".gitattributes").write_text("* filter=x\n")
+    git("add", ".gitattributes", cwd=repository)
+    git("commit", "-q", "-m", "Name a filter", cwd=repository)
+    touch = f"touch {tmp_path}/pwned #"
+    for name in (
+        *("core.fsmonitor", "core.sshCommand", "core.pager", "core.editor", "core.askPass", "core.alternateRefsCommand"),
+        *("credential.helper", "uploadpack.packObjectsHook", "filter.x.smudge", "filter.x.clean", "diff.external", "alias.fetch"),
+    ):
+        git("config", name, touch, cwd=repository)
+    git("config", "core.hooksPath", str(tmp_path / "hooks"), cwd=repository)
+    (tmp_path / "hooks").mkdir()
+    for hook in ("post-checkout", "reference-transaction", "pre-push", "post-index-change", "pre-commit", "post-commit"):
+        (tmp_path / "hooks" / hook).write_text(f"#!/bin/sh\n{touch}\n")
+        (tmp_path / "hooks" / hook).chmod(0o755)
+    data = DataRepository(str(repository), tmp_path / "home")
+    data.heads()
+    data.refresh()
+    commit = data.resolve("HEAD")
+    assert data.files(commit, "photos") and data.commit_info(commit).subject
+    with data.checkout(commit):
+        assert not (tmp_path / "pwned").exists()
