@@ -74,12 +74,13 @@ def source(text: str) -> tuple[Source, Path | None]:
 
 def tracked_path(text: object) -> TrackedPath:
     """A path as pointers, listings and params.yaml name files. Raises UserError."""
-    if not isinstance(text, str) or not is_path(text) or text != PurePosixPath(text).as_posix() or not _is_below(text):
+    if not isinstance(text, str) or not is_path(text) or text != PurePosixPath(text).as_posix() or not is_below(text):
         raise UserError(f"{shown(text)} is not a path within the repository: no `..`, no leading slash, no control characters.")
     return TrackedPath(text)
 
 
-def _is_below(path: str) -> bool:
+def is_below(path: str) -> bool:
+    """Whether a path in its one spelling stays in the folder that it is relative to."""
     return path != "." and not path.startswith("/") and ".." not in path.split("/")
 
 

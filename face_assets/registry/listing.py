@@ -1,14 +1,17 @@
 """Listings: the JSON file by which DVC tracks a folder, with the path and md5 of each of its files."""
 
 import json
+import re
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from face_assets.errors import UserError
-from face_assets.identifiers import shown, tracked_path
+from face_assets.identifiers import is_below, shown
 from face_assets.registry.pointer import MD5
 
+NAME = re.compile(r"[^\x00\ud800-\udfff]{1,4096}")
+"""A path that a file system can hold; no file is made of it, and macOS leaves a file called Icon and a carriage return."""
 MOST_BYTES = 512_000_000  # about five million photos
 
 
@@ -39,12 +42,8 @@ def read_listing(file: Path, where: str) -> list[TrackedFile]:
 
 
 def _tracked(path: object, md5: object, where: str) -> TrackedFile:
-    try:
-        name = tracked_path(path)
-    except UserError as error:
-        raise UserError(
-            f"{where} lists {shown(path)}, which leaves the folder or is no name of a file: rename it and add it again."
-        ) from error
+    if not isinstance(path, str) or not NAME.fullmatch(path) or path != PurePosixPath(path).as_posix() or not is_below(path):
+        raise UserError(f"{where} lists {shown(path)}, which leaves the folder or is no name of a file: rename it and add it again.")
     if not isinstance(md5, str) or not MD5.fullmatch(md5):
         raise UserError(f"{where} lists {shown(path)} with {shown(md5)}, which is no md5: add the folder again.")
-    return TrackedFile(name, md5)
+    return TrackedFile(path, md5)

@@ -30,6 +30,11 @@ def test_what_a_listing_names_lies_in_the_folder(tmp_path_factory: pytest.TempPa
     assert len(set(paths)) == len(paths) and not any(path.is_absolute() or ".." in path.parts for path in paths)
 
 
+def test_a_file_that_a_file_manager_named_is_listed(tmp_path: Path) -> None:
+    (tmp_path / "listing").write_text(json.dumps([{"relpath": "Ann/Icon\r", "md5": MD5}, {"relpath": "Ann/1\n.jpg", "md5": MD5}]))
+    assert [file.path for file in read_listing(tmp_path / "listing", "photos.dvc")] == ["Ann/1\n.jpg", "Ann/Icon\r"]
+
+
 @pytest.mark.parametrize(
     ("paths", "sentence"),
     [
