@@ -57,7 +57,7 @@ def judged(context: dg.AssetExecutionContext, result: dg.MaterializeResult) -> I
     is another commit's.
     """
     blocking = {spec.name for spec in context.assets_def.check_specs if spec.blocking}
-    severity = dg.AssetCheckSeverity.WARN if context.has_partition_key else dg.AssetCheckSeverity.ERROR
+    severity = dg.AssetCheckSeverity.WARN if context.assets_def.partitions_def else dg.AssetCheckSeverity.ERROR
     refused = [one for one in result.check_results or () if not one.passed and one.check_name in blocking]
     yield result._replace(check_results=[one._replace(severity=severity) if one in refused else one for one in result.check_results or ()])
     if refused:
