@@ -74,12 +74,12 @@ def last_attempt(workspace: Workspace) -> Attempt | None:
     return Attempt(**read_json(file)) if file.is_file() else None
 
 
-def record_attempt(workspace: Workspace, assignment: Assignment, live: str | None, error: Exception | None = None, why: str = "") -> None:
-    """Keeps how a deployment ended; `error`, or `why`, where the assigned release is not live by it."""
+def record_attempt(workspace: Workspace, assignment: Assignment, live: str | None, error: Exception | None = None) -> None:
+    """Keeps how a deployment ended; `error` where the assigned release is not live by it."""
     before = last_attempt(workspace)
     since = before.since if before and live and before.live == live else _now() if live else None
     trouble = trouble_of(error) if error else ""
-    attempt = Attempt(assignment.tag, assignment.release.version, live, since, why or (str(error) if error else ""), trouble)
+    attempt = Attempt(assignment.tag, assignment.release.version, live, since, str(error) if error else "", trouble)
     write_json(_file(workspace), asdict(attempt))
 
 
