@@ -79,7 +79,7 @@ class DataRepository:
             )
         except GitError as error:
             raise UnreachableError(f"The data repository {self.shown} cannot be read: {error}") from error
-        names = [line.split("\t") for line in listed.decode(errors="replace").split("\n") if line]
+        names = [line.split("\t") for line in listed.decode(errors="replace").split("\n") if line.count("\t") == 1]
         if names and len(names[0][0]) != SHA1_LENGTH:
             raise self._other_format()
         branches = {name.removeprefix("refs/heads/"): sha for sha, name in names if name.startswith("refs/heads/")}
