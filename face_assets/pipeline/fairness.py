@@ -1,5 +1,6 @@
 """Figures by group: the attributes file of a commit, put to the test photos."""
 
+import csv
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -42,7 +43,10 @@ def evaluate_groups(
     if not asked.attributes:
         return {}, []
     where = f"{asked.attributes} at commit {commit[:12]}"
-    key, attributes = read_attributes(_content(workspace, commit, asked), where)
+    try:
+        key, attributes = read_attributes(_content(workspace, commit, asked), where)
+    except csv.Error as error:
+        raise UserError(f"{where} is not a CSV file: {error}.") from error
     key_of = person_key if key == "identity" else composed
     keys = [key_of(face.identity if key == "identity" else face.path) for face in faces]
     found, notes = {}, []
