@@ -74,7 +74,7 @@ $(VENV)/.ready: requirements.txt requirements-nodeps.txt setup.py deploy/require
 	$(BIN)/pip install -q $(TORCH) -r requirements.txt
 	$(BIN)/pip install -q --no-deps -r requirements-nodeps.txt
 	$(BIN)/pip install -q --no-deps -e .
-	$(BIN)/python -m face_assets.serving.environment
+	$(BIN)/python -m face_assets.serving.server_environment
 	touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.txt

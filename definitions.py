@@ -4,10 +4,7 @@ import os
 
 import dagster as dg
 
-from face_assets.assets import dataset, embedder, release, serving, shards, sources, traffic
-from face_assets.automation import jobs
 from face_assets.automation.commit_sensor import commit_sensor
-from face_assets.automation.conditions import code_change_sensor
 from face_assets.automation.container_sweep import STACK, container_sweep
 from face_assets.automation.drift_sensors import drift_sensor, traffic_sensor
 from face_assets.automation.failures import failed_runs, refused_runs, succeeded_runs, unsent_messages
@@ -15,11 +12,20 @@ from face_assets.automation.health_sensor import health_sensor
 from face_assets.automation.machine_sensor import machine_sensor
 from face_assets.automation.schedules import daily_verification
 from face_assets.automation.stage_sensor import stage_sensor
-from face_assets.resources.handles import ArtifactHandles
-from face_assets.resources.workspace import WorkspaceResource
-from face_assets.rights import keep_private
-from face_assets.settings import default_home
-from face_assets.user_identity import name_user
+from face_assets.core.rights import keep_private
+from face_assets.core.settings import default_home
+from face_assets.core.user_identity import name_user
+from face_assets.dataset import assets as dataset
+from face_assets.dataset import sources
+from face_assets.detection import shard_jobs as shards
+from face_assets.embedding import assets as embedder
+from face_assets.monitoring import assets as traffic
+from face_assets.orchestration import jobs
+from face_assets.orchestration.artifact_io import ArtifactHandles
+from face_assets.orchestration.conditions import code_change_sensor
+from face_assets.orchestration.workspace_resource import WorkspaceResource
+from face_assets.release import assets as release
+from face_assets.serving import assets as serving
 
 keep_private(default_home())  # the webserver, the daemon and every run load this module
 name_user(default_home())

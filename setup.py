@@ -9,7 +9,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["face_assets", "face_assets.*"]),
     py_modules=["definitions"],
-    entry_points={"console_scripts": ["face-assets = face_assets.cli:main"]},
+    entry_points={"console_scripts": ["face-assets = face_assets.cli.main:main"]},
     install_requires=[
         "dagster>=1.13",  # assets, runs, event log
         "dagster-webserver>=1.13",  # the UI and GraphQL

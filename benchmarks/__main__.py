@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmarks.table import Row, table
-from face_assets.dataset.synthetic import write_people
+from face_assets.demo.synthetic import write_people
 
 PARTS = ("dataset", "detection", "agreement", "training", "embedding", "serving", "search", "incremental", "scale")
 TABLE = Path(__file__).parents[1] / "docs" / "benchmarks.md"

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.table import Row
+from face_assets.core.params import Split
 from face_assets.dataset.manifest import make_manifest
-from face_assets.params import Split
-from face_assets.photo_survey import survey
-from face_assets.registry.create import create_repository
+from face_assets.dataset.photo_survey import survey
+from face_assets.dataset.repository_creation import create_repository
 from face_assets.registry.data_repository import DataRepository
 
 ENTRIES = 1_000_000

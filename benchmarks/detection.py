@@ -8,16 +8,16 @@ from pathlib import Path
 
 from benchmarks.reference import Reference
 from benchmarks.table import Row
-from face_assets.content_store import ContentStore
-from face_assets.dataset.alignment import align_photos
-from face_assets.embedder.facenet import export_detector
-from face_assets.params import default_params_yaml
-from face_assets.photo_survey import survey
-from face_assets.pipeline.dataset import align_dataset, version_dataset
-from face_assets.pipeline.workspace import Workspace
-from face_assets.registry.create import create_repository
-from face_assets.settings import Settings, usable_cores
-from face_assets.vision.mtcnn import DetectorConfig
+from face_assets.core.params import default_params_yaml
+from face_assets.core.settings import Settings, usable_cores
+from face_assets.dataset.photo_survey import survey
+from face_assets.dataset.repository_creation import create_repository
+from face_assets.dataset.steps import align_dataset, version_dataset
+from face_assets.detection.alignment import align_photos
+from face_assets.detection.facenet_pytorch import export_detector
+from face_assets.detection.mtcnn import DetectorConfig
+from face_assets.registry.workspace import Workspace
+from face_assets.storage.content_store import ContentStore
 
 REFERENCE_PHOTOS, OUR_PHOTOS = 100, 2500
 REFERENCE_THREADS = 2

@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
+from face_assets.dataset.decoding import decode
+from face_assets.detection.mtcnn import Detector, DetectorConfig
+from face_assets.embedding.engine import Engine
+from face_assets.evaluation.feature_histograms import Sketch, bins_of, measure, without_face
+from face_assets.evaluation.reference import Reference, make_reference
 from face_assets.monitoring.drift import judge
-from face_assets.monitoring.reference import Reference, make_reference
-from face_assets.vision.decode import decode
-from face_assets.vision.embed import Engine
-from face_assets.vision.mtcnn import Detector, DetectorConfig
-from face_assets.vision.sketches import Sketch, bins_of, measure, without_face
 
 PHOTOS, DEGRADED = 2000, 400
 SPLITS, WINDOWS = 24, 100
@@ -97,9 +97,9 @@ def engines(data: Path, cache: Path) -> tuple[Path, Path]:
     """MTCNN and the embedder as OpenVINO engines."""
     networks, engine = cache / "networks", cache / "engine"
     if not engine.is_dir():
-        from face_assets.embedder.export import export_engine
-        from face_assets.embedder.facenet import export_detector
-        from face_assets.embedder.weights import load_embedder
+        from face_assets.detection.facenet_pytorch import export_detector
+        from face_assets.embedding.export import export_engine
+        from face_assets.embedding.weights import load_embedder
 
         networks.mkdir(parents=True)
         export_detector(networks)

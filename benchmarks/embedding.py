@@ -7,9 +7,9 @@ import numpy as np
 
 from benchmarks.kit import Kit, made
 from benchmarks.table import Row
-from face_assets.embedder.evaluation import evaluate
-from face_assets.settings import usable_cores
-from face_assets.vision.embed import Engine
+from face_assets.biometrics.verification import evaluate
+from face_assets.core.settings import usable_cores
+from face_assets.embedding.engine import Engine
 
 TEST_PHOTOS = 2500
 CROPS = {"torch": 64, "f32": 128, "bf16": 256, "int8": 512}
@@ -46,7 +46,7 @@ def _round(kit: Kit, engines: dict[str, Engine]) -> dict[str, float]:
 def _torch_rate(kit: Kit) -> float:
     import torch
 
-    from face_assets.embedder.network import ServedEmbedder
+    from face_assets.embedding.network import ServedEmbedder
 
     model, threads = ServedEmbedder(kit.model, "per_image").eval(), torch.get_num_threads()
     torch.set_num_threads(usable_cores())

@@ -17,17 +17,17 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.drift_on_real_faces import MOST_OF_A_PERSON, engines
+from face_assets.biometrics.verification import evaluate
+from face_assets.core.params import Split
+from face_assets.core.settings import usable_cores
+from face_assets.dataset.decoding import decode
 from face_assets.dataset.manifest import make_manifest
-from face_assets.embedder.evaluation import evaluate
-from face_assets.embedder.fairness import by_group, gaps, read_attributes, to_json
-from face_assets.params import Split
-from face_assets.photo_survey import survey
-from face_assets.pipeline.fairness import groups_markdown
-from face_assets.settings import usable_cores
-from face_assets.vision.decode import decode
-from face_assets.vision.embed import Engine
-from face_assets.vision.mtcnn import Detector, DetectorConfig
-from face_assets.vision.sketches import appearance
+from face_assets.dataset.photo_survey import survey
+from face_assets.detection.mtcnn import Detector, DetectorConfig
+from face_assets.embedding.engine import Engine
+from face_assets.evaluation.feature_histograms import appearance
+from face_assets.evaluation.group_figures import groups_markdown
+from face_assets.evaluation.groups import by_group, gaps, read_attributes, to_json
 
 FAR, FARS = 1e-3, (1e-3, 1e-4)
 Floats = npt.NDArray[np.float32]

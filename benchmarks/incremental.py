@@ -16,11 +16,11 @@ import dagster as dg
 
 from benchmarks.server import free_ports
 from benchmarks.table import Row
-from face_assets.automation.instance import open_instance
-from face_assets.home import Home
-from face_assets.photo_survey import survey
-from face_assets.registry.create import commit_photos, create_repository
+from face_assets.dataset.photo_survey import survey
+from face_assets.dataset.repository_creation import commit_photos, create_repository
+from face_assets.event_log.instance import open_instance
 from face_assets.registry.git import git
+from face_assets.storage.home import Home
 
 CHANGED = 100  # one photo in so many is new
 SENT = 50  # photos of the commit that the sensor sees

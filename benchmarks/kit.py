@@ -10,19 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from face_assets.content_store import ContentStore
-from face_assets.dataset.alignment import align_photos
+from face_assets.core.params import Split
+from face_assets.core.settings import usable_cores
 from face_assets.dataset.manifest import make_manifest
-from face_assets.embedder.engine import restate_engine
-from face_assets.embedder.export import export_engine
-from face_assets.embedder.facenet import export_detector
-from face_assets.embedder.features import load_crops
-from face_assets.embedder.quantization import quantize_engine
-from face_assets.embedder.weights import load_embedder
-from face_assets.params import Split
-from face_assets.photo_survey import survey
-from face_assets.settings import usable_cores
-from face_assets.vision.mtcnn import DetectorConfig
+from face_assets.dataset.photo_survey import survey
+from face_assets.detection.alignment import align_photos
+from face_assets.detection.facenet_pytorch import export_detector
+from face_assets.detection.mtcnn import DetectorConfig
+from face_assets.embedding.engine_files import restate_engine
+from face_assets.embedding.export import export_engine
+from face_assets.embedding.features import load_crops
+from face_assets.embedding.quantization import quantize_engine
+from face_assets.embedding.weights import load_embedder
+from face_assets.storage.content_store import ContentStore
 
 SIDE, SIZE = 160, 128
 CALIBRATION_CROPS = 256

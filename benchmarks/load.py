@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from face_assets.direct import GRPC_OPTIONS
+from face_assets.core.direct_connections import GRPC_OPTIONS
 
 WARM_UP = 1.0
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from face_assets.embedder.facenet import import_facenet_pytorch
+from face_assets.detection.facenet_pytorch import import_facenet_pytorch
 
 MARGIN, SIDE = 32, 160
 Floats = npt.NDArray[Any]

@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from face_assets.errors import UserError
+from face_assets.core.errors import UserError
 from face_assets.serving.client import RecognizerClient
 
 SIDE = 4990  # 24.9 megapixels

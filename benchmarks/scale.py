@@ -10,12 +10,12 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks.table import Row
-from face_assets.params import default_params_yaml
-from face_assets.photo_survey import survey
-from face_assets.pipeline.dataset import align_dataset, version_dataset
-from face_assets.pipeline.workspace import Workspace
-from face_assets.registry.create import create_repository
-from face_assets.settings import Settings
+from face_assets.core.params import default_params_yaml
+from face_assets.core.settings import Settings
+from face_assets.dataset.photo_survey import survey
+from face_assets.dataset.repository_creation import create_repository
+from face_assets.dataset.steps import align_dataset, version_dataset
+from face_assets.registry.workspace import Workspace
 
 SIZES = (1_000, 10_000)  # 100,000 take a quarter of an hour
 PHOTOS_A_PERSON = 5

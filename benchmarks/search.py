@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.table import Row
-from face_assets.settings import usable_cores
-from face_assets.vision.search import SCANNED_FROM, Gallery
+from face_assets.core.settings import usable_cores
+from face_assets.gallery.search import SCANNED_FROM, Gallery
 
 SIZES = ((1, 512), (10_000, 512), (100_000, 128), (100_000, 512), (1_000_000, 128))
 PROBES, ROUNDS, PAUSE = 16, 5, 0.5

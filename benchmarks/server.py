@@ -9,17 +9,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.kit import DETECTOR, Kit
-from face_assets.embedder.gallery import templates_of, write_gallery
-from face_assets.files import link_or_copy, write_json
-from face_assets.params import Serving
+from face_assets.core.files import link_or_copy, write_json
+from face_assets.core.params import Serving
+from face_assets.core.settings import usable_cores
+from face_assets.embedding.engine import Engine
+from face_assets.gallery.enrolment import templates_of, write_gallery
+from face_assets.gallery.search import Gallery
+from face_assets.serving.deployment_check import Probe
 from face_assets.serving.embedded import EmbeddedTarget
-from face_assets.serving.environment import ensure_environment
 from face_assets.serving.model_repository import write_models
-from face_assets.serving.triton import Ports
-from face_assets.serving.verification import Probe
-from face_assets.settings import usable_cores
-from face_assets.vision.embed import Engine
-from face_assets.vision.search import Gallery
+from face_assets.serving.server_environment import ensure_environment
+from face_assets.serving.triton_server import Ports
 
 ROOT = Path(__file__).parents[1]
 PROBES = 4

@@ -10,11 +10,11 @@ from benchmarks.kit import DETECTOR, Kit, made
 from benchmarks.load import Measured, closed, paced
 from benchmarks.server import serving
 from benchmarks.table import Row
-from face_assets.settings import usable_cores
-from face_assets.vision.decode import decode
-from face_assets.vision.embed import Engine
-from face_assets.vision.mtcnn import Detector
-from face_assets.vision.search import Gallery
+from face_assets.core.settings import usable_cores
+from face_assets.dataset.decoding import decode
+from face_assets.detection.mtcnn import Detector
+from face_assets.embedding.engine import Engine
+from face_assets.gallery.search import Gallery
 
 TEST_PHOTOS, CROPS = 600, 256
 SECONDS, ROUNDS = 5.0, 3

@@ -19,24 +19,24 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.drift_on_real_faces import CHANGES, PHOTOS, chosen_photos, engines, measured
-from face_assets.embedder.gallery import templates_of, write_gallery
-from face_assets.files import write_json
+from face_assets.core.files import write_json
+from face_assets.core.params import Serving
+from face_assets.dataset.decoding import decode
+from face_assets.detection.mtcnn import Detector, DetectorConfig
+from face_assets.embedding.engine import Engine
+from face_assets.evaluation.feature_histograms import Sketch
+from face_assets.evaluation.reference import make_reference
+from face_assets.gallery.enrolment import templates_of, write_gallery
+from face_assets.gallery.search import Gallery
 from face_assets.monitoring.drift import judge
-from face_assets.monitoring.reference import make_reference
 from face_assets.monitoring.windows import read_window, window_names
-from face_assets.params import Serving
 from face_assets.serving.client import RecognizerClient
+from face_assets.serving.deployment_check import Probe
 from face_assets.serving.embedded import EmbeddedTarget
-from face_assets.serving.environment import ensure_environment
 from face_assets.serving.model_repository import write_models
-from face_assets.serving.triton import Ports
-from face_assets.serving.verification import Probe
-from face_assets.vision.decode import decode
-from face_assets.vision.embed import Engine
-from face_assets.vision.mtcnn import Detector, DetectorConfig
-from face_assets.vision.recorder import window_name
-from face_assets.vision.search import Gallery
-from face_assets.vision.sketches import Sketch
+from face_assets.serving.runtime.recorder import window_name
+from face_assets.serving.server_environment import ensure_environment
+from face_assets.serving.triton_server import Ports
 
 ROOT = Path(__file__).parents[1]
 HOURS, A_HOUR, DARK_FROM, SECONDS = 6, 100, 4, 60

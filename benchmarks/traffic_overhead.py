@@ -19,12 +19,12 @@ import numpy as np
 
 from benchmarks.kit import DETECTOR, Kit, made
 from benchmarks.server import serving
+from face_assets.dataset.decoding import decode
+from face_assets.detection.mtcnn import Detector
+from face_assets.embedding.engine import Engine
 from face_assets.serving.embedded import EmbeddedTarget
-from face_assets.vision import traffic as traffic_module
-from face_assets.vision.decode import decode
-from face_assets.vision.embed import Engine
-from face_assets.vision.mtcnn import Detector
-from face_assets.vision.traffic import Traffic
+from face_assets.serving.runtime import traffic as traffic_module
+from face_assets.serving.runtime.traffic import Traffic
 
 PHOTOS, ROUNDS = 200, 12
 SECONDS, WARM_UP, CALLERS = 10.0, 1.0, 8

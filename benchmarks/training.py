@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.table import Row
-from face_assets import params
-from face_assets.content_store import ContentStore, Entry
-from face_assets.embedder.training import TrainingRequest, train
-from face_assets.photo_survey import survey
+from face_assets.core import params
+from face_assets.dataset.photo_survey import survey
+from face_assets.embedding.training import TrainingRequest, train
+from face_assets.storage.content_store import ContentStore, Entry
 
 IMAGES, BATCH, SIDE, THREADS = 256, 32, 160, 2
 ROUNDS = 2
@@ -72,7 +72,7 @@ def _plain(encoded: list[bytes], labels: list[int]) -> float:
     from pytorch_metric_learning.losses import CosFaceLoss
     from torch.nn import functional as F
 
-    from face_assets.embedder.weights import load_embedder
+    from face_assets.embedding.weights import load_embedder
 
     torch.set_num_threads(THREADS)
     model = load_embedder("scratch", 512, 0).train()

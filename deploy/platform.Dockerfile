@@ -35,7 +35,7 @@ COPY triton_models /opt/face-assets/triton_models
 COPY deploy /opt/face-assets/deploy
 COPY face_assets /opt/face-assets/face_assets
 RUN echo /opt/face-assets > "$(echo /opt/venv/lib/python3*/site-packages)/face-assets.pth" \
-    && printf '#!/opt/venv/bin/python\nfrom face_assets.cli import main\nmain()\n' > /opt/venv/bin/face-assets \
+    && printf '#!/opt/venv/bin/python\nfrom face_assets.cli.main import main\nmain()\n' > /opt/venv/bin/face-assets \
     && chmod 755 /opt/venv/bin/face-assets /opt/face-assets/deploy/platform/entrypoint \
     && git config --system --add safe.directory '*' \
     && mkdir -p /var/lib/face-assets /var/log/face-assets /opt/dagster/dagster_home \

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from face_assets.registry.create import create_repository
+from face_assets.dataset.repository_creation import create_repository
 from face_assets.registry.git import git
 from tests.far_end import FarEnd
 from tests.small_disk import SmallDisk

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from face_assets import identifiers
-from face_assets.errors import UserError
+from face_assets.core import identifiers
+from face_assets.core.errors import UserError
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.git import GitError, git
 

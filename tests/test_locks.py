@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from face_assets.errors import UnreachableError
-from face_assets.files import file_lock
+from face_assets.core.errors import UnreachableError
+from face_assets.core.files import file_lock
 
 
 def test_a_lock_that_is_not_free_in_time_names_who_holds_it(tmp_path: Path) -> None:

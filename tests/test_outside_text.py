@@ -9,12 +9,12 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from face_assets.commands.shared import Group, print_json
-from face_assets.errors import UserError
+from face_assets.cli.commands.shared import Group, print_json
+from face_assets.cli.history import history_text
+from face_assets.core.errors import UserError
+from face_assets.core.outside_text import echo, shown, shown_in_markdown, shown_json, shown_lines
+from face_assets.evaluation.group_figures import groups_markdown
 from face_assets.notification.message import Message
-from face_assets.operations.history import history_text
-from face_assets.outside_text import echo, shown, shown_in_markdown, shown_json, shown_lines
-from face_assets.pipeline.fairness import groups_markdown
 
 HOSTILE = [
     "Ann\nBob (0.99) [v9]",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from face_assets import subprocesses
+from face_assets.core import subprocesses
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(
@@ -24,15 +24,15 @@ CLIENT_TIMEOUT = {"load_model", "unload_model", "get_model_repository_index", "g
 WAIT = {"wait", "communicate", "join", "get", "acquire"}
 """Methods of processes, threads, queues and locks that wait for ever where they are called with nothing."""
 FOR_EVER = {
-    ("face_assets/operations/exporter.py", "thread.join"): "the exporter serves until it is stopped",
-    ("face_assets/vision/gather.py", "thread.join"): "Triton ends a model's process that does not finish",
-    ("face_assets/vision/gather.py", "self._changed.wait"): "the embedder's threads wait for work",
-    ("face_assets/vision/traffic.py", "self._thread.join"): "Triton ends a model's process that does not finish",
+    ("face_assets/cli/exporter.py", "thread.join"): "the exporter serves until it is stopped",
+    ("face_assets/serving/runtime/dynamic_batching.py", "thread.join"): "Triton ends a model's process that does not finish",
+    ("face_assets/serving/runtime/dynamic_batching.py", "self._changed.wait"): "the embedder's threads wait for work",
+    ("face_assets/serving/runtime/traffic.py", "self._thread.join"): "Triton ends a model's process that does not finish",
     ("triton_models/face_detector/model.py", "self.worker.join"): "Triton ends a model's process that does not finish",
     ("triton_models/face_detector/model.py", "self.waiting.get"): "the detector's thread waits for work",
     ("face_assets/serving/frontend/", "server.wait"): "the server's process serves until it is stopped, then by wait_for",
     ("face_assets/serving/frontend/", "stopped.wait"): "it serves until a signal comes",
-    ("face_assets/embedder/distributed.py", "ranks.join"): "gloo has a time limit of its own",
+    ("face_assets/embedding/distributed.py", "ranks.join"): "gloo has a time limit of its own",
 }
 
 

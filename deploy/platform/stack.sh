@@ -4,4 +4,4 @@ stack="${FACE_ASSETS_STACK:-face-assets}"
 # path names its servers, gateway and network, so each stack has another.
 home=/var/lib/face-assets
 if [ "$stack" != face-assets ]; then home="$home/$stack"; fi
-home_name="$(printf '["%s"]' "$home" | sha256sum | cut -c1-8)"  # as face_assets/fingerprint.py does it
+home_name="$(printf '["%s"]' "$home" | sha256sum | cut -c1-8)"  # as face_assets/core/fingerprint.py does it

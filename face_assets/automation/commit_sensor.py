@@ -8,19 +8,19 @@ from typing import Any, Literal
 
 import dagster as dg
 
-from face_assets.automation import jobs
-from face_assets.automation.partitions import commits
-from face_assets.automation.runs import UNDER_WAY
-from face_assets.automation.tags import PARTITION, commit_tags
-from face_assets.errors import UserError
-from face_assets.fingerprint import fingerprint
+from face_assets.core.errors import UserError
+from face_assets.core.fingerprint import fingerprint
+from face_assets.event_log.runs import UNDER_WAY
 from face_assets.notification.message import Message
 from face_assets.notification.notifier import queue_problem, queue_well
-from face_assets.pipeline.versions import parameters_version, photos_version
-from face_assets.pipeline.workspace import Workspace
+from face_assets.orchestration import jobs
+from face_assets.orchestration.partitions import commits
+from face_assets.orchestration.tags import PARTITION, commit_tags
+from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.registry.availability import missing_bytes
+from face_assets.registry.versions import parameters_version, photos_version
 from face_assets.registry.watch import Branches, NewCommit, inputs_of, new_commits
-from face_assets.resources.workspace import WorkspaceResource
+from face_assets.registry.workspace import Workspace
 
 SECONDS_BETWEEN_TICKS = 2
 SECONDS_A_TICK = 20.0  # for looking at commits; Dagster gives a tick 60

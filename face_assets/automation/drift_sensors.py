@@ -5,21 +5,21 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from face_assets.automation import jobs
-from face_assets.automation.partitions import FIRST_HOUR, commits
-from face_assets.automation.tags import CAUSE, commit_tags
-from face_assets.errors import UserError
+from face_assets.core.errors import UserError
 from face_assets.monitoring import reports
 from face_assets.monitoring.drift import DriftReport
+from face_assets.monitoring.steps import monitoring_params
 from face_assets.monitoring.windows import finished_windows
 from face_assets.notification.message import Message
 from face_assets.notification.notifier import queue_problem, queue_well
-from face_assets.pipeline.monitoring import monitoring_params
-from face_assets.pipeline.serving import target
-from face_assets.pipeline.workspace import Workspace
+from face_assets.orchestration import jobs
+from face_assets.orchestration.partitions import FIRST_HOUR, commits
+from face_assets.orchestration.tags import CAUSE, commit_tags
+from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.registry.watch import inputs_of
-from face_assets.resources.workspace import WorkspaceResource
-from face_assets.vision.recorder import window_name
+from face_assets.registry.workspace import Workspace
+from face_assets.serving.runtime.recorder import window_name
+from face_assets.serving.steps import target
 
 SECONDS_BETWEEN_TICKS = 30
 WINDOWS_A_TICK = 12

@@ -7,13 +7,13 @@ from typing import Any
 
 import dagster as dg
 
-from face_assets.automation import tags
-from face_assets.automation.outcomes import Outcome, read_outcome
-from face_assets.errors import UserError
+from face_assets.core.errors import UserError
+from face_assets.event_log.outcomes import Outcome, read_outcome
 from face_assets.notification.message import Message
 from face_assets.notification.notifier import Log, report_problem, report_well, send_unsent
-from face_assets.pipeline.workspace import Workspace
-from face_assets.resources.workspace import WorkspaceResource
+from face_assets.orchestration import tags
+from face_assets.orchestration.workspace_resource import WorkspaceResource
+from face_assets.registry.workspace import Workspace
 
 SECONDS_BETWEEN_TICKS = 3
 SECONDS_BETWEEN_TRIES = 5

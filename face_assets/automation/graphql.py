@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from face_assets.automation.partitions import commits
 from face_assets.automation.services import ui_address
-from face_assets.direct import open_url
-from face_assets.errors import UserError
-from face_assets.settings import Settings
+from face_assets.core.direct_connections import open_url
+from face_assets.core.errors import UserError
+from face_assets.core.settings import Settings
+from face_assets.orchestration.partitions import commits
 
 LOCATION = "face-assets"
 """The name that workspace.yaml gives to definitions.py."""

@@ -6,18 +6,18 @@ from dataclasses import asdict, dataclass, replace
 
 import dagster as dg
 
-from face_assets.automation import jobs
-from face_assets.automation.reaping import close_dead_runs
 from face_assets.automation.stage_sensor import deployment_under_way
-from face_assets.automation.tags import CAUSE
-from face_assets.errors import UserError
+from face_assets.core.errors import UserError
+from face_assets.event_log.dead_runs import close_dead_runs
 from face_assets.notification.message import Message
 from face_assets.notification.notifier import queue_problem, queue_well
-from face_assets.pipeline.machine import STOPPED, last_attempt, observe
-from face_assets.pipeline.serving import target, trouble_of_live
-from face_assets.pipeline.workspace import Workspace
-from face_assets.registry.stage import Assignment
-from face_assets.resources.workspace import WorkspaceResource
+from face_assets.orchestration import jobs
+from face_assets.orchestration.tags import CAUSE
+from face_assets.orchestration.workspace_resource import WorkspaceResource
+from face_assets.registry.stages import Assignment
+from face_assets.registry.workspace import Workspace
+from face_assets.serving.machine_state import STOPPED, last_attempt, observe
+from face_assets.serving.steps import target, trouble_of_live
 
 SECONDS_BETWEEN_TICKS = 5
 LOST, BEHIND = "server: lost", "server: behind production"

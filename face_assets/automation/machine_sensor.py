@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 
 import dagster as dg
 
-from face_assets.errors import UserError
-from face_assets.pipeline.machine import machine_name, observe, publish_state
-from face_assets.pipeline.serving import target
-from face_assets.resources.workspace import WorkspaceResource
+from face_assets.core.errors import UserError
+from face_assets.orchestration.workspace_resource import WorkspaceResource
+from face_assets.serving.machine_state import machine_name, observe, publish_state
+from face_assets.serving.steps import target
 
 SECONDS_BETWEEN_TICKS = 5
 SECONDS_BETWEEN_SIGNS = 3600.0  # of life, where nothing changes

@@ -2,10 +2,10 @@
 
 import dagster as dg
 
-from face_assets.automation import jobs
-from face_assets.automation.tags import CAUSE
-from face_assets.errors import UserError
-from face_assets.resources.workspace import WorkspaceResource
+from face_assets.core.errors import UserError
+from face_assets.orchestration import jobs
+from face_assets.orchestration.tags import CAUSE
+from face_assets.orchestration.workspace_resource import WorkspaceResource
 
 
 @dg.schedule(

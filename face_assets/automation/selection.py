@@ -8,7 +8,7 @@ from difflib import get_close_matches
 import dagster as dg
 
 from face_assets.automation.graphql import AssetNode
-from face_assets.errors import UserError
+from face_assets.core.errors import UserError
 
 WORD = re.compile(r"[^\s()]+")
 BARE = re.compile(r"(?P<up>\d*\+|\*)?(?P<name>[A-Za-z_][\w/]*)(?P<down>\+\d*|\*)?")

@@ -6,13 +6,13 @@ import time
 import urllib.error
 from pathlib import Path
 
-from face_assets import processes
-from face_assets.automation.instance import ROOT, WORKSPACE, open_instance
-from face_assets.direct import open_url
-from face_assets.errors import UserError
-from face_assets.home import Home
-from face_assets.ports import require_free
-from face_assets.settings import Settings
+from face_assets.core import processes
+from face_assets.core.direct_connections import open_url
+from face_assets.core.errors import UserError
+from face_assets.core.ports import require_free
+from face_assets.core.settings import Settings
+from face_assets.event_log.instance import ROOT, WORKSPACE, open_instance
+from face_assets.storage.home import Home
 
 WEBSERVER = "webserver"
 DAEMON = "daemon"

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import dagster as dg
 
-from face_assets.automation import jobs
-from face_assets.automation.runs import UNDER_WAY
-from face_assets.automation.tags import AUTHOR, CAUSE, COMMIT, LONGEST, PARTITION, STAGE_TAG, SUBJECT
-from face_assets.errors import UserError
-from face_assets.files import file_lock, is_locked
-from face_assets.fingerprint import fingerprint
-from face_assets.pipeline.serving import target
-from face_assets.pipeline.workspace import Workspace
-from face_assets.registry.stage import Assignment
-from face_assets.resources.workspace import WorkspaceResource
+from face_assets.core.errors import UserError
+from face_assets.core.files import file_lock, is_locked
+from face_assets.core.fingerprint import fingerprint
+from face_assets.event_log.runs import UNDER_WAY
+from face_assets.orchestration import jobs
+from face_assets.orchestration.tags import AUTHOR, CAUSE, COMMIT, LONGEST, PARTITION, STAGE_TAG, SUBJECT
+from face_assets.orchestration.workspace_resource import WorkspaceResource
+from face_assets.registry.stages import Assignment
+from face_assets.registry.workspace import Workspace
+from face_assets.serving.steps import target
 
 SECONDS_BETWEEN_TICKS = 2
 

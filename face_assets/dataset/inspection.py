@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from face_assets.batches import batched
-from face_assets.content_store import ContentStore, Entry
-from face_assets.files import read_content
-from face_assets.vision.decode import UnusablePhoto, inspect
+from face_assets.core.batches import batched
+from face_assets.core.files import read_content
+from face_assets.dataset.decoding import UnusablePhoto, inspect
+from face_assets.storage.content_store import ContentStore, Entry
 
 BATCH = 512
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
 
-from face_assets.errors import UserError
-from face_assets.params import Split
-from face_assets.photo_folders import identity_of, left_out_as, person_key, require_unicode
+from face_assets.core.errors import UserError
+from face_assets.core.params import Split
+from face_assets.dataset.photo_folders import identity_of, left_out_as, person_key, require_unicode
 
 EXAMPLES = 20
 SplitName = Literal["train", "validation", "test"]

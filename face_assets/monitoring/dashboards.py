@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from face_assets.files import write_json
+from face_assets.core.files import write_json
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "grafana" / "dashboards"
 SOURCE = {"type": "prometheus", "uid": "face-assets-prometheus"}

@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from face_assets.monitoring.distance import distances
-from face_assets.monitoring.reference import JUDGED, Reference
-from face_assets.vision.sketches import BINS, FEATURES, FIRST_PROJECTION, Sketch
+from face_assets.evaluation.feature_histograms import BINS, FEATURES, FIRST_PROJECTION, Sketch
+from face_assets.evaluation.histogram_distance import distances
+from face_assets.evaluation.reference import JUDGED, Reference
 
 Verdict = Literal["drift", "no_drift", "too_few_photos", "no_reference"]
 CENTRES = np.stack([feature.low + feature.width * (np.arange(BINS) + 0.5) for feature in FEATURES])

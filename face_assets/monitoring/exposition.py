@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from face_assets.direct import open_url
-from face_assets.errors import UserError
+from face_assets.core.direct_connections import open_url
+from face_assets.core.errors import UserError
 
 SECONDS_FOR_A_PART = 5.0
 SECONDS_FRESH = 1.0

@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from face_assets.errors import UserError
-from face_assets.files import SHARED, write_bytes, write_json, write_text
-from face_assets.photo_folders import person_key
-from face_assets.rights import outside
+from face_assets.core.errors import UserError
+from face_assets.core.files import SHARED, write_bytes, write_json, write_text
+from face_assets.core.rights import outside
+from face_assets.dataset.photo_folders import person_key
 
 INBOX = "inbox"
 PHOTOS = "photos"

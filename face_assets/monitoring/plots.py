@@ -4,9 +4,9 @@ import io
 
 import numpy as np
 
+from face_assets.evaluation.feature_histograms import BINS, FEATURES, FIRST_PROJECTION, Sketch
+from face_assets.evaluation.reference import Reference
 from face_assets.monitoring.drift import DriftReport
-from face_assets.monitoring.reference import Reference
-from face_assets.vision.sketches import BINS, FEATURES, FIRST_PROJECTION, Sketch
 
 SIZE, DPI = (9.0, 4.6), 80
 

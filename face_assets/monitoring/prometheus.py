@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from face_assets.direct import open_url
-from face_assets.errors import UserError
-from face_assets.files import write_text
+from face_assets.core.direct_connections import open_url
+from face_assets.core.errors import UserError
+from face_assets.core.files import write_text
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 KEPT_DAYS, KEPT_SIZE = 90, "2GB"

@@ -5,10 +5,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from face_assets.files import write_json
+from face_assets.core.files import write_json
 from face_assets.monitoring.drift import DriftReport
 from face_assets.monitoring.windows import NAME
-from face_assets.vision.recorder import window_name
+from face_assets.serving.runtime.recorder import window_name
 
 FOLDER = "reports"
 JUDGED = ("drift", "no_drift")

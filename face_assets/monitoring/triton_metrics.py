@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from face_assets.direct import open_url
-from face_assets.errors import UserError
-from face_assets.server_metrics import ANSWERS, FAILURE, OURS, SECONDS, SUCCESS, totals
+from face_assets.core.direct_connections import open_url
+from face_assets.core.errors import UserError
+from face_assets.serving.triton_counters import ANSWERS, FAILURE, OURS, SECONDS, SUCCESS, totals
 
 COUNTERS = ("photos", "photos_without_face", "photos_refused", "faces_accepted", "faces_refused")
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from face_assets.vision.recorder import SECONDS_A_WINDOW, WINDOW_NAME, window_name
-from face_assets.vision.sketches import BrokenSketch, Sketch
+from face_assets.evaluation.feature_histograms import BrokenSketch, Sketch
+from face_assets.serving.runtime.recorder import SECONDS_A_WINDOW, WINDOW_NAME, window_name
 
 SECONDS_TO_SETTLE = 60  # after a window's end, for the last flush of every server
 NAME = re.compile(r"\d{4}-\d\d-\d\d-\d\d:\d\d")

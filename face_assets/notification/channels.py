@@ -15,7 +15,7 @@ from email.utils import formatdate, make_msgid
 from typing import Any, Protocol
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
-from face_assets.errors import UserError
+from face_assets.core.errors import UserError
 from face_assets.notification.body import DEFAULT_BODY, filled_body
 from face_assets.notification.message import Message
 

@@ -9,8 +9,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from face_assets.errors import UserError
-from face_assets.files import file_lock, read_json, write_json
+from face_assets.core.errors import UserError
+from face_assets.core.files import file_lock, read_json, write_json
 from face_assets.notification.channels import Channel
 from face_assets.notification.message import Message
 

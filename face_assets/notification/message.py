@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from face_assets.credentials import CREDENTIALS
-from face_assets.outside_text import shown, shown_lines
+from face_assets.core.credentials import CREDENTIALS
+from face_assets.core.outside_text import shown, shown_lines
 
 LONGEST_REASON = 4000
 LONGEST_FIGURE = 500

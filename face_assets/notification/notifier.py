@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Callable, Sequence
 
-from face_assets.errors import UserError
+from face_assets.core.errors import UserError
+from face_assets.core.settings import Settings
 from face_assets.notification.body import DEFAULT_BODY
 from face_assets.notification.channels import Channel, Email, Slack, Webhook
 from face_assets.notification.ledger import Ledger
 from face_assets.notification.message import Message
-from face_assets.settings import Settings
 
 Log = Callable[[str], None]
 to_the_log: Log = logging.getLogger(__name__).warning

@@ -5,8 +5,8 @@ import subprocess
 import sys
 from typing import Any
 
-from face_assets.credentials import without_credentials
-from face_assets.errors import UserError
+from face_assets.core.credentials import without_credentials
+from face_assets.core.errors import UserError
 from face_assets.registry.data_repository import DataRepository
 
 SECONDS_TO_ANSWER = 15.0

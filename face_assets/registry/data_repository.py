@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from face_assets import identifiers
-from face_assets.credentials import without_credentials
-from face_assets.errors import UnreachableError, UserError
-from face_assets.files import file_lock, is_locked, write_text
-from face_assets.fingerprint import fingerprint
-from face_assets.identifiers import COMMIT_ID, CommitId, printable
+from face_assets.core import identifiers
+from face_assets.core.credentials import without_credentials
+from face_assets.core.errors import UnreachableError, UserError
+from face_assets.core.files import file_lock, is_locked, write_text
+from face_assets.core.fingerprint import fingerprint
+from face_assets.core.identifiers import COMMIT_ID, CommitId, printable
+from face_assets.core.yaml_io import expanded, is_path
 from face_assets.registry import dvc_config
 from face_assets.registry.dvc import last_line, try_dvc
 from face_assets.registry.git import NO_FILTERS, OURS, GitError, git, given
 from face_assets.registry.listing import TrackedFile, read_listing
 from face_assets.registry.pointer import Pointer, parse_pointer
-from face_assets.written import expanded, is_path
 
 LISTED_REFS = ("refs/heads/*", "refs/tags/face-recognizer[@#]*")
 MOST_BYTES = 500_000_000  # of a file in git: weights are the largest that are read

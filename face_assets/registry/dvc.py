@@ -8,10 +8,10 @@ from pathlib import Path
 
 import psutil
 
-from face_assets.credentials import without_credentials
-from face_assets.errors import UnreachableError, UserError
+from face_assets.core.credentials import without_credentials
+from face_assets.core.errors import UnreachableError, UserError
+from face_assets.core.subprocesses import kill
 from face_assets.registry.git import environment
-from face_assets.subprocesses import kill
 
 SILENCE = 300.0  # seconds: a transfer may take hours, and a remote that no longer answers moves nothing
 LEAST_MOVED, BYTES_A_SECOND = 1_000_000.0, 1_000_000.0

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 from configobj import ConfigObj, ConfigObjError
 
-from face_assets.errors import UserError
-from face_assets.identifiers import shown
-from face_assets.written import expanded, is_path
+from face_assets.core.errors import UserError
+from face_assets.core.identifiers import shown
+from face_assets.core.yaml_io import expanded, is_path
 
 Config = dict[str, dict[str, str]]
 MOST_BYTES = 256 * 1024

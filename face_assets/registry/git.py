@@ -6,10 +6,10 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from face_assets.credentials import without_credentials
-from face_assets.errors import UserError
-from face_assets.identifiers import TRANSPORTS, printable
-from face_assets.rights import umask_outside
+from face_assets.core.credentials import without_credentials
+from face_assets.core.errors import UserError
+from face_assets.core.identifiers import TRANSPORTS, printable
+from face_assets.core.rights import umask_outside
 
 QUIET = {
     "GIT_TERMINAL_PROMPT": "0",

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
-from face_assets.errors import UserError
-from face_assets.identifiers import is_below, shown
+from face_assets.core.errors import UserError
+from face_assets.core.identifiers import is_below, shown
 from face_assets.registry.pointer import MD5
 
 NAME = re.compile(r"[^\x00\ud800-\udfff]{1,4096}")

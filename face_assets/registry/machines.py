@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from face_assets.errors import UnreachableError
-from face_assets.files import file_lock
+from face_assets.core.errors import UnreachableError
+from face_assets.core.files import file_lock
+from face_assets.core.settings import MACHINE
 from face_assets.registry.data_repository import MACHINES, DataRepository
 from face_assets.registry.git import GitError, git
-from face_assets.registry.release import identity
-from face_assets.settings import MACHINE
+from face_assets.registry.releases import identity
 
 VERSION = r"^v\d{1,9}\.\d{1,9}\.\d{1,9}$"
 GONE_AFTER = timedelta(days=7)

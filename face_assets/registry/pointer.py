@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
-from face_assets.errors import UserError
-from face_assets.identifiers import shown
-from face_assets.written import is_path, parse_yaml
+from face_assets.core.errors import UserError
+from face_assets.core.identifiers import shown
+from face_assets.core.yaml_io import is_path, parse_yaml
 
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 MOST = 2**63

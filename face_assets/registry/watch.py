@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from face_assets.core.yaml_io import is_path, parse_yaml
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.git import GitError
-from face_assets.written import is_path, parse_yaml
 
 POINTERS = ("photos.dvc", "gallery.dvc")
 PARAMETERS = "params.yaml"

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from face_assets.direct import GRPC_OPTIONS
-from face_assets.errors import UserError
+from face_assets.core.direct_connections import GRPC_OPTIONS
+from face_assets.core.errors import UserError
 
 RECOGNIZER = "face_recognizer"
 SECONDS_TO_CONNECT = 3.0  # in which a gateway, or a server without one, is started anew

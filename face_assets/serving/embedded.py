@@ -7,20 +7,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from face_assets.direct import GRPC_OPTIONS
-from face_assets.errors import UnreachableError, UserError
-from face_assets.files import file_lock, is_locked, read_json, write_json
-from face_assets.params import Serving
+from face_assets.core.direct_connections import GRPC_OPTIONS
+from face_assets.core.errors import UnreachableError, UserError
+from face_assets.core.files import file_lock, is_locked, read_json, write_json
+from face_assets.core.params import Serving
 from face_assets.serving import model_repository as models
 from face_assets.serving.client import RecognizerClient
-from face_assets.serving.environment import ServingEnvironment
+from face_assets.serving.deployment_check import Probe, VerificationReport, verify
 from face_assets.serving.model_repository import CANDIDATE, DETECTOR, EMBEDDER, MODELS, RECOGNIZER, ModelVersion
 from face_assets.serving.probe_token import probe_token
+from face_assets.serving.runtime.limits import MAX_BYTES
 from face_assets.serving.second_look import reason_to_keep
+from face_assets.serving.server_environment import ServingEnvironment
 from face_assets.serving.target import PROBES_AFTER, DeploymentRefusedError, Status
-from face_assets.serving.triton import Address, Ports, TritonServer, answers, stamp
-from face_assets.serving.verification import Probe, VerificationReport, verify
-from face_assets.vision.limits import MAX_BYTES
+from face_assets.serving.triton_server import Address, Ports, TritonServer, answers, stamp
 
 LOCK = ".deployment.lock"
 KEY_HEADER = "triton-grpc-protocol-face-assets-key"

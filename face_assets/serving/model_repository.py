@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from face_assets.files import file_lock, link_or_copy, new_directory, read_json, write_json, write_text
-from face_assets.fingerprint import fingerprint
-from face_assets.vision.limits import MAX_WAITING
+from face_assets.core.files import file_lock, link_or_copy, new_directory, read_json, write_json, write_text
+from face_assets.core.fingerprint import fingerprint
+from face_assets.serving.runtime.limits import MAX_WAITING
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig

@@ -6,8 +6,8 @@ import stat
 import tempfile
 from pathlib import Path
 
-from face_assets.errors import UserError
-from face_assets.fingerprint import fingerprint
+from face_assets.core.errors import UserError
+from face_assets.core.fingerprint import fingerprint
 
 PLAIN = re.compile(r"[A-Za-z0-9/._+-]+")
 

@@ -5,7 +5,7 @@ import secrets
 import tempfile
 from pathlib import Path
 
-from face_assets.files import file_lock
+from face_assets.core.files import file_lock
 
 
 def probe_token(root: Path) -> str:

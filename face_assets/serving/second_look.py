@@ -5,8 +5,8 @@ import urllib.error
 
 import psutil
 
-from face_assets.direct import GRPC_OPTIONS, open_url
-from face_assets.serving.triton import Address
+from face_assets.core.direct_connections import GRPC_OPTIONS, open_url
+from face_assets.serving.triton_server import Address
 
 SECONDS = 2.0
 BAD_GATEWAY = 502

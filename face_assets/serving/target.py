@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from face_assets.errors import RefusedError
-from face_assets.params import Serving
+from face_assets.core.errors import RefusedError
+from face_assets.core.params import Serving
 from face_assets.serving.client import RecognizerClient
+from face_assets.serving.deployment_check import Probe, VerificationReport
 from face_assets.serving.model_repository import ModelVersion
-from face_assets.serving.triton import Ports
-from face_assets.serving.verification import Probe, VerificationReport
+from face_assets.serving.triton_server import Ports
 
 PROBES_AFTER = 3
 

@@ -12,13 +12,13 @@ import dagster as dg
 import pytest
 
 from face_assets.automation.commit_sensor import commit_sensor
-from face_assets.automation.jobs import COMMIT_TO_EVALUATION, COMMIT_TO_LIVE
-from face_assets.pipeline.workspace import Workspace
+from face_assets.core.settings import load_settings
+from face_assets.orchestration.jobs import COMMIT_TO_EVALUATION, COMMIT_TO_LIVE
+from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.registry import availability
 from face_assets.registry.git import git
-from face_assets.registry.release import Digests
-from face_assets.resources.workspace import WorkspaceResource
-from face_assets.settings import load_settings
+from face_assets.registry.releases import Digests
+from face_assets.registry.workspace import Workspace
 
 
 @dataclass

@@ -17,20 +17,20 @@ from click.testing import CliRunner
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.test_utils import create_run_for_test
 
-from face_assets.assets.metadata import judged, user_errors
-from face_assets.automation import tags
 from face_assets.automation.failures import NO_REASON, WILL_RETRY, failed_runs, refused_runs, succeeded_runs, unsent_messages
-from face_assets.automation.instance import ROOT, WORKSPACE, open_instance
-from face_assets.automation.outcomes import Outcome, read_outcome, read_outcomes
-from face_assets.automation.partitions import add_commit, commits
-from face_assets.automation.run_totals import count_runs
-from face_assets.automation.runs import run_job
-from face_assets.cli import main
-from face_assets.errors import RefusedError
-from face_assets.home import Home
+from face_assets.cli.main import main
+from face_assets.core.errors import RefusedError
+from face_assets.event_log.instance import ROOT, WORKSPACE, open_instance
+from face_assets.event_log.outcomes import Outcome, read_outcome, read_outcomes
+from face_assets.event_log.run_totals import count_runs
+from face_assets.event_log.runs import run_job
 from face_assets.notification.ledger import Ledger
+from face_assets.orchestration import tags
+from face_assets.orchestration.metadata import judged, user_errors
+from face_assets.orchestration.partitions import add_commit, commits
+from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.registry.git import git
-from face_assets.resources.workspace import WorkspaceResource
+from face_assets.storage.home import Home
 from tests.far_end import FarEnd
 
 ENDS: dict[str, str] = {}

@@ -4,7 +4,7 @@ import pytest
 
 from face_assets.automation.graphql import AssetNode
 from face_assets.automation.selection import select
-from face_assets.errors import UserError
+from face_assets.core.errors import UserError
 
 
 def asset(name: str, *upstream: str, group: str = "embedder", source: bool = False, kind: str = "pytorch") -> AssetNode:

@@ -14,19 +14,19 @@ import dagster as dg
 import pytest
 
 from face_assets.automation.health_sensor import health_sensor
-from face_assets.automation.jobs import COMMIT_TO_LIVE, DEPLOY_PRODUCTION
 from face_assets.automation.machine_sensor import machine_sensor
-from face_assets.automation.reaping import close_dead_runs
 from face_assets.automation.stage_sensor import deployment_under_way, promoting, stage_sensor
-from face_assets.errors import UserError
-from face_assets.files import write_json
-from face_assets.home import Home
-from face_assets.pipeline.machine import record_attempt, record_stop
-from face_assets.pipeline.workspace import Workspace
+from face_assets.core.errors import UserError
+from face_assets.core.files import write_json
+from face_assets.core.settings import load_settings
+from face_assets.event_log.dead_runs import close_dead_runs
+from face_assets.orchestration.jobs import COMMIT_TO_LIVE, DEPLOY_PRODUCTION
+from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.registry.git import git
-from face_assets.registry.release import Digests, Release
-from face_assets.resources.workspace import WorkspaceResource
-from face_assets.settings import load_settings
+from face_assets.registry.releases import Digests, Release
+from face_assets.registry.workspace import Workspace
+from face_assets.serving.machine_state import record_attempt, record_stop
+from face_assets.storage.home import Home
 
 
 @dataclass

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from face_assets.core.errors import UserError
+from face_assets.core.params import Split
 from face_assets.dataset import duplicates
 from face_assets.dataset.manifest import Manifest, Photo, make_manifest, moved
-from face_assets.errors import UserError
-from face_assets.params import Split
-from face_assets.photo_folders import HIDDEN, SYSTEM, person_key
+from face_assets.dataset.photo_folders import HIDDEN, SYSTEM, person_key
 
 LEFT_BEHIND = [
     *("@eaDir/1.jpg/SYNOPHOTO_THUMB_XL.jpg", "@eaDir/1.jpg@SynoEAStream", "#recycle/1.jpg", "#snapshot/daily/1.jpg", "@Recycle/1.jpg"),

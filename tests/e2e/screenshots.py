@@ -8,7 +8,7 @@ from dagster_ui import DagsterUi, open_ui
 from PIL import Image
 
 from face_assets.automation.services import start_ui, ui_address
-from face_assets.settings import Settings, load_settings
+from face_assets.core.settings import Settings, load_settings
 
 WIDEST = 1600
 LARGEST = 300_000

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from face_assets.dataset.synthetic import write_people
-from face_assets.errors import UserError
-from face_assets.fingerprint import fingerprint
+from face_assets.core.errors import UserError
+from face_assets.core.fingerprint import fingerprint
+from face_assets.dataset.repository_creation import commit_photos, create_repository
+from face_assets.demo.synthetic import write_people
 from face_assets.monitoring import prometheus
-from face_assets.registry.create import commit_photos, create_repository
 from face_assets.registry.git import git
 from face_assets.serving.client import RecognizerClient
 from tests.e2e.runs import runs_of

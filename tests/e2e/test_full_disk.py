@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from face_assets.dataset.synthetic import write_people
-from face_assets.registry.create import commit_photos
+from face_assets.dataset.repository_creation import commit_photos
+from face_assets.demo.synthetic import write_people
 from tests.e2e.untrained import UNTRAINED
 from tests.small_disk import SmallDisk
 

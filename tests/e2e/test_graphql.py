@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 
-from face_assets import processes
 from face_assets.automation.graphql import Webserver
 from face_assets.automation.services import DAEMON, record
-from face_assets.dataset.synthetic import write_people
-from face_assets.errors import UserError
-from face_assets.home import Home
+from face_assets.core import processes
+from face_assets.core.errors import UserError
+from face_assets.core.settings import load_settings
+from face_assets.demo.synthetic import write_people
 from face_assets.registry.git import git
-from face_assets.settings import load_settings
+from face_assets.storage.home import Home
 
 PEOPLE, PHOTOS = 8, 3
 PARAMS = """

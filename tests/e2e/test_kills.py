@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from face_assets.dataset.synthetic import write_people
+from face_assets.demo.synthetic import write_people
 from face_assets.registry.git import git
 
 PARAMS = """

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from face_assets.dataset.synthetic import write_people
+from face_assets.dataset.repository_creation import commit_photos
+from face_assets.demo.synthetic import write_people
+from face_assets.evaluation.feature_histograms import FEATURES, bins_of
 from face_assets.monitoring.dashboards import DASHBOARDS
 from face_assets.monitoring.prometheus import ask
-from face_assets.registry.create import commit_photos
 from face_assets.registry.git import git
-from face_assets.vision.recorder import Recorder
-from face_assets.vision.sketches import FEATURES, bins_of
+from face_assets.serving.runtime.recorder import Recorder
 
 PEOPLE, PHOTOS = 24, 5
 PARAMS = """
@@ -168,7 +168,7 @@ def test_a_gate_that_fails_leaves_production_untouched_and_says_why(cli: Any, li
 
 LOOK = """
 from face_assets.automation.health_sensor import find_trouble
-from face_assets.pipeline.workspace import Workspace
+from face_assets.registry.workspace import Workspace
 
 print(find_trouble(Workspace.load(), ask=True).wanted.release.version)
 """

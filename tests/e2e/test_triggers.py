@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from face_assets.dataset.synthetic import write_people
-from face_assets.registry.create import commit_photos
+from face_assets.dataset.repository_creation import commit_photos
+from face_assets.demo.synthetic import write_people
 from face_assets.registry.git import git
 from tests.e2e.runs import ENDED, red_assets, runs_of
 from tests.far_end import FarEnd

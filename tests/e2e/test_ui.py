@@ -10,7 +10,7 @@ import pytest
 from dagster_ui import CHROMIUM, DagsterUi, open_ui
 from playwright.sync_api import expect
 
-from face_assets.dataset.synthetic import write_people
+from face_assets.demo.synthetic import write_people
 from face_assets.registry.git import git
 
 GROUPS = {"data", "dataset", "embedder", "release", "serving"}

@@ -7,14 +7,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from face_assets.errors import UserError
+from face_assets.core.errors import UserError
+from face_assets.evaluation.feature_histograms import BINS, FEATURES, NAMES, SIMILARITY, Sketch, bins_of
+from face_assets.evaluation.histogram_distance import distances
+from face_assets.evaluation.reference import Reference, load_reference, make_reference
 from face_assets.monitoring import reports
-from face_assets.monitoring.distance import distances
 from face_assets.monitoring.drift import DriftReport, judge
 from face_assets.monitoring.plots import drift_plot
-from face_assets.monitoring.reference import Reference, load_reference, make_reference
-from face_assets.vision.recorder import window_name
-from face_assets.vision.sketches import BINS, FEATURES, NAMES, SIMILARITY, Sketch, bins_of
+from face_assets.serving.runtime.recorder import window_name
 
 PEOPLE, PHOTOS = 120, 6
 Bins = npt.NDArray[np.int64]

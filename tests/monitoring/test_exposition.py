@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from face_assets.errors import UserError
+from face_assets.core.errors import UserError
 from face_assets.monitoring.exposition import Part, PartsCollector, serve
 
 

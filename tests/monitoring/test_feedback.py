@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from face_assets.errors import UserError
+from face_assets.cli.feedback import feedback_report, import_feedback
+from face_assets.core.errors import UserError
 from face_assets.monitoring.feedback import SOMEBODY_ELSE, STRANGER, Feedback, estimates, read_feedback, wilson, write_feedback
-from face_assets.operations.feedback import feedback_report, import_feedback
 from face_assets.registry.git import git
 
 

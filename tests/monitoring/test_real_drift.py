@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from benchmarks.drift_on_real_faces import CHANGES, chosen_photos, engines, measured
+from face_assets.evaluation.feature_histograms import Sketch
+from face_assets.evaluation.reference import make_reference
 from face_assets.monitoring.drift import DriftReport, judge
-from face_assets.monitoring.reference import make_reference
-from face_assets.vision.sketches import Sketch
 
 PHOTOS, CHANGED = 240, 30
 NAMED = {"blurred": "sharpness", "dark": "brightness", "tiny": "face_size", "greyscale": "saturation"}

@@ -4,9 +4,9 @@ import shutil
 import time
 from pathlib import Path
 
+from face_assets.evaluation.feature_histograms import Sketch, without_face
 from face_assets.monitoring.windows import finished_windows, read_window, window_names
-from face_assets.vision.recorder import window_name
-from face_assets.vision.sketches import Sketch, without_face
+from face_assets.serving.runtime.recorder import window_name
 
 HOUR = 3600
 NOON = 1_800_000_000 - 1_800_000_000 % HOUR

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from face_assets.errors import UserError
-from face_assets.files import write_json
+from face_assets.core.errors import UserError
+from face_assets.core.files import write_json
+from face_assets.core.settings import load_settings
 from face_assets.notification.body import DEFAULT_BODY, NAMES, filled_body
 from face_assets.notification.message import LONGEST_REASON, Message
-from face_assets.settings import load_settings
 
 
 def test_quotes_newlines_backslashes_and_braces_of_values_stay_values(problem: Message) -> None:

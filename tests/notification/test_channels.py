@@ -17,7 +17,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword
 
-from face_assets.errors import UserError
+from face_assets.core.errors import UserError
 from face_assets.notification import channels
 from face_assets.notification.channels import Channel, Email, Slack, Webhook
 from face_assets.notification.message import Message

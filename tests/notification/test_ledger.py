@@ -12,20 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from face_assets.errors import UserError
+from face_assets.core.errors import UserError
+from face_assets.core.settings import load_settings
 from face_assets.notification import ledger
 from face_assets.notification.channels import Channel, Email, Slack, Webhook
 from face_assets.notification.ledger import FIRST_DELAY, LONGEST_UNSENT, MOST_OPEN, Ledger
 from face_assets.notification.message import Message
 from face_assets.notification.notifier import channels, report_problem, report_well, send_unsent
-from face_assets.settings import load_settings
 from tests.far_end import FarEnd
 
 REPORT = """
 import sys
 from face_assets.notification.message import Message
 from face_assets.notification.notifier import report_problem
-from face_assets.settings import load_settings
+from face_assets.core.settings import load_settings
 sys.stdin.readline()
 print(report_problem(load_settings(), Message("problem", "repository", "The repository cannot be read")))
 """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from face_assets.errors import UnreachableError
+from face_assets.core.errors import UnreachableError
 from face_assets.registry.dvc import try_dvc
 
 

@@ -8,7 +8,7 @@ from configobj import ConfigObj
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from face_assets.errors import UserError
+from face_assets.core.errors import UserError
 from face_assets.registry import dvc_config
 from face_assets.registry.availability import missing_bytes
 from face_assets.registry.data_repository import DataRepository

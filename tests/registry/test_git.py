@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from face_assets.errors import UserError
+from face_assets.core.errors import UserError
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.git import OURS, GitError, git, given
-from face_assets.registry.release import Digests, Releases
-from face_assets.registry.stage import Stages
+from face_assets.registry.releases import Digests, Releases
+from face_assets.registry.stages import Stages
 from face_assets.registry.watch import Branches, new_commits
 from tests.waiting import until
 

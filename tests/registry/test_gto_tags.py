@@ -10,12 +10,12 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from face_assets.errors import UserError
+from face_assets.core.errors import UserError
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.git import git
 from face_assets.registry.gto_tags import NAME, Registry, read_tags
-from face_assets.registry.release import Digests, Releases
-from face_assets.registry.stage import Assignment, Stages
+from face_assets.registry.releases import Digests, Releases
+from face_assets.registry.stages import Assignment, Stages
 
 VERSIONS = ("v1.0.0", "v1.10.0", "v2.0.0-rc.1")  # of the first commits; the last commit has none
 STAGES = ("production", "canary")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from face_assets.errors import UserError
+from face_assets.core.errors import UserError
 from face_assets.registry.listing import read_listing
 from tests.test_identifiers import STRINGS
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from face_assets.errors import UserError
-from face_assets.registry.create import create_repository
+from face_assets.core.errors import UserError
+from face_assets.dataset.repository_creation import create_repository
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.git import git
-from face_assets.registry.release import Digests, Releases
-from face_assets.registry.stage import Stages
+from face_assets.registry.releases import Digests, Releases
+from face_assets.registry.stages import Stages
 
 
 def opened(repository: Path, home: Path) -> tuple[DataRepository, str]:

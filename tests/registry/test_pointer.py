@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from face_assets.errors import UserError
+from face_assets.core.errors import UserError
 from face_assets.registry.availability import missing_bytes
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.git import git

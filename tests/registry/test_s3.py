@@ -10,12 +10,12 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from face_assets.credentials import without_credentials
-from face_assets.errors import UserError
+from face_assets.core.credentials import without_credentials
+from face_assets.core.errors import UserError
+from face_assets.dataset.repository_creation import create_repository
 from face_assets.registry.availability import missing_bytes
-from face_assets.registry.create import create_repository
 from face_assets.registry.data_repository import DataRepository
-from face_assets.registry.release import Digests, Releases
+from face_assets.registry.releases import Digests, Releases
 
 Bundle = Callable[[bytes], Path]
 BUCKET = "faces"

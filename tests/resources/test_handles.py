@@ -5,8 +5,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from face_assets.artifacts import Artifact
-from face_assets.resources.handles import ArtifactHandles
+from face_assets.orchestration.artifact_io import ArtifactHandles
+from face_assets.storage.artifacts import Artifact
 
 COMMIT = "0123456789" * 4
 

@@ -12,20 +12,20 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from face_assets.dataset.synthetic import draw
-from face_assets.embedder.facenet import export_detector
-from face_assets.embedder.gallery import templates_of, write_gallery
-from face_assets.files import write_json
-from face_assets.params import Serving
+from face_assets.core.files import write_json
+from face_assets.core.params import Serving
+from face_assets.dataset.decoding import decode
+from face_assets.demo.synthetic import draw
+from face_assets.detection.facenet_pytorch import export_detector
+from face_assets.detection.mtcnn import Detector, DetectorConfig
+from face_assets.embedding.engine import Engine
+from face_assets.gallery.enrolment import templates_of, write_gallery
+from face_assets.gallery.search import Gallery
+from face_assets.serving.deployment_check import Probe
 from face_assets.serving.embedded import EmbeddedTarget
-from face_assets.serving.environment import ServingEnvironment, ensure_environment
 from face_assets.serving.model_repository import ModelVersion, write_models
-from face_assets.serving.triton import Ports
-from face_assets.serving.verification import Probe
-from face_assets.vision.decode import decode
-from face_assets.vision.embed import Engine
-from face_assets.vision.mtcnn import Detector, DetectorConfig
-from face_assets.vision.search import Gallery
+from face_assets.serving.server_environment import ServingEnvironment, ensure_environment
+from face_assets.serving.triton_server import Ports
 
 ROOT = Path(__file__).parents[2]
 PEOPLE = (0, 1, 3)

@@ -23,14 +23,14 @@ import psutil
 import pytest
 from PIL import Image
 
-from face_assets.dataset.synthetic import draw
-from face_assets.errors import UnreachableError, UserError
+from face_assets.core.errors import UnreachableError, UserError
+from face_assets.demo.synthetic import draw
 from face_assets.serving import embedded
 from face_assets.serving import model_repository as models
 from face_assets.serving.client import RecognizerClient
 from face_assets.serving.embedded import EmbeddedTarget
-from face_assets.serving.environment import ServingEnvironment, ensure_environment
-from face_assets.serving.triton import SHARED_MEMORY, Ports
+from face_assets.serving.server_environment import ServingEnvironment, ensure_environment
+from face_assets.serving.triton_server import SHARED_MEMORY, Ports
 from tests.waiting import until
 
 pytestmark = pytest.mark.slow

@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 from tritonclient.grpc import service_pb2
 
-from face_assets.dataset.synthetic import draw
-from face_assets.files import read_json, write_json
+from face_assets.core.files import read_json, write_json
+from face_assets.demo.synthetic import draw
 from face_assets.serving.client import RecognizerClient
 from face_assets.serving.embedded import EmbeddedTarget
 from tests.serving.conftest import PEOPLE

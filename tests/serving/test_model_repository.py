@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from face_assets.full_disk import full_disk
+from face_assets.core.full_disk import full_disk
 from face_assets.serving import model_repository as models
 from face_assets.serving.embedded import EmbeddedTarget
 from tests.small_disk import SmallDisk

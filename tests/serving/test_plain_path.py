@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from face_assets.errors import UserError
+from face_assets.core.errors import UserError
 from face_assets.serving.embedded import EmbeddedTarget
-from face_assets.serving.environment import ServingEnvironment
 from face_assets.serving.plain_path import plain_path
-from face_assets.serving.triton import Ports
+from face_assets.serving.server_environment import ServingEnvironment
+from face_assets.serving.triton_server import Ports
 
 
 @pytest.fixture(autouse=True)

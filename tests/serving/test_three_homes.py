@@ -21,23 +21,23 @@ import pytest
 from face_assets.automation.health_sensor import find_trouble, health_sensor
 from face_assets.automation.machine_sensor import machine_sensor
 from face_assets.automation.stage_sensor import stage_sensor
-from face_assets.errors import UserError
-from face_assets.files import read_json, write_json, write_text
-from face_assets.fingerprint import file_digest, fingerprint
+from face_assets.core.errors import UserError
+from face_assets.core.files import read_json, write_json, write_text
+from face_assets.core.fingerprint import file_digest, fingerprint
+from face_assets.core.settings import Settings
+from face_assets.dataset.repository_creation import create_repository
 from face_assets.monitoring.triton_metrics import read_traffic
-from face_assets.pipeline import serving
-from face_assets.pipeline.machine import last_attempt, observe, trouble_of
-from face_assets.pipeline.staging import stage_release
-from face_assets.pipeline.workspace import Workspace
-from face_assets.registry.create import create_repository
+from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.registry.decision import person_message
 from face_assets.registry.git import git
 from face_assets.registry.machines import MachineState, machines
 from face_assets.registry.person import Person
-from face_assets.registry.release import Digests, Release
-from face_assets.resources.workspace import WorkspaceResource
-from face_assets.serving.environment import READY
-from face_assets.settings import Settings
+from face_assets.registry.releases import Digests, Release
+from face_assets.registry.workspace import Workspace
+from face_assets.release.staging import stage_release
+from face_assets.serving import steps as serving
+from face_assets.serving.machine_state import last_attempt, observe, trouble_of
+from face_assets.serving.server_environment import READY
 from tests.waiting import until
 
 pytestmark = pytest.mark.slow

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from face_assets.errors import UserError
+from face_assets.core.errors import UserError
+from face_assets.evaluation.feature_histograms import NAMES, Sketch
 from face_assets.monitoring.triton_metrics import read_traffic
 from face_assets.serving.client import RecognizerClient
 from face_assets.serving.embedded import EmbeddedTarget
-from face_assets.vision.sketches import NAMES, Sketch
 from tests.serving.conftest import PEOPLE
 from tests.waiting import until
 

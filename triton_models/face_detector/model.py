@@ -13,10 +13,10 @@ import triton_python_backend_utils as pb_utils
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from vision.answering import error_response, send, sentence_of  # noqa: E402
-from vision.decode import decode  # noqa: E402
-from vision.limits import DecodingRoom, Limits, require_waiting_caller, within  # noqa: E402
-from vision.mtcnn import Detector, DetectorConfig, enough  # noqa: E402
+from face_assets.dataset.decoding import decode  # noqa: E402
+from face_assets.detection.mtcnn import Detector, DetectorConfig, enough  # noqa: E402
+from face_assets.serving.runtime.limits import DecodingRoom, Limits, require_waiting_caller, within  # noqa: E402
+from face_assets.serving.runtime.responses import error_response, send, sentence_of  # noqa: E402
 
 DETECTOR_BATCH = 4  # of releases that do not say
 

@@ -11,10 +11,10 @@ import triton_python_backend_utils as pb_utils
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from vision.answering import error_response, send, sentence_of  # noqa: E402
-from vision.embed import Engine  # noqa: E402
-from vision.gather import Gatherer  # noqa: E402
-from vision.limits import Admission, BusyError, Limits  # noqa: E402
+from face_assets.embedding.engine import Engine  # noqa: E402
+from face_assets.serving.runtime.dynamic_batching import Gatherer  # noqa: E402
+from face_assets.serving.runtime.limits import Admission, BusyError, Limits  # noqa: E402
+from face_assets.serving.runtime.responses import error_response, send, sentence_of  # noqa: E402
 
 
 class TritonPythonModel:

@@ -13,10 +13,10 @@ import triton_python_backend_utils as pb_utils
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from vision.answering import BUSY, DROPPED, UNUSABLE, error_response, send, sentence_of  # noqa: E402
-from vision.limits import Admission, Limits, require_waiting_caller  # noqa: E402
-from vision.search import Gallery  # noqa: E402
-from vision.traffic import Traffic  # noqa: E402
+from face_assets.gallery.search import Gallery  # noqa: E402
+from face_assets.serving.runtime.limits import Admission, Limits, require_waiting_caller  # noqa: E402
+from face_assets.serving.runtime.responses import BUSY, DROPPED, UNUSABLE, error_response, send, sentence_of  # noqa: E402
+from face_assets.serving.runtime.traffic import Traffic  # noqa: E402
 
 PHOTOS_AT_ONCE = 16  # of releases that do not say
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
-from face_assets import subprocesses
-from face_assets.errors import UserError
-from face_assets.fingerprint import file_digest
-from face_assets.serving.containers.engine import EngineGoneError
+from face_assets.core import subprocesses
+from face_assets.core.errors import UserError
+from face_assets.core.fingerprint import file_digest
+from face_assets.serving.containers.docker_engine import EngineGoneError
 
 CA_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 LAST_LINES = 4

@@ -5,10 +5,10 @@ import urllib.error
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from face_assets.direct import open_url
-from face_assets.params import Serving
-from face_assets.server_metrics import ANSWERS, BACKEND_FAILURE, FAILURE, OURS, SECONDS, SUCCESS, totals
-from face_assets.serving.verification import Check
+from face_assets.core.direct_connections import open_url
+from face_assets.core.params import Serving
+from face_assets.serving.deployment_check import Check
+from face_assets.serving.triton_counters import ANSWERS, BACKEND_FAILURE, FAILURE, OURS, SECONDS, SUCCESS, totals
 
 ENOUGH = 10  # requests from which on a slow candidate is stopped before its time is over
 SECONDS_TO_TELL = 2.0

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from face_assets.errors import UserError
-from face_assets.files import read_json, write_json
-from face_assets.fingerprint import fingerprint
-from face_assets.ports import is_taken, require_free
+from face_assets.core.errors import UserError
+from face_assets.core.files import read_json, write_json
+from face_assets.core.fingerprint import fingerprint
+from face_assets.core.ports import is_taken, require_free
 from face_assets.serving.containers import haproxy
-from face_assets.serving.containers.engine import IMAGE, Engine, Network, Spec, engine_errors
+from face_assets.serving.containers.docker_engine import IMAGE, Engine, Network, Spec, engine_errors
 from face_assets.serving.containers.haproxy import Counts, Limits, Slot
 from face_assets.serving.containers.inside import Inside
 from face_assets.serving.containers.keys import Keys
-from face_assets.serving.triton import Ports
+from face_assets.serving.triton_server import Ports
 
 FILES = "/etc/face-assets"
 MAP = f"{FILES}/keys.map"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from face_assets.errors import UserError
+from face_assets.core.errors import UserError
 from face_assets.serving.containers.keys import OWN
 
 WEIGHT = 100

@@ -11,11 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from face_assets.errors import UserError
-from face_assets.files import file_lock
-from face_assets.fingerprint import file_digest, fingerprint
+from face_assets.core.errors import UserError
+from face_assets.core.files import file_lock
+from face_assets.core.fingerprint import file_digest, fingerprint
 from face_assets.serving.containers.builder import build, fill
-from face_assets.serving.containers.engine import HOME_LABEL, Engine, EngineGoneError, engine_errors
+from face_assets.serving.containers.docker_engine import HOME_LABEL, Engine, EngineGoneError, engine_errors
 from face_assets.serving.model_repository import DETECTOR, EMBEDDER, MODELS, RECOGNIZER, ModelVersion, configuration
 
 NUMBER = 1  # of the version in an image: every image has one release, and the same number gives the same layers

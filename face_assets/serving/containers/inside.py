@@ -5,7 +5,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from face_assets.direct import open_url
+from face_assets.core.direct_connections import open_url
 from face_assets.serving.client import RECOGNIZER, RecognizerClient
 from face_assets.serving.containers.keys import Keys
 

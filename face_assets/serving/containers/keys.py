@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from face_assets.errors import UserError
-from face_assets.files import file_lock, read_json, write_json
+from face_assets.core.errors import UserError
+from face_assets.core.files import file_lock, read_json, write_json
 
 OWN = "face-assets"  # the platform's: it verifies and asks through the same door as everybody
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")

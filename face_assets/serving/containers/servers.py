@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from face_assets.errors import UserError
+from face_assets.core.errors import UserError
 from face_assets.serving.client import RecognizerClient
-from face_assets.serving.containers.engine import IMAGE, USER, Engine, Network, Spec, engine_errors
+from face_assets.serving.containers.docker_engine import IMAGE, USER, Engine, Network, Spec, engine_errors
 from face_assets.serving.containers.haproxy import Slot
 from face_assets.serving.containers.inside import Inside
 from face_assets.serving.model_repository import ModelVersion
-from face_assets.serving.triton import TOKEN, TRAFFIC
+from face_assets.serving.triton_server import TOKEN, TRAFFIC
 
 COLOURS = ("blue", "green")
 FIRST_PLACE = {"blue": 11, "green": 61}  # in the network: of up to 50 servers each

@@ -7,22 +7,22 @@ from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 
-from face_assets.errors import UserError
-from face_assets.files import file_lock, is_locked, read_json, write_json
-from face_assets.params import Serving
+from face_assets.core.errors import UserError
+from face_assets.core.files import file_lock, is_locked, read_json, write_json
+from face_assets.core.params import Serving
 from face_assets.serving import model_repository as models
 from face_assets.serving.client import RecognizerClient
 from face_assets.serving.containers import haproxy
 from face_assets.serving.containers.canary import judge, read_traffic
-from face_assets.serving.containers.engine import Engine, EngineGoneError, Network
+from face_assets.serving.containers.docker_engine import Engine, EngineGoneError, Network
 from face_assets.serving.containers.gateway import Doors, Gateway
 from face_assets.serving.containers.images import Images
 from face_assets.serving.containers.inside import Inside
 from face_assets.serving.containers.servers import COLOURS, SECONDS_TO_STOP, Servers, Size
+from face_assets.serving.deployment_check import Check, Probe, VerificationReport, verify
 from face_assets.serving.model_repository import ModelVersion
 from face_assets.serving.probe_token import probe_token
 from face_assets.serving.target import PROBES_AFTER, DeploymentRefusedError, Status
-from face_assets.serving.verification import Check, Probe, VerificationReport, verify
 
 LOCK = ".deployment.lock"
 POLL_SECONDS = 0.5

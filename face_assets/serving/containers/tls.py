@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from face_assets.errors import UserError
+from face_assets.core.errors import UserError
 
 SETTING = "FACE_ASSETS_GATEWAY_CERTIFICATE"
 

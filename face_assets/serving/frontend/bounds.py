@@ -3,7 +3,7 @@
 import hmac
 from dataclasses import dataclass
 
-from face_assets.vision.limits import Admission, Limits
+from face_assets.serving.runtime.limits import Admission, Limits
 
 JSON_BYTES = 16_384
 """The JSON of a request describes tensors; their content is binary. Triton parses JSON by recursion: 200,000 levels end it."""

@@ -6,9 +6,9 @@ from typing import Any
 
 from grpc import GenericRpcHandler, StatusCode, aio, unary_unary_rpc_method_handler
 
-from face_assets.direct import GRPC_OPTIONS
+from face_assets.core.direct_connections import GRPC_OPTIONS
 from face_assets.serving.frontend.bounds import JSON_BYTES, Bounds
-from face_assets.vision.limits import BusyError
+from face_assets.serving.runtime.limits import BusyError
 
 TRITON = "/inference.GRPCInferenceService/"
 OPEN = {

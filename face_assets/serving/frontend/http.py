@@ -9,7 +9,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, U
 from yarl import URL
 
 from face_assets.serving.frontend.bounds import JSON_BYTES, SECONDS_TO_SEND, Bounds
-from face_assets.vision.limits import BusyError
+from face_assets.serving.runtime.limits import BusyError
 
 INFER = re.compile(r"/v2/models/[^/]+(/versions/[0-9]+)?/infer")
 READ = re.compile(r"/v2(/health/(live|ready)|/models/[^/]+(/versions/[0-9]+)?(/config|/ready|/stats)?|/models/stats)?")

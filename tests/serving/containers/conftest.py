@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from face_assets.params import Serving
+from face_assets.core.params import Serving
 from face_assets.serving.client import RecognizerClient
-from face_assets.serving.containers.engine import Engine
+from face_assets.serving.containers.docker_engine import Engine
 from face_assets.serving.containers.gateway import Doors
 from face_assets.serving.containers.haproxy import Limits
 from face_assets.serving.containers.images import Images, Recipe
 from face_assets.serving.containers.servers import Size
 from face_assets.serving.containers.target import ContainerTarget
 from face_assets.serving.model_repository import ModelVersion
-from face_assets.serving.triton import Ports
+from face_assets.serving.triton_server import Ports
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 BASE = "debian:bookworm-slim"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from face_assets.params import Serving
+from face_assets.core.params import Serving
 from face_assets.serving.containers.builder import _refusal, fill
 from face_assets.serving.containers.canary import Traffic, judge, parse_traffic
-from face_assets.serving.containers.engine import EngineGoneError
+from face_assets.serving.containers.docker_engine import EngineGoneError
 from face_assets.serving.containers.haproxy import share_weight
 
 BUDGET = Serving(max_latency_ms=100.0, canary_max_errors=0.01)

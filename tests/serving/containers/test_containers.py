@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from face_assets.errors import UserError
+from face_assets.core.errors import UserError
 from face_assets.serving.containers import builder, haproxy
-from face_assets.serving.containers.engine import Engine, EngineGoneError
+from face_assets.serving.containers.docker_engine import Engine, EngineGoneError
 from face_assets.serving.containers.servers import Size
 from face_assets.serving.containers.target import ContainerTarget
 from face_assets.serving.target import DeploymentRefusedError
-from face_assets.serving.triton import Ports
+from face_assets.serving.triton_server import Ports
 from tests.waiting import until
 
 pytestmark = pytest.mark.slow

@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from face_assets.errors import UserError
-from face_assets.operations.keys import add_key, list_keys, revoke_key
-from face_assets.pipeline.containers import container_target
-from face_assets.pipeline.workspace import Workspace
-from face_assets.serving.containers.engine import Engine
+from face_assets.cli.keys import add_key, list_keys, revoke_key
+from face_assets.core.errors import UserError
+from face_assets.registry.workspace import Workspace
+from face_assets.serving.containers.docker_engine import Engine
 from face_assets.serving.containers.haproxy import Limits
 from face_assets.serving.containers.tls import read_certificate
+from face_assets.serving.docker_steps import container_target
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from face_assets.errors import UserError
+from face_assets.core.errors import UserError
 
 pytestmark = pytest.mark.slow
 

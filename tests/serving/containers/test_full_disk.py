@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from face_assets.errors import UserError
+from face_assets.core.errors import UserError
 from face_assets.serving.containers import builder
-from face_assets.serving.containers.engine import Engine, engine_errors
+from face_assets.serving.containers.docker_engine import Engine, engine_errors
 from tests.small_disk import SmallDisk
 
 DISK, RELEASE = 100, 20  # MB

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from face_assets.serving.containers.canary import read_traffic
-from face_assets.serving.containers.engine import Engine
+from face_assets.serving.containers.docker_engine import Engine
 from face_assets.serving.containers.servers import own_tree
 from tests.serving.containers.test_door import http
 from tests.waiting import until

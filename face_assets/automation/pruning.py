@@ -1,0 +1,238 @@
+"""Pruning: what no run has used for long goes from the home. All of it is made again, or fetched from the DVC remote, when it is wanted."""
+
+import os
+import shutil
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from face_assets.core.errors import UserError
+from face_assets.core.files import PARTIAL, free_lock, lock_beside, read_json
+from face_assets.registry.availability import not_in_remote
+from face_assets.registry.releases import RELEASE, Release
+from face_assets.registry.workspace import Workspace
+from face_assets.serving.model_repository import versions
+from face_assets.storage.artifacts import SUMMARY
+
+DAY = 86_400.0
+BLOCK = 512
+ALIGNED = "aligned_faces"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What goes as a whole.
+
+    paths: in the order in which they may go; marks: files whose mtime says when it was used, at last at `used`; locks: of its users.
+    """
+
+    kind: str
+    paths: tuple[Path, ...]
+    marks: tuple[Path, ...]
+    used: float
+    locks: tuple[Path, ...]
+
+    @staticmethod
+    def of(kind: str, paths: Sequence[Path], marks: Sequence[Path], *locks: Path) -> "Piece":
+        """Used when the marks say now."""
+        return Piece(kind, tuple(paths), tuple(marks), _last_use(marks), locks)
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What was removed, the bytes of the disk that it gave back, and sentences about what had to stay."""
+
+    pieces: list[Piece]
+    freed: int
+    notes: list[str]
+
+
+def prune(workspace: Workspace, days: int, dry_run: bool = False) -> Pruned:
+    """Removes what no run has used in the last `days` before the last run; `dry_run` only says what that would be.
+
+    So a home where nothing runs keeps what it has. What the commits in production and at the heads of its branches need stays, as do
+    the releases that are in production, were before it, or can be loaded here. Raises UserError where production cannot be known.
+    """
+    notes: list[str] = []
+    kept = _kept(workspace, notes)
+    pieces = [*_artifacts(workspace), *_stores(workspace), *_trainings(workspace)]
+    now = time.time()
+    before = min(now, max((piece.used for piece in pieces), default=now)) - days * DAY
+    kept |= _crops_of(workspace, [piece for piece in pieces if piece.used >= before or kept.intersection(piece.paths)])
+    pieces += [*_leftovers(workspace), *_releases(workspace, kept, before, notes)]
+    unused = [piece for piece in pieces if piece.used < before and not kept.intersection(piece.paths)]
+    sizes = {piece: _sizes(piece) for piece in unused}
+    removed = unused if dry_run else [piece for piece in unused if _remove(piece, notes)]
+    return Pruned(removed, _freed([sizes[piece] for piece in removed]), notes)
+
+
+def _kept(workspace: Workspace, notes: list[str]) -> set[Path]:
+    """The folders of what production needs, and what a rollback and the commits to come are likely to."""
+    root = workspace.home.root
+    if not workspace.settings.repo:
+        if (root / "mirrors").is_dir():
+            raise UserError("No data repository is named, so what production needs cannot be known: set FACE_ASSETS_REPO.")
+        return set()
+    try:
+        workspace.repository.refresh()
+    except (UserError, OSError) as error:
+        notes.append(f"{error} What production needs is taken from the last look.")
+    now = workspace.stages.production() or next(reversed(workspace.stages.held()), None)
+    staged = [one for one in (now, now and workspace.stages.held_before(now), workspace.stages.waiting()) if one]
+    commits = {*workspace.production_heads(), *(one.release.trained_commit for one in staged), *(one.commit for one in staged)}
+    named = [Path(read_json(file)["directory"]) for commit in commits for file in workspace.home.handles.glob(f"*/{commit}.json")]
+    releases = {one.release.commit for one in staged} | {one.release_commit for one in versions(workspace.home.serving / "models")}
+    # by the names below the home, which may have had another path when the handles were written
+    found = {root / "artifacts" / one.parent.name / one.name for one in named} | {root / "releases" / one.name for one in named}
+    return found | {root / "releases" / commit for commit in releases}
+
+
+def _artifacts(workspace: Workspace) -> Iterator[Piece]:
+    for folder in _folders(workspace.home.artifacts.root, "*/*"):
+        yield Piece.of("artifacts", [folder], [folder, lock_beside(folder)], lock_beside(folder))
+
+
+def _stores(workspace: Workspace) -> Iterator[Piece]:
+    """Stores by content; beside one with trunk features stands the folder of its network."""
+    for pattern in ("crops/*.sqlite", "crops/parts/*/*.sqlite", "inspections/*.sqlite", "embeddings/*.sqlite", "features/*/*.sqlite"):
+        for file in workspace.home.root.glob(pattern):
+            # the journal first: without it SQLite still finds all but the newest entries, and with another's it would not
+            paths = [*(file.with_name(file.name + end) for end in ("-wal", "-shm")), file, file.with_suffix("")]
+            kind = f"stores of {file.relative_to(workspace.home.root).parts[0]}"
+            yield Piece.of(kind, paths, [file, lock_beside(file)], lock_beside(file))
+
+
+def _crops_of(workspace: Workspace, staying: Sequence[Piece]) -> set[Path]:
+    """The crop stores of the lists of aligned faces that stay: a run that makes none of the lists reads them."""
+    summaries = [path / SUMMARY for piece in staying for path in piece.paths if path.parent.name == ALIGNED]
+    return {workspace.home.root / "crops" / f"{read_json(file)['detector']}.sqlite" for file in summaries if file.is_file()}
+
+
+def _trainings(workspace: Workspace) -> Iterator[Piece]:
+    """Checkpoints of trainings that never ended."""
+    for folder in _folders(workspace.home.training, "*"):
+        lock = lock_beside(workspace.home.artifacts.root / "face_embedder" / folder.name)
+        yield Piece.of("checkpoints", [folder], [lock, folder, *folder.rglob("*")], lock)
+
+
+def _leftovers(workspace: Workspace) -> Iterator[Piece]:
+    """What killed processes left half made, or half removed."""
+    root = workspace.home.root
+    for pattern in ("artifacts/*/", "releases/", "features/*/", "training/"):
+        for folder in root.glob(f"{pattern}{PARTIAL}*"):
+            yield Piece.of("leftovers", [folder], [folder], lock_beside(folder.with_name(folder.name[len(PARTIAL) :].rpartition("-")[0])))
+
+
+def _releases(workspace: Workspace, kept: set[Path], before: float, notes: list[str]) -> list[Piece]:
+    """Releases that the DVC remote has: as they were fetched, and what the platform's DVC cache holds of them and no other needs."""
+    if not workspace.settings.repo:
+        return []
+    repository = workspace.repository
+    found: list[tuple[Release, list[Path], Piece]] = []
+    for release in workspace.releases.all():
+        folder = workspace.releases.folder(release)
+        try:
+            held = repository.held(release.commit, RELEASE)
+        except UserError as error:
+            notes.append(str(error))
+            continue
+        if held or folder.is_dir():
+            marks = [folder, lock_beside(folder), *held[-1:]]
+            locks = workspace.releases.fetching, workspace.releases.registering
+            found.append((release, held, Piece.of("releases", [folder, *held], marks, *locks)))
+    unused = [release for release, _, piece in found if piece.used < before and not kept.intersection(piece.paths)]
+    going = _in_remote(workspace, unused, notes)
+    staying = {path for release, held, _ in found if release.version not in going for path in held}
+    return [
+        Piece(piece.kind, tuple(path for path in piece.paths if path not in staying), piece.marks, piece.used, piece.locks)
+        for release, _, piece in found
+        if release.version in going
+    ]
+
+
+def _in_remote(workspace: Workspace, releases: Sequence[Release], notes: list[str]) -> set[str]:
+    """The versions all of whose files the DVC remote has, asked at once for all whose commits name the same remote."""
+    repository = workspace.repository
+    groups = defaultdict(list)
+    for release in releases:
+        if repository.is_listed(release.commit, RELEASE):
+            groups[repository.read(release.commit, ".dvc/config")].append(release)
+    found = set()
+    for group in groups.values():
+        asked = {f"{one.version} {file.path}": file.md5 for one in group for file in repository.files(one.commit, RELEASE)}
+        asked |= {one.version: pointer.md5 for one in group if (pointer := repository.pointer(one.commit, RELEASE))}
+        try:
+            lacking = not_in_remote(repository, group[-1].commit, asked, len(group))
+        except (UserError, OSError) as error:  # OSError: the disk is full, and asking takes a little room
+            notes.append(f"The DVC remote cannot be asked, so {', '.join(one.version for one in group)} stay: {error}")
+            continue
+        lost = sorted({name.split(" ")[0] for name in lacking})
+        notes += [f"{version} is not in the DVC remote: it stays." for version in lost]
+        found |= {one.version for one in group} - set(lost)
+    return found
+
+
+def _folders(root: Path, pattern: str) -> Iterator[Path]:
+    """Folders that were made whole."""
+    return (path for path in root.glob(f"{pattern}/") if not path.name.startswith("."))
+
+
+def _last_use(marks: Sequence[Path]) -> float:
+    """The newest mtime, in seconds since the epoch; 0 where none of them is there."""
+    newest = 0.0
+    for mark in marks:
+        try:
+            newest = max(newest, mark.lstat().st_mtime)
+        except FileNotFoundError:
+            continue
+    return newest
+
+
+def _remove(piece: Piece, notes: list[str]) -> bool:
+    """Whether it went: what is in use by now stays."""
+    try:
+        with ExitStack() as held:
+            for lock in piece.locks:
+                held.enter_context(free_lock(lock))
+            if _last_use(piece.marks) > piece.used:
+                return False
+            for path in piece.paths:
+                _delete(path)
+    except BlockingIOError:
+        notes.append(f"{piece.paths[0]} is in use: it stays.")
+        return False
+    except OSError as error:
+        notes.append(f"{error.filename or piece.paths[0]} cannot be removed: {error.strerror}.")
+        return False
+    return True
+
+
+def _delete(path: Path) -> None:
+    """A file or a link; or a folder, which nobody finds half removed."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    aside = path if path.name.startswith(PARTIAL) else path.with_name(f"{PARTIAL}{path.name}-pruned")
+    if aside != path:
+        shutil.rmtree(aside, ignore_errors=True)  # of a removal that was killed
+        os.rename(path, aside)
+    shutil.rmtree(aside)
+
+
+Sizes = list[tuple[tuple[int, int], int, int]]
+
+
+def _sizes(piece: Piece) -> Sizes:
+    """(inode, bytes on the disk, number of links) of each of its files."""
+    files = [file for path in piece.paths for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()]
+    return [((stat.st_dev, stat.st_ino), stat.st_blocks * BLOCK, stat.st_nlink) for stat in (file.lstat() for file in files)]
+
+
+def _freed(removed: Sequence[Sizes]) -> int:
+    """Bytes of the files all of whose links went."""
+    links = Counter(inode for sizes in removed for inode, _, _ in sizes)
+    found = {inode: (size, number) for sizes in removed for inode, size, number in sizes}
+    return sum(size for inode, (size, number) in found.items() if links[inode] >= number)

@@ -1,0 +1,238 @@
+"""Verification on held-out identities: every pair of photos, scored once, counted in a fine histogram."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from face_assets.core.errors import UserError
+
+Floats = npt.NDArray[np.float32]
+Counts = npt.NDArray[np.int64]
+
+BINS = 2**20
+ROWS_AT_ONCE = 1024
+FARS = (1e-2, 1e-3, 1e-4)
+FOLDS = 10
+PAIRS_A_KIND = 3000
+CURVE_POINTS = 400
+ABOVE_EVERY_COSINE = 1.0 + 1e-4
+HISTOGRAM_BINS = 100
+
+
+@dataclass(frozen=True)
+class TarAtFar:
+    """The share of genuine pairs accepted where at most `far` of the impostor pairs are. `tar` is None where the impostor pairs are too
+    few to tell: fewer than 1 / far."""
+
+    far: float
+    tar: float | None
+    threshold: float | None
+    false_accepts: int
+    impostor: int
+    resolved: bool
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The figures of one embedder. `threshold` accepts at most `far` of the impostor pairs; where they cannot resolve `far` it lies
+    just above the highest impostor score, and `threshold_resolved` is False."""
+
+    photos: int
+    people: int
+    genuine: int
+    impostor: int
+    accuracy: float
+    accuracy_std: float
+    auc: float
+    eer: float
+    tar: list[TarAtFar]
+    far: float
+    threshold: float
+    threshold_resolved: bool
+    roc: dict[str, list[float]]
+    histogram: dict[str, list[float]]
+
+    @property
+    def pairs(self) -> int:
+        """All pairs."""
+        return self.genuine + self.impostor
+
+    def tar_at(self, far: float) -> TarAtFar:
+        """The point of `far`, which is one of FARS or the evaluation's own."""
+        return next(point for point in self.tar if point.far == far)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able values."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> "Evaluation":
+        """What `to_json` gave."""
+        return Evaluation(**{**values, "tar": [TarAtFar(**point) for point in values["tar"]]})
+
+
+def evaluate(embeddings: Floats, identities: npt.NDArray[Any], far: float, seed: int) -> Evaluation:
+    """Figures over all pairs. embeddings: float32 (n, d) of unit length; identities: (n,) integers.
+
+    Raises UserError without at least one pair of one person and one pair of two, and for embeddings that are not finite.
+    """
+    from sklearn.metrics import auc as area
+
+    if broken := int((~np.isfinite(embeddings).all(axis=1)).sum()):
+        raise UserError(
+            f"The embedder gives no finite numbers for {broken:,} of {len(embeddings):,} test photos, as after a training that diverged: "
+            "lower train.learning_rate or train.scale, or start from other embedder.weights."
+        )
+    genuine, impostor = count_scores(embeddings, identities)
+    if not genuine.sum() or not impostor.sum():
+        raise UserError(
+            f"The test split has {len(set(identities.tolist()))} people and {genuine.sum()} pairs of photos of one person: "
+            "it needs two people, and one with two photos. Add photos, or raise split.test."
+        )
+    false_rates, true_rates, thresholds = _roc(genuine, impostor)
+    accuracies = _fold_accuracies(embeddings, identities, seed)
+    misses = 1 - true_rates
+    crossing = int(np.argmin(np.abs(misses - false_rates)))
+    points = [tar_at_far(genuine, impostor, one) for one in dict.fromkeys((*FARS, far))]
+    chosen = next(point for point in points if point.far == far)
+    threshold = chosen.threshold if chosen.threshold is not None else _above_every(impostor)
+    return Evaluation(
+        photos=len(embeddings),
+        people=len(set(identities.tolist())),
+        genuine=int(genuine.sum()),
+        impostor=int(impostor.sum()),
+        accuracy=float(np.mean(accuracies)),
+        accuracy_std=float(np.std(accuracies)),
+        auc=float(area(false_rates, true_rates)),
+        eer=float((misses[crossing] + false_rates[crossing]) / 2),
+        tar=points,
+        far=far,
+        threshold=threshold,
+        threshold_resolved=chosen.resolved,
+        roc=_thinned(false_rates, true_rates, thresholds),
+        histogram=_coarse(genuine, impostor),
+    )
+
+
+def has_pairs(people: npt.NDArray[Any]) -> bool:
+    """Whether there is a pair of one person and a pair of two, as `evaluate` needs them."""
+    counts = np.unique(people, return_counts=True)[1]
+    return len(counts) > 1 and bool(counts.max() > 1)
+
+
+def count_scores(embeddings: Floats, identities: npt.NDArray[Any]) -> tuple[Counts, Counts]:
+    """Histograms (BINS,) of the cosines of all pairs of one person and of two; memory does not grow with the pairs."""
+    genuine, impostor = np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)
+    for start in range(0, len(embeddings), ROWS_AT_ONCE):
+        scores = embeddings[start : start + ROWS_AT_ONCE] @ embeddings[start:].T
+        later = np.arange(scores.shape[1])[None] > np.arange(len(scores))[:, None]
+        same = (identities[start : start + ROWS_AT_ONCE, None] == identities[None, start:]) & later
+        bins = bin_of(scores)
+        genuine += np.bincount(bins[same], minlength=BINS)
+        impostor += np.bincount(bins[later & ~same], minlength=BINS)
+    return genuine, impostor
+
+
+def bin_of(scores: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+    """The bin of each cosine."""
+    return np.clip((scores + 1) * (BINS / 2), 0, BINS - 1).astype(np.int32)
+
+
+def _edge(place: int) -> float:
+    """The lowest cosine of a bin; above the last, one that no rounding of two equal vectors reaches."""
+    return float(place / (BINS / 2) - 1) if place < BINS else ABOVE_EVERY_COSINE
+
+
+def tar_at_far(genuine: Counts, impostor: Counts, far: float) -> TarAtFar:
+    """The lowest threshold at which no more than `far` of the impostor pairs are accepted, and what it accepts."""
+    pairs = int(impostor.sum())
+    allowed = int(far * pairs)
+    if allowed < 1:
+        return TarAtFar(far, None, None, 0, pairs, resolved=False)
+    accepted = np.cumsum(impostor[::-1])[::-1]
+    place = int(np.searchsorted(-accepted, -allowed, side="left"))
+    tar = float(genuine[place:].sum() / genuine.sum()) if genuine.sum() else None
+    false_accepts = int(accepted[place]) if place < BINS else 0
+    return TarAtFar(far, tar, _edge(place), false_accepts, pairs, resolved=True)
+
+
+def _above_every(impostor: Counts) -> float:
+    return _edge(int(np.flatnonzero(impostor)[-1]) + 1)
+
+
+def _roc(genuine: Counts, impostor: Counts) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+    from sklearn.metrics import roc_curve
+
+    filled = np.flatnonzero(genuine + impostor)
+    scores = np.concatenate([filled, filled])
+    truth = np.concatenate([np.ones(len(filled), np.int8), np.zeros(len(filled), np.int8)])
+    weights = np.concatenate([genuine[filled], impostor[filled]])
+    false_rates, true_rates, places = roc_curve(truth, scores, sample_weight=weights)
+    return false_rates, true_rates, np.minimum(places / (BINS / 2) - 1, 1.0)
+
+
+def _thinned(false_rates: npt.NDArray[Any], true_rates: npt.NDArray[Any], thresholds: npt.NDArray[Any]) -> dict[str, list[float]]:
+    """The curve at CURVE_POINTS rates, evenly spaced on the logarithm."""
+    wanted = np.logspace(-6, 0, CURVE_POINTS)
+    places = np.unique(np.searchsorted(false_rates, wanted, side="right") - 1)
+    curve = {"far": false_rates[places], "tar": true_rates[places], "threshold": thresholds[places]}
+    return {name: [round(float(value), 8) for value in values] for name, values in curve.items()}
+
+
+def _coarse(genuine: Counts, impostor: Counts) -> dict[str, list[float]]:
+    edges = np.linspace(0, BINS, HISTOGRAM_BINS + 1).astype(int)[:-1]
+    shares = {"genuine": np.add.reduceat(genuine, edges) / genuine.sum(), "impostor": np.add.reduceat(impostor, edges) / impostor.sum()}
+    named = {name: [round(float(value), 8) for value in values] for name, values in shares.items()}
+    return {"score": [round(_edge(int(edge)), 4) for edge in edges], **named}
+
+
+def _fold_accuracies(embeddings: Floats, identities: npt.NDArray[Any], seed: int) -> npt.NDArray[Any]:
+    """Accuracy on each of FOLDS sets of pairs, people kept apart, at the threshold that suits the other sets best (as on LFW)."""
+    random = np.random.default_rng(seed)
+    people = np.unique(identities)
+    folds = min(FOLDS, len(people) // 2)
+    fold_of = dict(zip(random.permutation(people).tolist(), np.arange(len(people)) % max(folds, 1), strict=True))
+    place = np.array([fold_of[identity] for identity in identities.tolist()])
+    sets = [
+        pairs for fold in range(folds) if (pairs := _fold_pairs(np.flatnonzero(place == fold), embeddings, identities, random)) is not None
+    ]
+    if len(sets) < 2:
+        everything = _fold_pairs(np.arange(len(identities)), embeddings, identities, random)
+        return np.array([_best(*everything)[1]]) if everything else np.array([0.0])
+    accuracies = []
+    for number, (scores, same) in enumerate(sets):
+        others = [pairs for other, pairs in enumerate(sets) if other != number]
+        threshold, _ = _best(np.concatenate([pairs[0] for pairs in others]), np.concatenate([pairs[1] for pairs in others]))
+        accuracies.append(((scores >= threshold) == same).mean())
+    return np.array(accuracies)
+
+
+def _fold_pairs(
+    rows: npt.NDArray[Any], embeddings: Floats, identities: npt.NDArray[Any], random: np.random.Generator
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
+    """As many genuine as impostor pairs of these rows: scores and whether they are of one person; None where one kind is missing."""
+    first, second = np.triu_indices(len(rows), 1) if len(rows) < 2000 else _sampled_pairs(len(rows), random)
+    same = identities[rows[first]] == identities[rows[second]]
+    most = min(PAIRS_A_KIND // FOLDS, int(same.sum()), int((~same).sum()))
+    if most == 0:
+        return None
+    chosen = np.concatenate([random.choice(np.flatnonzero(kind), most, replace=False) for kind in (same, ~same)])
+    one, other = rows[first[chosen]], rows[second[chosen]]
+    return np.einsum("ij,ij->i", embeddings[one], embeddings[other]), same[chosen]
+
+
+def _sampled_pairs(count: int, random: np.random.Generator) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    first, second = random.integers(count, size=(2, 4_000_000))
+    return first[first < second], second[first < second]
+
+
+def _best(scores: npt.NDArray[Any], same: npt.NDArray[Any]) -> tuple[float, float]:
+    """The threshold with the highest accuracy, and that accuracy."""
+    order = np.argsort(scores)
+    right = same.sum() + np.concatenate([[0], np.cumsum(np.where(same[order], -1, 1))])
+    place = int(right.argmax())
+    edges = np.concatenate([[-1.0], (scores[order][:-1] + scores[order][1:]) / 2, [1.0 + 1e-6]])
+    return float(edges[place]), float(right[place] / len(scores))

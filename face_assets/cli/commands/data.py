@@ -1,0 +1,92 @@
+"""What a person does with the data repository: make one, state its parameters, say what was true of an answer."""
+
+import shlex
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import click
+
+from face_assets.cli.commands.shared import json_option, print_json, show_progress
+from face_assets.core.outside_text import echo
+
+
+@click.command()
+@click.argument("repo", type=click.Path(path_type=Path))
+@click.option("--photos", type=click.Path(path_type=Path), required=True, help="Folder with one folder of photos a person.")
+@click.option("--gallery", type=click.Path(path_type=Path), help="Folder of the people to enroll; without it everybody in the photos is.")
+@click.option("--params", "params_file", type=click.Path(path_type=Path), help="A params.yaml to start with; without it the defaults.")
+@click.option("--weights", help="embedder.weights of the new params.yaml: vggface2, casia-webface, scratch, or a file.")
+@click.option("--remote", help="URL of the DVC remote; without it a folder beside REPO.")
+def init(repo: Path, photos: Path, gallery: Path | None, params_file: Path | None, weights: str | None, remote: str | None) -> None:
+    """Make a Git + DVC data repository of a folder of photos."""
+    from face_assets.cli.new_repository import init_repository
+
+    note = partial(echo, err=True)
+    commit = init_repository(repo, photos, gallery, params_file, weights, remote, show_progress, note)
+    echo(f"{repo} is a data repository at commit {commit[:12]}. Next: face-assets run --repo {shlex.quote(str(repo))}")
+
+
+@click.command()
+@click.argument("repo")
+def use(repo: str) -> None:
+    """Follow the data repository REPO, a path or URL: what later commands, the daemon and the UI work on."""
+    from face_assets.cli.followed_repository import follow_repository
+
+    echo(f"Followed: {follow_repository(repo).repository.shown}")
+
+
+@click.command()
+def params() -> None:
+    """Print a params.yaml that states every default."""
+    from face_assets.core.params import default_params_yaml
+
+    click.echo(default_params_yaml(), nl=False)
+
+
+@click.command()
+@click.argument("photo", required=False, type=click.Path(path_type=Path))
+@click.option("--is", "name", help="Who it is.")
+@click.option("--stranger", is_flag=True, help="It is nobody enrolled.")
+@click.option("--wrong", is_flag=True, help="The answer is wrong, and who it is is not known.")
+@click.option("--sampled", is_flag=True, help="The answer was chosen blindly, and not because it looked wrong: only such make a rate.")
+@click.option("--keep-photo", is_flag=True, help="Copy the photo into the inbox; git ignores it there.")
+@click.option("--note", default="", help="Anything to add.")
+@click.option("--file", "rows", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A CSV file: answered, truth, release.")
+@click.option("--repo", type=click.Path(path_type=Path), default=Path(), help="Your clone of the data repository; the current folder.")
+@json_option
+def feedback(
+    photo: Path | None,
+    name: str | None,
+    stranger: bool,
+    wrong: bool,
+    sampled: bool,
+    keep_photo: bool,
+    note: str,
+    rows: Path | None,
+    repo: Path,
+    as_json: bool,
+) -> None:
+    """Say what is true of an answer, for your clone's inbox to be committed; without PHOTO, show the error rates from it.
+
+    Asks the live server about PHOTO and writes its answer and your word into inbox/ of the working tree. Nothing is committed.
+    """
+    from face_assets.cli import feedback as inbox
+    from face_assets.monitoring.feedback import SOMEBODY_ELSE, STRANGER
+
+    if rows:
+        files = inbox.import_feedback(repo, rows)
+        print_json([str(file) for file in files]) if as_json else echo(f"{len(files)} written; next: git add inbox && git commit")
+    elif photo is None:
+        found = inbox.feedback_report(repo)
+        print_json(found) if as_json else click.echo(found["text"])
+    else:
+        said = [truth for truth in (name, STRANGER if stranger else None, SOMEBODY_ELSE if wrong else None) if truth]
+        if len(said) != 1:
+            raise click.UsageError("Say one of --is NAME, --stranger and --wrong.")
+        given, file = inbox.give_feedback(repo, photo, said[0], sampled, keep_photo, note)
+        if as_json:
+            print_json({**asdict(given), "verdict": given.verdict, "file": str(file)})
+        else:
+            echo(f"{given.release} took it for {given.answered or 'nobody'}: {given.verdict}.")
+            echo(f"Written: {file}; next: git add inbox && git commit")

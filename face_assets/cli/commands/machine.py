@@ -1,0 +1,106 @@
+"""What runs on this machine: the server, the UI, the exporter, the keys of the gateway."""
+
+import sys
+
+import click
+
+from face_assets.cli.commands.shared import FAILED, json_option, print_json, repo_option
+from face_assets.core.outside_text import echo
+
+
+@click.command()
+@json_option
+def status(as_json: bool) -> None:
+    """Show on one screen how everything is: server, production, traffic, drift, waiting commits, last runs.
+
+    Exit status 1 when the server does not answer.
+    """
+    from face_assets.cli.status import status_report, status_text
+
+    found = status_report()
+    print_json(found) if as_json else click.echo(status_text(found))
+    sys.exit(0 if found["server"]["ready"] else FAILED)
+
+
+@click.command()
+@repo_option
+@click.option("--server/--no-server", default=True, help="Bring back the Triton server.")
+@click.option("--ui/--no-ui", default=True, help="Start Dagster's UI and daemon.")
+@click.option("--monitoring", is_flag=True, help="Start the exporter and a local Prometheus, where one is installed.")
+def up(repo: str | None, server: bool, ui: bool, monitoring: bool) -> None:
+    """Start the UI, the daemon, and the server with the release that production names."""
+    from face_assets.cli.services import bring_up
+
+    for line in bring_up(repo, server=server, ui=ui, monitoring=monitoring):
+        echo(line)
+
+
+@click.command()
+def down() -> None:
+    """Stop the server, the UI and the daemon. Nothing is lost."""
+    from face_assets.cli.services import take_down
+
+    stopped = take_down()
+    echo(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing was running.")
+
+
+@click.command()
+@click.option("--days", type=click.IntRange(min=7), default=30, show_default=True, help="How long it must have been unused.")
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@json_option
+def prune(days: int, dry_run: bool, as_json: bool) -> None:
+    """Remove from the home what no run has used for long, counted back from the last use of anything.
+
+    What goes is made again, or fetched from the DVC remote, when it is wanted. What is in production, the release before it, and the
+    newest commits of its branches stay, as do the event log and every photo.
+    """
+    from face_assets.cli.pruning_report import prune_home, pruning_text
+
+    found = prune_home(days, dry_run)
+    print_json(found) if as_json else click.echo(pruning_text(found))
+
+
+@click.command()
+def exporter() -> None:
+    """Serve the platform's metrics for Prometheus until stopped; `up --monitoring` starts it with a Prometheus."""
+    from face_assets.cli.exporter import run_exporter
+
+    run_exporter(lambda line: echo(line, err=True))
+
+
+@click.group()
+def keys() -> None:
+    """API keys of the gateway (docker target): who may ask. A change is in force at once, without a restart."""
+
+
+@keys.command("add")
+@click.argument("name")
+def keys_add(name: str) -> None:
+    """Make a key for NAME and print it, this once: only its hash is kept."""
+    from face_assets.cli.keys import add_key
+
+    echo(add_key(name))
+
+
+@keys.command("list")
+@json_option
+def keys_list(as_json: bool) -> None:
+    """List the keys in force by name, and how many requests had none of them."""
+    from face_assets.cli.keys import list_keys
+
+    found = list_keys()
+    if as_json:
+        print_json(found)
+        return
+    for key in found["keys"]:
+        echo(f"{key['name']:<30} since {key['created']}")
+    echo(f"Refused without a key in force: {'unknown, the gateway does not run' if found['refused'] is None else found['refused']}")
+
+
+@keys.command("revoke")
+@click.argument("name")
+def keys_revoke(name: str) -> None:
+    """Forget the key of NAME: requests with it are refused from now on."""
+    from face_assets.cli.keys import revoke_key
+
+    echo(revoke_key(name))

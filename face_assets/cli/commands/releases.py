@@ -1,0 +1,92 @@
+"""Releases: which there are, how they came about, and which is in production."""
+
+from pathlib import Path
+
+import click
+
+from face_assets.cli.commands.shared import end, json_option, print_json, read_repo_option
+from face_assets.core.outside_text import echo
+
+reason_option = click.option("--reason", default="", help="Why, for the record: in the tag, the history and the status.")
+
+
+@click.command()
+@read_repo_option
+@json_option
+def releases(repo: str | None, as_json: bool) -> None:
+    """List the registered releases, newest first."""
+    from face_assets.cli.releases import list_releases
+
+    rows = list_releases(repo)
+    if as_json:
+        print_json(rows)
+    elif not rows:
+        echo("No release is registered yet: face-assets run makes the first.")
+    for row in [] if as_json else rows:
+        echo(f"{row['version']:<10} {row['stage'] or '':<11} commit {row['trained_commit'][:12]}  {row['figures']}")
+
+
+@click.command()
+@click.argument("version")
+@reason_option
+@click.option("--follow", is_flag=True, help="Let commits to come replace it; without it, it stays until `face-assets resume`.")
+@json_option
+def promote(version: str, reason: str, follow: bool, as_json: bool) -> None:
+    """Put a release into production: assign its stage tag, verify it, let it take traffic. It holds until `face-assets resume`."""
+    from face_assets.cli.releases import promote_release
+
+    end(promote_release(version, reason, follow, quiet=as_json), as_json)
+
+
+@click.command()
+@reason_option
+@json_option
+def rollback(reason: str, as_json: bool) -> None:
+    """Go back to the release that was in production before this one. It holds until `face-assets resume`."""
+    from face_assets.cli.releases import roll_back
+
+    end(roll_back(reason, quiet=as_json), as_json)
+
+
+@click.command()
+@reason_option
+@json_option
+def resume(reason: str, as_json: bool) -> None:
+    """Let production follow the commits again after a promotion or rollback by hand; what waited is judged and deployed."""
+    from face_assets.cli.releases import resume_following
+
+    found = resume_following(reason, quiet=as_json)
+    if not as_json and not found["run_for"]:
+        echo("Production follows the commits again." if found["released"] else "Production follows the commits: no decision holds.")
+    end(found, as_json)
+
+
+@click.command()
+@click.argument("version")
+@json_option
+def lineage(version: str, as_json: bool) -> None:
+    """Show how VERSION (or `live`) came about, from the event log alone."""
+    from face_assets.cli.lineage_report import lineage_report, lineage_text
+
+    found = lineage_report(version)
+    print_json(found) if as_json else click.echo(lineage_text(found))
+
+
+@click.command()
+@click.argument("first")
+@click.argument("second")
+@read_repo_option
+@click.option("--output", type=click.Path(path_type=Path), help="A file to write, .html or .md with the curves; without it, the terminal.")
+@json_option
+def compare(first: str, second: str, repo: str | None, output: Path | None, as_json: bool) -> None:
+    """Compare two releases: figures, ROC, parameters, and the pairs of photos that the second judges worse."""
+    from face_assets.cli import comparison_page as comparing
+
+    found = comparing.compare_releases(repo, first, second)
+    if output:
+        for file in comparing.write_page(found, output):
+            echo(f"Written: {file}", err=as_json)
+    if as_json:
+        print_json(comparing.as_json(found))
+    elif not output:
+        click.echo(comparing.as_markdown(found))

@@ -1,0 +1,87 @@
+"""Runs: from a commit to a live release, in parts, and what became of them."""
+
+import sys
+from dataclasses import asdict
+
+import click
+
+from face_assets.cli.commands.shared import end, json_option, print_json, repo_option, same_repo_option
+from face_assets.core.outside_text import echo
+from face_assets.core.settings import usable_cores
+
+
+@click.command()
+@repo_option
+@click.option("--commit", "revision", default="HEAD", show_default=True, help="Branch, tag or commit of the data repository.")
+@click.option("--until", type=click.Choice(["live", "evaluation"]), default="live", show_default=True, help="How far to go.")
+@json_option
+def run(repo: str | None, revision: str, until: str, as_json: bool) -> None:
+    """Run the pipeline for a commit: from its photos to a verified, running release."""
+    from face_assets.cli.commit_runs import run_commit
+
+    end(run_commit(repo, revision, until, quiet=as_json), as_json)
+
+
+@click.command()
+@same_repo_option
+@click.option("--commit", "revision", default="HEAD", show_default=True, help="Branch, tag or commit of the data repository.")
+@click.option("--shards", type=click.IntRange(min=1), default=usable_cores, show_default="processors", help="Parts of the photos.")
+@json_option
+def align(repo: str | None, revision: str, shards: int, as_json: bool) -> None:
+    """Detect the faces of a commit's photos in shards beside one another, before `run`, which then finds them done."""
+    from face_assets.cli.shard_runs import align_commit
+
+    end(align_commit(repo, revision, shards, quiet=as_json), as_json)
+
+
+@click.command()
+@click.argument("selection", nargs=-1)
+@same_repo_option
+@click.option("--commit", "revision", help="Branch, tag or commit of the data repository; HEAD without it.")
+@click.option("--job", help="A job, or with SELECTION a part of it; without both commit_to_live.")
+@click.option("--follow/--no-follow", default=True, show_default=True, help="Stay until the run is over.")
+@json_option
+def launch(selection: tuple[str, ...], repo: str | None, revision: str | None, job: str | None, follow: bool, as_json: bool) -> None:
+    """Launch assets for a commit on the running platform (`face-assets up`).
+
+    SELECTION is a name (aligned_faces), with all that is upstream (+face_embedder) or downstream (face_embedder+), or an
+    expression of Dagster's selection language ('group:embedder and not exported_embedder'). Several are made together.
+    """
+    from face_assets.cli.launches import follow_launched, launch_assets
+
+    launched = launch_assets(repo, selection, revision, job)
+    if follow:
+        end(follow_launched(launched, quiet=as_json), as_json)
+    print_json(asdict(launched)) if as_json else echo(
+        f"Launched: {launched.ui}", f"follow it with: face-assets watch {launched.run_id[:8]}"
+    )
+
+
+@click.command()
+@click.argument("run")
+@json_option
+def watch(run: str, as_json: bool) -> None:
+    """Follow a run to its end, whoever launched it. RUN is its id or the beginning of it. Ctrl-C leaves the run alone."""
+    from face_assets.cli.launches import watch_run
+
+    end(watch_run(run, quiet=as_json), as_json)
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many runs.")
+@click.option("--failed", is_flag=True, help="Only runs that failed or were refused.")
+@json_option
+def history(limit: int, failed: bool, as_json: bool) -> None:
+    """List the runs, newest first: what each was for, how it ended, and where and why it failed."""
+    from face_assets.cli.history import history_report, history_text
+
+    rows = history_report(limit, failed)
+    print_json(rows) if as_json else click.echo(history_text(rows, failed))
+
+
+@click.command()
+def demo() -> None:
+    """Draw synthetic people and take them all the way to a running server."""
+    from face_assets.cli.demo import run_demo
+
+    sys.exit(run_demo())

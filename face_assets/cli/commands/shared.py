@@ -1,0 +1,98 @@
+"""What the commands share: options, exit statuses, JSON, and sentences instead of tracebacks."""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import IO, Any
+
+import click
+
+from face_assets.core.errors import RefusedError, UserError
+from face_assets.core.full_disk import mendable
+from face_assets.core.outside_text import shown, shown_json, shown_lines
+from face_assets.core.settings import default_home
+
+FAILED = 1
+REFUSED = 3
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+repo_option = click.option(
+    "--repo",
+    metavar="PATH_OR_URL",
+    help="The data repository, which this home follows from then on. FACE_ASSETS_REPO must not name another.",
+)
+read_repo_option = click.option("--repo", metavar="PATH_OR_URL", help="The data repository to read; without it the one this home follows.")
+same_repo_option = click.option("--repo", metavar="PATH_OR_URL", help="The data repository; an error where this home follows another.")
+
+
+class Refusal(click.ClickException):
+    """A refusal as a command ends with it."""
+
+    exit_code = REFUSED
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """On standard error, by that name."""
+        click.echo(f"Refused: {self.format_message()}", file=file, err=True)
+
+
+def _sentence(error: Exception) -> str | None:
+    try:
+        return mendable(error, default_home())
+    except UserError as no_home:
+        return str(no_home)
+
+
+def _no_traceback(command: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):  # click ends quietly where nobody reads on
+            raise
+        except Exception as error:
+            sentence = _sentence(error) or _system_error(error)
+            if sentence is None:
+                raise
+            raise (Refusal if isinstance(error, RefusedError) else click.ClickException)(shown_lines(sentence.split("\n"))) from error
+        except KeyboardInterrupt:
+            click.echo("Stopped.", err=True)
+            sys.exit(130)
+
+    return wrapped
+
+
+def _system_error(error: Exception) -> str | None:
+    """The sentence for what the system said, or for a name that it cannot hold; None for a fault of ours."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return shown(f"{error.filename or 'the system'}: {error.strerror}")
+    if isinstance(error, UnicodeError):
+        return shown(f"an argument, or the name of a file, is not UTF-8: {error}")
+    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # of pathlib's resolve
+        return shown(f"{error}: name what the link should lead to.")
+    return None
+
+
+class Group(click.Group):
+    """Commands whose users' mistakes get a sentence and an exit status of 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click's, with `_no_traceback` around the command."""
+        return _no_traceback(super().invoke)(ctx)
+
+
+def end(report: dict[str, Any], as_json: bool) -> None:
+    """Prints the report of a run where JSON is asked for, and exits by how it ended."""
+    if as_json:
+        print_json(report)
+    sys.exit(0 if report["success"] else REFUSED if report["refused"] else FAILED)
+
+
+def print_json(value: Any) -> None:
+    """On standard output."""
+    click.echo(shown_json(value))
+
+
+def show_progress(done: int, whole: int, what: str) -> None:
+    """A line that overwrites itself on a terminal, nothing elsewhere."""
+    if sys.stderr.isatty():
+        click.echo(f"\r{what}: {done:,} of {whole:,}", nl=done == whole, err=True)

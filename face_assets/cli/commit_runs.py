@@ -1,0 +1,111 @@
+"""`face-assets run`: a job for a commit, followed to its end on the terminal."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from tqdm import tqdm
+
+from face_assets.cli.followed_repository import follow_repository
+from face_assets.cli.preflight import Plan, require_possible
+from face_assets.core.outside_text import echo, shown
+from face_assets.dataset.steps import left_out_text
+from face_assets.event_log.runs import RunReport, Show, Step, run_job
+from face_assets.orchestration import jobs
+from face_assets.orchestration.tags import commit_tags
+from face_assets.registry.workspace import Workspace
+from face_assets.storage.home import Home
+
+JOBS = {"live": jobs.COMMIT_TO_LIVE, "evaluation": jobs.COMMIT_TO_EVALUATION}
+
+
+def choose_commit(workspace: Workspace, revision: str, quiet: bool) -> str:
+    """The commit that `revision` names in the workspace's repository, told on the terminal. Raises UserError, also for parameters that
+    cannot be read there."""
+    workspace.repository.refresh()
+    commit = workspace.repository.resolve(revision)
+    workspace.params(commit)
+    if not quiet:
+        echo(f"commit {commit[:12]} of {workspace.repository.shown}", err=True)
+    return commit
+
+
+def run_commit(repo: str | None, revision: str, until: str, quiet: bool) -> dict[str, Any]:
+    """Runs the job for the commit that `revision` names; returns the report as JSON-able values."""
+    workspace = follow_repository(repo)
+    commit = choose_commit(workspace, revision, quiet)
+    require_possible(Plan(workspace, commit, serves=until == "live"))
+    named = {"commit": commit, "repository": workspace.repository.shown}
+    return {**named, **run_on_terminal(workspace.home, JOBS[until], commit, commit_tags(workspace, commit, "hand"), quiet)}
+
+
+def run_on_terminal(home: Home, job: str, commit: str | None, tags: Mapping[str, str], quiet: bool) -> dict[str, Any]:
+    """Runs a job in a child process, shown on the terminal; returns the report as JSON-able values."""
+    return shown_on_terminal(quiet, lambda show: run_job(home, job, commit, tags, show))
+
+
+def shown_on_terminal(quiet: bool, follow: Callable[[Show], RunReport]) -> dict[str, Any]:
+    """Follows a run with a line for each asset, and a progress bar where there is a terminal."""
+    terminal = sys.stderr.isatty() and not quiet
+    with tqdm(total=0, disable=not terminal, file=sys.stderr, bar_format="{desc:<60.60} {n_fmt}/{total_fmt} {elapsed}") as bar:
+
+        def show(step: Step) -> None:
+            if quiet:
+                return
+            if step.kind == "planned":
+                bar.total += 1
+            elif step.kind == "state":
+                bar.write(shown(f"… {step.text}"), file=sys.stderr)
+            elif step.kind in ("start", "message"):
+                bar.set_description(shown(f"{step.asset} {step.text}"))
+                if step.kind == "message" and not terminal:
+                    echo(f"  {step.asset}: {step.text}", err=True)
+            elif step.kind == "done":
+                bar.update()
+                bar.write(shown(f"✓ {step.asset:<24} {step.text:>9}  {headline(step.asset, step.facts)}"), file=sys.stderr)
+            elif step.kind == "check":
+                bar.write(shown(f"! {step.text}"), file=sys.stderr)
+            else:
+                bar.write(shown(f"✗ {step.asset}"), file=sys.stderr)
+
+        report = follow(show)
+    if not report.success and not quiet:
+        for reason in dict.fromkeys(report.reasons):
+            echo(f"{'Refused' if report.refused else 'Error'}: {reason}", err=True)
+    return asdict(report)
+
+
+def headline(asset: str, facts: dict[str, Any]) -> str:
+    """The few words about a materialization that a person wants to read first; none where it carries no facts."""
+    if not facts:
+        return ""
+    again = "" if facts.get("made_now", True) else ", kept from before"
+    match asset:
+        case "dataset_version":
+            return f"{facts['photos']:,} photos of {facts['people']:,} people{left_out_text(facts)}{again}"
+        case "aligned_faces":
+            return f"{facts['found']:,} faces, {facts['detected_now'] if not again else 0:,} photos detected now{again}"
+        case "face_embedder":
+            return f"{facts['epochs']} epochs over {facts['photos']:,} photos{again}"
+        case "embedder_evaluation":
+            return "; ".join(f"{name} {figures_text(figures)}" for name, figures in facts["figures"].items()) + again
+        case "exported_embedder":
+            return f"{facts['precision']}, parity {min(found['min'] for found in facts['parity'].values()):.7f}{again}"
+        case "face_gallery":
+            return f"{facts['people']:,} people enrolled{again}"
+        case "recognizer_release":
+            return f"{facts['release']}, {facts['stage_reason']}"
+        case "triton_model_repository":
+            return f"{facts['release']} as Triton version {facts['triton_version']}"
+        case "triton_image" if "megabytes" in facts:
+            return f"{facts['name']}, {facts['added_megabytes']} MB upon the server's{'' if facts['made_now'] else ', was there'}"
+        case "triton_deployment":
+            return f"live: {facts['live']} ({facts['reason']})"
+    return ""
+
+
+def figures_text(figures: dict[str, Any]) -> str:
+    """An embedder's figures in a line."""
+    tar = ", ".join(f"TAR@{far} {value:.4f}" for far, value in figures["tar"].items() if value is not None)
+    return f"AUC {figures['auc']:.4f}, accuracy {figures['accuracy']:.4f}{', ' if tar else ''}{tar}"

@@ -1,0 +1,159 @@
+"""`face-assets compare`: a page about two releases, as Markdown or as one HTML file."""
+
+import base64
+import html
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from face_assets.biometrics.plots import roc_plot
+from face_assets.cli.followed_repository import read_repository
+from face_assets.core.errors import UserError
+from face_assets.core.files import SHARED, write_bytes, write_text
+from face_assets.core.outside_text import shown, shown_in_markdown, shown_lines
+from face_assets.core.rights import outside
+from face_assets.evaluation.hardest_pairs import Regression
+from face_assets.release.comparison import Comparison, Row, compare
+
+STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
+table{border-collapse:collapse;margin:1rem 0}th,td{padding:.25rem .75rem;border-bottom:1px solid #ddd;text-align:left}
+td.n{text-align:right;font-variant-numeric:tabular-nums}code{background:#f3f3f3;padding:0 .2rem}img{max-width:100%}"""
+
+EACH_ITS_OWN = (
+    "At each release's own threshold, with intervals over people: how often two photos of one person are taken for one, and how often "
+    "those of two people are."
+)
+
+
+def compare_releases(repo: str | None, first: str, second: str) -> Comparison:
+    """Compares two versions, with or without the v. Raises UserError."""
+    workspace = read_repository(repo)
+    workspace.repository.refresh()
+    named = [version if version.startswith("v") else f"v{version}" for version in (first, second)]
+    return compare(workspace, *named)
+
+
+@outside()
+def write_page(found: Comparison, output: Path) -> list[Path]:
+    """Writes the page, by the ending .html (the curve inside) or .md (the curve beside). Returns the files. Raises UserError."""
+    names = [side.release.version for side in (found.first, found.second)]
+    curve = roc_plot({name: side.evaluation["roc"] for name, side in zip(names, (found.first, found.second), strict=True)})
+    if output.suffix == ".html":
+        write_text(output, as_html(found, curve), SHARED)
+        return [output]
+    if output.suffix == ".md":
+        picture = output.with_suffix(".roc.png")
+        write_bytes(picture, curve, SHARED)
+        write_text(output, as_markdown(found, picture.name), SHARED)
+        return [output, picture]
+    raise UserError(f"--output {output}: name a file that ends in .html or .md.")
+
+
+def as_markdown(found: Comparison, picture: str | None = None) -> str:
+    """The page as Markdown; `picture`: the file of the curves."""
+    title, sections = _content(found)
+    lines = [f"# {title}", ""]
+    for heading, header, rows, sentences in sections:
+        lines += [f"## {heading}", "", *(line for sentence in sentences for line in (sentence, ""))]
+        if rows:
+            lines += [_line(header), _line(["---"] * len(header)), *(_line([shown_in_markdown(cell) for cell in row]) for row in rows), ""]
+        if heading == "Figures" and picture:
+            lines += [f"![ROC of both releases]({picture})", ""]
+    return shown_lines(lines)
+
+
+def as_html(found: Comparison, curve: bytes) -> str:
+    """The page as one HTML file. Names come from the data repository, so all is escaped."""
+    title, sections = _content(found)
+    parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>{_in_html(title)}</title><style>{STYLE}</style>"]
+    parts.append(f"<h1>{_in_html(title)}</h1>")
+    for heading, header, rows, sentences in sections:
+        parts.append(f"<h2>{_in_html(heading)}</h2>" + "".join(f"<p>{_in_html(sentence)}</p>" for sentence in sentences))
+        if rows:
+            body = "".join("<tr>" + "".join(f"<td>{_in_html(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+            parts.append("<table><tr>" + "".join(f"<th>{_in_html(cell)}</th>" for cell in header) + f"</tr>{body}</table>")
+        if heading == "Figures":
+            picture = base64.b64encode(curve).decode()
+            parts.append(f'<p><img alt="ROC of both releases" src="data:image/png;base64,{picture}"></p>')
+    return "\n".join(parts) + "\n"
+
+
+def _in_html(text: str) -> str:
+    return html.escape(shown(text))
+
+
+Section = tuple[str, list[str], list[list[str]], list[str]]
+
+
+def _content(found: Comparison) -> tuple[str, list[Section]]:
+    """The title, and sections of (heading, header of the table, rows, sentences before it)."""
+    old, new = found.first.release.version, found.second.release.version
+    about = [
+        [side.release.version, side.release.trained_commit[:12], side.dataset_version, f"{side.evaluation['people']:,}"]
+        for side in (found.first, found.second)
+    ]
+    figures = [[row.name, _number(row.first), _number(row.second), _difference(row)] for row in found.rows]
+    groups = [[f"{one.attribute}: {one.group}", one.figure, one.first, one.second] for one in found.groups]
+    parameters = [[name, str(before), str(after)] for name, (before, after) in found.parameters.items()]
+    worse = [_regression(one) for one in found.regressions]
+    return f"{old} and {new}", [
+        ("Releases", ["version", "commit", "data set", "test people"], about, found.notes),
+        ("Figures", ["figure", old, new, "difference"], figures, []),
+        *([("Figures by group", ["group", "figure", old, new], groups, [EACH_ITS_OWN])] if groups else []),
+        ("Parameters that differ", ["parameter", old, new], parameters, [] if parameters else ["None."]),
+        ("Pairs that became worse", ["pair", "first", "second", old, new, ""], worse, [_mistakes(found.regressions, old, new)]),
+    ]
+
+
+def _mistakes(regressions: Sequence[Regression], old: str, new: str) -> str:
+    """How many are mistakes that were none before, and of how many this is not known."""
+    if not regressions:
+        return "None is known."
+    said = f"Of the pairs below, {sum(one.new_mistake for one in regressions)} are mistakes at {new}'s threshold that were none before."
+    unknown = sum(one.wrong and one.was_wrong is None for one in regressions)
+    return f"{said} Of {unknown} more mistakes {old} kept no score, so they may have been mistakes before, too." if unknown else said
+
+
+def _regression(one: Regression) -> list[str]:
+    before = f"{one.before:.3f}" if one.before is not None else f"{'over' if one.kind == 'genuine' else 'under'} {one.bound:.3f}"
+    kind = "one person" if one.kind == "genuine" else "two people"
+    return [kind, one.first, one.second, before, f"{one.after:.3f}", _verdict(one)]
+
+
+def _verdict(one: Regression) -> str:
+    if not one.wrong:
+        return "still right"
+    if one.was_wrong is None:
+        return "mistake, before unknown"
+    return "mistake before, too" if one.was_wrong else "new mistake"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "cannot be told"
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.4f}"
+
+
+def _difference(row: Row) -> str:
+    if row.first is None or row.second is None:
+        return ""
+    change = row.second - row.first
+    return f"{change:+,.0f}" if float(change).is_integer() and change else f"{change:+.4f}"
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def as_json(found: Comparison) -> dict[str, Any]:
+    """The comparison as JSON-able values."""
+    return {
+        "first": found.first.release.version,
+        "second": found.second.release.version,
+        "figures": {row.name: {"first": row.first, "second": row.second} for row in found.rows},
+        "groups": [asdict(one) for one in found.groups],
+        "parameters": {name: {"first": before, "second": after} for name, (before, after) in found.parameters.items()},
+        "regressions": [{**one.__dict__, "loss": round(one.loss, 6)} for one in found.regressions],
+        "notes": found.notes,
+    }

@@ -1,0 +1,101 @@
+"""`face-assets demo`: synthetic people from a first commit to a running server, and a short report."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from face_assets.automation.services import start_ui, ui_address
+from face_assets.cli.commit_runs import figures_text, run_commit
+from face_assets.cli.new_repository import init_repository
+from face_assets.cli.recognition import identify_photos
+from face_assets.core.outside_text import echo
+from face_assets.core.settings import load_settings
+from face_assets.demo.synthetic import write_people
+from face_assets.storage.home import Home
+
+PEOPLE = 90
+PHOTOS = 8
+STRANGERS = 12
+UNSEEN_PHOTOS = 2
+PARAMS = Path(__file__).with_name("demo_params.yaml")
+
+
+def run_demo() -> int:
+    """Draws, commits, runs and asks; returns the exit status. A second time it finds everything there."""
+    started = time.monotonic()
+    settings = load_settings()
+    folder = settings.home / "demo"
+    repository = folder / "data"
+    _draw(folder)
+    if not (repository / "photos.dvc").is_file() or not (folder / "data.dvc-remote").is_dir():
+        echo("Making the data repository (git, DVC, a DVC remote)…", err=True)
+        init_repository(repository, folder / "photos", None, PARAMS, None, str(folder / "data.dvc-remote"), lambda done, whole, what: None)
+    report = run_commit(str(repository), "HEAD", "live", quiet=False)
+    if not report["success"]:
+        return 3 if report["refused"] else 1
+    start_ui(settings)
+    _print_report(report, _ask(folder), time.monotonic() - started)
+    return 0
+
+
+def _draw(folder: Path) -> None:
+    """People to learn from, unseen photos of them, and strangers; each folder appears whole."""
+    from face_assets.core.files import new_directory
+
+    wanted = {
+        "photos": {"people": PEOPLE, "photos": PHOTOS},
+        "unseen": {"people": PEOPLE, "photos": UNSEEN_PHOTOS, "first_photo": PHOTOS},
+        "strangers": {"people": STRANGERS, "photos": UNSEEN_PHOTOS, "first_person": PEOPLE},
+    }
+    for name, arguments in wanted.items():
+        if (folder / name).is_dir():
+            continue
+        with (
+            tqdm(desc=f"drawing {name}", file=sys.stderr, disable=not sys.stderr.isatty(), unit=" photos") as bar,
+            new_directory(folder / name) as aside,
+        ):
+            write_people(aside, **arguments, progress=bar.update)
+
+
+def _ask(folder: Path) -> dict[str, Any]:
+    """Asks the live server about photos that no step has seen."""
+    enrolled = {path: path.parent.name for path in sorted((folder / "unseen").rglob("*.jpg"))}
+    strangers = dict.fromkeys(sorted((folder / "strangers").rglob("*.jpg")))
+    answers = identify_photos([*enrolled, *strangers])
+    said = {Path(answer["photo"]): [face["identity"] for face in answer.get("faces", [])][:1] for answer in answers}
+    known = [(name, said[path]) for path, name in enrolled.items()]
+    unknown = [said[path] for path in strangers]
+    return {
+        "asked": len(enrolled),
+        "right": sum(found == [name] for name, found in known),
+        "wrong": sum(found not in ([name], [None], []) for name, found in known),
+        "refused": sum(found == [None] for _, found in known),
+        "no_face": sum(found == [] for _, found in known) + sum(found == [] for found in unknown),
+        "strangers": len(strangers),
+        "strangers_refused": sum(found == [None] for found in unknown),
+        "examples": [answer["text"] for answer in answers[:3]],
+    }
+
+
+def _print_report(report: dict[str, Any], asked: dict[str, Any], seconds: float) -> None:
+    assets = report["assets"]
+    dataset, release, live = assets["dataset_version"], assets["recognizer_release"], assets["triton_deployment"]
+    faces, gallery = assets["aligned_faces"], assets["face_gallery"]
+    click.echo(
+        f"""
+Dataset version  {dataset["dataset_version"]}: {dataset["photos"]} photos of {dataset["people"]} synthetic people
+Faces            {faces["found"]} found, {faces["none"]} photos without one
+Evaluation       {figures_text(release["figures"])} on {assets["embedder_evaluation"]["test_people"]} people kept apart
+Release          {release["release"]} (git tag {release["tag"]}), {gallery["people"]} people enrolled
+Live             {live["live"]} at gRPC {live["grpc"]}, HTTP {live["http"]}
+UI               {ui_address(load_settings())}
+Asked            {asked["asked"]} unseen photos of enrolled people:
+                 {asked["right"]} right, {asked["wrong"]} wrong, {asked["refused"]} refused
+                 {asked["strangers"]} photos of strangers: {asked["strangers_refused"]} refused; {asked["no_face"]} without a face
+Home             {Home(load_settings().home).root}
+Took             {seconds:.0f} s. `make down` stops the server and the UI; `face-assets --help` says what else there is."""
+    )

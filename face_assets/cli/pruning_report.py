@@ -1,0 +1,33 @@
+"""`face-assets prune`: room on the disk of the home."""
+
+from collections import Counter
+from typing import Any
+
+from face_assets.automation.pruning import prune
+from face_assets.core.outside_text import shown_lines
+from face_assets.registry.workspace import Workspace
+
+
+def prune_home(days: int, dry_run: bool) -> dict[str, Any]:
+    """What went, by kind, and how much room it gave. Raises UserError where production cannot be known."""
+    done = prune(Workspace.load(), days, dry_run)
+    return {
+        "dry_run": dry_run,
+        "days": days,
+        "removed": dict(Counter(piece.kind for piece in done.pieces)),
+        "paths": sorted(str(piece.paths[0]) for piece in done.pieces),
+        "freed_bytes": done.freed,
+        "notes": done.notes,
+    }
+
+
+def pruning_text(found: dict[str, Any]) -> str:
+    """The same in a few lines."""
+    what = ", ".join(f"{kind} {count}" for kind, count in found["removed"].items())
+    if not what:
+        said = f"Nothing has been unused for {found['days']} days."
+    elif found["dry_run"]:
+        said = f"{found['freed_bytes'] / 1e6:,.0f} MB would be free: {what}."
+    else:
+        said = f"{found['freed_bytes'] / 1e6:,.0f} MB are free: removed {what}."
+    return shown_lines([*found["notes"], said])

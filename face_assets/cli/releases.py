@@ -1,0 +1,105 @@
+"""`face-assets releases`, `promote`, `rollback` and `resume`."""
+
+from typing import Any
+
+from face_assets.automation.stage_sensor import promoting
+from face_assets.cli.commit_runs import run_on_terminal
+from face_assets.cli.followed_repository import read_repository
+from face_assets.core.errors import UserError
+from face_assets.core.outside_text import echo
+from face_assets.orchestration import jobs
+from face_assets.orchestration.tags import AUTHOR, CAUSE, LONGEST, STAGE_TAG, SUBJECT, commit_tags
+from face_assets.registry.decision import one_line, person_message
+from face_assets.registry.person import git_identity
+from face_assets.registry.stages import Assignment
+from face_assets.registry.workspace import Workspace
+
+
+def list_releases(repo: str | None) -> list[dict[str, Any]]:
+    """The registered releases, newest version first."""
+    workspace = read_repository(repo)
+    workspace.repository.refresh()
+    if sentence := workspace.stages.foreign():
+        echo(sentence, err=True)
+    staged = (("production", workspace.stages.production()), ("waiting", workspace.stages.waiting()))
+    stages = {one.release.version: stage for stage, one in staged if one}
+    return [
+        {
+            "version": release.version,
+            "stage": "deprecated" if release.deprecated else stages.get(release.version),
+            "trained_commit": release.trained_commit,
+            "release_commit": release.commit,
+            "tag": f"face-recognizer@{release.version}",
+            "figures": ", ".join(f"{key} {value:.4f}" for key, value in release.metrics.items() if isinstance(value, float)),
+            "metrics": release.metrics,
+        }
+        for release in reversed(workspace.releases.with_deprecated())
+    ]
+
+
+def promote_release(version: str, reason: str, follow: bool, quiet: bool) -> dict[str, Any]:
+    """Assigns production to `version` and deploys it; commits to come replace it only where production is to `follow` them.
+
+    Raises UserError for a version that is not registered.
+    """
+    workspace = Workspace.load()
+    workspace.repository.refresh()
+    return _promote(workspace, version, reason or "Promoted by hand", follow, quiet)
+
+
+def roll_back(reason: str, quiet: bool) -> dict[str, Any]:
+    """Promotes the release that was live in production before the present one; commits to come do not replace it."""
+    workspace = Workspace.load()
+    workspace.repository.refresh()
+    now = workspace.stages.production()
+    if now is None:
+        raise UserError("No release is in production: there is nothing to roll back from.")
+    before = workspace.stages.held_before(now)
+    if before is None:
+        raise UserError(f"No release was in production before {now.release.version}: there is nothing to roll back to.")
+    return _promote(workspace, before.release.version, reason or f"Rolled back from {now.release.version}", False, quiet)
+
+
+def resume_following(reason: str, quiet: bool) -> dict[str, Any]:
+    """Lets production follow the commits again; what waits is judged beside what is there, by a run for its commit.
+
+    Raises UserError where nothing is in production and nothing waits.
+    """
+    workspace = Workspace.load()
+    workspace.repository.refresh()
+    stages = workspace.stages
+    hold, waiting, now = stages.hold(), stages.waiting(), stages.production()
+    if hold is None:
+        return {"success": True, "refused": False, "held": False, "released": None, "run_for": None}
+    if now is None and waiting is None:
+        raise UserError("Nothing is in production and nothing waits: `face-assets promote VERSION --follow` names a release.")
+    stays = now or waiting
+    assert stays is not None
+    assigned = _assign(workspace, stays.release.version, reason or "Production follows the commits again", True, quiet)
+    report = {"held": False, "released": hold.tag, "run_for": waiting.commit if waiting else None}
+    if waiting:
+        tags = commit_tags(workspace, waiting.commit, "hand")
+        return report | run_on_terminal(workspace.home, jobs.COMMIT_TO_LIVE, waiting.commit, tags, quiet)
+    return report | {"success": True, "refused": False, "tag": assigned.tag}
+
+
+def _promote(workspace: Workspace, version: str, reason: str, follow: bool, quiet: bool) -> dict[str, Any]:
+    named = version if version.startswith("v") else f"v{version}"
+    with promoting(workspace.home.root):
+        assigned = _assign(workspace, named, reason, follow, quiet)
+        tags = {CAUSE: "hand", STAGE_TAG: assigned.tag, AUTHOR: assigned.author, SUBJECT: one_line(reason)[:LONGEST]}
+        report = run_on_terminal(workspace.home, jobs.DEPLOY_PRODUCTION, None, tags, quiet)
+    decided = {"tag": assigned.tag, "decided_by": assigned.author, "reason": reason, "held": not follow}
+    return {"version": named, "repository": workspace.repository.shown, **decided, **report}
+
+
+def _assign(workspace: Workspace, version: str, reason: str, follow: bool, quiet: bool) -> Assignment:
+    """Records the decision of the person at this machine, also where the release is in production already."""
+    who = git_identity(workspace.home.root)
+    assigned = workspace.stages.assign(version, person_message(reason, follow), who, again=True)
+    assert assigned is not None
+    if not quiet:
+        until = "commits to come may replace it" if follow else "it holds until `face-assets resume`"
+        where = f"{version} goes into production of {workspace.repository.shown}"
+        echo(f"{where}, decided by {who.name} ({assigned.tag}); {until}", err=True)
+    return assigned

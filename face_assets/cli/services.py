@@ -1,0 +1,50 @@
+"""`face-assets up` and `down`: the UI, the daemon and the server of this home on this machine."""
+
+from collections.abc import Iterator
+
+from face_assets.automation.services import start_ui, stop_ui, ui_address
+from face_assets.cli.followed_repository import follow_repository
+from face_assets.cli.monitoring_services import start_monitoring, stop_monitoring
+from face_assets.core.errors import RefusedError, UserError
+from face_assets.event_log.runs import run_job
+from face_assets.orchestration import jobs
+from face_assets.orchestration.tags import CAUSE
+from face_assets.registry.workspace import Workspace
+from face_assets.serving.steps import stop_servers
+
+
+def bring_up(repo: str | None, server: bool, ui: bool, monitoring: bool = False) -> Iterator[str]:
+    """Starts what does not run, for `repo` where given; yields a line about each part. Raises UserError."""
+    workspace = follow_repository(repo)
+    if workspace.settings.repo:
+        yield f"Repository: {workspace.repository.shown}"
+    if ui:
+        start_ui(workspace.settings)
+        yield f"UI: {ui_address(workspace.settings)}"
+    if server:
+        yield _bring_back(workspace)
+    if monitoring:
+        yield from start_monitoring(workspace.settings)
+
+
+def _bring_back(workspace: Workspace) -> str:
+    if not workspace.settings.repo:
+        return "Server: not started, no data repository yet (face-assets use PATH_OR_URL names one)"
+    workspace.repository.refresh()
+    if workspace.stages.production() is None:
+        return "Server: not started, no release is in production yet"
+    report = run_job(workspace.home, jobs.DEPLOY_PRODUCTION, None, {CAUSE: "hand"}, lambda step: None)
+    if not report.success:
+        kind = RefusedError if report.refused else UserError
+        raise kind("The server: " + "; ".join(dict.fromkeys(report.reasons)))
+    facts = report.assets["triton_deployment"]
+    return f"Server: {facts['live']} at gRPC {facts['grpc']}, HTTP {facts['http']}"
+
+
+def take_down() -> list[str]:
+    """Stops what runs; returns the names of what it stopped."""
+    workspace = Workspace.load()
+    stopped = [*stop_monitoring(workspace.settings), *stop_ui(workspace.settings)]
+    if stop_servers(workspace):
+        stopped.append("server")
+    return stopped

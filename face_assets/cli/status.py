@@ -1,0 +1,264 @@
+"""`face-assets status`: the whole on one screen, in about two seconds also where something hangs."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from face_assets.automation.services import record, ui_address, ui_answers
+from face_assets.cli.commit_runs import figures_text
+from face_assets.cli.monitoring_services import EXPORTER, PROMETHEUS, exporter_address, prometheus_address
+from face_assets.core import processes
+from face_assets.core.credentials import without_credentials
+from face_assets.core.errors import UserError
+from face_assets.core.outside_text import shown_lines
+from face_assets.core.settings import Settings, load_settings
+from face_assets.event_log.instance import open_instance
+from face_assets.event_log.outcomes import read_outcome
+from face_assets.event_log.pipeline_facts import drift_verdict, waiting_commits
+from face_assets.monitoring.triton_metrics import read_traffic
+from face_assets.orchestration.tags import PARTITION, REASON
+from face_assets.registry.machines import machines
+from face_assets.registry.stages import Assignment
+from face_assets.registry.workspace import Workspace
+from face_assets.release.staging import holds
+from face_assets.serving.machine_state import observe
+from face_assets.serving.steps import target
+from face_assets.storage.home import Home
+
+RUNS = 5
+SECONDS = 2.0
+"""How long what is asked of others may take; what is late says so."""
+SECONDS_HERE = 10.0
+"""The same for what stands on this machine, which is late only where the machine is very busy, or its disk hangs."""
+
+
+def status_report() -> dict[str, Any]:
+    """What is live, in production and running, as JSON-able values; what cannot be told says why."""
+    settings = load_settings()
+    home = Home(settings.home)
+    found = _all_in_time(
+        {
+            "server": (SECONDS_HERE, lambda: _server(settings)),
+            "production": (SECONDS_HERE, lambda: _production(settings)),
+            "ui": (SECONDS_HERE, lambda: {"address": ui_address(settings), "up": ui_answers(settings)}),
+            "traffic": (1.5 * SECONDS, lambda: asdict(read_traffic(f"http://{settings.metrics_address}", SECONDS))),
+            "log": (SECONDS_HERE, lambda: _event_log(home)),
+        }
+    )
+    late_server = {"running": False, "ready": False, "live": None, "pid": None, **_ports(settings)}
+    log = found["log"]
+    return {
+        "home": str(settings.home),
+        "repository": without_credentials(settings.repo) if settings.repo else None,
+        "server": {**late_server, **found["server"]},
+        "production": found["production"],
+        "ui": {"address": ui_address(settings), "up": False, **found["ui"]},
+        "monitoring": _monitoring(settings, home),
+        "traffic": found["traffic"],
+        "drift": log.get("drift") if "error" not in log else {"error": log["error"]},
+        "waiting": log.get("waiting", []),
+        "runs": log.get("runs", []),
+        **({"event_log": log["error"]} if "error" in log else {}),
+    }
+
+
+def _all_in_time(parts: Mapping[str, tuple[float, Callable[[], Any]]]) -> dict[str, Any]:
+    """What each part returns, all read at once; {"error": …} of one that fails or needs more than its seconds.
+
+    What is late ends with the process.
+    """
+    found: dict[str, Any] = {}
+
+    def read(name: str, part: Callable[[], Any]) -> None:
+        try:
+            found[name] = part()
+        except (UserError, OSError) as error:
+            found[name] = {"error": str(error)}
+
+    threads = {name: threading.Thread(target=read, args=(name, part), daemon=True) for name, (_, part) in parts.items()}
+    for thread in threads.values():
+        thread.start()
+    began = time.monotonic()
+    for name, (seconds, _) in parts.items():
+        threads[name].join(max(0.0, began + seconds - time.monotonic()))
+        found.setdefault(name, {"error": f"has not answered within {seconds:g} s"})
+    return dict(found)
+
+
+def _ports(settings: Settings) -> dict[str, str]:
+    return {"target": settings.target, "grpc": f"{settings.host}:{settings.grpc_port}", "http": f"{settings.host}:{settings.http_port}"}
+
+
+def _server(settings: Settings) -> dict[str, Any]:
+    workspace = Workspace(settings)
+    status = target(workspace).status()
+    live = status.live.release if status.live else None
+    found = {"running": status.running, "ready": status.ready, "live": live, "pid": status.pid, **_ports(settings)}
+    if settings.repo and (workspace.repository.mirror / "HEAD").is_file():
+        observed = observe(workspace, workspace.stages.production(), status)
+        found |= {"wanted": observed.wanted, "since": observed.since, "why": observed.why}
+    return found
+
+
+def _decided(assignment: Assignment) -> dict[str, Any]:
+    decision = assignment.decision
+    return {
+        "tag": assignment.tag,
+        "assigned_by": assignment.author,
+        "assigned": assignment.time,
+        "decided_by": decision.by,
+        "reason": decision.reason,
+    }
+
+
+def _production(settings: Settings) -> dict[str, Any] | None:
+    """By the repository itself where it answers in time, else by the mirror, which says when."""
+    if not settings.repo:
+        return None
+    workspace = Workspace(settings)
+    stale = ""
+    try:
+        workspace.repository.refresh(seconds=SECONDS)
+    except UserError as error:
+        if not (workspace.repository.mirror / "HEAD").is_file():
+            raise
+        stale = str(error)
+    stages = workspace.stages
+    assignment, hold, waiting, foreign = stages.production(), stages.hold(), stages.waiting(), stages.foreign()
+    others = {
+        "machines": [one.model_dump(mode="json") for one in machines(workspace.repository)],
+        "held": holds(hold) if hold else None,
+        "waiting": {"version": waiting.release.version, "commit": waiting.commit, **_decided(waiting)} if waiting else None,
+        **({"stale": stale} if stale else {}),
+        **({"foreign": foreign} if foreign else {}),
+    }
+    if assignment is None:
+        if not hold and not others["machines"] and not foreign:
+            return {"error": stale} if stale else None
+        return {"version": None, **others}
+    release = assignment.release
+    return {
+        "version": release.version,
+        "trained_commit": release.trained_commit,
+        "metrics": release.metrics,
+        **_decided(assignment),
+        **others,
+    }
+
+
+def _monitoring(settings: Settings, home: Home) -> dict[str, Any]:
+    return {
+        EXPORTER: {"address": exporter_address(settings), "up": processes.recorded(record(home, EXPORTER)) is not None},
+        PROMETHEUS: {"address": prometheus_address(settings), "up": processes.recorded(record(home, PROMETHEUS)) is not None},
+    }
+
+
+def _event_log(home: Home) -> dict[str, Any]:
+    """Last runs, drift, and the commits that wait."""
+    if not home.dagster.is_dir():
+        return {"runs": [], "waiting": [], "drift": None}
+    with open_instance(home) as instance:
+        runs = [
+            {
+                "run": one.dagster_run.run_id,
+                "job": one.dagster_run.job_name,
+                "status": one.dagster_run.status.value,
+                "outcome": read_outcome(instance, one).word,
+                "commit": one.dagster_run.tags.get(PARTITION),
+                "reason": one.dagster_run.tags.get(REASON),
+                "started": one.start_time,
+                "seconds": round(one.end_time - one.start_time, 1) if one.start_time and one.end_time else None,
+            }
+            for one in instance.get_run_records(limit=RUNS)
+        ]
+        waiting = [{name: one[name] for name in ("commit", "branch", "since")} for one in waiting_commits(instance)]
+        return {"runs": runs, "waiting": waiting, "drift": drift_verdict(instance)}
+
+
+def status_text(found: dict[str, Any]) -> str:
+    """The status on one screen."""
+    lines = [
+        f"home        {found['home']}",
+        f"repository  {found['repository'] or 'none yet'}",
+        _server_line(found["server"]),
+        f"UI          {found['ui']['address']} {'up' if found['ui']['up'] else 'down'}",
+        "metrics     " + ", ".join(f"{name} {one['address']} {'up' if one['up'] else 'down'}" for name, one in found["monitoring"].items()),
+        *_production_lines(found["production"]),
+    ]
+    if found["server"]["running"]:
+        lines.append(f"traffic     {_traffic(found['traffic'])}")
+    lines.append(f"drift       {_drift(found['drift'])}")
+    lines += [f"waiting     commit {one['commit'][:12]} ({one['branch']}), since {_when(one['since'])}" for one in found["waiting"]]
+    if not found["waiting"]:
+        lines.append("waiting     no commit" if "event_log" not in found else f"waiting     unknown: the event log {found['event_log']}")
+    for run in found["runs"]:
+        took = f"{run['seconds']} s" if run["seconds"] is not None else ""
+        why = f"  {run['reason']}" if run["reason"] and run["outcome"] in ("failed", "refused") else ""
+        lines.append(f"run         {run['run'][:8]} {run['outcome']:<9} {run['job']} {(run['commit'] or '')[:12]} {took}{why}")
+    return shown_lines(lines)
+
+
+def _server_line(server: Mapping[str, Any]) -> str:
+    state = "ready" if server["ready"] else "running, not ready" if server["running"] else "down (face-assets up brings it back)"
+    state = f"unknown: {server['error']}" if "error" in server else state
+    line = f"server      {state}, live {server['live'] or 'nothing'}, gRPC {server['grpc']}, HTTP {server['http']}"
+    return f"{line}\n            not {server['wanted']}: {server['why']}" if server.get("why") else line
+
+
+def _production_lines(production: Mapping[str, Any] | None) -> list[str]:
+    if production is None:
+        return ["production  no release yet"]
+    if "error" in production:
+        return [f"production  unknown: {production['error']}"]
+    lines = ["production  no release"]
+    if production["version"]:
+        made = f"{production['version']} of commit {production['trained_commit'][:12]}"
+        lines = [
+            f"production  {made}, {production['tag']} by {production['assigned_by']}: {production['reason']}",
+            f"            {figures_text(production['metrics'])}",
+        ]
+    if production["held"]:
+        waits = production["waiting"]
+        behind = f"{waits['version']} waits, of commit {waits['commit'][:12]}" if waits else "nothing waits"
+        lines += [f"held        {production['held']}", f"            {behind}"]
+    if "foreign" in production:
+        lines.append(f"            {production['foreign']}")
+    if "stale" in production:
+        lines.append(f"            as last seen: {production['stale']}")
+    return lines + [_machine_line(one) for one in production["machines"]]
+
+
+def _machine_line(machine: Mapping[str, Any]) -> str:
+    since = f" since {_local(machine['since'])}" if machine["since"] else ""
+    why = f", not {machine['wanted']}: {machine['trouble']}" if machine["trouble"] else ""
+    return f"machine     {machine['machine']} serves {machine['live'] or 'nothing'}{since}{why} (seen {_local(machine['seen'])})"
+
+
+def _local(moment: str) -> str:
+    return _when(datetime.fromisoformat(moment).timestamp())
+
+
+def _traffic(traffic: Mapping[str, Any]) -> str:
+    if "error" in traffic:
+        return f"unknown: {traffic['error']}"
+    took = f", {traffic['milliseconds']:.0f} ms an answer" if traffic["milliseconds"] is not None else ""
+    return (
+        f"{traffic['photos']:,} photos since the server started ({traffic['photos_without_face']:,} without a face, "
+        f"{traffic['photos_refused']:,} of no use), {traffic['faces_accepted']:,} faces known, {traffic['faces_refused']:,} unknown; "
+        f"{traffic['failures']:,} of {traffic['requests']:,} requests failed{took}"
+    )
+
+
+def _drift(drift: Mapping[str, Any] | None) -> str:
+    if drift is None:
+        return "no report yet"
+    if "error" in drift:
+        return f"unknown: {drift['error']}"
+    return f"{drift['verdict']}, {_when(drift['time'])}: {drift['said']}"
+
+
+def _when(timestamp: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(timestamp))

@@ -1,0 +1,188 @@
+"""Files that move whole: written aside, fsynced, renamed; and locks between processes."""
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from face_assets.core.errors import UnreachableError, UserError
+from face_assets.core.full_disk import is_full
+
+PRIVATE = 0o600  # state: its owner's alone, whatever the umask
+SHARED = 0o666  # a file in somebody's own folder: as the umask has it
+LOCK_SECONDS = 1800.0
+"""For what takes minutes, such as a fetch; what may take longer says so."""
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.005, 0.25
+PARTIAL = ".partial-"
+"""Begins the name of a folder that is being made, or removed."""
+
+
+def fsync_directory(directory: Path) -> None:
+    """Makes renames within `directory` survive a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: Path, content: bytes, mode: int = PRIVATE) -> None:
+    """Replaces `path` with `content`, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    fsync_directory(path.parent)
+
+
+def write_text(path: Path, content: str, mode: int = PRIVATE) -> None:
+    """Replaces `path` with `content` in UTF-8, whole or not at all."""
+    write_bytes(path, content.encode(), mode)
+
+
+def write_json(path: Path, value: Any, mode: int = PRIVATE) -> None:
+    """Replaces `path` with `value` as readable JSON with sorted keys."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", mode)
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_content(path: Path, md5: str) -> bytes:
+    """The bytes of a file that is kept by content. Raises UserError where they are others, so that no verdict on them is kept."""
+    content = path.read_bytes()
+    if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
+        raise UserError(f"{path} is damaged: its content is not that of md5 {md5}. Delete it, so that it is fetched again, and run again.")
+    return content
+
+
+def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
+    """Replaces `path` with a table of equally long columns."""
+    rows = [",".join(columns), *(",".join(str(value) for value in row) for row in zip(*columns.values(), strict=True))]
+    write_text(path, "\n".join(rows) + "\n")
+
+
+def link_or_copy(source: str | Path, target: str | Path) -> None:
+    """A hard link, so that bytes stand once on the disk; a copy where the file system has no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def fsync_tree(directory: Path) -> None:
+    """Fsyncs every file and folder below `directory`."""
+    for root, _, names in os.walk(directory):
+        for name in names:
+            with open(os.path.join(root, name), "rb") as file:
+                os.fsync(file.fileno())
+        fsync_directory(Path(root))
+
+
+@contextmanager
+def new_directory(path: Path) -> Iterator[Path]:
+    """A directory to fill; it takes its name `path` only when the block ends well, and gives way if `path` exists then.
+
+    What a killed process leaves is a `.partial-*` folder beside `path`, which nothing reads; who makes it under a lock can
+    `remove_partial`. Raises OSError where the disk is full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f"{PARTIAL}{path.name}-", dir=path.parent))
+    try:
+        yield aside
+        fsync_tree(aside)
+        try:
+            os.rename(aside, path)
+        except OSError:
+            if not path.is_dir():
+                raise
+        fsync_directory(path.parent)
+    except Exception as error:
+        if is_full(aside) and not (isinstance(error, OSError) and error.errno):  # said now, for what was written is removed
+            raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {error}", str(path)) from error
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def remove_partial(path: Path) -> None:
+    """Removes what killed processes left of `new_directory(path)`. For whom a lock assures that nobody fills it now."""
+    for left in path.parent.glob(f"{PARTIAL}{path.name}-*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def lock_beside(path: Path) -> Path:
+    """The file whose lock is taken by who makes or uses `path`."""
+    return path.with_name(f".{path.name}.lock")
+
+
+@contextmanager
+def file_lock(path: Path, shared: bool = False, seconds: float = LOCK_SECONDS) -> Iterator[None]:
+    """Waits for, and holds, a lock that ends with the process, however it ends; `shared`: with others who hold it so.
+
+    Its mtime says when it was last taken. Raises UnreachableError that names the holder where it is not free within `seconds`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+", encoding="utf-8") as file:  # read, too: NFS shares a lock on no other
+        _take(file.fileno(), fcntl.LOCK_SH if shared else fcntl.LOCK_EX, path, seconds)
+        os.utime(file.fileno())
+        yield
+
+
+def _take(descriptor: int, how: int, path: Path, seconds: float) -> None:
+    ends, pause = time.monotonic() + seconds, SHORTEST_PAUSE
+    while True:
+        try:
+            return fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() >= ends:
+                from face_assets.core.lock_holders import holders
+
+                raise UnreachableError(
+                    f"{path} was not free within {seconds:g} s: {holders(path)} holds it. Let that end, or end it, and run again."
+                ) from error
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+@contextmanager
+def free_lock(path: Path) -> Iterator[None]:
+    """Holds the lock if nobody does (else BlockingIOError), for who is no user of what it guards: the mtime stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    is_new = not path.exists()
+    with open(path, "a", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if is_new:
+            os.utime(file.fileno(), (0, 0))
+        yield
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some process holds the lock now."""
+    try:
+        with open(path, "r+", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return False

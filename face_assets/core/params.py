@@ -1,0 +1,277 @@
+"""params.yaml of a data repository: every parameter of the pipeline, typed, bounded and explained in one place."""
+
+import reprlib
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from face_assets.core.errors import UserError
+from face_assets.core.fingerprint import fingerprint
+from face_assets.core.yaml_io import is_path, parse_yaml
+
+
+def _path(text: str) -> str:
+    if not is_path(text):
+        raise ValueError("is no path (between double quotes YAML takes \\n for a new line and \\0 for a zero: take single quotes)")
+    return text
+
+
+FilePath = Annotated[str, AfterValidator(_path)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0, le=1e9)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+SignedSeed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+MOST_SENTENCES, LONGEST_SHOWN = 10, 120
+Block = Literal["head", "block8", "repeat_3", "mixed_7a", "repeat_2", "mixed_6a", "repeat_1", "all"]
+
+
+class Section(BaseModel):
+    """A part of params.yaml: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def fingerprint(self) -> str:
+        """A digest of the section's values."""
+        return fingerprint(self.model_dump(mode="json"))
+
+
+class Split(Section):
+    """How identities are divided; an identity keeps its split when photos or people are added."""
+
+    validation: Fraction = Field(0.1, description="share of the identities that training watches but does not learn from")
+    test: Fraction = Field(0.2, description="share of the identities that only the evaluation sees")
+    seed: SignedSeed = Field(0, description="another seed divides the people anew")
+    min_test_people: int = Field(10, ge=2, le=10**9, description="fewer test people than this fail the data set's check")
+
+    @model_validator(mode="after")
+    def _leaves_people_to_train(self) -> "Split":
+        if self.validation + self.test >= 1.0:
+            raise ValueError("split.validation + split.test leave nobody to train on: their sum must be below 1")
+        return self
+
+
+class Photos(Section):
+    """What a photo may be."""
+
+    max_megapixels: float = Field(100.0, gt=0.0, le=178.0, description="larger images are refused before they are decoded")
+    max_unusable: Fraction = Field(0.05, description="share of unreadable photos past which the data set's check fails")
+    near_duplicate_distance: int = Field(3, ge=0, le=16, description="bits of 64 in which the hashes of near duplicates may differ")
+
+
+class Detector(Section):
+    """MTCNN and the crop; what is set here is part of the crop's name in the crop store."""
+
+    choose: Literal["largest", "most_probable", "most_central"] = Field(
+        "largest", description="which of several faces is the photo's subject"
+    )
+    image_size: int = Field(160, ge=80, le=512, description="side of the crop in pixels")
+    margin: int = Field(32, ge=0, le=256, description="pixels around the box, at the crop's scale")
+    min_face_size: int = Field(20, ge=12, le=10**6, description="smallest face to look for, in pixels of the (reduced) photo")
+    thresholds: tuple[Fraction, Fraction, Fraction] = Field(
+        (0.6, 0.7, 0.7), description="probabilities that P-Net, R-Net and O-Net must reach"
+    )
+    factor: float = Field(0.709, gt=0.1, lt=0.95, description="step of the scale pyramid")
+    max_side: int = Field(
+        1024, ge=160, le=10**6, description="longer photos are reduced to this side for detection; the crop is cut from the full photo"
+    )
+    max_rejected: Fraction = Field(0.1, description="share of photos without a usable face past which the check fails")
+
+
+class Embedder(Section):
+    """Where the network starts from and what it is fed."""
+
+    weights: FilePath = Field(
+        "vggface2",
+        description="vggface2, casia-webface, scratch, or a state_dict (.pt) or Keras facenet (.h5): a path, or DVC-tracked here",
+    )
+    embedding_size: int = Field(
+        512, ge=16, le=2048, description="length of the vector when training from scratch; otherwise the weights decide"
+    )
+    whitening: Literal["fixed", "per_image"] = Field(
+        "fixed", description="fixed: (x - 127.5) / 128, facenet-pytorch's; per_image: (x - mean) / std, facenet's own"
+    )
+
+
+class Train(Section):
+    """How the embedder is trained."""
+
+    unfreeze: Block = Field("head", description="head (over stored trunk features), a block from which on to train, or all")
+    epochs: int = Field(12, ge=0, le=10_000, description="0 keeps the starting weights")
+    batch_size: int = Field(512, ge=2, le=10**6)
+    learning_rate: Positive = Field(0.0005, description="of the network; class centres learn at centre_learning_rate")
+    centre_learning_rate: Positive = Field(0.01, description="of the class centres")
+    weight_decay: float = Field(0.001, ge=0.0, le=1e9)
+    margin: float = Field(0.35, ge=0.0, lt=1.0, description="CosFace margin on the cosine")
+    scale: Positive = Field(32.0, description="CosFace scale")
+    anchor: float = Field(1.0, ge=0.0, le=1e9, description="pull towards the starting embedding, which keeps what it knew; 0 for none")
+    photos_per_person: int = Field(0, ge=0, le=64, description="photos of a person in a batch; 0 shuffles plainly")
+    flip: bool = Field(True, description="mirror crops at random where the trunk is trained")
+    precision: Literal["f32", "bf16"] = Field(
+        "f32", description="arithmetic of the trained blocks; bf16 is faster where the processor has it, the head stays in f32"
+    )
+    seed: SignedSeed = 0
+
+
+class Evaluation(Section):
+    """What is measured on the test identities, and what the gate asks of it."""
+
+    far: float = Field(1e-3, gt=0.0, lt=1.0, description="false accept rate of the threshold for two photos")
+    fpir: float = Field(
+        0.01, gt=0.0, lt=1.0, description="share of strangers whom the gallery may take for somebody: sets the threshold of identification"
+    )
+    min_auc: Fraction = Field(0.9, description="gate: absolute floor")
+    min_accuracy: Fraction = Field(0.8, description="gate: absolute floor of the 10-fold accuracy")
+    min_tar: Fraction = Field(0.0, description="gate: absolute floor of TAR at `far`")
+    max_regression: Fraction = Field(0.01, description="gate: how far TAR at `far` may fall below production's on the same pairs")
+    attributes: FilePath | None = Field(
+        None, description="CSV file in git here, by identity or photo, whose other columns are groups to evaluate by"
+    )
+    max_group_gap: Fraction = Field(
+        1.0, description="gate: how far apart two groups may be in how often their people are recognized; 1 for no bound"
+    )
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _has_groups_to_bound(self) -> "Evaluation":
+        if self.max_group_gap < 1.0 and not self.attributes:
+            raise ValueError("evaluation.max_group_gap needs groups: name a file in evaluation.attributes")
+        return self
+
+
+class Export(Section):
+    """The engine that serves."""
+
+    precision: Literal["f32", "bf16", "int8"] = Field(
+        "f32",
+        description="arithmetic of the engine; int8 serves about 4 and bf16 2 times as fast, but every new embedder then embeds every crop "
+        "anew, and it takes many test people to tell what is lost. Falls back from int8 to bf16 to f32; a new one is a MAJOR",
+    )
+    max_tar_loss: Fraction = Field(
+        0.002, description="how much of TAR at evaluation.far on the test people a lower precision may lose against f32"
+    )
+    min_cosine: float = Field(0.9999, gt=0.0, le=1.0, description="parity of the exported graph with torch in f32, worst of real crops")
+
+
+class Serving(Section):
+    """What a deployment must show before it takes traffic."""
+
+    probes: int = Field(16, ge=1, le=1000, description="test photos that the candidate is asked")
+    max_latency_ms: Positive = Field(1000.0, description="budget for the median answer of face_recognizer, one photo at a time")
+    min_cosine: float = Field(0.999, gt=0.0, le=1.0, description="served against offline embedding, worst probe")
+    max_batch: int = Field(32, ge=1, le=256, description="crops that the embedder takes at once")
+    preferred_batch: int = Field(
+        8,
+        ge=1,
+        le=256,
+        description="crops that a thread of the embedder computes at once; it is as fast on 8 as on 16, at half the latency",
+    )
+    queue_delay_us: int = Field(
+        10_000,
+        ge=0,
+        le=60_000_000,
+        description="how long crops wait for others, where as many were there of late: about what a caller takes to ask again",
+    )
+    photos_at_once: int = Field(
+        16,
+        ge=1,
+        le=256,
+        description="photos that the recognizer has under way: enough that crops of many photos reach the embedder together",
+    )
+    detector_batch: int = Field(
+        4,
+        ge=1,
+        le=64,
+        description="waiting photos that a detector searches together: 14 ms of a core each, alone 17; 16 together 12, but late",
+    )
+
+    max_bytes: int = Field(20_000_000, ge=100_000, le=200_000_000, description="largest photo of a request; larger ones are rejected")
+    max_megapixels: float = Field(
+        25.0, gt=0.0, le=178.0, description="largest photo of a request, rejected by its header; a server decodes one large photo at a time"
+    )
+    max_faces: int = Field(100, ge=1, le=10_000, description="faces in a photo of a request past which it is rejected")
+    max_waiting: int = Field(
+        128, ge=1, le=10_000, description="photos that the recognizer takes in at once; those beyond are rejected as UNAVAILABLE"
+    )
+    max_seconds: Positive = Field(30.0, le=3600.0, description="a photo that was not worked on for so long is dropped")
+
+    canary_share: float = Field(0.1, gt=0.0, le=0.5, description="docker target: about this share of the traffic goes to a candidate first")
+    canary_seconds: float = Field(10.0, ge=0.0, le=3600.0, description="docker target: and for so long")
+    canary_max_errors: Fraction = Field(0.01, description="docker target: share that may fail there, beyond what fails at the live release")
+
+
+class Monitoring(Section):
+    """What is asked of the traffic of what is live."""
+
+    min_photos: int = Field(100, ge=25, le=10**9, description="photos of an hour below which there is no verdict on drift")
+    lasts: int = Field(3, ge=1, le=168, description="hours with a verdict, in a row, after which drift is told to people")
+    retrain: bool = Field(False, description="ask for a run of the newest commit of production when drift lasts")
+
+
+class Params(Section):
+    """The whole of params.yaml; every key may be left out."""
+
+    photos: Photos = Photos()
+    split: Split = Split()
+    detector: Detector = Detector()
+    embedder: Embedder = Embedder()
+    train: Train = Train()
+    evaluation: Evaluation = Evaluation()
+    export: Export = Export()
+    serving: Serving = Serving()
+    monitoring: Monitoring = Monitoring()
+
+
+def parse_params(text: str, where: str = "params.yaml") -> Params:
+    """Params from YAML text. Raises UserError that names each wrong key, what was found, and what fits."""
+    try:
+        values: Any = parse_yaml(text)
+    except ValueError as error:
+        raise UserError(f"{where} is not YAML: {error}") from error
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise UserError(f"{where} must be a mapping of sections such as `train:`, found {type(values).__name__}")
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        sentences = [_sentence(item) for item in error.errors(include_url=False)]
+        more = f"; and {len(sentences) - MOST_SENTENCES} more" if len(sentences) > MOST_SENTENCES else ""
+        raise UserError(f"{where}: {'; '.join(sentences[:MOST_SENTENCES])}{more}") from None  # its own text holds all that was found
+
+
+def _sentence(error: Any) -> str:
+    key = ".".join(part if isinstance(part, str) and part.isidentifier() else _found(part) for part in error["loc"])[:LONGEST_SHOWN]
+    if error["type"] == "extra_forbidden":
+        return f"unknown key `{key}`"
+    found = "" if isinstance(error["input"], dict) else f", found {_found(error['input'])}"
+    return f"`{key or 'the whole'}`: {error['msg'].removeprefix('Value error, ')}{found}"
+
+
+def _found(value: object) -> str:
+    """A value as it stands in a sentence: on one line, and not longer than a person reads."""
+    try:
+        text = reprlib.repr(value)
+    except ValueError:  # Python writes no numbers of more than 4,300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+
+
+def default_params_yaml() -> str:
+    """A params.yaml that states every default, each with its description as a comment."""
+    lines: list[str] = []
+    for name, field in Params.model_fields.items():
+        section = field.default
+        lines.append(f"# {(type(section).__doc__ or '').strip()}")
+        lines.append(f"{name}:")
+        for key, info in type(section).model_fields.items():
+            value = getattr(section, key)
+            dumped = (
+                yaml.safe_dump(list(value) if isinstance(value, tuple) else value, default_flow_style=True)
+                .removesuffix("\n")
+                .removesuffix("\n...")
+            )
+            comment = f"  # {info.description}" if info.description else ""
+            lines.append(f"  {key}: {dumped}{comment}")
+        lines.append("")
+    return "\n".join(lines)

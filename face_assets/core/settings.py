@@ -1,0 +1,227 @@
+"""Settings of the platform on this machine: FACE_ASSETS_* variables over the home's settings.json over defaults."""
+
+import os
+import sys
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from face_assets.core.errors import UserError
+from face_assets.core.files import file_lock, read_json, write_json
+from face_assets.core.yaml_io import expanded
+from face_assets.notification.body import parse_body
+
+PREFIX = "FACE_ASSETS_"
+SETTINGS_FILE = "settings.json"
+MACHINE = r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*"
+IMAGE_NAME = r"^[a-z0-9]+([._/-][a-z0-9]+)*$"
+SECRETS = ("notify_webhook", "notify_webhook_body", "notify_slack", "notify_smtp")
+
+
+def default_home() -> Path:
+    """FACE_ASSETS_HOME, or ~/.face-assets, as an absolute path: the one place that decides it. Raises UserError where there is neither."""
+    named = os.environ.get(PREFIX + "HOME")
+    try:
+        return expanded(named or Path.home() / ".face-assets").absolute()
+    except RuntimeError as error:
+        raise UserError(
+            f"The user {os.getuid()} has no home on this machine: set {PREFIX}HOME to a folder for the platform's state, or HOME."
+        ) from error
+
+
+def usable_cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _split(value: Any) -> Any:
+    """Patterns from one line of text, as the environment gives them."""
+    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+Patterns = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+class Settings(BaseSettings):
+    """Where things are and what they may use; parameters of the pipeline stand in the data repository's params.yaml."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_ignore_empty=True,  # set to nothing is not set
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    home: Path = Field(default_factory=default_home, description="folder of all state; safe to delete")
+    dagster_home: Path | None = Field(
+        None, description="DAGSTER_HOME with a dagster.yaml of its own, as in containers; without it a folder of the home, with ours"
+    )
+    repo: str | None = Field(None, description="the data repository: a path or git URL; remembered from the last run")
+    production_branches: Patterns = Field(("main", "master"), description="branches whose commits go live, by shell patterns")
+    experiment_branches: Patterns = Field(("*",), description="branches whose commits stop after the evaluation; production's win")
+    cores: int = Field(default_factory=usable_cores, ge=1, description="processors to use")
+    train_processes: int = Field(1, ge=1, le=64, description="processes that train together, among which the cores are divided")
+    host: str = Field("127.0.0.1", description="address that the gateway of the docker target binds to; Triton alone has loopback")
+    ui_host: str = Field("127.0.0.1", description="address of UI, Prometheus and exporter, which ask for no password: the UI launches runs")
+    http_port: int = Field(8000, ge=1, le=65535, description="Triton's HTTP")
+    grpc_port: int = Field(8001, ge=1, le=65535, description="Triton's gRPC")
+    metrics_port: int = Field(8002, ge=1, le=65535, description="Triton's Prometheus metrics")
+    exporter_port: int = Field(8003, ge=1, le=65535, description="the platform's own Prometheus metrics")
+    prometheus_port: int = Field(9090, ge=1, le=65535, description="the local Prometheus of `face-assets up --monitoring`")
+    ui_port: int = Field(3000, ge=1, le=65535, description="Dagster's web interface")
+    serving_env: Path = Field(default=Path(sys.prefix) / "serving", description="environment of the Triton server")
+    target: Literal["embedded", "docker"] = Field(
+        "embedded", validate_default=True, description="a process of this machine, or containers behind a gateway"
+    )
+    docker_base: str = Field("debian:bookworm-slim", description="image that ours are built from; deploy/base-image.sh makes it offline")
+    docker_server: str | None = Field(None, description="`nvidia` where nvcr.io can be reached: a Triton without known faults; or an image")
+    docker_name: str = Field("face-assets/recognizer", pattern=IMAGE_NAME, description="name of the releases' images")
+    docker_registry: str | None = Field(None, description="registry that each release's image is pushed to, such as localhost:5000")
+    docker_replicas: int = Field(1, ge=1, le=50, description="servers that answer side by side")
+    docker_memory_mb: int = Field(2048, ge=64, description="memory of a server, in MiB")
+    docker_cpus: float | None = Field(None, gt=0, description="processors of a server; `cores` without it")
+    gateway_certificate: Path | None = Field(None, description="PEM file of certificate, chain and key: then the gateway speaks TLS")
+    gateway_rate: int = Field(0, ge=0, description="questions a second of one API key, over 10 s; 0 for any number")
+    gateway_max_mb: float = Field(20.0, gt=0, le=1000, description="largest request, in MB, of either target")
+    machine: str | None = Field(
+        None,
+        pattern=f"^{MACHINE}$",
+        max_length=40,
+        description="name of this machine for colleagues, who see what it serves; not a person's",
+    )
+    rollback_by: str | None = Field(
+        None, description="the one machine whose failed deployment check rolls production back; without it, people alone roll back"
+    )
+    keep_releases: int = Field(3, ge=2, description="releases that stay loadable on the server's disk")
+    notify_webhook: SecretStr | None = Field(None, description="URL that problems are POSTed to as JSON, and that they are over")
+    notify_webhook_body: str | None = Field(
+        None, repr=False, description='the JSON posted there, with placeholders in its texts, such as {"text": "{title}: {reason}"}'
+    )
+    notify_slack: SecretStr | None = Field(None, description="URL of a Slack incoming webhook, to be told the same")
+    notify_from: str | None = Field(None, description="address that mail about problems comes from")
+    notify_to: str | None = Field(None, description="addresses that it goes to, separated by commas")
+    notify_smtp: SecretStr | None = Field(None, description="mail server: smtp:// or smtps://, then [user:password@]host[:port]")
+
+    @field_validator("dagster_home", "serving_env", "gateway_certificate")
+    @classmethod
+    def _is_the_same_everywhere(cls, value: Path | None, about: ValidationInfo) -> Path | None:
+        if value is None or value == Path():  # set to nothing is not set
+            default: Path | None = cls.model_fields[str(about.field_name)].default
+            return default
+        path = expanded(value)
+        if not path.is_absolute():
+            raise ValueError("an absolute path is wanted, for the daemon and the webserver run in another folder")
+        return path
+
+    @field_validator("target")
+    @classmethod
+    def _has_a_key_where_it_is_open(cls, value: str, others: ValidationInfo) -> str:
+        host = others.data.get("host", "")
+        if value == "embedded" and not _is_loopback(host):
+            raise ValueError(
+                f"the embedded server asks for no key, so it binds to loopback alone, and `host` is {host!r}: "
+                "set FACE_ASSETS_TARGET=docker, whose gateway asks for one, or unset FACE_ASSETS_HOST"
+            )
+        return value
+
+    @field_validator("notify_webhook", "notify_slack")
+    @classmethod
+    def _is_web_address(cls, value: SecretStr | None) -> SecretStr | None:
+        return _address(value, ("http", "https"))
+
+    @field_validator("notify_smtp")
+    @classmethod
+    def _is_mail_server(cls, value: SecretStr | None, others: ValidationInfo) -> SecretStr | None:
+        if value and not (others.data.get("notify_from") and others.data.get("notify_to")):
+            raise ValueError("mail needs `notify_from` and `notify_to` too")
+        return _address(value, ("smtp", "smtps"))
+
+    @field_validator("notify_webhook_body")
+    @classmethod
+    def _is_body(cls, value: str | None) -> str | None:
+        if value:
+            parse_body(value)
+        return value
+
+    @field_validator("notify_from", "notify_to")
+    @classmethod
+    def _are_mail_addresses(cls, value: str | None) -> str | None:
+        if value and not all("@" in one and one.isprintable() for one in value.split(",")):
+            raise ValueError("mail addresses are wanted, such as `ann@example.org`")
+        return value
+
+    @property
+    def metrics_address(self) -> str:
+        """Where this machine asks for Triton's metrics, which the gateway publishes on loopback alone."""
+        return f"{'127.0.0.1' if self.target == 'docker' else self.host}:{self.metrics_port}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over what the home remembers."""
+        return env_settings, init_settings
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _address(value: SecretStr | None, schemes: tuple[str, ...]) -> SecretStr | None:
+    """The value, if it is an address with one of the schemes. Raises ValueError that does not repeat it."""
+    if value:
+        try:
+            parts = urlsplit(value.get_secret_value())
+            good = parts.scheme in schemes and parts.hostname and parts.port != 0 and value.get_secret_value().isprintable()
+        except ValueError:  # its own words may hold a password
+            good = False
+        if not good:
+            raise ValueError(f"an address that begins with {' or '.join(f'{scheme}://' for scheme in schemes)} and names a host is wanted")
+    return value
+
+
+def _found(key: str, value: Any) -> str:
+    return "" if key in SECRETS else f", found {value!r}"
+
+
+def load_settings() -> Settings:
+    """The settings in force. Raises UserError that names each wrong key."""
+    home = default_home()
+    said = os.environ.get(PREFIX + "HOME", "")
+    if said.startswith("~") and not expanded(said).is_absolute():
+        raise UserError(f"{PREFIX}HOME: {said} is below the home of a user whom this machine does not know.")
+    file = home / SETTINGS_FILE
+    try:
+        remembered: dict[str, Any] = read_json(file) if file.exists() else {}
+        return Settings(**remembered).model_copy(update={"home": home})  # the environment's own text of it is neither expanded nor absolute
+    except ValueError as error:
+        if not isinstance(error, ValidationError):
+            raise UserError(f"{file} is not JSON: {error}. Mend or delete it.") from error
+        sentences = [
+            f"`{item['loc'][0]}`: {item['msg'].removeprefix('Value error, ')}{_found(str(item['loc'][0]), item['input'])}"
+            for item in error.errors()
+        ]
+        raise UserError(f"settings ({PREFIX}… variables and {file}): " + "; ".join(sentences)) from error
+
+
+def remember(**values: Any) -> None:
+    """Keeps settings in the home for commands, the UI and the daemon to come."""
+    home = default_home()
+    file = home / SETTINGS_FILE
+    with file_lock(home / ".settings.lock"):
+        remembered = read_json(file) if file.exists() else {}
+        if {**remembered, **values} != remembered:
+            write_json(file, {**remembered, **values})

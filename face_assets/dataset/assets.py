@@ -1,0 +1,136 @@
+"""The group dataset: dataset_version and aligned_faces."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from face_assets.core.params import Params
+from face_assets.core.step_versions import code_version
+from face_assets.dataset import steps as dataset
+from face_assets.orchestration.conditions import REMAKE
+from face_assets.orchestration.metadata import ARTIFACT, commit_check, commit_of, judged, materialized, user_errors
+from face_assets.orchestration.partitions import commits
+from face_assets.orchestration.workspace_resource import WorkspaceResource
+from face_assets.storage.artifacts import Artifact
+
+GROUP = "dataset"
+WARN = dg.AssetCheckSeverity.WARN
+
+
+@dg.asset(
+    group_name=GROUP,
+    partitions_def=commits,
+    automation_condition=REMAKE,
+    dagster_type=ARTIFACT,
+    deps=["photos", "parameters"],
+    kinds={"dvc", "csv"},
+    code_version=code_version(*dataset.VERSION_CODE),
+    check_specs=[
+        commit_check("dataset_version", "readable", "few enough photos are unreadable"),
+        commit_check("dataset_version", "enough_people", "there are people to train on and to test with"),
+        commit_check("dataset_version", "no_shared_photos", "no photo stands under two people, exactly or nearly", blocking=False),
+        commit_check("dataset_version", "one_name_a_person", "no person stands under several spellings of a name", blocking=False),
+        commit_check("dataset_version", "splits_stable", "nobody moved between splits since the release in production", blocking=False),
+    ],
+)
+def dataset_version(context: dg.AssetExecutionContext, platform: WorkspaceResource) -> Iterator[dg.MaterializeResult]:
+    """The manifest of the commit's photos: path, md5, identity and split of each."""
+    workspace = platform.workspace()
+    with user_errors(context):
+        commit = commit_of(context, workspace)
+        artifact = dataset.version_dataset(workspace, commit, context.log.info)
+        moved = dataset.moved_since_production(workspace, artifact)
+        yield from judged(
+            context, materialized(context, workspace, artifact, checks=lambda: _dataset_checks(artifact, workspace.params(commit), moved))
+        )
+
+
+def _dataset_checks(artifact: Artifact, params: Params, moved: list[str]) -> list[dg.AssetCheckResult]:
+    found = artifact.summary
+    rate = found["unreadable"] / found["photos"]
+    trainable, testable = found["people_by_split"]["train"], found["test_people_with_pairs"]
+    return [
+        dg.AssetCheckResult(
+            check_name="readable",
+            passed=rate <= params.photos.max_unusable,
+            metadata={
+                "unreadable": found["unreadable"],
+                "rate": rate,
+                "allowed": params.photos.max_unusable,
+                "examples": found["unreadable_examples"],
+            },
+            description=f"{found['unreadable']} of {found['photos']} photos are unreadable; "
+            f"photos.max_unusable allows {params.photos.max_unusable:.1%}",
+        ),
+        dg.AssetCheckResult(
+            check_name="enough_people",
+            passed=trainable >= 2 and testable >= params.split.min_test_people,
+            metadata={"people_to_train_on": trainable, "test_people_with_pairs": testable, "needed": params.split.min_test_people},
+            description=f"{trainable} people to train on (2 needed), {testable} test people with two photos or more "
+            f"(split.min_test_people asks for {params.split.min_test_people})",
+        ),
+        dg.AssetCheckResult(
+            check_name="no_shared_photos",
+            passed=not found["exact_duplicates"] and not found["near_duplicates"],
+            severity=WARN,
+            metadata={"exact": found["exact_duplicates"], "near": found["near_duplicates"], "examples": found["near_duplicate_examples"]},
+            description=f"{found['exact_duplicates']} files stand under several people (left out), "
+            f"{found['near_duplicates']} pairs nearly so (kept)",
+        ),
+        dg.AssetCheckResult(
+            check_name="one_name_a_person",
+            passed=not found["people_with_several_spellings"],
+            severity=WARN,
+            metadata={"spellings": found["spellings"]},
+            description=f"{found['people_with_several_spellings']} people stand under several spellings of a name and are taken for one: "
+            + "; ".join(f"{name!r} for {spelled}" for name, spelled in found["spellings"].items()),
+        ),
+        dg.AssetCheckResult(
+            check_name="splits_stable",
+            passed=not moved,
+            severity=WARN,
+            metadata={"moved": moved[: dataset.LISTED], "count": len(moved)},
+            description=f"{len(moved)} people are in another split than in the release in production",
+        ),
+    ]
+
+
+@dg.asset(
+    group_name=GROUP,
+    partitions_def=commits,
+    automation_condition=REMAKE,
+    dagster_type=ARTIFACT,
+    kinds={"openvino"},
+    code_version=code_version(*dataset.ALIGN_CODE),
+    check_specs=[commit_check("aligned_faces", "faces_found", "few enough photos have no usable face")],
+)
+def aligned_faces(
+    context: dg.AssetExecutionContext, platform: WorkspaceResource, dataset_version: Artifact
+) -> Iterator[dg.MaterializeResult]:
+    """MTCNN's face of each photo's subject, cropped; photos seen before cost nothing."""
+    workspace = platform.workspace()
+    with user_errors(context):
+        commit = commit_of(context, workspace)
+        artifact = dataset.align_dataset(workspace, commit, dataset_version, context.log.info)
+        allowed = workspace.params(commit).detector.max_rejected
+        yield from judged(
+            context,
+            materialized(
+                context,
+                workspace,
+                artifact,
+                plots={"sample": "sample.png", "rejected": "rejected.png"},
+                checks=lambda: [_faces_check(artifact, allowed)],
+            ),
+        )
+
+
+def _faces_check(artifact: Artifact, allowed: float) -> dg.AssetCheckResult:
+    found = artifact.summary
+    return dg.AssetCheckResult(
+        check_name="faces_found",
+        passed=found["found"] > 0 and found["rejected_rate"] <= allowed,
+        metadata={"rejected_rate": found["rejected_rate"], "allowed": allowed, "examples": found["rejected_examples"]},
+        description=f"{found['rejected_rate']:.2%} of {found['photos']} photos cannot be used: {found['none']} without a face, "
+        f"{found['unusable']} unreadable, {found['contradictions']} under two people; detector.max_rejected allows {allowed:.1%}",
+    )

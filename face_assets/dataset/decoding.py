@@ -1,0 +1,200 @@
+"""From the bytes of a photo to upright RGB pixels, or a sentence why not."""
+
+import io
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from face_assets.dataset.file_kinds import EXPORT, RAW, description_of, reader_of
+from face_assets.dataset.jpeg_scans import END, all_scans_began, lacks_rows
+from face_assets.dataset.png_chunks import essential
+from face_assets.dataset.rgb import SIDEWAYS, Pixels, rgb
+from face_assets.dataset.webp_size import webp_size
+
+MEGAPIXELS = 100.0
+LARGE = 16_000_000
+"""Pixels of a photo from which on only one at a time is decoded in a process."""
+BYTES_A_PIXEL = 16
+"""The most that a reader needs while it works (WebP: two canvases, the picture and its bytes)."""
+SHORTEST_SIDE = 20
+HASH_WIDTH, HASH_HEIGHT = 9, 8
+ORIENTATION = 0x0112  # EXIF
+REDUCED, DNG = 254, 50706  # TIFF's tags
+READERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,  # also the first picture of an MPO
+    "PNG": PngImagePlugin.PngImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "AVIF": AvifImagePlugin.AvifImageFile,
+}
+# what Pillow raises on bytes that are not what they say; a lack of memory is none of them, for it says nothing of the bytes
+BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    struct.error,
+    OverflowError,
+    EOFError,
+    IndexError,
+    KeyError,
+    AttributeError,
+    RuntimeError,
+    ArithmeticError,
+    Image.DecompressionBombError,
+)
+
+_one_large = threading.Lock()
+
+
+class UnusablePhoto(ValueError):
+    """The bytes are no photo that can be used; `reason` is a few words for a list, `megapixels` what it has where those are too many."""
+
+    def __init__(self, reason: str, megapixels: float | None = None):
+        super().__init__(reason)
+        self.reason, self.megapixels = reason, megapixels
+
+    @classmethod
+    def too_large(cls, megapixels: float, limit: float) -> "UnusablePhoto":
+        """The refusal of a photo that has more megapixels than the limit."""
+        return cls(f"{megapixels:.1f} megapixels, more than {limit:.1f}", megapixels)
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What is known of a readable photo; `hash` is a 64-bit difference hash of the upright photo."""
+
+    format: str
+    width: int
+    height: int
+    mode: str
+    hash: int
+
+
+def decode(content: bytes, max_megapixels: float = MEGAPIXELS) -> Pixels:
+    """uint8 (h, w, 3) RGB, upright by EXIF, of an animation the first picture; transparency lies on grey, 16 bits are scaled to 8.
+
+    Raises UnusablePhoto, and MemoryError where there is too little memory for the photo now.
+    """
+    with _opened(content, max_megapixels) as image:
+        image = _loaded(image, content)
+        return rgb(image, _orientation(image))
+
+
+def inspect(content: bytes, max_megapixels: float = MEGAPIXELS) -> Inspection:
+    """Size, kind and hash of a photo; reads it to its end, at an eighth of its size where it is a JPEG. Raises as `decode` does."""
+    with _opened(content, max_megapixels) as image:
+        kind, mode, (width, height) = image.format or "", image.mode, image.size
+        image = _loaded(image, content, (HASH_WIDTH * 8, HASH_HEIGHT * 8) if kind == "JPEG" else None)
+        orientation = _orientation(image)
+        if orientation in SIDEWAYS:
+            width, height = height, width
+        return Inspection(kind, width, height, mode, _difference_hash(rgb(image, orientation)))
+
+
+@contextmanager
+def _opened(content: bytes, max_megapixels: float) -> Iterator[ImageFile.ImageFile]:
+    """A photo whose header was read and is within the limits. Large ones wait for one another."""
+    try:
+        image = _open(content, max_megapixels)
+        with _one_large if image.width * image.height > LARGE else nullcontext():
+            yield image
+    except UnusablePhoto:
+        raise
+    except BROKEN as error:
+        sentence = str(error).lower()
+        if "out of memory" in sentence:
+            raise MemoryError(str(error)) from error
+        raise UnusablePhoto("truncated" if "truncated" in sentence or "eof" in sentence else f"broken image ({_short(error)})") from error
+
+
+def _open(content: bytes, max_megapixels: float) -> ImageFile.ImageFile:
+    """By the file's first bytes and not by Image.open, whose limit on pixels is the whole process's and would speak before ours."""
+    kind = reader_of(content)
+    if kind is None:
+        raise UnusablePhoto(description_of(content))
+    if kind == "WEBP":
+        width, height = webp_size(content)
+        _require_size(width, height, max_megapixels)
+        _require_memory(width, height)  # which its reader takes at once, and calls a lack of it a broken file
+    image = READERS[kind](io.BytesIO(essential(content) if kind == "PNG" else content))
+    _require_size(*image.size, max_megapixels)
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and (image.tag_v2.get(REDUCED, 0) & 1 or DNG in image.tag_v2):
+        raise UnusablePhoto(RAW)
+    if image.mode == "F":
+        raise UnusablePhoto(f"pixels are floating-point numbers: {EXPORT}")
+    return image
+
+
+def _require_size(width: int, height: int, max_megapixels: float) -> None:
+    megapixels = width * height / 1e6
+    if megapixels > max_megapixels:
+        raise UnusablePhoto.too_large(megapixels, max_megapixels)
+    if min(width, height) < SHORTEST_SIDE:
+        raise UnusablePhoto(f"too small: {width}x{height} pixels")
+
+
+def _require_memory(width: int, height: int) -> None:
+    """Raises MemoryError where there is too little for a photo of that size."""
+    np.empty(BYTES_A_PIXEL * width * height, np.uint8)
+
+
+def _loaded(image: ImageFile.ImageFile, content: bytes, reduced: tuple[int, int] | None = None) -> ImageFile.ImageFile:
+    """The photo with its pixels, which damage is noticed in; a JPEG about `reduced` in size where that is given.
+
+    A JPEG without its end is taken where little of it is missing.
+    """
+    size = image.size
+    try:
+        return _load(image, reduced)
+    except (OSError, RuntimeError) as error:
+        _require_memory(*size)  # libjpeg calls a lack of it a broken stream
+        if image.format != "JPEG" or "truncated" not in str(error) or not all_scans_began(content):
+            raise
+    whole = _load(READERS["JPEG"](io.BytesIO(content + END)), reduced)
+    if lacks_rows(whole):
+        raise UnusablePhoto("truncated")
+    return whole
+
+
+def _load(image: ImageFile.ImageFile, reduced: tuple[int, int] | None) -> ImageFile.ImageFile:
+    if reduced:
+        image.draft(None, reduced)
+    image.load()
+    return image
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation; 1, upright, where there is none or where its EXIF is broken, which spoils no pixel."""
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except BROKEN:
+        return 1
+
+
+def _short(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0][:80] or type(error).__name__
+
+
+def _difference_hash(pixels: Pixels) -> int:
+    """dHash (https://www.hackerfactor.com/blog/index.php?/archives/529-Kind-of-Like-That.html): brighter than the neighbour or not."""
+    grey = Image.fromarray(pixels).convert("L")
+    small = np.asarray(grey.resize((HASH_WIDTH, HASH_HEIGHT), Image.Resampling.BILINEAR)).astype(np.int16)
+    return int.from_bytes(np.packbits(small[:, 1:] > small[:, :-1]).tobytes(), "big")

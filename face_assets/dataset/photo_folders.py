@@ -1,0 +1,78 @@
+"""The names in a folder of photos: which person a folder stands for, and which files are no photos of anybody."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from face_assets.core.errors import UserError
+
+HIDDEN = "hidden"
+SYSTEM = "left by a NAS, a phone or a file manager"
+OTHER_KIND = "no pictures by their names"
+LOOSE = "in no person's folder"
+
+OF_NAS = {"@eadir", "@tmp", "@recycle", "@recently-snapshot", "@sharebin", "@syno", "#recycle", "#snapshot", "~snapshot"}
+OF_WINDOWS = {"$recycle.bin", "recycler", "recycled", "system volume information", "found.000", "thumbs.db", "desktop.ini", "autorun.inf"}
+OF_OTHERS = {"lost+found", "lost.dir", "network trash folder", "temporary items", "__macosx", "desktop db", "desktop df", "icon\r"}
+OF_PROGRAMS = {"ehthumbs.db", "ehthumbs_vista.db", "picasa.ini", "zbthumbnail.info", "ipod photo cache"}
+SYSTEM_NAMES = OF_NAS | OF_WINDOWS | OF_OTHERS | OF_PROGRAMS
+SYSTEM_ENDINGS = ("@synoeastream", "@synoresource", ".lrdata", ":zone.identifier")
+SIDE_FILES = {".xmp", ".aae", ".thm", ".lrv", ".pp3", ".dop", ".json", ".xml", ".ini", ".db", ".sqlite", ".lrcat", ".lnk", ".url", ".dvc"}
+TEXTS = {".txt", ".md", ".csv", ".html", ".htm", ".log", ".md5", ".nfo", ".doc", ".docx", ".xls", ".xlsx", ".ppt", ".pptx", ".odt", ".ods"}
+FILMS = {".mov", ".mp4", ".m4v", ".avi", ".3gp", ".mkv", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".webm", ".mp3", ".m4a", ".wav", ".aac"}
+ARCHIVES = {".zip", ".rar", ".7z", ".gz", ".tar", ".tgz"}
+UNFINISHED = {".tmp", ".part", ".partial", ".crdownload", ".download", ".bak", ".swp"}
+OTHER_ENDINGS = SIDE_FILES | TEXTS | FILMS | ARCHIVES | UNFINISHED
+LONGEST = 255  # bytes, as file systems have it
+# marks that nobody sees: soft hyphen, zero-width space, directions of text, byte order mark, tags
+INVISIBLE = re.compile("[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
+# and those that only shape the letters beside them: joiners, variation selectors
+SHAPING = re.compile("[\u034f\u180b-\u180f\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+
+
+def left_out_as(parts: Sequence[str], is_folder: bool = False) -> str | None:
+    """The reason for which a file of this path is nobody's photo: HIDDEN, SYSTEM or OTHER_KIND; None where it may be one.
+
+    A picture that cannot be used (HEIC, RAW) is none of them: it counts as a photo, and its content says why it cannot be read.
+    """
+    for part in parts:
+        name = part.lower()
+        if name in SYSTEM_NAMES or name.endswith(SYSTEM_ENDINGS):
+            return SYSTEM
+        if name.startswith("."):
+            return HIDDEN
+    last = parts[-1].lower()
+    is_other = not is_folder and (PurePath(last).suffix in OTHER_ENDINGS or last.endswith("~") or last.startswith("~$"))
+    return OTHER_KIND if is_other else None
+
+
+def require_unicode(path: str) -> None:
+    """Raises UserError for a path of which a byte had to be smuggled in as a surrogate."""
+    if not path.isascii() and any("\ud800" <= character <= "\udfff" for character in path):
+        raise UserError(f"The name of {path!r} in the data set is not UTF-8: rename the file or its folder, and add the folder again.")
+
+
+def identity_of(folder: str) -> str:
+    """The person whom a folder's name stands for: composed Unicode, single spaces between words, no marks that nobody sees.
+
+    Raises UserError for a name with control characters, which could forge lines of an answer or a log, one of spaces alone, and one longer
+    than file systems allow.
+    """
+    if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in folder):
+        raise UserError(f"The folder {folder!r} has control characters or line breaks in its name: rename it to the person's name.")
+    name = " ".join(INVISIBLE.sub("", unicodedata.normalize("NFC", folder)).split())
+    if not name:
+        raise UserError(f"The folder {folder!r} has a name of spaces alone: rename it to the person's name.")
+    if len(name.encode()) > LONGEST:
+        raise UserError(f"The name of the folder {folder[:40]!r}… is longer than {LONGEST} bytes: rename it to the person's name.")
+    return name
+
+
+def person_key(name: str) -> str:
+    """Equal for names that are one person's: those that differ by case, spaces, Unicode form or marks that nobody sees alone.
+
+    Lower case and not case folding, for which Strauß and Strauss are one.
+    """
+    visible = SHAPING.sub("", INVISIBLE.sub("", unicodedata.normalize("NFC", name)))
+    return unicodedata.normalize("NFC", " ".join(visible.split()).lower())

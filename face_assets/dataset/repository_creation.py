@@ -1,0 +1,138 @@
+"""Making a data repository: photos under DVC, parameters under git, a DVC remote beside."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from face_assets.core.errors import UserError
+from face_assets.core.files import SHARED, write_text
+from face_assets.core.identifiers import printable
+from face_assets.core.rights import outside
+from face_assets.core.yaml_io import is_path
+from face_assets.dataset.photo_survey import survey
+from face_assets.registry.dvc import run_dvc
+from face_assets.registry.dvc_config import read_config
+from face_assets.registry.git import GitError, git
+
+Progress = Callable[[int, int, str], None]
+COPIES_AT_ONCE = 8  # most of a small copy is waiting for the file system
+README = """# Face photos
+
+`photos/` holds one folder a person, tracked by DVC. Change photos or params.yaml, then:
+
+    dvc add photos && git add photos.dvc params.yaml && git commit -m "…" && dvc push
+
+Face Assets reads commits of this repository; releases are git tags `face-recognizer@vX.Y.Z`.
+"""
+
+
+@outside()
+def create_repository(
+    path: Path,
+    photos: Path,
+    params_text: str,
+    remote: str | None,
+    gallery: Path | None,
+    progress: Progress,
+    note: Callable[[str], None] = lambda line: None,
+) -> str:
+    """Makes the repository, or ends what a killed call began; returns the commit. Raises UserError.
+
+    `note` gets a line on each kind of file that is not copied, and on people with several spellings of their names.
+    """
+    if _is_committed(path, "photos.dvc"):
+        raise UserError(f"{path} is a data repository already: add photos there, `dvc add photos`, and commit.")
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path} is not a folder.")
+    if path.is_dir() and any(path.iterdir()) and not (path / ".git").exists():
+        raise UserError(f"{path} is not empty and no git repository: name a new folder, or run `git init` there.")
+    url = remote or str(path.resolve().with_name(path.resolve().name + ".dvc-remote"))
+    if not is_path(url) or {'"', "'"} <= set(url):
+        raise UserError(f"--remote: DVC can keep no address with control characters or both kinds of quotes: {printable(url)}")
+    folders = {"photos": photos, **({"gallery": gallery} if gallery else {})}
+    surveys = {name: survey(folder) for name, folder in folders.items()}
+    for name, found in surveys.items():
+        for line in found.notes():
+            note(f"{name}: {line}")
+    path.mkdir(parents=True, exist_ok=True)
+    if not (path / ".git").exists():
+        git("init", "-q", "-b", "main", cwd=path)
+    for name, found in surveys.items():
+        copy_photos(folders[name], found.files, path / name, progress)
+    if not (path / "params.yaml").is_file():
+        write_text(path / "params.yaml", params_text, SHARED)
+    if not (path / "README.md").is_file():
+        write_text(path / "README.md", README, SHARED)
+    before = []
+    if not (path / ".dvc" / "config").is_file():
+        before.append(["init", "-f"])
+    if remote or not read_config(path / ".dvc" / "config").get("core", {}).get("remote"):
+        before.append(["remote", "add", "-f", "-d", "storage", url])
+    return _commit(path, list(folders), "Keep face photos under DVC", before)
+
+
+def _is_committed(path: Path, name: str) -> bool:
+    """Whether the repository's last commit holds the file: a killed call may have left it without a commit."""
+    if not (path / ".git").exists():
+        return (path / name).is_file()
+    try:
+        return bool(git("ls-tree", "HEAD", "--", name, cwd=path))
+    except GitError as error:
+        if "object name HEAD" not in str(error):
+            raise UserError(f"{path} cannot be read: {error}") from error
+        return False  # no commit yet
+
+
+@outside()
+def commit_photos(path: Path, added: Path, message: str, progress: Progress = lambda done, whole, what: None) -> str:
+    """Copies a folder of photos into the repository's photos, commits and pushes to the DVC remote; returns the commit."""
+    copy_photos(added, survey(added).files, path / "photos", progress)
+    return _commit(path, ["photos"], message)
+
+
+def _commit(path: Path, tracked: list[str], message: str, before: Sequence[Sequence[str]] = ()) -> str:
+    run_dvc(path, *before, ["add", *tracked], ["push"])
+    paths = [f"{name}.dvc" for name in tracked]
+    more = [
+        name
+        for name in (".gitignore", "params.yaml", "README.md", ".dvc/config", ".dvc/.gitignore", ".dvcignore")
+        if (path / name).exists()
+    ]
+    git("add", "--", *paths, *more, cwd=path)
+    if git("status", "--porcelain", "--untracked-files=no", "--", *paths, *more, cwd=path).strip():
+        git("commit", "-q", "-m", message, "--", *paths, *more, cwd=path, env=_identity(path))
+    return git("rev-parse", "HEAD", cwd=path).decode().strip()
+
+
+def _identity(path: Path) -> dict[str, str]:
+    """A fallback for a machine on which git knows nobody."""
+    try:
+        for who in ("AUTHOR", "COMMITTER"):
+            git("var", f"GIT_{who}_IDENT", cwd=path)
+    except GitError:
+        return {
+            f"GIT_{who}_{what}": value
+            for who in ("AUTHOR", "COMMITTER")
+            for what, value in (("NAME", "Face Assets"), ("EMAIL", "face-assets@localhost"))
+        }
+    return {}
+
+
+def copy_photos(source: Path, files: list[Path], target: Path, progress: Progress) -> None:
+    """Copies; a file that is there already is replaced, and one that is itself the source stays."""
+    root = source.resolve()
+    for folder in {file.parent for file in files}:
+        (target / folder).mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(COPIES_AT_ONCE) as pool:
+        for number, _ in enumerate(pool.map(lambda file: _copy(root / file, target / file), files), 1):
+            if number % 500 == 0 or number == len(files):
+                progress(number, len(files), f"copying {target.name}")
+
+
+def _copy(photo: Path, to: Path) -> None:
+    if to.exists():
+        if to.samefile(photo):
+            return
+        to.unlink()
+    shutil.copyfile(photo, to)

@@ -1,0 +1,1 @@
+"""Synthetic people, for the demo and the tests."""

@@ -1,0 +1,1 @@
+"""From a photo to faces to crops: decoding, MTCNN, alignment."""

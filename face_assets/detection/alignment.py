@@ -1,0 +1,144 @@
+"""Alignment: the subject's face of each photo, detected once in the photo's life and kept in the crop store."""
+
+import multiprocessing
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from face_assets.core.batches import batched
+from face_assets.core.files import read_content
+from face_assets.dataset.decoding import UnusablePhoto, decode
+from face_assets.detection.mtcnn import Detector, DetectorConfig, Faces, Pixels, enough
+from face_assets.storage.content_store import ContentStore, Entry
+
+BATCH = 32
+BATCHES_A_WORKER = 8
+WORTH_PROCESSES = 200
+MOST_THREADS = 2
+
+Batch = Sequence[tuple[str, Path]]
+
+_worker = threading.local()
+
+
+def align_photos(
+    photos: Mapping[str, Path],
+    store: ContentStore,
+    networks: Path,
+    config: DetectorConfig,
+    max_megapixels: float,
+    workers: int,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Detects and crops the photos (md5 → file) and keeps the results under the md5; `progress` gets (done, all).
+
+    Facts: {"status": "face" | "no_face" | "unusable", "reason", "faces", "box", "probability", "landmarks", "width", "height"}, and
+    "megapixels" of a photo that is unusable for them; blob: the crop, uint8 (image_size, image_size, 3) RGB. A photo that cannot be used
+    never stops the rest; what fails for a moment, a disk or a lack of memory, is raised and leaves no facts.
+    """
+    few = workers == 1 or len(photos) < WORTH_PROCESSES
+    workers = min(workers, MOST_THREADS) if few else workers
+    align, done = partial(_align, networks, config, max_megapixels), 0
+    batches = batched(sorted(photos.items()), min(BATCH, -(-len(photos) // workers) or 1))
+    with store.kept_open(), _pool(few, workers) as pool:
+        for entries in _in_order(partial(pool.submit, align), batches, BATCHES_A_WORKER * workers):
+            store.put(entries)
+            done += len(entries)
+            progress(done, len(photos))
+
+
+def unaligned(store: ContentStore, md5s: Iterable[str], max_megapixels: float) -> tuple[list[str], dict[str, dict[str, Any]]]:
+    """The photos that have no result, each once and in their order, and the facts of the others.
+
+    What was refused under a lower limit has no result from now on.
+    """
+    wanted = list(dict.fromkeys(md5s))
+    facts = store.facts(wanted)
+    outdated = {md5 for md5, fact in facts.items() if "megapixels" in fact and fact["megapixels"] <= max_megapixels}
+    if outdated:
+        store.drop(outdated)
+        facts = {md5: fact for md5, fact in facts.items() if md5 not in outdated}
+    return [md5 for md5 in wanted if md5 not in facts], facts
+
+
+def within(facts: Mapping[str, dict[str, Any]], max_megapixels: float) -> dict[str, dict[str, Any]]:
+    """The facts of photos under the limit in force: a larger one cannot be used, whatever limit it was aligned under."""
+    found = dict(facts)
+    for md5, fact in facts.items():
+        megapixels = fact["megapixels"] if "megapixels" in fact else fact.get("width", 0) * fact.get("height", 0) / 1e6
+        if megapixels > max_megapixels:
+            refused = UnusablePhoto.too_large(megapixels, max_megapixels)
+            found[md5] = {"status": "unusable", "reason": refused.reason, "faces": 0, "megapixels": megapixels}
+    return found
+
+
+def _pool(few: bool, workers: int) -> Executor:
+    """Threads for few photos, since they take no time to start; else processes, since threads wait for one another."""
+    if few:
+        return ThreadPoolExecutor(workers)
+    # spawn: a fork of a process with OpenVINO's threads may hang
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+
+
+def _in_order(begin: Callable[[Batch], "Future[list[Entry]]"], batches: Iterable[Batch], most: int) -> Iterator[list[Entry]]:
+    """The results in the order of their batches; no more than `most` are under way or wait for who takes them."""
+    under_way: deque[Future[list[Entry]]] = deque()
+    try:
+        for batch in batches:
+            under_way.append(begin(batch))
+            if len(under_way) == most:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
+    finally:
+        for future in under_way:
+            future.cancel()
+
+
+def _align(networks: Path, config: DetectorConfig, max_megapixels: float, batch: Batch) -> list[Entry]:
+    """By this worker's own detector."""
+    if not hasattr(_worker, "detector"):
+        _worker.detector = Detector(networks, config, threads=1)
+    return align_batch(_worker.detector, ((md5, read_content(path, md5)) for md5, path in batch), max_megapixels)
+
+
+def align_batch(detector: Detector, photos: Iterable[tuple[str, bytes]], max_megapixels: float) -> list[Entry]:
+    """The crop store's entries for photos, (md5, content) each, about a megapixel of them in memory at a time."""
+    entries: list[Entry] = []
+    waiting: dict[str, Pixels] = {}
+
+    def search() -> None:
+        found = detector.detect_all(list(waiting.values()))
+        entries.extend(_entry(detector, md5, image, faces) for (md5, image), faces in zip(waiting.items(), found, strict=True))
+        waiting.clear()
+
+    for md5, content in photos:
+        try:
+            waiting[md5] = decode(content, max_megapixels)
+        except UnusablePhoto as error:
+            size = {"megapixels": error.megapixels} if error.megapixels else {}
+            entries.append(Entry(md5, {"status": "unusable", "reason": error.reason, "faces": 0, **size}))
+        if enough(waiting.values()):
+            search()
+    search()
+    return entries
+
+
+def _entry(detector: Detector, md5: str, image: Pixels, faces: Faces) -> Entry:
+    size = {"height": image.shape[0], "width": image.shape[1]}
+    if not len(faces.boxes):
+        return Entry(md5, {"status": "no_face", "reason": "no face found", "faces": 0, **size})
+    facts = {
+        "status": "face",
+        "reason": "",
+        "faces": len(faces.boxes),
+        "box": [round(float(value), 3) for value in faces.boxes[0]],
+        "probability": round(float(faces.probabilities[0]), 6),
+        "landmarks": [[round(float(x), 3), round(float(y), 3)] for x, y in faces.landmarks[0]],
+        **size,
+    }
+    return Entry(md5, facts, detector.crop(image, faces.boxes[0]).tobytes())

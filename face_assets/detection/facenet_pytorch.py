@@ -1,0 +1,109 @@
+"""facenet-pytorch: imported with or without torchvision, and its detector's networks exported."""
+
+import importlib.util
+import sys
+import types
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from face_assets.core.errors import UserError
+
+TORCHVISION = ("torchvision", "torchvision.transforms", "torchvision.transforms.functional", "torchvision.ops", "torchvision.ops.boxes")
+
+
+def import_facenet_pytorch() -> ModuleType:
+    """facenet_pytorch. Where torchvision is missing, a stand-in takes the place of its two functions that the package imports for
+    detection, for the time of the import alone: left there, it would mislead every library that looks for torchvision.
+
+    Raises UserError when there is a torchvision that does not fit torch.
+    """
+    if "facenet_pytorch" in sys.modules:
+        return sys.modules["facenet_pytorch"]
+    if importlib.util.find_spec("torchvision") is not None:
+        _check_torchvision()
+        return importlib.import_module("facenet_pytorch")
+    stand_ins = {name: types.ModuleType(name) for name in TORCHVISION}
+    stand_ins["torchvision.transforms"].functional = stand_ins["torchvision.transforms.functional"]  # type: ignore[attr-defined]
+    stand_ins["torchvision.transforms.functional"].to_tensor = _missing  # type: ignore[attr-defined]
+    stand_ins["torchvision.ops.boxes"].batched_nms = _batched_nms  # type: ignore[attr-defined]
+    stand_ins["torchvision.transforms"].__path__ = []
+    stand_ins["torchvision.ops"].__path__ = []
+    stand_ins["torchvision"].__path__ = []
+    # facenet-pytorch's data sets name a class of torchvision at import
+    stand_ins["torchvision"].datasets = types.SimpleNamespace(ImageFolder=object)  # type: ignore[attr-defined]
+    sys.modules.update(stand_ins)
+    try:
+        return importlib.import_module("facenet_pytorch")
+    finally:
+        for name in TORCHVISION:
+            sys.modules.pop(name, None)
+
+
+def _check_torchvision() -> None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            importlib.import_module("torchvision")
+    except (RuntimeError, ImportError, OSError) as error:
+        raise UserError(
+            f"torchvision {version('torchvision')} does not fit torch {version('torch')} ({str(error).splitlines()[0]}): "
+            "install the pair that belongs together, or `pip uninstall torchvision`, which is not needed."
+        ) from error
+
+
+def _missing(*arguments: Any) -> Any:
+    raise UserError("This use of facenet-pytorch needs torchvision: install the one that fits torch.")
+
+
+def _batched_nms(boxes: Any, scores: Any, groups: Any, threshold: float) -> Any:
+    """Greedy non-maximum suppression within each group, best first: indices, as torchvision.ops.batched_nms returns them."""
+    import torch
+
+    shifted = boxes + (groups.to(boxes) * (boxes.max() + 1))[:, None] if len(boxes) else boxes
+    area = (shifted[:, 2] - shifted[:, 0]) * (shifted[:, 3] - shifted[:, 1])
+    left = scores.argsort(descending=True, stable=True)
+    kept = []
+    while len(left):
+        best, left = left[0], left[1:]
+        kept.append(best)
+        first = torch.maximum(shifted[best, :2], shifted[left, :2])
+        last = torch.minimum(shifted[best, 2:], shifted[left, 2:])
+        shared = (last - first).clamp(min=0).prod(dim=1)
+        left = left[shared <= threshold * (area[best] + area[left] - shared)]
+    return torch.stack(kept) if kept else torch.zeros(0, dtype=torch.int64)
+
+
+def export_detector(directory: Path) -> None:
+    """Writes MTCNN's networks, with the wheel's weights, as pnet, rnet and onet (.xml, .bin): float32, any size or number of inputs."""
+    import openvino as ov
+    import torch
+
+    facenet = import_facenet_pytorch()
+    networks = importlib.import_module(f"{facenet.__name__}.models.mtcnn")
+    inputs = {"pnet": (networks.PNet, -1), "rnet": (networks.RNet, 24), "onet": (networks.ONet, 48)}
+    for name, (network, side) in inputs.items():
+        example = torch.zeros((2, 3, 48 if side < 0 else side, 48 if side < 0 else side))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # OpenVINO traces with torch.jit, which warns of constants that are meant
+            model = ov.convert_model(network().eval(), example_input=example, input=[ov.PartialShape([-1, 3, side, side])])
+        _pool_without_places(model)
+        for number, operation in enumerate(model.get_ordered_ops()):
+            operation.set_friendly_name(f"{operation.get_type_name()}_{number}")
+        ov.save_model(model, directory / f"{name}.xml", compress_to_fp16=False)
+
+
+def _pool_without_places(model: Any) -> None:
+    """Max pooling that yields the largest values alone, for the places of the largest, which torch's operation has too, cost some percent.
+
+    Its rounding "ceil" is torch's here, where no window begins in the padding, for there is none.
+    """
+    from openvino import opset1
+
+    for pool in [operation for operation in model.get_ordered_ops() if operation.get_type_name() == "MaxPool"]:
+        how = pool.get_attributes()
+        plain = opset1.max_pool(pool.input_value(0), how["strides"], how["pads_begin"], how["pads_end"], how["kernel"], "ceil")
+        pool.output(0).replace(plain.output(0))
+    model.validate_nodes_and_infer_types()

@@ -1,0 +1,229 @@
+"""MTCNN (Zhang et al. 2016, https://arxiv.org/abs/1604.02878) in OpenVINO and numpy, with facenet-pytorch's boxes.
+
+The three networks are facenet-pytorch's own; the glue follows its `detect_face` step by step, quirks included, for many photos at once:
+photos of one size share the pyramid's inferences, and all of them those of the candidates.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from face_assets.detection.mtcnn_networks import Network
+from face_assets.detection.resampling import Sums
+from face_assets.detection.suppression import suppress
+
+Floats = npt.NDArray[Any]
+Ints = npt.NDArray[Any]
+Pixels = npt.NDArray[np.uint8]
+
+STRIDE, CELL = 2, 12
+PNET_NMS, IMAGE_NMS, MIN_NMS = 0.5, 0.7, 0.7
+PIXELS_AT_ONCE = 200_000  # of P-Net's input: its layers then stay within some 30 MB
+PIXELS_TOGETHER = 1_000_000  # of all photos that are decoded and searched at once
+CANDIDATES_AT_ONCE = 64  # larger batches fall out of the caches
+
+
+@dataclass(frozen=True)
+class DetectorConfig:
+    """What decides the boxes and the crops; see params.Detector for meanings and bounds."""
+
+    image_size: int = 160
+    margin: int = 32
+    min_face_size: int = 20
+    thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
+    factor: float = 0.709
+    max_side: int = 1024
+    choose: Literal["largest", "most_probable", "most_central"] = "largest"
+
+
+@dataclass(frozen=True)
+class Faces:
+    """The faces of a photo, the subject's first. boxes: float32 (n, 4), x1 y1 x2 y2 in photo pixels; probabilities: float32 (n,);
+    landmarks: float32 (n, 5, 2), eyes, nose, corners of the mouth, x y in photo pixels."""
+
+    boxes: Floats
+    probabilities: Floats
+    landmarks: Floats
+
+
+class Detector:
+    """Finds faces and cuts crops. Not for several threads at once: make one for each."""
+
+    def __init__(self, networks: Path, config: DetectorConfig, threads: int = 1):
+        """networks: folder with pnet, rnet and onet as .xml and .bin."""
+        self.config = config
+        self._pnet, self._rnet, self._onet = (Network(networks / f"{name}.xml", threads) for name in ("pnet", "rnet", "onet"))
+
+    def detect(self, image: Pixels) -> Faces:
+        """The faces of an RGB photo, uint8 (h, w, 3), the subject's first; none is no error."""
+        return self.detect_all([image])[0]
+
+    def detect_all(self, images: Sequence[Pixels]) -> list[Faces]:
+        """The faces of each photo, as `detect` finds them. All photos are worked on at once; `enough` says when they are."""
+        reduced = [self._reduce(image) for image in images]
+        by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for number, image in enumerate(reduced):
+            by_size[image.shape].append(number)
+        found: list[Faces] = [_none()] * len(images)
+        for numbers in by_size.values():
+            boxes, points, photos = self._find([reduced[number] for number in numbers])
+            for place, number in enumerate(numbers):
+                mine = photos == place
+                found[number] = self._faces(boxes[mine], points[mine], images[number].shape, reduced[number].shape)
+        return found
+
+    def crop(self, image: Pixels, box: Floats) -> Pixels:
+        """The face in `box` with the margin: uint8 (image_size, image_size, 3), as facenet-pytorch's extract_face cuts it."""
+        size, margin = self.config.image_size, self.config.margin
+        around = [margin * float(box[2] - box[0]) / (size - margin) / 2, margin * float(box[3] - box[1]) / (size - margin) / 2]
+        height, width = image.shape[:2]
+        left, top = int(max(box[0] - around[0], 0)), int(max(box[1] - around[1], 0))
+        right, bottom = int(min(box[2] + around[0], width)), int(min(box[3] + around[1], height))
+        cut = image[top : max(bottom, top + 1), left : max(right, left + 1)]
+        return np.asarray(Image.fromarray(cut).resize((size, size), Image.Resampling.BILINEAR))
+
+    def _reduce(self, image: Pixels) -> Pixels:
+        height, width = image.shape[:2]
+        longer = max(height, width)
+        if longer <= self.config.max_side:
+            return image
+        size = (max(1, round(width * self.config.max_side / longer)), max(1, round(height * self.config.max_side / longer)))
+        return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
+
+    def _faces(self, boxes: Floats, points: Floats, shape: tuple[int, ...], reduced: tuple[int, ...]) -> Faces:
+        """In the photo's own pixels, the subject's first."""
+        scale = np.float32(max(shape[:2]) / max(reduced[:2]))
+        if scale != 1:
+            boxes[:, :4] *= scale
+            points *= scale
+        order = self._order(boxes, *shape[:2])
+        return Faces(boxes[order, :4], boxes[order, 4], points[order])
+
+    def _order(self, boxes: Floats, height: int, width: int) -> Ints:
+        if self.config.choose == "most_probable":
+            return np.argsort(boxes[:, 4])[::-1]
+        if self.config.choose == "most_central":
+            x = (boxes[:, 0] + boxes[:, 2] - width) / 2
+            y = (boxes[:, 1] + boxes[:, 3] - height) / 2
+            return np.argsort(x * x + y * y)
+        return np.argsort((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))[::-1]
+
+    def _find(self, images: list[Pixels]) -> tuple[Floats, Floats, Ints]:
+        """Photos of one size: boxes with probability, float32 (n, 5), landmarks, float32 (n, 5, 2), and which photo each is of, (n,)."""
+        height, width = images[0].shape[:2]
+        scales = self._scales(min(height, width))
+        sums = Sums.of(images, _largest_window(height, width, scales))
+        boxes, photos = self._propose(sums, scales)
+        boxes, photos, regression, _ = self._refine(self._rnet, sums, boxes, photos, 24, self.config.thresholds[1])
+        keep = suppress(boxes, photos, IMAGE_NMS)
+        boxes, photos = _square(_regress(boxes[keep], regression[keep])), photos[keep]
+        boxes, photos, regression, points = self._refine(self._onet, sums, boxes, photos, 48, self.config.thresholds[2])
+        side = boxes[:, 2:4] - boxes[:, :2] + 1
+        landmarks = np.stack([points[:, :5], points[:, 5:]], axis=2) * side[:, None] + boxes[:, None, :2] - 1
+        boxes = _regress(boxes, regression)
+        keep = suppress(boxes, photos, MIN_NMS, of_smaller=True)
+        return boxes[keep], landmarks[keep], photos[keep]
+
+    def _scales(self, shorter: float) -> list[float]:
+        """Of the pyramid, down to where P-Net's cell is as large as the photo."""
+        scale = 12.0 / self.config.min_face_size
+        shorter *= scale
+        scales = []
+        while shorter >= CELL:
+            scales.append(scale)
+            scale *= self.config.factor
+            shorter *= self.config.factor
+        return scales
+
+    def _propose(self, sums: Sums, scales: list[float]) -> tuple[Floats, Ints]:
+        """P-Net over the scale pyramid: squares, float32 (n, 5), and whose they are, (n,)."""
+        found, photos, levels = [np.empty((0, 9), np.float32)], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        for level, scale in enumerate(scales):
+            rows, columns = _size(sums.height, scale), _size(sums.width, scale)
+            at_once = max(1, PIXELS_AT_ONCE // (rows * columns))
+            for start in range(0, len(sums.tables), at_once):
+                regression, probability = self._pnet(sums.resized(slice(start, start + at_once), rows, columns))
+                candidates, whose = _boxes_of_cells(regression, probability[:, 1], scale, self.config.thresholds[0])
+                found.append(candidates)
+                photos.append(whose + start)
+                levels.append(np.full(len(whose), level))
+        boxes, photo, level_of = np.concatenate(found), np.concatenate(photos), np.concatenate(levels)
+        keep = suppress(boxes, photo * max(1, len(scales)) + level_of, PNET_NMS)
+        boxes, photo = boxes[keep], photo[keep]
+        keep = suppress(boxes, photo, IMAGE_NMS)
+        boxes, photo = boxes[keep], photo[keep]
+        side = boxes[:, 2:4] - boxes[:, :2]
+        corners = boxes[:, :4] + boxes[:, 5:9] * np.concatenate([side, side], axis=1)
+        return _square(np.concatenate([corners, boxes[:, 4:5]], axis=1)), photo
+
+    def _refine(
+        self, network: Network, sums: Sums, boxes: Floats, photos: Ints, side: int, threshold: float
+    ) -> tuple[Floats, Ints, Floats, Floats]:
+        """R-Net or O-Net on the boxes: those that pass with their new probability, whose they are, their regression, and (O-Net) their
+        landmarks."""
+        edges = np.trunc(boxes[:, :4]).astype(np.int64)
+        edges[:, :2] = np.maximum(edges[:, :2], 1) - 1
+        edges[:, 2:] = np.minimum(edges[:, 2:], (sums.width, sums.height))
+        inside = (edges[:, 2] > edges[:, 0]) & (edges[:, 3] > edges[:, 1])
+        boxes, photos, edges = boxes[inside], photos[inside], edges[inside]
+        if not len(boxes):
+            return np.empty((0, 5), np.float32), photos, np.empty((0, 4), np.float32), np.empty((0, 10), np.float32)
+        parts = []
+        for start in range(0, len(boxes), CANDIDATES_AT_ONCE):
+            some = slice(start, start + CANDIDATES_AT_ONCE)
+            parts.append([output.copy() for output in network(sums.cut(photos[some], edges[some], side))])
+        regression, *landmarks, probability = (np.concatenate(outputs) for outputs in zip(*parts, strict=True))
+        passed = probability[:, 1] > threshold
+        kept = np.concatenate([boxes[passed, :4], probability[passed, 1:2]], axis=1)
+        points = landmarks[0][passed] if landmarks else np.empty((len(kept), 10), np.float32)
+        return kept, photos[passed], regression[passed], points
+
+
+def enough(images: Iterable[Pixels]) -> bool:
+    """Whether so many pixels are to be searched together: small photos by the dozen, a large one alone."""
+    return bool(sum(image.shape[0] * image.shape[1] for image in images) >= PIXELS_TOGETHER)
+
+
+def _none() -> Faces:
+    return Faces(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty((0, 5, 2), np.float32))
+
+
+def _size(length: int, scale: float) -> int:
+    """Of a side at a scale of the pyramid."""
+    return int(length * scale + 1)
+
+
+def _largest_window(height: int, width: int, scales: list[float]) -> int:
+    """Pixels in the largest window of the pyramid, and of a candidate as large as the photo."""
+    rows, columns = (min([24, *(_size(length, scale) for scale in scales)]) for length in (height, width))
+    return (height // rows + 2) * (width // columns + 2)
+
+
+def _boxes_of_cells(regression: Floats, probability: Floats, scale: float, threshold: float) -> tuple[Floats, Ints]:
+    """P-Net's cells at or above the threshold as boxes, float32 (n, 9): corners, probability, regression; and whose they are, (n,)."""
+    photos, rows, columns = np.nonzero(probability >= np.float32(threshold))
+    cells = np.stack([columns, rows], axis=1).astype(np.float32)
+    first = np.floor((STRIDE * cells + 1) / np.float32(scale))
+    last = np.floor((STRIDE * cells + CELL) / np.float32(scale))
+    found = regression[photos, :, rows, columns]
+    return np.concatenate([first, last, probability[photos, rows, columns, None], found], axis=1).astype(np.float32), photos
+
+
+def _regress(boxes: Floats, regression: Floats) -> Floats:
+    side = boxes[:, 2:4] - boxes[:, :2] + 1
+    corners = boxes[:, :4] + regression * np.concatenate([side, side], axis=1)
+    return np.concatenate([corners, boxes[:, 4:5]], axis=1)
+
+
+def _square(boxes: Floats) -> Floats:
+    """The squares around the boxes' centres, as large as the longer side."""
+    side = boxes[:, 2:4] - boxes[:, :2]
+    longest = side.max(axis=1, keepdims=True, initial=0)
+    first = boxes[:, :2] + side * np.float32(0.5) - longest * np.float32(0.5)
+    return np.concatenate([first, first + longest, boxes[:, 4:5]], axis=1)

@@ -1,0 +1,92 @@
+"""Alignment in shards: what separate steps, containers or machines do each, and what puts their parts together."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from face_assets.core.batches import batched
+from face_assets.core.errors import UserError
+from face_assets.dataset.manifest import Manifest
+from face_assets.dataset.steps import PHOTOS, every_few_seconds, version_dataset
+from face_assets.detection.alignment import align_photos, unaligned
+from face_assets.registry.workspace import Log, Workspace, detector_config
+from face_assets.storage.content_store import ContentStore
+
+ENTRIES_A_TRANSACTION = 512
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of `count` parts of a commit's photos; `index` counts from 0. A photo's md5 decides its shard, whatever is there already."""
+
+    commit: str
+    index: int
+    count: int
+
+    def holds(self, md5: str) -> bool:
+        """Whether the photo is of this shard."""
+        return int(md5[:8], 16) % self.count == self.index
+
+
+def plan_shards(workspace: Workspace, commit: str, count: int, log: Log) -> list[Shard]:
+    """The shards that have photos to detect. Brings their bytes to this platform's cache once, before the shards want them all at once."""
+    params = workspace.params(commit)
+    store, md5s = workspace.crops(params.detector), list(_md5s(workspace, commit, log))
+    missing, _ = unaligned(store, md5s, params.photos.max_megapixels)
+    workspace.repository.locate(commit, PHOTOS, missing)
+    workspace.detector_networks()
+    shards = [Shard(commit, index, count) for index in range(count)]
+    wanted = [shard for shard in shards if any(map(shard.holds, missing))]
+    log(f"{len(missing):,} photos not seen before, in {len(wanted)} of {count} shards")
+    return wanted
+
+
+def align_shard(workspace: Workspace, shard: Shard, threads: int, log: Log) -> int:
+    """Detects the shard's photos that neither the crop store nor the shard's own part of it has; returns how many those were.
+
+    Each shard writes a file of its own, so that shards neither wait for one another nor need a file system whose locks SQLite trusts.
+    A shard that was killed goes on where it stopped. `threads`: processes that it may start.
+    """
+    params = workspace.params(shard.commit)
+    part = ContentStore(_parts(workspace, shard.commit) / f"{shard.index}-of-{shard.count}.sqlite")
+    mine = [md5 for md5 in _md5s(workspace, shard.commit, log) if shard.holds(md5)]
+    missing = part.missing(workspace.crops(params.detector).missing(mine))
+    if missing:
+        log(f"shard {shard.index + 1} of {shard.count}: detecting faces in {len(missing):,} photos")
+        files = workspace.repository.locate(shard.commit, PHOTOS, missing)
+        progress = every_few_seconds(log, "aligned")
+        networks, config = workspace.detector_networks(), detector_config(params.detector)
+        align_photos(files, part, networks, config, params.photos.max_megapixels, threads, progress)
+    return len(missing)
+
+
+def gather_shards(workspace: Workspace, commit: str, log: Log) -> int:
+    """Puts every part of the commit into the crop store; returns how many photos were new to it. Raises UserError where one is missing."""
+    store = workspace.crops(workspace.params(commit).detector)
+    md5s = list(_md5s(workspace, commit, log))
+    lacking = store.missing(md5s)
+    parts = _parts(workspace, commit)
+    for file in sorted(parts.glob("*.sqlite")):
+        for entries in batched(ContentStore(file).entries(lacking), ENTRIES_A_TRANSACTION):
+            store.put(entries)
+    missing = store.missing(lacking)
+    if missing:
+        raise UserError(
+            f"{len(missing):,} of {len(md5s):,} photos of commit {commit[:12]} were aligned by no shard (such as {missing[0]}): "
+            "run the shards again; what they did is kept."
+        )
+    shutil.rmtree(parts, ignore_errors=True)
+    log(f"{len(lacking):,} photos put into the crop store")
+    return len(lacking)
+
+
+def _parts(workspace: Workspace, commit: str) -> Path:
+    """Where the shards of a commit leave their parts: a folder for each detector, like the crop store's file."""
+    store = workspace.crops(workspace.params(commit).detector).path
+    return store.parent / "parts" / f"{store.stem}-{commit}"
+
+
+def _md5s(workspace: Workspace, commit: str, log: Log) -> Iterator[str]:
+    dataset = version_dataset(workspace, commit, log)
+    return (photo.md5 for photo in Manifest.read(dataset.directory / "manifest.csv").photos)

@@ -1,1 +1,0 @@
-"""InceptionResnetV1: weights, features, training, evaluation, export, gallery."""

@@ -1,0 +1,1 @@
+"""From crops to vectors: network, weights, features, training, export, precision."""

@@ -1,0 +1,45 @@
+"""Activations of the frozen blocks under an unfrozen one, kept by content: they run once a crop, and not once an epoch."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from face_assets.embedding.features import blocks_fingerprint, compute_rows, load_rows, telling
+from face_assets.storage.content_store import ContentStore
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from face_assets.embedding.network import Whitening
+
+MOST_BYTES = 4 << 30  # of memory; past it the frozen blocks run anew each epoch, over crops
+
+
+class StoredActivations:
+    """Activations of crops of one side before the block `unfreeze`, by weights that do not change."""
+
+    def __init__(self, model: "nn.Module", unfreeze: str, whitening: "Whitening", image_size: int, folder: Path):
+        import torch
+
+        from face_assets.embedding.network import FrozenBlocks, Trunk, split, whiten
+
+        self.frozen, _ = split(Trunk(model), unfreeze)
+        self.networks = {mirrored: FrozenBlocks(self.frozen, whitening, mirrored).eval() for mirrored in (False, True)}
+        with torch.no_grad():
+            one = self.frozen.eval()(whiten(torch.zeros((1, image_size, image_size, 3), dtype=torch.uint8), whitening))
+        self.shape: tuple[int, ...] = tuple(one.shape[1:])
+        name = blocks_fingerprint(self.frozen, whitening, image_size)
+        self.files = {False: folder / f"{name}.sqlite", True: folder / f"{name}-mirrored.sqlite"}
+
+    def fit(self, count: int) -> bool:
+        """Whether the activations of `count` crops fit MOST_BYTES."""
+        return count * int(np.prod(self.shape)) * 4 <= MOST_BYTES
+
+    def of(self, crops: ContentStore, keys: Sequence[str], mirrored: bool, threads: int, log: Callable[[str], None]) -> np.ndarray:
+        """float32 (n, channels, h, w) in the order of `keys`, of the crops or of their mirror images; computes what lacks."""
+        store = ContentStore(self.files[mirrored])
+        what = "activations" + " of mirror images" * mirrored
+        compute_rows(self.networks[mirrored], crops, keys, store, threads, telling(what, log))
+        return load_rows(store, keys, self.shape)

@@ -1,0 +1,134 @@
+"""The group embedder: face_embedder, exported_embedder with its parity, embedder_evaluation with its gate."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from face_assets.core.step_versions import code_version
+from face_assets.embedding import export_steps as engine
+from face_assets.embedding import steps
+from face_assets.evaluation.group_figures import groups_markdown
+from face_assets.orchestration.conditions import REMAKE
+from face_assets.orchestration.metadata import ARTIFACT, commit_check, commit_of, judged, materialized, user_errors
+from face_assets.orchestration.partitions import commits
+from face_assets.orchestration.pools import TRAINING
+from face_assets.orchestration.workspace_resource import WorkspaceResource
+from face_assets.storage.artifacts import Artifact
+
+GROUP = "embedder"
+
+
+@dg.asset(
+    group_name=GROUP,
+    partitions_def=commits,
+    automation_condition=REMAKE,
+    dagster_type=ARTIFACT,
+    kinds={"pytorch"},
+    code_version=code_version(*steps.TRAIN_CODE),
+    pool=TRAINING,
+)
+def face_embedder(context: dg.AssetExecutionContext, platform: WorkspaceResource, aligned_faces: Artifact) -> dg.MaterializeResult:
+    """InceptionResnetV1, trained with a margin softmax on the people of the train split."""
+    workspace = platform.workspace()
+    with user_errors(context):
+        artifact = steps.train_embedder(workspace, commit_of(context, workspace), aligned_faces, context.log.info)
+        return materialized(context, workspace, artifact, plots={"learning_curve": "learning_curve.png"})
+
+
+@dg.asset(
+    group_name=GROUP,
+    partitions_def=commits,
+    automation_condition=REMAKE,
+    dagster_type=ARTIFACT,
+    kinds={"onnx", "openvino"},
+    code_version=code_version(*engine.EXPORT_CODE, *engine.PRECISION_CODE),
+    check_specs=[
+        commit_check("exported_embedder", "parity", "in f32 the engines give torch's embeddings on real crops"),
+        commit_check("exported_embedder", "precision", "the precision asked for costs little enough to be served", blocking=False),
+    ],
+)
+def exported_embedder(
+    context: dg.AssetExecutionContext, platform: WorkspaceResource, aligned_faces: Artifact, face_embedder: Artifact
+) -> Iterator[dg.MaterializeResult]:
+    """The embedder as ONNX and OpenVINO in its precision, preprocessing inside: uint8 RGB in, unit vector out."""
+    workspace = platform.workspace()
+    with user_errors(context):
+        commit = commit_of(context, workspace)
+        artifact = engine.export_embedder(workspace, commit, aligned_faces, face_embedder, context.log.info)
+        floor = workspace.params(commit).export.min_cosine
+        yield from judged(
+            context, materialized(context, workspace, artifact, checks=lambda: [_parity(artifact, floor), _precision(artifact)])
+        )
+
+
+def _parity(artifact: Artifact, floor: float) -> dg.AssetCheckResult:
+    found = artifact.summary["parity"]
+    worst = min(engine["min"] for engine in found.values())
+    return dg.AssetCheckResult(
+        check_name="parity",
+        passed=worst >= floor,
+        metadata={"cosine": found, "floor": floor, "crops": artifact.summary["parity_crops"]},
+        description=f"worst cosine with torch {worst:.7f} on {artifact.summary['parity_crops']} crops; export.min_cosine asks for {floor}",
+    )
+
+
+def _precision(artifact: Artifact) -> dg.AssetCheckResult:
+    found = artifact.summary
+    refused = [f"{trial['precision']}: {trial['reason']}" for trial in found["precisions"] if not trial["accepted"]]
+    return dg.AssetCheckResult(
+        check_name="precision",
+        passed=found["precision"] == found["precision_asked"],
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"asked": found["precision_asked"], "served": found["precision"], "tried": found["precisions"]},
+        description="; ".join([f"{found['precision']} is served", *refused]),
+    )
+
+
+@dg.asset(
+    group_name=GROUP,
+    partitions_def=commits,
+    automation_condition=REMAKE,
+    dagster_type=ARTIFACT,
+    kinds={"scikitlearn"},
+    code_version=code_version(*steps.EVALUATION_CODE),
+    check_specs=[commit_check("embedder_evaluation", "gate", "good enough, and not worse than production")],
+)
+def embedder_evaluation(
+    context: dg.AssetExecutionContext, platform: WorkspaceResource, aligned_faces: Artifact, exported_embedder: Artifact
+) -> Iterator[dg.MaterializeResult]:
+    """Verification of the exported engine on the test identities, all pairs, beside the starting weights and the release in production."""
+    workspace = platform.workspace()
+    with user_errors(context):
+        artifact = steps.evaluate_embedder(workspace, commit_of(context, workspace), aligned_faces, exported_embedder, context.log.info)
+        plots = {"roc": "roc.png", "scores": "scores.png"}
+        more = _single_figures(artifact) | _groups(artifact)
+        yield from judged(context, materialized(context, workspace, artifact, plots, lambda: [_gate(artifact)], **more))
+
+
+def _groups(artifact: Artifact) -> dict[str, Any]:
+    """The tables of the figures by group, where there are any."""
+    found = artifact.summary
+    return {"by_group": dg.MetadataValue.md(groups_markdown(found["groups"], found["group_notes"]))} if found["groups"] else {}
+
+
+def _single_figures(artifact: Artifact) -> dict[str, Any]:
+    """The trained embedder's figures as single numbers, which the UI draws over the commits."""
+    trained = artifact.summary["figures"]["trained"]
+    tar = {f"tar_at_far_{far}": value for far, value in trained["tar"].items() if value is not None}
+    return {"auc": trained["auc"], "accuracy": trained["accuracy"], "eer": trained["eer"], **tar}
+
+
+def _gate(artifact: Artifact) -> dg.AssetCheckResult:
+    found = artifact.summary
+    return dg.AssetCheckResult(
+        check_name="gate",
+        passed=found["passed"],
+        metadata={
+            "figures": found["figures"],
+            "reasons": found["reasons"],
+            "notes": found["gate_notes"],
+            "production": found["production"] or "none",
+        },
+        description="; ".join(found["reasons"]) or "every floor is reached and production is not better beyond the margin",
+    )

@@ -1,0 +1,45 @@
+"""The embedder as an OpenVINO engine."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from face_assets.core.inference import Batches, compile_network
+
+BATCH = 16
+
+
+def has_bf16() -> bool:
+    """Whether this machine's processor computes in bfloat16."""
+    import openvino as ov
+
+    return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+class Engine:
+    """Crops to unit vectors, in the precision named."""
+
+    def __init__(self, path: Path, precision: str, threads: int):
+        """path: embedder.xml; precision: f32, bf16 (f32 on a processor without it) or int8 (in the network; the rest of it in f32)."""
+        hint = "bf16" if precision == "bf16" and has_bf16() else "f32"
+        self._threads = threads
+        self._compiled = compile_network(path, threads, threads, hint)
+        self._batches = Batches(self._compiled, threads, BATCH)
+        self.size = int(self._compiled.output(0).get_partial_shape()[1].get_length())
+
+    def embed(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """crops: uint8 (n, s, s, 3), RGB; returns float32 (n, d) of unit length, also for n = 0."""
+        return self._batches.infer(crops)
+
+    def embedders(self) -> list[Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]]:
+        """For each thread what embeds one batch on it, uint8 (n, s, s, 3) -> float32 (n, d), and waits for it."""
+        return [partial(_embed, self._compiled.create_infer_request()) for _ in range(self._threads)]
+
+
+def _embed(request: Any, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    request.infer({0: crops}, share_inputs=True)
+    return np.array(request.get_output_tensor(0).data)

@@ -1,0 +1,153 @@
+"""The step exported_embedder: the embedder as an engine, in the precision asked for or the next one that costs little enough."""
+
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from face_assets.core.files import link_or_copy
+from face_assets.core.fingerprint import fingerprint
+from face_assets.core.params import Params
+from face_assets.core.step_versions import code_version
+from face_assets.dataset.steps import Face, labels_of, read_faces
+from face_assets.embedding.engine import has_bf16
+from face_assets.embedding.vectors import engine_vectors
+from face_assets.registry.workspace import Log, Workspace
+from face_assets.storage.artifacts import Artifact
+
+if TYPE_CHECKING:
+    from face_assets.biometrics.verification import Evaluation
+
+PARITY_CROPS = 32
+CALIBRATION_CROPS = 256
+SPEED_CROPS = 64
+EXPORT_CODE = ("face_assets.embedding.export",)
+PRECISION_CODE = ("face_assets.embedding.quantization", "face_assets.embedding.precision", "face_assets.embedding.engine")
+
+
+def export_embedder(workspace: Workspace, commit: str, aligned: Artifact, embedder: Artifact, log: Log) -> Artifact:
+    """The embedder with its preprocessing as ONNX and OpenVINO, how near both come to torch in f32, and what its precision costs."""
+    params = workspace.params(commit)
+    asked = params.export.precision
+    name = fingerprint(embedder.fingerprint, asked, params.embedder.whitening, code_version(*EXPORT_CODE))
+    if asked != "f32":
+        name = fingerprint(name, params.export.max_tar_loss, params.evaluation.far, has_bf16(), code_version(*PRECISION_CODE))
+
+    def fill(directory: Path) -> dict[str, Any]:
+        from face_assets.embedding.export import export_engine, parity
+        from face_assets.embedding.features import load_crops
+        from face_assets.embedding.weights import load_embedder
+
+        model = load_embedder(embedder.directory / "embedder.pt", params.embedder.embedding_size, params.train.seed)
+        link_or_copy(embedder.directory / "embedder.pt", directory / "embedder.pt")
+        log("exporting to ONNX and OpenVINO")
+        size, whitening = params.detector.image_size, params.embedder.whitening
+        export_engine(model, whitening, size, directory, embedder.summary["embedding_size"])
+        crops = load_crops(workspace.crops(params.detector), [face.md5 for face in _spread(read_faces(aligned), PARITY_CROPS)])
+        found = parity(model, whitening, directory, crops)
+        trials = [] if asked == "f32" else _lower(workspace, params, aligned, directory, log)
+        return {
+            "precision": trials[-1]["precision"] if trials else "f32",
+            "precision_asked": asked,
+            "precisions": trials,
+            "embedding_size": embedder.summary["embedding_size"],
+            "parity": found,
+            "parity_crops": len(crops),
+            "megabytes": {file.name: round(file.stat().st_size / 1e6, 1) for file in sorted(directory.iterdir())},
+        }
+
+    return workspace.home.artifacts.make("exported_embedder", name, fill)
+
+
+def _spread(faces: Sequence[Face], count: int) -> Sequence[Face]:
+    """About as many faces, evenly spread over all."""
+    return faces[:: max(1, len(faces) // count)][:count]
+
+
+def _lower(workspace: Workspace, params: Params, aligned: Artifact, directory: Path, log: Log) -> list[dict[str, Any]]:
+    """Lowers the f32 engine in `directory` as far as asked and allowed; returns what was tried, the precision that is served last."""
+    from face_assets.biometrics import verification as evaluation
+    from face_assets.embedding.precision import try_precisions
+
+    test = read_faces(aligned, "test")
+    md5s, people = [face.md5 for face in test], np.array(labels_of(test))
+    lowered = _Lowered(workspace, params, aligned, directory, log)
+
+    def evaluate(vectors: np.ndarray) -> "Evaluation":
+        return evaluation.evaluate(vectors, people, params.evaluation.far, params.evaluation.seed)
+
+    try:
+        exact = engine_vectors(workspace, directory, params.detector, md5s, log)
+        trials = try_precisions(
+            params.export.precision,
+            exact,
+            lambda precision: lowered.vectors(precision, md5s),
+            evaluate,
+            params.evaluation.far,
+            params.export.max_tar_loss,
+        )
+        for trial in trials:
+            log(f"{trial.precision}: {trial.reason}")
+        speeds = {trial.precision: lowered.crops_a_second(trial.precision, md5s) for trial in trials if trial.value is not None}
+        lowered.keep(trials[-1].precision)
+    finally:
+        lowered.clear()
+    return [{**trial.to_json(), "crops_a_second": speeds.get(trial.precision)} for trial in trials]
+
+
+class _Lowered:
+    """The engines that are tried, each in a folder of its own below the exported one until one is kept."""
+
+    def __init__(self, workspace: Workspace, params: Params, aligned: Artifact, directory: Path, log: Log):
+        self.workspace, self.params, self.aligned, self.directory, self.log = workspace, params, aligned, directory, log
+
+    def vectors(self, precision: str, md5s: list[str]) -> np.ndarray:
+        """The test crops' vectors. Raises NotComputedError."""
+        from face_assets.embedding.engine_files import restate_engine
+        from face_assets.embedding.features import load_crops
+        from face_assets.embedding.precision import NotComputedError
+        from face_assets.embedding.quantization import quantize_engine
+
+        folder = self._folder(precision)
+        if precision == "bf16":
+            if not has_bf16():
+                raise NotComputedError("this machine's processor does not compute in bf16")
+            restate_engine(self.directory, folder, "bf16")
+        else:
+            training = _spread(read_faces(self.aligned, "train"), CALIBRATION_CROPS)
+            if not training:
+                raise NotComputedError("there is no training crop to calibrate int8 on")
+            self.log(f"quantizing to int8, calibrated on {len(training)} training crops")
+            quantize_engine(self.directory, folder, load_crops(self.workspace.crops(self.params.detector), [face.md5 for face in training]))
+        return engine_vectors(self.workspace, folder, self.params.detector, md5s, self.log)
+
+    def crops_a_second(self, precision: str, md5s: list[str]) -> float:
+        """How fast the engine is here and now, on all cores."""
+        from face_assets.embedding.engine import Engine
+        from face_assets.embedding.features import load_crops
+
+        folder = self.directory if precision == "f32" else self._folder(precision)
+        engine = Engine(folder / "embedder.xml", precision, self.workspace.settings.cores)
+        crops = load_crops(self.workspace.crops(self.params.detector), md5s[:SPEED_CROPS])
+        engine.embed(crops[: SPEED_CROPS // 2])
+        started = time.perf_counter()
+        engine.embed(crops)
+        return round(len(crops) / (time.perf_counter() - started), 1)
+
+    def keep(self, precision: str) -> None:
+        """The engine of this precision takes the place of the f32 one."""
+        from face_assets.embedding.engine_files import replace_engine
+
+        if precision != "f32":
+            replace_engine(self._folder(precision), self.directory)
+
+    def clear(self) -> None:
+        """Nothing stays of what was tried."""
+        for precision in ("int8", "bf16"):
+            shutil.rmtree(self._folder(precision), ignore_errors=True)
+
+    def _folder(self, precision: str) -> Path:
+        return self.directory / precision

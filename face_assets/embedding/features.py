@@ -1,0 +1,208 @@
+"""What frozen blocks give for crops, computed once with OpenVINO and kept by content: above all the trunk's features."""
+
+import hashlib
+import math
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from face_assets.core.errors import UserError
+from face_assets.core.files import new_directory
+from face_assets.core.fingerprint import fingerprint
+from face_assets.core.inference import Batches, compile_network
+from face_assets.storage.content_store import ContentStore, Entry
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from face_assets.embedding.network import Whitening
+
+BATCH = 8
+HEAD_BATCH = 4096
+KEYS_A_TRANSACTION = 256  # what a kill can lose: about four seconds of work
+FEATURES = 1792
+NETWORK = "network.xml"
+
+
+def trunk_fingerprint(model: "nn.Module", whitening: "Whitening", image_size: int) -> str:
+    """A digest of what decides a crop's features: the trunk's weights, the whitening, and the side of the crop."""
+    from face_assets.embedding.network import Trunk
+
+    return blocks_fingerprint(Trunk(model), whitening, image_size)
+
+
+def blocks_fingerprint(blocks: "nn.Module", *how: Any) -> str:
+    """A digest of weights, and of `how` they are used."""
+    digest = hashlib.sha256()
+    for name, value in blocks.state_dict().items():
+        if not name.endswith("num_batches_tracked"):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return fingerprint(digest.hexdigest(), *how)
+
+
+def compute_features(
+    model: "nn.Module",
+    whitening: "Whitening",
+    crops: ContentStore,
+    keys: Sequence[str],
+    store: ContentStore,
+    threads: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Adds to `store` the features of those crops that it lacks, and returns how many that were.
+
+    A feature depends on its crop alone, to the bit: not on its neighbours in a batch nor on `threads`. `progress` is called with
+    (done, all) after each transaction. Raises UserError where a crop is not in `crops`.
+    """
+    from face_assets.embedding.network import TrunkFeatures
+
+    return compute_rows(TrunkFeatures(model, whitening), crops, keys, store, threads, progress)
+
+
+def compute_rows(
+    network: "nn.Module",
+    crops: ContentStore,
+    keys: Sequence[str],
+    store: ContentStore,
+    threads: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """The same for any network from crops uint8 (n, s, s, 3) to float32 (n, …)."""
+    missing = store.missing(keys)
+    batches: Batches | None = None
+    for start in range(0, len(missing), KEYS_A_TRANSACTION):
+        part = missing[start : start + KEYS_A_TRANSACTION]
+        images = load_crops(crops, part)
+        if batches is None:
+            kept = _kept(network, images.shape[1], store.path.with_suffix(""))
+            compiled = compile_network(kept, threads, streams=threads)  # single-threaded streams are fastest for many crops
+            batches = Batches(compiled, threads, BATCH)
+        rows = batches.infer(images)
+        store.put(Entry(key, {}, row.tobytes()) for key, row in zip(part, rows, strict=True))
+        if progress is not None:
+            progress(start + len(part), len(missing))
+    return len(missing)
+
+
+def load_features(store: ContentStore, keys: Sequence[str]) -> np.ndarray:
+    """float32 (n, 1792) in the order of `keys`; each must have been computed (KeyError)."""
+    return load_rows(store, keys, (FEATURES,))
+
+
+def load_rows(store: ContentStore, keys: Sequence[str], shape: tuple[int, ...]) -> np.ndarray:
+    """float32 (n, *shape) in the order of `keys`; each must have been computed (KeyError)."""
+    places: dict[str, list[int]] = {}
+    for place, key in enumerate(keys):
+        places.setdefault(key, []).append(place)
+    rows = np.empty((len(keys), *shape), np.float32)
+    for entry in store.entries(keys):
+        rows[places.pop(entry.key)] = np.frombuffer(entry.blob or b"", np.float32).reshape(shape)
+    if places:
+        raise KeyError(next(iter(places)))
+    return rows
+
+
+def embed_stored(
+    model: "nn.Module",
+    whitening: "Whitening",
+    image_size: int,
+    crops: ContentStore,
+    keys: Sequence[str],
+    folder: Path,
+    threads: int,
+    log: Callable[[str], None],
+) -> np.ndarray:
+    """Unit embeddings float32 (n, d) of stored crops, in the order of `keys`, by `model` in float32.
+
+    Features are kept in `folder`, a file for each trunk: crops that this trunk has seen, under whatever head, cost next to nothing.
+    """
+    return head_embeddings(model, stored_features(model, whitening, image_size, crops, keys, folder, threads, log))
+
+
+def stored_features(
+    model: "nn.Module",
+    whitening: "Whitening",
+    image_size: int,
+    crops: ContentStore,
+    keys: Sequence[str],
+    folder: Path,
+    threads: int,
+    log: Callable[[str], None],
+) -> np.ndarray:
+    """float32 (n, 1792) of stored crops, in the order of `keys`; computes those that `folder` lacks, and logs how fast."""
+    store = ContentStore(folder / f"{trunk_fingerprint(model, whitening, image_size)}.sqlite")
+    compute_features(model, whitening, crops, keys, store, threads, telling("trunk features", log))
+    return load_features(store, keys)
+
+
+def telling(what: str, log: Callable[[str], None]) -> Callable[[int, int], None]:
+    """A `progress` that logs how far it is, and how fast."""
+    started = time.monotonic()
+
+    def progress(done: int, every: int) -> None:
+        log(f"{what} of {done:,} of {every:,} crops, {done / (time.monotonic() - started):.0f} a second")
+
+    return progress
+
+
+def head_embeddings(model: "nn.Module", features: np.ndarray) -> np.ndarray:
+    """Unit embeddings float32 (n, d) of trunk features (n, 1792)."""
+    import torch
+    from torch.nn import functional as F
+
+    from face_assets.embedding.network import Head
+
+    head = Head(model).eval()
+    with torch.inference_mode():
+        parts = [F.normalize(head(part)).numpy() for part in torch.split(torch.from_numpy(features), HEAD_BATCH)]
+    return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
+
+
+def load_crops(store: ContentStore, keys: Sequence[str]) -> np.ndarray:
+    """uint8 (n, s, s, 3), RGB, in the order of `keys`. Raises UserError for crops that are missing or of several sizes."""
+    if not keys:
+        return np.empty((0, 0, 0, 3), np.uint8)
+    places: dict[str, list[int]] = {}
+    for i, key in enumerate(keys):
+        places.setdefault(key, []).append(i)
+    images: np.ndarray | None = None
+    found = 0
+    for entry in store.entries(keys):
+        if entry.blob is None:
+            continue
+        side = math.isqrt(len(entry.blob) // 3)
+        if images is None:
+            images = np.empty((len(keys), side, side, 3), np.uint8)
+        if len(entry.blob) != images[0].size:
+            raise UserError(f"{store.path} holds crops of several sizes: delete it, and align the faces again")
+        images[places[entry.key]] = np.frombuffer(entry.blob, np.uint8).reshape(images.shape[1:])
+        found += 1
+    if images is None or found < len(places):
+        raise UserError(f"{store.path} lacks {len(places) - found} of {len(places)} crops: align the faces of this commit again")
+    return images
+
+
+def _kept(module: "nn.Module", image_size: int, folder: Path) -> Path:
+    """The file of `module` as an OpenVINO network in float32, which `folder` keeps: to trace it takes seconds, to read it none."""
+    import openvino as ov
+    import torch
+
+    if folder.is_dir():
+        return folder / NETWORK
+
+    with warnings.catch_warnings():
+        # The crop's side is a constant of the graph, as it should be; and OpenVINO still traces with torch.jit.
+        warnings.filterwarnings("ignore", message="Converting a tensor to a Python|.torch.jit.trace")
+        network = ov.convert_model(
+            module.eval(),
+            example_input=torch.zeros((2, image_size, image_size, 3), dtype=torch.uint8),
+            input=[ov.PartialShape([-1, image_size, image_size, 3])],
+        )
+    with new_directory(folder) as directory:
+        ov.save_model(network, directory / NETWORK, compress_to_fp16=False)
+    return folder / NETWORK

@@ -1,0 +1,244 @@
+"""The Lightning module that trains an embedder, and the rows and batches it is fed."""
+
+# ruff: noqa: TID253  (defines torch Modules; training.py imports this module inside its functions)
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from pytorch_metric_learning.losses import CosFaceLoss
+from pytorch_metric_learning.samplers import MPerClassSampler
+from pytorch_metric_learning.utils import common_functions
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from face_assets.core import params
+from face_assets.embedding import process_group as ranks
+from face_assets.embedding.learning_curve import verification
+from face_assets.embedding.network import Head, Trunk, Whitening, split, whiten
+
+WARM_UP = 0.05  # share of the steps over which the rate rises, from scratch only
+LAST_RATE = 0.01  # of the first, at the end of the cosine
+
+
+class Rows(Dataset[list[Tensor]]):
+    """Tensors of equal length in memory, read many rows at a time."""
+
+    def __init__(self, *columns: Tensor):
+        self.columns = columns
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    def __getitems__(self, rows: list[int]) -> list[Tensor]:
+        """The columns at `rows`; DataLoader prefers this to a call for each row."""
+        index = torch.tensor(rows)
+        return [column[index] for column in self.columns]
+
+
+class EpochBatches(Sampler[list[int]]):
+    """Batches of row numbers in an order that seed and epoch decide, whatever epochs came before in this process."""
+
+    def __init__(self, labels: np.ndarray, settings: params.Train, keep_last: bool):
+        self.labels, self.seed, self.epoch = labels, settings.seed, 0
+        self.photos_per_person = settings.photos_per_person
+        self.size = min(settings.batch_size, len(labels))
+        if self.photos_per_person:
+            people = len(np.unique(labels))
+            self.photos_per_person = min(self.photos_per_person, self.size // 2)
+            self.size = min(self.size // self.photos_per_person, people) * self.photos_per_person
+        self.keep_last = keep_last and not self.photos_per_person
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.labels) / self.size) if self.keep_last else len(self.labels) // self.size
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this before each epoch."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = self._order()
+        for batch in range(len(self)):
+            yield order[batch * self.size : (batch + 1) * self.size]
+
+    def _order(self) -> list[int]:
+        if not self.photos_per_person:
+            order: list[int] = torch.randperm(len(self.labels), generator=_generator(self.seed, self.epoch)).tolist()
+            return order
+        usual = common_functions.NUMPY_RANDOM
+        common_functions.NUMPY_RANDOM = np.random.RandomState((self.seed + self.epoch) % 2**32)
+        try:  # a new sampler each epoch: it shuffles its people in place, so an old one remembers
+            return list(MPerClassSampler(self.labels, self.photos_per_person, self.size, len(self.labels)))
+        finally:
+            common_functions.NUMPY_RANDOM = usual
+
+
+def _generator(seed: int, epoch: int) -> torch.Generator:
+    return torch.Generator().manual_seed((seed + epoch) % 2**63)
+
+
+def batches(rows: Rows, sampler: Any) -> "DataLoader[list[Tensor]]":
+    """A loader without workers: the rows are in memory, and a copy to another process costs more than the reading."""
+    return DataLoader(rows, batch_sampler=sampler, collate_fn=_as_they_are)
+
+
+def _as_they_are(columns: Any) -> Any:
+    return columns
+
+
+def _channels_last(blocks: Any) -> Any:
+    """The blocks with kernels in the order that convolutions are fastest in on a CPU; Any, as torch's stubs lack the argument."""
+    return blocks.to(memory_format=torch.channels_last)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the module must know beside params.Train."""
+
+    whitening: Whitening
+    people: int
+    from_scratch: bool
+    steps: int
+    fingerprint: str
+
+
+class CosFace(CosFaceLoss):  # type: ignore[misc]  # the library has no types
+    """The library's loss without its masks of photos by people: the same within rounding, in half the time with thousands of people."""
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """The mean loss of embeddings (n, d) with labels (n,)."""
+        logits = (self.scale * F.normalize(embeddings)) @ F.normalize(self.W, dim=0)
+        with torch.no_grad():  # a constant has no gradient, and following it costs a third of the whole
+            logits[torch.arange(len(labels), device=labels.device), labels] -= self.scale * self.margin
+        return F.cross_entropy(logits, labels)
+
+
+class EmbedderModule(lightning.LightningModule):  # type: ignore[misc]  # lightning is not followed by mypy
+    """CosFace over unit embeddings (Wang et al. 2018, arXiv:1801.09414) with a pull towards the starting embeddings.
+
+    Rows are (inputs, labels (n,), starting embeddings (n, d) where there is a pull). Inputs are trunk features (n, 1792), activations
+    of the frozen blocks (n, 1 or 2, channels, h, w) of the crop and its mirror image, or crops uint8 (n, s, s, 3).
+    BatchNorm keeps the statistics of the starting weights, which come from far more photos than a batch; from scratch it learns them.
+    There is no dropout, which facenet-pytorch has: the pull would fight its noise, and short runs from scratch converge later with it.
+    The rates follow a cosine down to a hundredth, step by step.
+    """
+
+    def __init__(self, model: nn.Module, settings: params.Train, plan: Plan, centres: Tensor | None, over_activations: bool = False):
+        super().__init__()
+        self.settings, self.plan = settings, plan
+        self.over_features = settings.unfreeze == "head"
+        self.over_activations = over_activations
+        self.head = Head(model)
+        if not self.over_features:
+            frozen, trained = split(Trunk(model), settings.unfreeze)
+            self.frozen = _channels_last(frozen.requires_grad_(False))
+            self.trained = _channels_last(trained)
+        self.loss = CosFace(plan.people, self.head.last_linear.out_features, margin=settings.margin, scale=settings.scale)
+        if centres is not None:
+            self.loss.W.data.copy_(centres.T)
+        ranks.share_statistics(self)
+        self.strict_loading = False  # checkpoints leave the frozen blocks out
+        self.curve: list[dict[str, float]] = []
+        self.losses: list[Tensor] = []
+        self.validated: list[tuple[Tensor, Tensor]] = []
+        self.measured: dict[str, float] = {}
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Unit embeddings (n, d) of features (n, 1792), activations (n, channels, h, w) or crops (n, s, s, 3)."""
+        if self.over_features:
+            return F.normalize(self.head(inputs))
+        activations = inputs
+        if not self.over_activations:
+            with torch.no_grad():
+                activations = self.frozen(whiten(inputs, self.plan.whitening))
+        features = self.trained(activations).flatten(1)
+        with self._in_f32():
+            return F.normalize(self.head(features.float()))
+
+    def _in_f32(self) -> torch.autocast:
+        """Keeps out of bf16 what angles of a thousandth depend on."""
+        return torch.autocast(self.device.type, enabled=False)
+
+    def on_train_epoch_start(self) -> None:
+        """Seeds what this epoch draws, and sets which BatchNorm learns."""
+        self.generator = _generator(self.settings.seed, self.current_epoch)
+        self.losses = []
+        self.eval()
+        if self.plan.from_scratch:
+            self.train()
+
+    def training_step(self, batch: Sequence[Tensor], _: int) -> Tensor:
+        """The loss of this process's share of a batch, which every process is given whole."""
+        inputs, labels, *start = batch
+        mine, weight = ranks.share(len(labels))
+        embeddings = self(self._views(inputs)[mine])
+        with self._in_f32():
+            loss: Tensor = self.loss(embeddings, labels[mine])
+        if start:
+            distance = 1 - (embeddings * start[0][mine]).sum(1).mean()
+            loss = loss + self.settings.anchor * distance * self.settings.scale / 8
+        loss = loss * weight
+        self.losses.append(ranks.mean(loss.detach()))
+        return loss
+
+    def _views(self, inputs: Tensor) -> Tensor:
+        """Half of the inputs, drawn at random, by their mirror images, where settings say so and the inputs have any."""
+        if not self.settings.flip or self.over_features:
+            return inputs[:, 0] if self.over_activations else inputs
+        mirrored = torch.rand(len(inputs), generator=self.generator).to(inputs.device) < 0.5
+        if self.over_activations:
+            return inputs[torch.arange(len(inputs), device=inputs.device), mirrored.long()]
+        return torch.where(mirrored[:, None, None, None], inputs.flip(2), inputs)
+
+    def validation_step(self, batch: Sequence[Tensor], _: int) -> None:
+        """Keeps the embeddings of a batch until all are there."""
+        inputs = batch[0][:, 0] if self.over_activations else batch[0]
+        self.validated.append((self(inputs).cpu(), batch[1].cpu()))
+
+    def on_validation_epoch_end(self) -> None:
+        """Measures over all pairs of the validation photos."""
+        embeddings, labels = (torch.cat(parts).numpy() for parts in zip(*self.validated, strict=True))
+        self.validated = []
+        self.measured = verification(embeddings, labels)
+
+    def latest(self) -> dict[str, float]:
+        """The curve's row of this epoch."""
+        return {"epoch": self.current_epoch + 1, "loss": float(torch.stack(self.losses).mean()), **self.measured}
+
+    def on_train_epoch_end(self) -> None:
+        """Adds the epoch to the curve: Lightning calls this after the log and before the checkpoint."""
+        self.curve.append(self.latest())
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW: the network and the class centres at rates of their own."""
+        network = [value for part in (self.head, getattr(self, "trained", None)) if part is not None for value in part.parameters()]
+        groups = [
+            {"params": network, "lr": self.settings.learning_rate},
+            {"params": list(self.loss.parameters()), "lr": self.settings.centre_learning_rate},
+        ]
+        optimizer = torch.optim.AdamW(groups, weight_decay=self.settings.weight_decay, fused=True)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _rate(self, step: int) -> float:
+        """The factor of the learning rates at a step."""
+        warm_up = math.ceil(WARM_UP * self.plan.steps) if self.plan.from_scratch else 0
+        if step < warm_up:
+            return (step + 1) / (warm_up + 1)
+        share = min(1.0, (step - warm_up) / max(1, self.plan.steps - warm_up))
+        return LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * share))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the curve and whose checkpoint it is, and leaves out what never changes."""
+        state = checkpoint["state_dict"]
+        checkpoint["state_dict"] = {key: value for key, value in state.items() if not key.startswith("frozen.")}
+        checkpoint["face_assets"] = {"fingerprint": self.plan.fingerprint, "curve": self.curve}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes the curve up again."""
+        self.curve = list(checkpoint["face_assets"]["curve"])

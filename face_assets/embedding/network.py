@@ -1,0 +1,135 @@
+"""InceptionResnetV1 in the parts that features, training and export take it by: whitening, trunk, head."""
+
+# ruff: noqa: TID253  (defines torch Modules; whoever needs them imports this module inside a function)
+
+import math
+from collections import OrderedDict
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from face_assets.detection.facenet_pytorch import import_facenet_pytorch
+
+FEATURES = 1792  # values that the trunk gives for a crop
+TRUNK = (
+    "conv2d_1a",
+    "conv2d_2a",
+    "conv2d_2b",
+    "maxpool_3a",
+    "conv2d_3b",
+    "conv2d_4a",
+    "conv2d_4b",
+    "repeat_1",
+    "mixed_6a",
+    "repeat_2",
+    "mixed_7a",
+    "repeat_3",
+    "block8",
+    "avgpool_1a",
+)
+
+Whitening = Literal["fixed", "per_image"]
+
+
+def build(embedding_size: int) -> nn.Module:
+    """An InceptionResnetV1 of facenet-pytorch, without classifier, initialised from torch's global generator."""
+    model: nn.Module = import_facenet_pytorch().InceptionResnetV1(classify=False)
+    model.last_linear = nn.Linear(FEATURES, embedding_size, bias=False)
+    model.last_bn = nn.BatchNorm1d(embedding_size, eps=0.001, momentum=0.1)
+    return model
+
+
+class Trunk(nn.Module):
+    """Everything before dropout and last_linear, sharing `model`'s weights: float (n, 3, s, s) -> (n, 1792)."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.blocks = nn.Sequential(OrderedDict((name, model.get_submodule(name)) for name in TRUNK))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features of whitened images."""
+        features: Tensor = self.blocks(images)
+        return features.flatten(1)
+
+
+class Head(nn.Module):
+    """last_linear and last_bn, sharing `model`'s weights: (n, 1792) -> (n, d), not normalised."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.last_linear = model.get_submodule("last_linear")
+        self.last_bn = model.get_submodule("last_bn")
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Embeddings of trunk features, of any length."""
+        embeddings: Tensor = self.last_bn(self.last_linear(features))
+        return embeddings
+
+
+def split(trunk: Trunk, unfreeze: str) -> tuple[nn.Sequential, nn.Sequential]:
+    """The blocks of `trunk` before the block named `unfreeze` and those from it on; `all` or `head` for one empty part."""
+    blocks = OrderedDict(trunk.blocks.named_children())
+    names = list(blocks)
+    first = {"all": 0, "head": len(names)}.get(unfreeze)
+    if first is None:
+        first = names.index(unfreeze)
+    return (
+        nn.Sequential(OrderedDict((name, blocks[name]) for name in names[:first])),
+        nn.Sequential(OrderedDict((name, blocks[name]) for name in names[first:])),
+    )
+
+
+def whiten(crops: Tensor, whitening: Whitening) -> Tensor:
+    """uint8 (n, s, s, 3), RGB -> float (n, 3, s, s), in channels_last memory.
+
+    fixed: (x - 127.5) / 128, what facenet-pytorch's weights were trained on. per_image: (x - mean) / max(std, 1 / sqrt(count)) over
+    the crop's values, std of the population: prewhiten of facenet (Schroff et al. 2015, as implemented by D. Sandberg).
+    """
+    images = crops.permute(0, 3, 1, 2).to(torch.float32)
+    if whitening == "fixed":
+        return (images - 127.5) / 128.0
+    centred = images - images.mean((1, 2, 3), keepdim=True)
+    deviation = centred.square().mean((1, 2, 3), keepdim=True).sqrt()
+    return centred / deviation.clamp(min=1.0 / math.sqrt(math.prod(crops.shape[1:])))
+
+
+class TrunkFeatures(nn.Module):
+    """uint8 (n, s, s, 3) -> (n, 1792): whitening and trunk in one graph."""
+
+    def __init__(self, model: nn.Module, whitening: Whitening):
+        super().__init__()
+        self.whitening = whitening
+        self.trunk = Trunk(model)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """Trunk features of crops."""
+        features: Tensor = self.trunk(whiten(crops, self.whitening))
+        return features
+
+
+class FrozenBlocks(nn.Module):
+    """uint8 (n, s, s, 3) -> (n, channels, h, w): what the first blocks give for crops, or for their mirror images."""
+
+    def __init__(self, blocks: nn.Module, whitening: Whitening, mirrored: bool):
+        super().__init__()
+        self.whitening, self.mirrored, self.blocks = whitening, mirrored, blocks
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """Activations of crops."""
+        activations: Tensor = self.blocks(whiten(crops.flip(2) if self.mirrored else crops, self.whitening))
+        return activations
+
+
+class ServedEmbedder(nn.Module):
+    """uint8 (n, s, s, 3), RGB -> (n, d) of unit length: what is exported and served."""
+
+    def __init__(self, model: nn.Module, whitening: Whitening):
+        super().__init__()
+        self.features = TrunkFeatures(model, whitening)
+        self.head = Head(model)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """Unit embeddings of crops."""
+        return F.normalize(self.head(self.features(crops)))

@@ -1,0 +1,100 @@
+"""Which precision an engine is served in: the one asked for, unless it costs more than it may; then the next more exact one."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from face_assets.biometrics.verification import Evaluation, Floats
+
+EXACT = "f32"
+FALLBACKS = {"int8": ("int8", "bf16", EXACT), "bf16": ("bf16", EXACT), EXACT: (EXACT,)}
+
+
+class NotComputedError(Exception):
+    """The precision cannot be had here; says why."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a precision costs on the test identities against f32, and whether it may be served.
+
+    figure: what was compared, TAR at the evaluation's FAR or, where the impostor pairs cannot tell that, AUC; loss: f32's less this
+    one's. cosines: with f32's vectors of the same crops, the least and the mean.
+    """
+
+    precision: str
+    accepted: bool
+    reason: str
+    figure: str = ""
+    value: float | None = None
+    loss: float | None = None
+    auc: float | None = None
+    min_cosine: float | None = None
+    mean_cosine: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able values."""
+        return asdict(self)
+
+
+def try_precisions(
+    asked: str, exact: Floats, vectors: Callable[[str], Floats], evaluate: Callable[[Floats], Evaluation], far: float, max_loss: float
+) -> list[Trial]:
+    """Tries `asked` and what it falls back to, and f32 for comparison; the last one is what is served.
+
+    exact: float32 (n, d), f32's vectors of the test crops. vectors: the same by the engine in a precision; raises NotComputedError
+    where it cannot be had. evaluate: the figures of such vectors.
+    """
+    reference = evaluate(exact)
+    trials = []
+    for precision in FALLBACKS[asked]:
+        if precision == EXACT:
+            trials.append(_exact(reference, far))
+            break
+        try:
+            found = vectors(precision)
+        except NotComputedError as error:
+            trials.append(Trial(precision, False, str(error)))
+            continue
+        trials.append(_trial(precision, exact, found, reference, evaluate, far, max_loss))
+        if trials[-1].accepted:
+            trials.insert(0, _exact(reference, far))
+            break
+    return trials
+
+
+def _exact(reference: Evaluation, far: float) -> Trial:
+    figure, value = _figure(reference, far)
+    return Trial(EXACT, True, "the reference", figure, round(value, 6), 0.0, round(reference.auc, 6), 1.0, 1.0)
+
+
+def _trial(
+    precision: str,
+    exact: Floats,
+    found: Floats,
+    reference: Evaluation,
+    evaluate: Callable[[Floats], Evaluation],
+    far: float,
+    max_loss: float,
+) -> Trial:
+    if not np.isfinite(found).all():
+        return Trial(precision, False, "its vectors are not finite")
+    figures = evaluate(found)
+    figure, value = _figure(figures, far)
+    loss = round(_figure(reference, far)[1] - value, 6)
+    cosines = (exact * found).sum(axis=1)
+    accepted = loss <= max_loss
+    reason = f"{figure} is {value:.5f}, {abs(loss):.5f} {'lower' if loss > 0 else 'higher'} than in f32"
+    if not accepted:
+        reason += f", more than export.max_tar_loss {max_loss:g}"
+    return Trial(
+        precision, accepted, reason, figure, round(value, 6), loss, round(figures.auc, 6),
+        round(float(cosines.min()), 6), round(float(cosines.mean()), 6),
+    )  # fmt: skip
+
+
+def _figure(found: Evaluation, far: float) -> tuple[str, float]:
+    tar = found.tar_at(far).tar
+    return (f"TAR at FAR {far:g}", tar) if tar is not None else ("AUC", found.auc)

@@ -1,0 +1,243 @@
+"""Training of the embedder: over stored trunk features, or through the trunk from a named block on."""
+
+import io
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from face_assets.core import params
+from face_assets.core.errors import UserError
+from face_assets.core.files import write_bytes
+from face_assets.core.fingerprint import fingerprint
+from face_assets.embedding.activations import StoredActivations
+from face_assets.embedding.features import head_embeddings, load_crops, stored_features
+from face_assets.embedding.learning_curve import evenly, verification, write_curve
+from face_assets.embedding.weights import SCRATCH, load_embedder, weights_fingerprint
+from face_assets.storage.content_store import ContentStore
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from face_assets.embedding.lightning_module import EmbedderModule
+
+CHECKPOINT = "last.ckpt"
+VALIDATION_BATCH = 64
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """What is trained on what. Labels number people; `features` is the folder where trunk features are kept."""
+
+    weights: str
+    embedder: params.Embedder
+    train: params.Train
+    crops: ContentStore
+    image_size: int
+    features: Path
+    train_keys: list[str]
+    train_labels: list[int]
+    validation_keys: list[str]
+    validation_labels: list[int]
+
+    def fingerprint(self) -> str:
+        """A digest of what decides the result: a checkpoint under another fingerprint is not resumed."""
+        settings = [self.embedder.whitening, self.embedder.embedding_size, self.train.fingerprint(), self.image_size]
+        photos = [self.train_keys, self.train_labels, self.validation_keys, self.validation_labels]
+        return fingerprint(weights_fingerprint(self.weights), settings, photos)
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What came of it. The curve has a row an epoch; seconds and samples a second are of this process alone, after any resumption."""
+
+    embedding_size: int
+    epochs: int
+    seconds: float
+    samples_a_second: float
+    curve: list[dict[str, float]]
+
+
+def train(request: TrainingRequest, work: Path, output: Path, threads: int, log: Log) -> TrainingResult:
+    """Writes output/embedder.pt (float32 state_dict), output/learning_curve.csv and output/metrics.
+
+    As one of several processes of torchrun (ranks.py) it does its share, and the first of them writes.
+    A run that was killed goes on from work/last.ckpt, and ends with the same bytes on the same machine with the same `threads`.
+    Raises UserError for fewer than two people, weights that cannot be used, and a frozen trunk from scratch.
+    """
+    import torch
+
+    from face_assets.embedding import process_group as ranks
+
+    people = len(set(request.train_labels))
+    if people < 2 and request.train.epochs:
+        found = "nobody" if people == 0 else f"photos of one person only ({len(request.train_keys)})"
+        raise UserError(
+            f"the train split holds {found}: training needs two people at least. Add people to the photos, or set train.epochs: 0"
+        )
+    if request.weights == SCRATCH and request.train.unfreeze != "all" and request.train.epochs:
+        raise UserError(
+            f"train.unfreeze is {request.train.unfreeze}, but embedder.weights: scratch leaves the frozen part random: "
+            "set train.unfreeze: all, or name starting weights"
+        )
+    model = load_embedder(request.weights, request.embedder.embedding_size, request.train.seed)
+    usual_threads = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(request.train.seed)
+            result = _train(request, model, work, threads, log)
+    finally:
+        torch.set_num_threads(usual_threads)
+    if ranks.rank() > 0:
+        return result
+    output.mkdir(parents=True, exist_ok=True)
+    content = io.BytesIO()
+    torch.save({key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}, content)
+    write_bytes(output / "embedder.pt", content.getvalue())
+    if result.curve:
+        write_curve(result.curve, output)
+    return result
+
+
+def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: int, log: Log) -> TrainingResult:
+    """Trains `model` in place."""
+    import torch
+
+    from face_assets.embedding import process_group as ranks
+    from face_assets.embedding.lightning_module import EmbedderModule, EpochBatches, Plan, Rows, batches
+
+    settings, from_scratch = request.train, request.weights == SCRATCH
+    whitening, embedding_size = request.embedder.whitening, model.get_parameter("last_linear.weight").shape[0]
+    people, labels = np.unique(np.array(request.train_labels, np.int64), return_inverse=True)
+    watched = evenly(len(request.validation_keys))
+    keys = [*request.train_keys, *(request.validation_keys[i] for i in watched)]
+    validation_labels = np.array([request.validation_labels[i] for i in watched], np.int64)
+
+    features, start, curve = None, None, []
+    if not from_scratch:
+        with ranks.first_alone():
+            features = stored_features(model, whitening, request.image_size, request.crops, keys, request.features, threads, log)
+        start = head_embeddings(model, features)
+        if measured := verification(start[len(labels) :], validation_labels):
+            curve.append({"epoch": 0, **measured})
+    if not settings.epochs:
+        return TrainingResult(embedding_size, 0, 0.0, 0.0, curve)
+
+    with ranks.first_alone():
+        inputs, watched_inputs = _inputs(request, model, features, keys, threads, log)
+    columns = [torch.from_numpy(inputs), torch.from_numpy(labels)]
+    centres = None
+    if start is not None:
+        starting = torch.from_numpy(start[: len(labels)])
+        centres = torch.zeros(len(people), embedding_size).index_add_(0, columns[1], starting)
+        columns += [starting] if settings.anchor else []
+    sampler = EpochBatches(labels, settings, keep_last=not from_scratch)
+    if from_scratch and sampler.size < ranks.size():
+        raise UserError(
+            f"a batch has {sampler.size} photos for {ranks.size()} processes: "
+            "set train.batch_size higher, or FACE_ASSETS_TRAIN_PROCESSES lower"
+        )
+    plan = Plan(whitening, len(people), from_scratch, len(sampler) * settings.epochs, request.fingerprint())
+    module = EmbedderModule(model, settings, plan, centres, over_activations=inputs.ndim == 5)
+    module.curve = curve
+    validation = None
+    if len(validation_labels) > len(set(validation_labels.tolist())) > 1:
+        rows = Rows(torch.from_numpy(watched_inputs), torch.from_numpy(validation_labels))
+        size = len(rows) if module.over_features else VALIDATION_BATCH
+        validation = batches(rows, [list(range(i, min(i + size, len(rows)))) for i in range(0, len(rows), size)])
+    many = f"{len(labels):,} photos of {len(people):,} people"
+    log(f"training {settings.unfreeze} on {many}, {len(sampler)} batches of {sampler.size} an epoch")
+    photos, seconds = _fit(module, batches(Rows(*columns), sampler), validation, work, log)
+    return TrainingResult(embedding_size, settings.epochs, seconds, photos / seconds if seconds else 0.0, module.curve)
+
+
+def _inputs(
+    request: TrainingRequest, model: "nn.Module", features: np.ndarray | None, keys: list[str], threads: int, log: Log
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the trained part is fed for the train crops, and for those that validation watches.
+
+    Trunk features (n, 1792) for the head. For a block, the activations before it (n, 1 or 2, channels, h, w): of the crop and of its
+    mirror image; where memory does not hold them, or nothing is frozen, crops uint8 (n, s, s, 3).
+    """
+    settings, count = request.train, len(request.train_keys)
+    if settings.unfreeze == "head" and features is not None:
+        return features[:count], features[count:]
+    if settings.unfreeze != "all":
+        views = (False, True) if settings.flip else (False,)
+        stored = StoredActivations(model, settings.unfreeze, request.embedder.whitening, request.image_size, request.features)
+        if stored.fit(count * len(views) + len(keys) - count):
+            inputs = np.empty((count, len(views), *stored.shape), np.float32)
+            for view, mirrored in enumerate(views):
+                inputs[:, view] = stored.of(request.crops, keys[:count], mirrored, threads, log)
+            return inputs, stored.of(request.crops, keys[count:], False, threads, log)[:, None]
+        log(f"the activations before {settings.unfreeze} do not fit in memory: the frozen blocks run in each epoch")
+    crops = load_crops(request.crops, keys)
+    return crops[:count], crops[count:]
+
+
+def _fit(module: "EmbedderModule", training: Any, validation: Any, work: Path, log: Log) -> tuple[int, float]:
+    """Runs Lightning's loop; returns photos and seconds of this process."""
+    import lightning
+
+    from face_assets.embedding import process_group as ranks
+    from face_assets.embedding.training_callbacks import EpochLog, ResumeFile, resumable
+
+    work.mkdir(parents=True, exist_ok=True)
+    checkpoint = work / CHECKPOINT
+    resume = str(checkpoint) if resumable(checkpoint, module.plan.fingerprint, log) else None
+    sampler = training.batch_sampler
+    lines = EpochLog(min(len(sampler) * sampler.size, len(sampler.labels)), log)
+    started = time.monotonic()
+    with _quiet():
+        trainer = lightning.Trainer(
+            **(_together(ranks.size()) if ranks.size() > 1 else {"accelerator": "auto", "devices": 1}),
+            precision="bf16-mixed" if module.settings.precision == "bf16" and not module.over_features else "32-true",
+            max_epochs=module.settings.epochs,
+            callbacks=[lines, ResumeFile(checkpoint)],
+            default_root_dir=work,
+            logger=False,
+            enable_model_summary=False,
+            enable_progress_bar=sys.stderr.isatty(),
+            num_sanity_val_steps=0,
+            limit_val_batches=0 if validation is None else 1.0,
+            use_distributed_sampler=False,
+        )
+        trainer.fit(module, training, validation, ckpt_path=resume, weights_only=True)
+    return lines.photos, time.monotonic() - started
+
+
+def _together(processes: int) -> dict[str, Any]:
+    """Lightning's arguments for processes that torchrun started, on this machine or on several."""
+    from lightning.pytorch.strategies import DDPStrategy
+
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
+    strategy = DDPStrategy(process_group_backend="gloo")
+    return {"accelerator": "cpu", "devices": here, "num_nodes": processes // here, "strategy": strategy}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps back Lightning's greetings and its advice on workers, which rows in memory do not need."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            warnings.filterwarnings("ignore", module="torch.optim.lr_scheduler")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

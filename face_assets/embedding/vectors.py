@@ -1,0 +1,87 @@
+"""Unit vectors of stored crops: by weights in float32, and by an exported engine in its precision."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from face_assets.core.batches import batched
+from face_assets.core.files import read_json
+from face_assets.core.fingerprint import file_digest, fingerprint
+from face_assets.core.params import Detector, Params
+from face_assets.registry.workspace import Log, Workspace
+from face_assets.storage.artifacts import Artifact
+from face_assets.storage.content_store import Entry
+
+CROPS_A_TRANSACTION = 512
+VECTORS_CODE = ("face_assets.embedding.features", "face_assets.embedding.engine")
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """How crops become vectors: which weights, fed how, on which detector's crops."""
+
+    weights: str
+    whitening: Literal["fixed", "per_image"]
+    embedding_size: int
+    detector: Detector
+    seed: int = 0
+
+    @staticmethod
+    def of(params: Params, weights: str) -> "Embedding":
+        """`weights` under the parameters of a commit."""
+        return Embedding(weights, params.embedder.whitening, params.embedder.embedding_size, params.detector, params.train.seed)
+
+
+def feature_folder(workspace: Workspace, detector: Detector) -> Path:
+    """Where the trunk features of a detector's crops are kept."""
+    return workspace.home.features / workspace.detector_fingerprint(detector)
+
+
+def embed(workspace: Workspace, how: Embedding, md5s: Sequence[str], log: Log) -> np.ndarray:
+    """Unit vectors float32 (n, d) of stored crops in f32; only crops that this trunk has not seen pass through it."""
+    from face_assets.embedding.features import embed_stored
+    from face_assets.embedding.weights import load_embedder
+
+    model = load_embedder(how.weights, how.embedding_size, how.seed)
+    folder = feature_folder(workspace, how.detector)
+    return embed_stored(
+        model, how.whitening, how.detector.image_size, workspace.crops(how.detector), md5s, folder, workspace.settings.cores, log
+    )
+
+
+def served_vectors(workspace: Workspace, params: Params, exported: Artifact, md5s: Sequence[str], log: Log) -> np.ndarray:
+    """Unit vectors float32 (n, d) of stored crops as the commit's exported engine gives them."""
+    return engine_vectors(workspace, exported.directory, params.detector, md5s, log)
+
+
+def engine_vectors(workspace: Workspace, directory: Path, detector: Detector, md5s: Sequence[str], log: Log) -> np.ndarray:
+    """Unit vectors float32 (n, d) of stored crops as the engine in `directory` gives them in its precision.
+
+    In f32 they come from the stored trunk features and torch's head (equal to the engine's within its checked parity), so that a new
+    head costs no pass over the crops; in another precision from the engine itself, kept by content.
+    """
+    engine = read_json(directory / "engine.json")
+    if engine["precision"] != "f32":
+        return _kept(workspace, directory, engine["precision"], detector, md5s, log)
+    how = Embedding(str(directory / "embedder.pt"), engine["whitening"], engine["embedding_size"], detector)
+    return embed(workspace, how, md5s, log)
+
+
+def _kept(workspace: Workspace, directory: Path, precision: str, detector: Detector, md5s: Sequence[str], log: Log) -> np.ndarray:
+    from face_assets.embedding.engine import Engine
+    from face_assets.embedding.features import load_crops
+
+    network = [file_digest(directory / name) for name in ("embedder.xml", "embedder.bin")]
+    store = workspace.home.embeddings(fingerprint(network, precision, workspace.detector_fingerprint(detector)))
+    missing = store.missing(md5s)
+    engine = Engine(directory / "embedder.xml", precision, workspace.settings.cores)
+    if missing:
+        log(f"embedding {len(missing):,} crops in {precision}")
+    for batch in batched(missing, CROPS_A_TRANSACTION):
+        vectors = engine.embed(load_crops(workspace.crops(detector), batch))
+        store.put(Entry(key, {}, vector.tobytes()) for key, vector in zip(batch, vectors, strict=True))
+    found = {entry.key: np.frombuffer(entry.blob or b"", np.float32) for entry in store.entries(md5s)}
+    return np.stack([found[md5] for md5 in md5s]) if md5s else np.zeros((0, engine.size), np.float32)

@@ -1,0 +1,58 @@
+"""The gate: good enough by itself, and not worse than what is in production."""
+
+from dataclasses import dataclass, field
+
+from face_assets.biometrics.verification import Evaluation
+from face_assets.core import params
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the embedder may go on; every reason against it is a sentence with the figures and the parameter's key.
+
+    notes: what the verdict does not rest on, though it was asked for.
+    """
+
+    passed: bool
+    reasons: list[str]
+    notes: list[str] = field(default_factory=list)
+
+
+def judge(trained: Evaluation, compared: tuple[Evaluation, Evaluation] | None, asked: params.Evaluation) -> Verdict:
+    """Absolute floors for `trained`, and no regression beyond the margin: `compared` is the trained embedder and production on the same
+    pairs, which are fewer where production finds no face in some photos; None where there is nothing to compare with."""
+    reasons = [
+        f"{name} is {found:.4f}, below evaluation.{key} {floor:g}"
+        for name, found, key, floor in (
+            ("AUC", trained.auc, "min_auc", asked.min_auc),
+            ("accuracy", trained.accuracy, "min_accuracy", asked.min_accuracy),
+        )
+        if found < floor
+    ]
+    reached = trained.tar_at(asked.far)
+    if asked.min_tar > 0 and reached.tar is None:
+        reasons.append(
+            f"TAR at FAR {asked.far:g} cannot be told from {trained.impostor:,} impostor pairs, so evaluation.min_tar {asked.min_tar:g} "
+            "is not shown to be reached: add test people, or choose a larger evaluation.far"
+        )
+    elif reached.tar is not None and reached.tar < asked.min_tar:
+        reasons.append(f"TAR at FAR {asked.far:g} is {reached.tar:.4f}, below evaluation.min_tar {asked.min_tar:g}")
+    notes = []
+    if compared:
+        reasons += _regression(*compared, asked)
+        if compared[0].tar_at(asked.far).tar is None:
+            notes.append(f"compared with production by AUC: {compared[0].impostor:,} impostor pairs cannot tell TAR at FAR {asked.far:g}")
+    return Verdict(not reasons, reasons, notes)
+
+
+def _regression(trained: Evaluation, production: Evaluation, asked: params.Evaluation) -> list[str]:
+    now, before = trained.tar_at(asked.far).tar, production.tar_at(asked.far).tar
+    if now is not None and before is not None:
+        name = f"TAR at FAR {asked.far:g}"
+    else:
+        name = f"AUC (TAR at FAR {asked.far:g} cannot be told from {trained.impostor:,} impostor pairs)"
+        now, before = trained.auc, production.auc
+    if now >= before - asked.max_regression:
+        return []
+    margin = f"more than evaluation.max_regression {asked.max_regression:g} lower"
+    return [f"{name} is {now:.4f} against {before:.4f} of production on the same pairs, {margin}"]

@@ -1,0 +1,223 @@
+"""Figures by group: for each group of an attribute, with intervals from people drawn again and again (the bootstrap)."""
+
+import csv
+import io
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from face_assets.core.errors import UserError
+
+MIN_PEOPLE = 10
+"""With fewer people of two photos or more an interval over people says nothing."""
+DRAWS = 200
+BINS = 4096
+MOST_PAIRS = 1_000_000
+"""Pairs of two people that the intervals are drawn over; figures themselves take all."""
+KEYS = ("identity", "photo")
+Pairs = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure, and the interval in which 95 % of the draws lie. value is None where the pairs cannot tell it."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group's figures; none, and a sentence, where it has too few people. people: those of the test split, with_pairs: of two photos or
+    more. accept_rate and false_accept_rate are at the release's own threshold; pairs of two people are both of the group."""
+
+    name: str
+    people: int
+    with_pairs: int
+    photos: int
+    figures: dict[str, Figure] = field(default_factory=dict)
+    note: str = ""
+
+
+def composed(text: str) -> str:
+    """A key without blanks around it and in Unicode's composed form, so that one written on macOS and one written on Linux are the same."""
+    return unicodedata.normalize("NFC", text.strip())
+
+
+def read_attributes(content: bytes, where: str) -> tuple[str, dict[str, dict[str, str]]]:
+    """A CSV file whose first column is `identity` or `photo` (its path below photos/) and whose others are attributes.
+
+    Returns the kind of key, and attribute → key → group, all `composed`. Raises UserError that names the line.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{where} is not UTF-8 text: {error}") from error
+    rows = list(csv.reader(io.StringIO(text)))
+    header = [composed(name) for name in rows[0]] if rows else []
+    if len(header) < 2 or header[0] not in KEYS or len(set(header)) < len(header) or not all(header):
+        raise UserError(f"{where}, line 1: the first column is `identity` or `photo`, and at least one attribute follows; found {header}.")
+    found: dict[str, dict[str, str]] = {name: {} for name in header[1:]}
+    for line, row in enumerate(rows[1:], start=2):
+        if not any(row):
+            continue
+        if len(row) != len(header):
+            raise UserError(f"{where}, line {line}: {len(header)} columns are needed, found {len(row)}.")
+        key, *groups = (composed(cell) for cell in row)
+        for name, group in zip(header[1:], groups, strict=True):
+            known = found[name].setdefault(key, group)
+            if known != group:
+                raise UserError(f"{where}, line {line}: {key!r} is {group!r} here and {known!r} before.")
+    return header[0], found
+
+
+def by_group(
+    embeddings: npt.NDArray[np.float32], people: npt.NDArray[Any], groups: Sequence[str], threshold: float, fars: Sequence[float], seed: int
+) -> list[Group]:
+    """Figures of each group. embeddings: (n, d) of unit length; people: (n,) numbers; groups: (n,) names, "" for none."""
+    named = np.array(groups)
+    names = [str(name) for name in np.unique(named) if name]
+    return [_group(name, embeddings[named == name], people[named == name], threshold, fars, seed) for name in names]
+
+
+def _group(
+    name: str, embeddings: npt.NDArray[np.float32], people: npt.NDArray[Any], threshold: float, fars: Sequence[float], seed: int
+) -> Group:
+    numbers, places, counts = np.unique(people, return_inverse=True, return_counts=True)
+    with_pairs = int((counts >= 2).sum())
+    facts = {"name": name, "people": len(numbers), "with_pairs": with_pairs, "photos": len(people)}
+    if with_pairs < MIN_PEOPLE:
+        note = f"{name}: {with_pairs} test people with two photos or more, too few for a figure; {MIN_PEOPLE} are needed"
+        return Group(**facts, note=note)  # type: ignore[arg-type]
+    random = np.random.default_rng(seed)
+    genuine, impostor, all_impostor = _pairs(embeddings, places, random)
+    ones = np.ones(len(numbers))
+    own = _weighted(genuine, ones)
+    points = _figures(own, all_impostor, threshold, fars)
+    draws: dict[str, list[float]] = {key: [] for key in points}
+    for _ in range(DRAWS):
+        times = np.bincount(random.integers(len(numbers), size=len(numbers)), minlength=len(numbers)).astype(float)
+        drawn = _figures(_weighted(genuine, times, alone=True), _weighted(impostor, times), threshold, fars, all_impostor.sum())
+        for key, value in drawn.items():
+            if value is not None:
+                draws[key].append(value)
+    return Group(**facts, figures={key: _interval(value, draws[key]) for key, value in points.items()})  # type: ignore[arg-type]
+
+
+def _interval(value: float | None, draws: list[float]) -> Figure:
+    if value is None or not draws:
+        return Figure(None)
+    low, high = np.percentile(draws, (2.5, 97.5))
+    return Figure(round(value, 6), round(float(low), 6), round(float(high), 6))
+
+
+def _pairs(
+    embeddings: npt.NDArray[np.float32], places: npt.NDArray[Any], random: np.random.Generator
+) -> tuple[Pairs, Pairs, npt.NDArray[Any]]:
+    """Genuine pairs, at most MOST_PAIRS impostor pairs as (bin, person, other), and the histogram (BINS,) of all impostor pairs."""
+    histogram = np.zeros(BINS)
+    genuine: list[Pairs] = []
+    impostor: list[Pairs] = []
+    share = min(1.0, MOST_PAIRS / max(1, len(embeddings) * (len(embeddings) - 1) / 2))
+    for row in range(len(embeddings) - 1):
+        scores = embeddings[row + 1 :] @ embeddings[row]
+        bins = np.clip((scores + 1) * (BINS / 2), 0, BINS - 1).astype(np.int32)
+        others = places[row + 1 :].astype(np.int32)
+        same = others == places[row]
+        mine = np.full(len(others), places[row], np.int32)
+        histogram += np.bincount(bins[~same], minlength=BINS)
+        genuine.append((bins[same], mine[same], others[same]))
+        kept = ~same & (random.random(len(others)) < share) if share < 1 else ~same
+        impostor.append((bins[kept], mine[kept], others[kept]))
+    joined = [tuple(np.concatenate(part) for part in zip(*found, strict=True)) for found in (genuine, impostor)]
+    return joined[0], joined[1], histogram  # type: ignore[return-value]
+
+
+def _weighted(pairs: Pairs, times: npt.NDArray[Any], alone: bool = False) -> npt.NDArray[Any]:
+    """The histogram (BINS,) when each person is there so many times; of genuine pairs (`alone`) a person counts once a time."""
+    bins, first, second = pairs
+    weights = times[first] if alone else times[first] * times[second]
+    return np.bincount(bins, weights=weights, minlength=BINS)
+
+
+def _figures(
+    genuine: npt.NDArray[Any], impostor: npt.NDArray[Any], threshold: float, fars: Sequence[float], pairs: float | None = None
+) -> dict[str, float | None]:
+    """AUC, EER, accuracy, the rates at the threshold, and TAR at each FAR that `pairs` impostor pairs can tell, to a bin's width."""
+    ours, theirs = genuine.sum(), impostor.sum()
+    names = ("auc", "eer", "accuracy", "accept_rate", "false_accept_rate", *(f"tar_at_far_{far:g}" for far in fars))
+    if not ours or not theirs:
+        return dict.fromkeys(names)
+    true_rates = np.append(np.cumsum(genuine[::-1])[::-1] / ours, 0.0)
+    false_rates = np.append(np.cumsum(impostor[::-1])[::-1] / theirs, 0.0)
+    below = np.cumsum(impostor) - impostor / 2
+    place = int(np.clip(np.ceil((threshold + 1) * (BINS / 2)), 0, BINS))
+    crossing = int(np.argmin(np.abs(1 - true_rates - false_rates)))
+    accept, false_accept = float(true_rates[place]), float(false_rates[place])
+    found: list[float | None] = [
+        float((genuine * below).sum() / (ours * theirs)),
+        float((1 - true_rates[crossing] + false_rates[crossing]) / 2),
+        float((accept + 1 - false_accept) / 2),
+        accept,
+        false_accept,
+    ]
+    known = theirs if pairs is None else pairs
+    found += [float(true_rates[int(np.argmax(false_rates <= far))]) if far * known >= 1 else None for far in fars]
+    return dict(zip(names, found, strict=True))
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The largest difference of the accept rate between two measured groups of an attribute, at the release's threshold."""
+
+    attribute: str
+    worst: str
+    best: str
+    gap: float
+
+    def sentence(self, groups: Mapping[str, Figure]) -> str:
+        """The gap with the intervals of both."""
+        worst, best = groups[self.worst], groups[self.best]
+        return (
+            f"{self.attribute}: people of {self.worst} are recognized {worst.value:.1%} of the time ({worst.low:.1%} to {worst.high:.1%}), "
+            f"of {self.best} {best.value:.1%} ({best.low:.1%} to {best.high:.1%})"
+        )
+
+
+def gaps(found: Mapping[str, Sequence[Group]]) -> list[tuple[Gap, str]]:
+    """The gap of each attribute with two measured groups or more, and its sentence."""
+    listed = []
+    for attribute, groups in found.items():
+        rates = {
+            group.name: group.figures["accept_rate"] for group in groups if group.figures and group.figures["accept_rate"].value is not None
+        }
+        if len(rates) < 2:
+            continue
+        ordered = sorted(rates, key=lambda name: rates[name].value or 0.0)
+        gap = Gap(attribute, ordered[0], ordered[-1], (rates[ordered[-1]].value or 0.0) - (rates[ordered[0]].value or 0.0))
+        listed.append((gap, gap.sentence(rates)))
+    return listed
+
+
+def judge_gaps(found: Mapping[str, Sequence[Group]], bound: float) -> tuple[list[str], list[str]]:
+    """Reasons against the gate by evaluation.max_group_gap, and notes on what could not be measured."""
+    notes = [group.note for groups in found.values() for group in groups if group.note]
+    if bound >= 1.0:
+        return [], notes
+    measured = gaps(found)
+    reasons = [f"{said}: {gap.gap:.3f} apart, more than evaluation.max_group_gap {bound:g}" for gap, said in measured if gap.gap > bound]
+    told = {gap.attribute for gap, _ in measured}
+    notes += [
+        f"{name}: no two groups are large enough, so evaluation.max_group_gap is not shown to hold" for name in found if name not in told
+    ]
+    return reasons, notes
+
+
+def to_json(found: Mapping[str, Sequence[Group]]) -> dict[str, Any]:
+    """JSON-able values: attribute → group → facts."""
+    return {attribute: {group.name: asdict(group) for group in groups} for attribute, groups in found.items()}

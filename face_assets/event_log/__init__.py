@@ -1,0 +1,1 @@
+"""Dagster's event log, read: runs, how they ended, lineage, totals."""

@@ -1,0 +1,1 @@
+"""Enrolled people: templates, calibration, search."""

@@ -1,0 +1,49 @@
+"""Handles: which artifact an asset holds for a commit, as a small JSON file; the bytes stay where they are."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from face_assets.core.errors import UserError
+from face_assets.core.files import file_lock, lock_beside, read_json, write_json
+from face_assets.core.identifiers import commit_id
+from face_assets.core.settings import load_settings
+from face_assets.storage.artifacts import Artifact
+
+
+class ArtifactHandles(dg.ConfigurableIOManager):
+    """Writes and reads an Artifact's handle under the home, by asset and partition."""
+
+    def handle_output(self, context: dg.OutputContext, obj: Artifact) -> None:
+        """Remembers the artifact."""
+        write_json(_file(context), obj.to_json())
+
+    def load_input(self, context: dg.InputContext) -> Artifact:
+        """The upstream asset's artifact for the same commit. Raises Failure when it is not there or was deleted."""
+        file = _file(context)
+        asset, commit = context.asset_key.to_user_string(), context.partition_key
+        if not file.is_file():
+            raise dg.Failure(f"{asset} has not been materialized for commit {commit[:12]}: materialize it first.", allow_retries=False)
+        artifact = Artifact.from_json(read_json(file))
+        if not _is_there(artifact.directory):
+            raise dg.Failure(
+                f"The files of {asset} for commit {commit[:12]} are gone from {artifact.directory}: materialize it again.",
+                allow_retries=False,
+            )
+        return artifact
+
+
+def _is_there(directory: Path) -> bool:
+    """Whether an artifact is there; that it is asked for keeps it there (face_assets.automation.pruning)."""
+    if not directory.parent.is_dir():
+        return False
+    with file_lock(lock_beside(directory)):
+        return directory.is_dir()
+
+
+def _file(context: dg.OutputContext | dg.InputContext) -> Path:
+    try:
+        commit = commit_id(context.partition_key)
+    except UserError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+    return load_settings().home / "handles" / context.asset_key.to_python_identifier() / f"{commit}.json"

@@ -1,0 +1,50 @@
+"""Automation conditions: when the code of an asset changes, it is made again for the commit that is in production."""
+
+import dagster as dg
+
+from face_assets.core.errors import UserError
+from face_assets.orchestration.partitions import commits
+from face_assets.registry.workspace import Workspace
+
+
+class InProduction(dg.AutomationCondition[dg.AssetKey]):
+    """Of the partitions, the commit that production stands for."""
+
+    @property
+    def name(self) -> str:
+        """As the UI shows it."""
+        return "in_production"
+
+    def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
+        """Reads the stage tags as the mirror has them."""
+        if context.candidate_subset.is_empty:
+            return dg.AutomationResult(context, context.candidate_subset)
+        commit = _commit_in_production()
+        is_partition = commit and context.asset_graph_view.instance.has_dynamic_partition(str(commits.name), commit)
+        wanted = {commit} if commit and is_partition else set[str]()
+        return dg.AutomationResult(context, context.candidate_subset.compute_intersection_with_partition_keys(wanted))
+
+
+def _commit_in_production() -> str | None:
+    try:
+        production = Workspace.load().stages.production()
+    except UserError:
+        return None
+    return production.commit if production else None
+
+
+CHANGED = dg.AutomationCondition.code_version_changed()
+CHANGED_OR_FOLLOWS = CHANGED | dg.AutomationCondition.any_deps_match(dg.AutomationCondition.will_be_requested())  # in the same run
+REMAKE = (CHANGED_OR_FOLLOWS & InProduction()).with_label("code changed: once more for the commit in production")
+REWRITE = CHANGED.with_label("code changed")  # a new release comes by its stage tag, and not by this
+REDEPLOY = CHANGED_OR_FOLLOWS.with_label("code changed")
+
+code_change_sensor = dg.AutomationConditionSensorDefinition(
+    "code_change_sensor",
+    target=dg.AssetSelection.all(),
+    use_user_code_server=True,
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    run_tags={"face_assets/cause": "code"},
+    description="Makes assets again whose code changed, and what is made from them, for the commit that is in production.",
+)

@@ -1,0 +1,42 @@
+"""Jobs: the selections of assets that are run together."""
+
+import dagster as dg
+
+from face_assets.orchestration.storage_loss import again_after_storage_loss
+
+COMMIT_TO_LIVE = "commit_to_live"
+COMMIT_TO_EVALUATION = "commit_to_evaluation"
+DEPLOY_PRODUCTION = "deploy_production"
+ALIGN_IN_PROCESSES = "align_in_processes"
+ALIGN_IN_CONTAINERS = "align_in_containers"
+OBSERVE_TRAFFIC = "observe_traffic"
+HOOKS = {again_after_storage_loss}
+DEPLOY_PRIORITY = "10"  # of the queue: before commits that wait to be trained
+
+SERVING = dg.AssetSelection.assets("triton_model_repository", "triton_image", "triton_deployment")
+EVALUATED = dg.AssetSelection.assets("embedder_evaluation").upstream()
+
+commit_to_live = dg.define_asset_job(
+    COMMIT_TO_LIVE,
+    selection=dg.AssetSelection.assets("recognizer_release").upstream() | SERVING,
+    hooks=HOOKS,
+    description="From the photos and parameters of a commit to a verified answer of the server.",
+)
+commit_to_evaluation = dg.define_asset_job(
+    COMMIT_TO_EVALUATION,
+    selection=EVALUATED,
+    hooks=HOOKS,
+    description="Trains and evaluates a commit and stops there: an experiment, compared with production.",
+)
+deploy_production = dg.define_asset_job(
+    DEPLOY_PRODUCTION,
+    selection=SERVING,
+    hooks=HOOKS,
+    description="Brings the server to the release that the stage tag names: a promotion or a rollback.",
+)
+observe_traffic = dg.define_asset_job(
+    OBSERVE_TRAFFIC,
+    selection=dg.AssetSelection.assets("live_traffic", "drift_report"),
+    hooks=HOOKS,
+    description="What the server saw in an hour, and whether its release was tested on the like.",
+)

@@ -1,0 +1,143 @@
+"""The metadata that every materialization carries, so that the event log alone tells how a thing came about."""
+
+import base64
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from face_assets.core.errors import RefusedError, UnreachableError, UserError
+from face_assets.core.full_disk import mendable
+from face_assets.core.identifiers import CommitId, commit_id
+from face_assets.core.provenance import environment
+from face_assets.core.settings import default_home
+from face_assets.orchestration.partitions import commits
+from face_assets.orchestration.sentences import MISTAKE, REFUSED_BY_CHECK, Sentence, refusal
+from face_assets.orchestration.tags import CAUSE
+from face_assets.registry.workspace import Workspace
+from face_assets.storage.artifacts import Artifact
+
+LARGEST_PLOT = 300_000
+RETRIES, SECONDS_BEFORE_A_RETRY = 3, 15
+ARTIFACT = dg.PythonObjectDagsterType(Artifact)
+
+
+def commit_check(asset: str, name: str, description: str, blocking: bool = True) -> dg.AssetCheckSpec:
+    """A check of an asset that is kept by commit: each commit has a result of its own."""
+    return dg.AssetCheckSpec(name, asset=asset, partitions_def=commits, description=description, blocking=blocking)
+
+
+@contextmanager
+def user_errors(context: dg.AssetExecutionContext | None = None) -> Iterator[None]:
+    """Turns refusals and what a user can mend into a Failure with the sentence.
+
+    What may mend itself is tried again in a run that nobody waits for.
+    """
+    try:
+        yield
+    except (dg.Failure, dg.RetryRequested):
+        raise
+    except Exception as error:
+        sentence = mendable(error, default_home())
+        if sentence is None:
+            raise
+        if context and isinstance(error, UnreachableError) and _may_try_again(context):
+            raise dg.RetryRequested(RETRIES, seconds_to_wait=SECONDS_BEFORE_A_RETRY * 2**context.retry_number) from error
+        if context and isinstance(error, RefusedError):
+            raise refusal(context, sentence) from error
+        raise Sentence(sentence, MISTAKE) from error
+
+
+def judged(context: dg.AssetExecutionContext, result: dg.MaterializeResult) -> Iterator[dg.MaterializeResult]:
+    """The result with its checks, on record; then the step ends where a blocking one of them failed.
+
+    Of an asset that is kept by commit, a refused check is a warning: Dagster colours the asset by its newest check, and that of production
+    is another commit's.
+    """
+    blocking = {spec.name for spec in context.assets_def.check_specs if spec.blocking}
+    severity = dg.AssetCheckSeverity.WARN if context.assets_def.partitions_def else dg.AssetCheckSeverity.ERROR
+    refused = [one for one in result.check_results or () if not one.passed and one.check_name in blocking]
+    yield result._replace(check_results=[one._replace(severity=severity) if one in refused else one for one in result.check_results or ()])
+    if refused:
+        raise refusal(context, "; ".join(f"{one.check_name}: {one.description}" for one in refused), REFUSED_BY_CHECK)
+
+
+def _may_try_again(context: dg.AssetExecutionContext) -> bool:
+    return context.retry_number < RETRIES and context.run.tags.get(CAUSE, "hand") != "hand"
+
+
+def commit_of(context: dg.AssetExecutionContext | dg.OpExecutionContext, workspace: Workspace) -> CommitId:
+    """The run's commit, known to the mirror. Raises UserError when the partition is not a full commit id."""
+    commit = commit_id(context.partition_key)
+    if workspace.repository.resolve(commit) != commit:
+        raise UserError(f"{commit} names a tag and no commit: add the partition that `git rev-parse {commit}^{{commit}}` prints.")
+    return commit
+
+
+def provenance(context: dg.AssetExecutionContext, workspace: Workspace, commit: str | None) -> dict[str, Any]:
+    """Commit, dataset version, parameters, code version, seed and environment."""
+    facts: dict[str, Any] = {
+        "code_version": context.assets_def.code_versions_by_key.get(context.asset_key) or "",
+        "environment": environment(),
+    }
+    if commit:
+        params = workspace.params(commit)
+        info = workspace.repository.commit_info(commit)
+        pointer = workspace.repository.pointer(commit, "photos")
+        facts |= {
+            "commit": commit,
+            "author": info.author,
+            "subject": info.subject,
+            "dataset_version": pointer.md5 if pointer else "",
+            "parameters": params.model_dump(mode="json"),
+            "seed": params.train.seed,
+        }
+    return facts
+
+
+def materialized(
+    context: dg.AssetExecutionContext,
+    workspace: Workspace,
+    artifact: Artifact,
+    plots: Mapping[str, str] = {},
+    checks: Callable[[], list[dg.AssetCheckResult]] = list,
+    **more: Any,
+) -> dg.MaterializeResult:
+    """The result of an asset that holds `artifact`: its facts, plots (label → file name), provenance and checks."""
+    facts = provenance(context, workspace, context.partition_key) | artifact.summary | more
+    facts |= {"fingerprint": artifact.fingerprint, "made_now": not artifact.reused, "path": dg.MetadataValue.path(str(artifact.directory))}
+    pictures = {label: picture(artifact.directory / name) for label, name in plots.items() if (artifact.directory / name).is_file()}
+    return dg.MaterializeResult(
+        value=artifact,
+        metadata={**pictures, **as_metadata(facts)},
+        data_version=dg.DataVersion(artifact.fingerprint),
+        check_results=checks(),
+    )
+
+
+def picture(path: Path) -> dg.MetadataValue:
+    """A PNG as Markdown that the UI shows; a large one by its path, since large metadata freezes the UI."""
+    content = path.read_bytes()
+    return dg.MetadataValue.path(str(path)) if len(content) > LARGEST_PLOT else picture_of(content, path.stem)
+
+
+def picture_of(content: bytes, name: str) -> dg.MetadataValue:
+    """A PNG's bytes as Markdown."""
+    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(content).decode()})")
+
+
+def as_metadata(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON-able facts as Dagster's metadata."""
+    return {key: _value(value) for key, value in facts.items()}
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, dg.MetadataValue):
+        return value
+    if value is None:
+        return "none"
+    if isinstance(value, Path):
+        return dg.MetadataValue.path(str(value))
+    return dg.MetadataValue.json(value) if isinstance(value, (dict, list, tuple)) else value

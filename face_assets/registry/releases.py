@@ -1,0 +1,266 @@
+"""Releases: immutable bundles tracked by DVC, registered as GTO tags on commits that the tag alone reaches."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from face_assets.core import identifiers
+from face_assets.core.errors import RefusedError, UnreachableError, UserError
+from face_assets.core.files import file_lock, link_or_copy, new_directory, write_json, write_text
+from face_assets.core.rights import outside
+from face_assets.core.yaml_io import parse_yaml
+from face_assets.registry.data_repository import DataRepository
+from face_assets.registry.dvc import run_dvc
+from face_assets.registry.git import GitError, git
+from face_assets.registry.gto_tags import NAME, Registry, read_tags, write_tag
+
+RELEASE = "release"
+"""The folder of a release commit that DVC tracks."""
+AUTHOR, EMAIL = "Face Assets", "face-assets@localhost"
+TRIES = 5
+OUR_FILES = ("release.dvc", "release.json", "metrics.json", "dvc.yaml")
+MOST_BYTES = 8_000_000  # of a dvc.yaml, which programs write too
+SECONDS_TO_PUSH = 120.0
+
+
+@dataclass(frozen=True)
+class Digests:
+    """What decides a version: `space` the embeddings, `recognition` gallery and thresholds, `packaging` the whole bundle."""
+
+    space: str
+    recognition: str
+    packaging: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """A registered release; `commit` is the release commit, `trained_commit` its parent; deprecated: whether GTO says so."""
+
+    version: str
+    commit: str
+    trained_commit: str
+    inputs: str
+    digests: Digests
+    metrics: dict[str, Any]
+    deprecated: bool = False
+
+    @property
+    def tag(self) -> str:
+        """Its git tag."""
+        return f"{NAME}@{self.version}"
+
+
+class Releases:
+    """The releases of a data repository."""
+
+    def __init__(self, repository: DataRepository):
+        self.repository = repository
+        self.registering = repository.home / ".register.lock"
+        self.fetching = repository.home / ".fetch-release.lock"  # shared by those who fetch; held alone by who removes
+
+    def all(self) -> list[Release]:
+        """Every registered release that is not deprecated, by version."""
+        return [release for release in self.with_deprecated() if not release.deprecated]
+
+    def with_deprecated(self) -> list[Release]:
+        """Every release that was ever registered, by version; tags on commits that hold no release of ours are left out."""
+        tags = read_tags(self.repository)
+        registered = Registry.of(tags).registered()
+        made = list(dict.fromkeys((tag.version, tag.commit) for tag in tags if tag.version and not tag.removed))
+        contents = self.repository.read_many([f"{commit}:release.json" for _, commit in made])
+        found = [_parse(*one, content, one not in registered) for one, content in zip(made, contents, strict=True)]
+        return sorted((release for release in found if release), key=lambda release: numbers(release.version))
+
+    def find(self, inputs: str) -> Release | None:
+        """The release made from these inputs, the newest if there are several; also a deprecated one, which is not made again."""
+        return next((release for release in reversed(self.with_deprecated()) if release.inputs == inputs), None)
+
+    def get(self, version: str) -> Release:
+        """The release of a version. Raises UserError."""
+        wanted = identifiers.version(version)
+        for release in self.with_deprecated():
+            if release.version == wanted and release.deprecated:
+                raise RefusedError(f"{wanted} is deprecated in {self.repository.shown} by `gto deprecate`: name another or delete the tag.")
+            if release.version == wanted:
+                return release
+        raise UserError(f"{wanted} is not registered in {self.repository.shown}; `face-assets releases` lists what is.")
+
+    def register(
+        self, bundle: Path, trained_commit: str, inputs: str, digests: Digests, metrics: Mapping[str, Any], plots: Mapping[str, Path]
+    ) -> Release:
+        """Registers the bundle under the next version, once for the same inputs. Raises UserError; nothing is visible until all is."""
+        with file_lock(self.registering):
+            for _ in range(TRIES):
+                self.repository.refresh()
+                found = self.find(inputs)
+                if found:
+                    return found
+                if self._push(bundle, trained_commit, inputs, digests, metrics, plots):
+                    self.repository.refresh()
+                    made = self.find(inputs)
+                    assert made is not None
+                    return made
+        raise UserError(f"Another machine keeps taking the next version in {self.repository.shown}: run again.")
+
+    def _push(
+        self, bundle: Path, trained_commit: str, inputs: str, digests: Digests, metrics: Mapping[str, Any], plots: Mapping[str, Path]
+    ) -> bool:
+        """False when another machine took the version first."""
+        registered = self.all()
+        version = self._free(next_version(digests, registered[-1] if registered else None))
+        with self.repository.checkout(trained_commit) as clone:
+            _require_room(self.repository, trained_commit)
+            shutil.copytree(bundle, clone / "release", copy_function=link_or_copy)
+            write_json(clone / "metrics.json", metrics)
+            for name, file in plots.items():
+                (clone / "plots").mkdir(exist_ok=True)
+                shutil.copyfile(file, clone / "plots" / name)
+            facts = {
+                "version": version,
+                "trained_commit": trained_commit,
+                "inputs": inputs,
+                "digests": asdict(digests),
+                "metrics": dict(metrics),
+            }
+            write_json(clone / "release.json", facts)
+            run_dvc(clone, ["add", "release"])
+            _push_bytes(clone)
+            declared = _declared(self.repository.read(trained_commit, "dvc.yaml"), sorted(plots))
+            write_text(clone / "dvc.yaml", declared)  # after DVC's commands, which need nothing of what else it declares
+            when = git("show", "-s", "--format=%cI", "--end-of-options", trained_commit, cwd=clone).decode().strip()
+            git("add", "-f", *OUR_FILES, *(f"plots/{name}" for name in plots), cwd=clone)
+            message = f"Release {NAME} {version}"
+            git("-c", "commit.gpgsign=false", "commit", "-q", "--no-verify", "-m", message, cwd=clone, env=identity(when))
+            commit = git("rev-parse", "HEAD", cwd=clone).decode().strip()
+            tag, message = f"{NAME}@{version}", f"{NAME} {version}, made from {trained_commit}"
+            return push_tag(self.repository, clone, tag, write_tag(clone, tag, commit, message, AUTHOR, EMAIL, int(time.time())))
+
+    def _free(self, version: str) -> str:
+        """`version`, or the next PATCH that no tag holds: people set tags by hand, too."""
+        taken = set(self.repository.git("for-each-ref", "--format=%(refname:lstrip=2)", f"refs/tags/{NAME}@*").decode().splitlines())
+        while f"{NAME}@{version}" in taken:
+            major, minor, patch = numbers(version)
+            version = f"v{major}.{minor}.{patch + 1}"
+        return version
+
+    def folder(self, release: Release) -> Path:
+        """Where `bundle` keeps the release's files; its mtime says when they were last asked for."""
+        return self.repository.home / "releases" / release.commit
+
+    def bundle(self, release: Release) -> Path:
+        """The release's files as a folder on this machine, fetched from the DVC remote where they are not there."""
+        folder = self.folder(release)
+        with file_lock(self.fetching, shared=True):
+            try:
+                os.utime(folder)
+            except FileNotFoundError:
+                files = self.repository.files(release.commit, RELEASE)
+                located = self.repository.locate(release.commit, RELEASE, [file.md5 for file in files])
+                with new_directory(folder) as aside:
+                    for file in files:
+                        target = aside / file.path
+                        target.parent.mkdir(parents=True, exist_ok=True)
+                        shutil.copyfile(located[file.md5], target)
+        return folder
+
+
+@outside()
+def _push_bytes(clone: Path) -> None:
+    try:
+        run_dvc(clone, ["push", "release.dvc"])
+    except UserError as error:
+        raise UnreachableError(f"The release could not be pushed to the DVC remote: {error}") from error
+
+
+def _parse(version: str, commit: str, content: bytes | None, deprecated: bool) -> Release | None:
+    """None for a tag that somebody set by hand on a commit that is no release of ours."""
+    if content is None or not identifiers.VERSION.fullmatch(version):
+        return None
+    try:
+        facts = json.loads(content)
+        digests = Digests(**facts["digests"])
+        trained = identifiers.commit_id(facts["trained_commit"])
+        release = Release(facts["version"], commit, trained, str(facts["inputs"]), digests, dict(facts["metrics"]), deprecated)
+    except (ValueError, KeyError, TypeError, RecursionError, UserError):
+        return None
+    return release if release.version == version else None
+
+
+def numbers(version: str) -> tuple[int, int, int]:
+    """(1, 2, 3) of "v1.2.3"."""
+    major, minor, patch = version.removeprefix("v").split(".")
+    return int(major), int(minor), int(patch)
+
+
+def next_version(digests: Digests, last: Release | None) -> str:
+    """MAJOR when embeddings no longer compare with the last release's, MINOR when gallery or threshold changed, else PATCH."""
+    if last is None:
+        return "v1.0.0"
+    major, minor, patch = numbers(last.version)
+    if digests.space != last.digests.space:
+        return f"v{major + 1}.0.0"
+    if digests.recognition != last.digests.recognition:
+        return f"v{major}.{minor + 1}.0"
+    return f"v{major}.{minor}.{patch + 1}"
+
+
+def identity(when: str) -> dict[str, str]:
+    """The same author and date make the same commit of the same bundle."""
+    return {
+        f"GIT_{who}_{what}": value
+        for who in ("AUTHOR", "COMMITTER")
+        for what, value in (("NAME", AUTHOR), ("EMAIL", EMAIL), ("DATE", when))
+    }
+
+
+@outside()
+def push_tag(repository: DataRepository, folder: Path, tag: str, written: str) -> bool:
+    """Pushes a tag, an object of `folder`, to the source; False when it is taken there. Raises UserError when that cannot be written."""
+    ref = f"refs/tags/{tag}"
+    try:
+        git("push", "-q", "--no-verify", "--end-of-options", repository.source, f"{written}:{ref}", cwd=folder, seconds=SECONDS_TO_PUSH)
+    except GitError as error:
+        if git("ls-remote", "--end-of-options", repository.source, ref, cwd=folder):
+            return False
+        raise UnreachableError(
+            f"The tag {tag} could not be pushed to {repository.shown}: {error}. The platform needs to write tags there."
+        ) from error
+    return True
+
+
+def _declared(dvc_yaml: bytes | None, plots: list[str]) -> str:
+    """The commit's dvc.yaml with metrics.json and the plots, so that `dvc metrics diff` and `dvc plots` find them. Raises UserError."""
+    try:
+        declared = (parse_yaml(dvc_yaml, MOST_BYTES) if dvc_yaml else None) or {}
+        metrics, drawn = declared.get("metrics") or [], declared.get("plots") or []
+    except (ValueError, AttributeError) as error:
+        raise UserError(f"dvc.yaml of the trained commit cannot be used: {error}. Mend it and commit.") from error
+    declared["metrics"] = [*(metric for metric in metrics if _name(metric) != "metrics.json"), "metrics.json"]
+    if isinstance(drawn, dict):
+        drawn = [{name: settings} for name, settings in drawn.items()]
+    ours = [{f"plots/{name}": AXES.get(name, {})} for name in plots]
+    declared["plots"] = [*(plot for plot in drawn if _name(plot) not in {f"plots/{name}" for name in plots}), *ours]
+    return str(yaml.safe_dump(declared, sort_keys=False))
+
+
+def _name(entry: Any) -> str:
+    """Of an entry of dvc.yaml: a path, or a path with its settings."""
+    return str(next(iter(entry), "")) if isinstance(entry, dict) else str(entry)
+
+
+def _require_room(repository: DataRepository, commit: str) -> None:
+    """Raises UserError where the commit holds something else under the names that a release's files get."""
+    entries = repository.git("ls-tree", "-z", "--end-of-options", commit, "--", "release", "plots", *OUR_FILES).decode(errors="replace")
+    for kind, name in ((entry.split(" ")[1], entry.split("\t", 1)[1]) for entry in entries.split("\0") if entry):
+        if name == "release" or kind != ("tree" if name == "plots" else "blob"):
+            raise UserError(f"{name} at commit {commit[:12]} stands where a release keeps its files: rename it and commit.")
+
+
+AXES: dict[str, dict[str, str]] = {"roc.csv": {"x": "far", "y": "tar"}, "learning_curve.csv": {"x": "epoch"}}

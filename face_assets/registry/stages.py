@@ -1,0 +1,188 @@
+"""Stages: which release is in production, as GTO's tags in the data repository say."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from face_assets.core.errors import UserError
+from face_assets.core.files import file_lock
+from face_assets.registry.decision import Decision, one_line, read_decision
+from face_assets.registry.gto_tags import NAME, GtoTag, Registry, read_tags, write_tag
+from face_assets.registry.person import PLATFORM, Person
+from face_assets.registry.releases import Release, Releases, push_tag
+
+TRIES = 5
+PRODUCTION = "production"
+WAITING = "waiting"
+"""The stage of what the gate let through while a person's decision about production holds."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A stage tag: which release it puts into the stage, or takes out (`gone`), who set it, when and why."""
+
+    release: Release
+    tag: str
+    author: str
+    time: str
+    message: str
+    gone: bool = False
+    email: str = ""
+    when: int = 0
+
+    @cached_property
+    def decision(self) -> Decision:
+        """Who decided, and why."""
+        return read_decision(self.message)
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """The place among all tags: GTO orders them by time."""
+        return self.when, self.tag
+
+    @property
+    def commit(self) -> str:
+        """The commit that the release was assigned for: the one that the gate names, else the one it was trained from."""
+        return self.decision.commit or self.release.trained_commit
+
+
+class Stages:
+    """The stages of the releases of a data repository."""
+
+    def __init__(self, releases: Releases):
+        self.releases = releases
+        self.repository = releases.repository
+
+    def history(self, stage: str = "production") -> list[Assignment]:
+        """Every assignment of the stage, oldest first, as of the last refresh; tags that name no release of ours are left out."""
+        by_commit = {release.commit: release for release in self.releases.all()}
+        return [_assignment(tag, by_commit) for tag in read_tags(self.repository) if tag.stage == stage and tag.commit in by_commit]
+
+    def held(self, stage: str = "production") -> list[Assignment]:
+        """The assignments that held, oldest first: without those taken out again or rolled back by a machine, and without that rollback."""
+        held: list[Assignment] = []
+        for assignment in self.history(stage):
+            if assignment.gone:
+                held = [one for one in held if one.release.commit != assignment.release.commit]
+            elif assignment.decision.is_rollback_by_machine:
+                held = _without_last(held)
+                if not held or held[-1].release.commit != assignment.release.commit:
+                    held.append(assignment)
+            else:
+                held.append(assignment)
+        return held
+
+    def held_before(self, now: Assignment, stage: str = "production") -> Assignment | None:
+        """The last assignment that held of another release than `now`'s: what a rollback goes to."""
+        earlier = [one for one in self.held(stage) if one.release.commit != now.release.commit]
+        return earlier[-1] if earlier else None
+
+    def production(self) -> Assignment | None:
+        """What is in production, None where nothing is."""
+        return self._current("production")
+
+    def hold(self) -> Assignment | None:
+        """The last decision about production, where a person made it and nobody released it; None where production follows commits."""
+        last = self.last()
+        return last if last and last.decision.holds else None
+
+    def waiting(self) -> Assignment | None:
+        """The last that the gate let through since production is held, and that was not put into production since."""
+        if not self.hold():
+            return None
+        decisions = list(self._decisions(PRODUCTION))
+        since = max((one.place for one in decisions if not one.decision.holds), default=(0, ""))
+        last = next((one for one in reversed(self.history(WAITING)) if not one.gone and one.place > since), None)
+        now = self.production()
+        if last is None or (now and now.release.commit == last.release.commit):
+            return None
+        return None if any(one.release.commit == last.release.commit and one.place > last.place for one in decisions) else last
+
+    def last(self, stage: str = PRODUCTION) -> Assignment | None:
+        """The last tag of the stage that changed or confirmed it, an assignment or a removal."""
+        return next(reversed(list(self._decisions(stage))), None)
+
+    def _decisions(self, stage: str) -> Iterator[Assignment]:
+        """The tags that counted when they were set: taking out a release that was not there changes nothing."""
+        by_commit = {release.commit: release for release in self.releases.all()}
+        tags = read_tags(self.repository)
+        registry, now = Registry.of(tag for tag in tags if tag.stage is None), None
+        for tag in tags:
+            if tag.stage == stage and tag.commit in by_commit:
+                registry.add(tag)
+                before, now = now, registry.assigned(stage, by_commit)
+                if not tag.removed or before != now:
+                    yield _assignment(tag, by_commit)
+
+    def _current(self, stage: str) -> Assignment | None:
+        """The assignment in force, as GTO says; of what is no release of ours, GTO may show another."""
+        by_commit = {release.commit: release for release in self.releases.all()}
+        tag = Registry.of(read_tags(self.repository)).assigned(stage, by_commit)
+        return _assignment(tag, by_commit) if tag else None
+
+    def foreign(self, stage: str = PRODUCTION) -> str | None:
+        """A sentence where GTO shows what is no release of ours in the stage; None where it does not."""
+        tag = Registry.of(read_tags(self.repository)).assigned(stage)
+        if tag is None or any(release.commit == tag.commit for release in self.releases.all()):
+            return None
+        return (
+            f"{tag.name} puts commit {tag.commit[:12]} into {stage}, which is no release of this platform and stays out: "
+            f"`git push --delete` the tag, or `face-assets promote` a release."
+        )
+
+    def assign(
+        self,
+        version: str,
+        message: str,
+        who: Person = PLATFORM,
+        stage: str = PRODUCTION,
+        again: bool = False,
+        condition: Callable[[], bool] = lambda: True,
+    ) -> Assignment | None:
+        """Puts a release into the stage, an older one too (a rollback).
+
+        Returns None when it is there already, unless that is to be recorded `again`, and when `condition`, asked of the repository as it
+        is at that moment, does not hold. Raises UserError.
+        """
+        with file_lock(self.repository.home / ".stage.lock"):
+            for _ in range(TRIES):
+                self.repository.refresh()
+                release = self.releases.get(version)
+                now = self._current(stage)
+                if not condition() or (now and now.release.commit == release.commit and not again):
+                    return None
+                tags = read_tags(self.repository)
+                name = f"{NAME}#{stage}#{max((tag.number for tag in tags), default=0) + 1}"
+                when = _after(max((tag.when for tag in tags if tag.stage), default=0))
+                written = write_tag(self.repository.mirror, name, release.commit, message, who.name, who.email, when)
+                if push_tag(self.repository, self.repository.mirror, name, written):
+                    self.repository.refresh()
+                    return self._current(stage)
+        raise self._contended(stage)
+
+    def _contended(self, stage: str) -> UserError:
+        return UserError(
+            f"Another machine keeps assigning {stage} in {self.repository.shown}: look at `face-assets status`, then run again."
+        )
+
+
+def _assignment(tag: GtoTag, by_commit: Mapping[str, Release]) -> Assignment:
+    author, email = one_line(tag.author), one_line(tag.email)
+    return Assignment(by_commit[tag.commit], tag.name, author, tag.time, tag.message, tag.removed, email, tag.when)
+
+
+def _after(last: int) -> int:
+    """A time in seconds after `last`, which GTO needs to tell two tags apart: waited for, unless the clock that set `last` is far ahead."""
+    pause = last + 1 - time.time()
+    if 0 < pause <= 1:
+        time.sleep(pause)
+    return max(int(time.time()), last + 1)
+
+
+def _without_last(assignments: list[Assignment]) -> list[Assignment]:
+    """Without those of the last one's release that stand together at the end: it may have been assigned again meanwhile."""
+    last = assignments[-1:]
+    while assignments and assignments[-1].release.commit == last[0].release.commit:
+        assignments = assignments[:-1]
+    return assignments

@@ -1,0 +1,99 @@
+"""The workspace: settings, home, data repository and releases, as every step of the pipeline needs them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from face_assets.core.errors import UserError
+from face_assets.core.files import file_lock, new_directory
+from face_assets.core.fingerprint import fingerprint, tree_digest
+from face_assets.core.params import Detector, Params, parse_params
+from face_assets.core.settings import Settings, load_settings
+from face_assets.core.step_versions import code_version
+from face_assets.detection.mtcnn import DetectorConfig
+from face_assets.registry.data_repository import DataRepository
+from face_assets.registry.releases import Releases
+from face_assets.registry.stages import Stages
+from face_assets.registry.watch import matches
+from face_assets.storage.content_store import ContentStore
+from face_assets.storage.home import Home
+
+Log = Callable[[str], None]
+PIXELS = ("face_assets.dataset.decoding", "face_assets.detection.mtcnn")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """What a step works on. Cheap to make: nothing is fetched or created until it is asked for."""
+
+    settings: Settings
+
+    @staticmethod
+    def load() -> "Workspace":
+        """The workspace of the settings in force."""
+        return Workspace(load_settings())
+
+    @cached_property
+    def home(self) -> Home:
+        """The home's paths and stores."""
+        return Home(self.settings.home)
+
+    @cached_property
+    def repository(self) -> DataRepository:
+        """The data repository. Raises UserError when none is named."""
+        if not self.settings.repo:
+            raise UserError("No data repository is named: `face-assets use PATH_OR_URL` names one, or set FACE_ASSETS_REPO.")
+        return DataRepository(self.settings.repo, self.home.root)
+
+    @cached_property
+    def releases(self) -> Releases:
+        """The releases registered in the data repository."""
+        return Releases(self.repository)
+
+    @cached_property
+    def stages(self) -> Stages:
+        """Which release is in which stage."""
+        return Stages(self.releases)
+
+    def production_heads(self) -> list[str]:
+        """The newest commits of the branches of production, as of the last refresh, by the branches' names."""
+        heads = self.repository.mirrored_heads()
+        return [commit for branch, commit in sorted(heads.items()) if matches(branch, self.settings.production_branches)]
+
+    def params(self, commit: str) -> Params:
+        """params.yaml at the commit. Raises UserError that names each wrong key."""
+        content = self.repository.read(commit, "params.yaml")
+        if content is None:
+            raise UserError(
+                f"params.yaml is missing at commit {commit[:12]}: add one (`face-assets params` prints every default) and commit it."
+            )
+        try:
+            text = content.decode()
+        except UnicodeDecodeError as error:
+            raise UserError(f"params.yaml at commit {commit[:12]} is not UTF-8 text: {error}") from error
+        return parse_params(text, f"params.yaml at commit {commit[:12]}")
+
+    def detector_networks(self) -> Path:
+        """The folder of MTCNN's networks, exported from facenet-pytorch's wheel the first time."""
+        if not self.home.detector.is_dir():
+            from face_assets.detection.facenet_pytorch import export_detector
+
+            with file_lock(self.home.root / ".detector.lock"):
+                if not self.home.detector.is_dir():
+                    with new_directory(self.home.detector) as aside:
+                        export_detector(aside)
+        return self.home.detector
+
+    def detector_fingerprint(self, detector: Detector) -> str:
+        """Names a detector by its networks, its settings and the code that turns pixels into crops."""
+        return fingerprint(tree_digest(self.detector_networks()), detector_config(detector).__dict__, code_version(*PIXELS))
+
+    def crops(self, detector: Detector) -> ContentStore:
+        """The crop store of a detector's settings."""
+        return self.home.crops(self.detector_fingerprint(detector))
+
+
+def detector_config(detector: Detector) -> DetectorConfig:
+    """The detector's settings as the vision room takes them."""
+    return DetectorConfig(**detector.model_dump(exclude={"max_rejected"}))

@@ -1,0 +1,146 @@
+"""Two releases side by side, from what their bundles hold: figures, curves, parameters, and the pairs that became worse."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from face_assets.core.files import read_json
+from face_assets.evaluation.group_figures import figure_cell
+from face_assets.evaluation.hardest_pairs import Regression, read_pairs, worst_regressions
+from face_assets.registry.releases import Release
+from face_assets.registry.workspace import Workspace
+
+MOST_REGRESSIONS = 20
+FIGURES = ("auc", "accuracy", "accuracy_std", "eer")
+GROUP_FIGURES = ("accept_rate", "false_accept_rate")
+
+
+@dataclass(frozen=True)
+class Side:
+    """One release: what it was measured on, and what came out. photos: ids of the test photos, None in bundles older than the ids;
+    groups: attribute → group → facts, nothing where the release was not evaluated by group."""
+
+    release: Release
+    dataset_version: str
+    evaluation: Mapping[str, Any]
+    thresholds: tuple[float, float]
+    parameters: Mapping[str, Any]
+    photos: frozenset[str] | None
+    groups: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A figure of both; None where one has no such figure."""
+
+    name: str
+    first: float | None
+    second: float | None
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """A figure of a group in both, in words with its interval; "" where one has no such group."""
+
+    attribute: str
+    group: str
+    figure: str
+    first: str
+    second: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """From the first release to the second. notes: what limits the comparison, in sentences."""
+
+    first: Side
+    second: Side
+    rows: list[Row]
+    groups: list[GroupRow]
+    parameters: dict[str, tuple[Any, Any]]
+    regressions: list[Regression]
+    notes: list[str]
+
+
+def compare(workspace: Workspace, first: str, second: str) -> Comparison:
+    """Compares two registered versions. Raises UserError for one that is not registered, or whose bundle cannot be had."""
+    bundles = [workspace.releases.bundle(workspace.releases.get(version)) for version in (first, second)]
+    sides = [_side(workspace.releases.get(version), bundle) for version, bundle in zip((first, second), bundles, strict=True)]
+    old, new = sides
+    regressions, notes = _regressions(old, new, *bundles)
+    parameters = _changed(old.parameters, new.parameters)
+    return Comparison(old, new, _rows(old, new), group_rows(old.groups, new.groups), parameters, regressions, notes)
+
+
+def _side(release: Release, bundle: Path) -> Side:
+    recognizer, provenance = read_json(bundle / "recognizer.json"), read_json(bundle / "provenance.json")
+    listed, grouped = bundle / "test_photos.txt", bundle / "groups.json"
+    return Side(
+        release=release,
+        dataset_version=provenance["dataset_version"],
+        evaluation=read_json(bundle / "evaluation.json")["trained"],
+        thresholds=(recognizer["verification_threshold"], recognizer["identification_threshold"]),
+        parameters=provenance["parameters"],
+        photos=frozenset(listed.read_text(encoding="utf-8").splitlines()) if listed.is_file() else None,
+        groups=read_json(grouped) if grouped.is_file() else {},
+    )
+
+
+def _figures(side: Side) -> dict[str, float]:
+    found = {name: float(side.evaluation[name]) for name in FIGURES}
+    found |= {f"TAR at FAR {point['far']:g}": point["tar"] for point in side.evaluation["tar"] if point["tar"] is not None}
+    found |= {"threshold of verification": side.thresholds[0], "threshold of identification": side.thresholds[1]}
+    found |= {f"{kind} pairs": float(side.evaluation[kind]) for kind in ("genuine", "impostor")}
+    found |= {"people enrolled": float(side.release.metrics.get("people_enrolled", 0))}
+    return found
+
+
+def _rows(first: Side, second: Side) -> list[Row]:
+    old, new = _figures(first), _figures(second)
+    return [Row(name, old.get(name), new.get(name)) for name in dict.fromkeys((*old, *new))]
+
+
+Groups = Mapping[str, Mapping[str, Any]]
+
+
+def group_rows(first: Groups, second: Groups) -> list[GroupRow]:
+    """The groups of both, by attribute → group → facts as groups.json has them."""
+    places = {(attribute, group): None for side in (first, second) for attribute, by_name in side.items() for group in by_name}
+    return [
+        GroupRow(attribute, group, figure, *(_of_group(side.get(attribute, {}).get(group), figure) for side in (first, second)))
+        for attribute, group in places
+        for figure in GROUP_FIGURES
+    ]
+
+
+def _of_group(facts: Mapping[str, Any] | None, figure: str) -> str:
+    if facts is None:
+        return ""
+    return figure_cell(facts["figures"][figure]) if facts["figures"] else f"too few: {facts['with_pairs']} people with two photos"
+
+
+def _changed(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Parameters that differ, by section.key."""
+    old = {f"{section}.{key}": value for section, values in first.items() for key, value in values.items()}
+    new = {f"{section}.{key}": value for section, values in second.items() for key, value in values.items()}
+    names = dict.fromkeys((*old, *new))
+    return {name: (old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)}
+
+
+def _regressions(old: Side, new: Side, old_bundle: Path, new_bundle: Path) -> tuple[list[Regression], list[str]]:
+    without = [side.release.version for side in (old, new) if side.photos is None]
+    if old.photos is None or new.photos is None:
+        return [], [f"{' and '.join(without)}: made before releases kept their pairs, so none can be compared."]
+    notes = []
+    shared = old.photos & new.photos
+    if old.photos != new.photos:
+        notes.append(
+            f"The test photos are not the same: {len(old.photos):,} and {len(new.photos):,}, of which {len(shared):,} in both. The figures "
+            "are each of their own; pairs are compared where both releases saw both photos."
+        )
+    before, after = [
+        [pair for pair in read_pairs(bundle / "pairs.csv") if pair.first in shared and pair.second in shared]
+        for bundle in (old_bundle, new_bundle)
+    ]
+    return worst_regressions(before, after, (old.thresholds[0], new.thresholds[0]), MOST_REGRESSIONS), notes

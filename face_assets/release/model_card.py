@@ -1,0 +1,219 @@
+"""The model card of a release: what it is, what made it, how good it is, what it is not for."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from face_assets.core.outside_text import shown, shown_in_markdown
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What the card says; figures: name (trained, start, production) → the headline figures of the evaluation.
+
+    precisions: what was tried beside f32 and what it costs, the one that is served last; empty where f32 was asked for.
+    passed, reasons: the gate's verdict, left out of the card where it is not given.
+    groups: the tables of the figures by group, as Markdown; empty where params name no attributes.
+    """
+
+    commit: str
+    dataset: Mapping[str, Any]
+    aligned: Mapping[str, Any]
+    training: Mapping[str, Any]
+    figures: Mapping[str, Mapping[str, Any]]
+    test_people: int
+    gallery: Mapping[str, Any]
+    verification_threshold: float
+    far: float
+    precision: str
+    precisions: Sequence[Mapping[str, Any]]
+    parameters: Mapping[str, Any]
+    passed: bool | None = None
+    reasons: Sequence[str] = ()
+    groups: str = ""
+
+
+def model_card(facts: CardFacts) -> str:
+    """The card as Markdown."""
+    return "\n".join([*_head(facts), *_data(facts), *_training(facts), *_figures(facts), *_groups(facts), *_limits(facts)]) + "\n"
+
+
+def _head(facts: CardFacts) -> list[str]:
+    return [
+        "# Face recognizer",
+        "",
+        "Finds faces (MTCNN), turns each into a unit vector (InceptionResnetV1, exported with its preprocessing) and looks it up among the",
+        f"enrolled people. Arithmetic of the engine: {facts.precision}.",
+        "",
+        "**Intended use**: recognizing people who are enrolled with their consent, on the server of the team that keeps their photos. "
+        "**Not for** deciding about people without a person's review, for finding people who were not asked, or for kinds of photos and "
+        "people that the data below does not hold.",
+        "",
+    ]
+
+
+def _data(facts: CardFacts) -> list[str]:
+    dataset, aligned = facts.dataset, facts.aligned
+    rows = [
+        ("commit", f"`{facts.commit}`"),
+        ("dataset version (DVC)", f"`{dataset['dataset_version']}`"),
+        ("photos, people", f"{dataset['photos']:,}, {dataset['people']:,}"),
+        *((f"people to {use}", f"{dataset['people_by_split'][split]:,}") for split, use in SPLITS.items()),
+        ("photos with a usable face", f"{aligned['found']:,}"),
+        (
+            "photos without",
+            f"{aligned['none']:,} no face, {aligned['unusable']:,} unreadable, {aligned['contradictions']:,} under two people",
+        ),
+    ]
+    return ["## Data", "", *_table(("", ""), rows), ""]
+
+
+SPLITS = {"train": "learn from", "validation": "watch while training", "test": "evaluate on (never seen)"}
+
+
+def _training(facts: CardFacts) -> list[str]:
+    training = facts.training
+    return [
+        "## Training",
+        "",
+        f"From `{_code(training['weights'])}` (digest `{training['weights_fingerprint']}`), {training['epochs']} epochs over "
+        f"{training['photos']:,} photos of {training['people']:,} people, seed {training['seed']}, CosFace loss.",
+        "",
+        "<details><summary>Parameters</summary>",
+        "",
+        "```json",
+        json.dumps(facts.parameters, indent=2, sort_keys=True, ensure_ascii=False),
+        "```",
+        "</details>",
+        "",
+    ]
+
+
+def _figures(facts: CardFacts) -> list[str]:
+    fars = list(next(iter(facts.figures.values()))["tar"])
+    header = ("embedder", "photos", "AUC", "10-fold accuracy", "EER", *(f"TAR at FAR {far}" for far in fars))
+    rows = [
+        (
+            name,
+            f"{one['photos']:,}",
+            f"{one['auc']:.4f}",
+            f"{one['accuracy']:.4f} ± {one['accuracy_std']:.4f}",
+            f"{one['eer']:.4f}",
+            *(_tar(one["tar"][far]) for far in fars),
+        )
+        for name, one in facts.figures.items()
+    ]
+    trained = facts.figures["trained"]
+    found = facts.gallery["identification"]
+    return [
+        "## Figures",
+        "",
+        f"On {facts.test_people:,} people whom training never saw: {trained['genuine_pairs']:,} pairs of one person, "
+        f"{trained['impostor_pairs']:,} of two.",
+        "",
+        *_table(header, rows),
+        "",
+        *_beside_production(facts),
+        *_precisions(facts),
+        *_verdict(facts),
+        f"Two photos are taken for one person from a cosine of **{facts.verification_threshold:.4f}** ({_far(facts)}). "
+        f"A face is taken for one of the {facts.gallery['people']:,} enrolled from "
+        f"**{facts.gallery['identification_threshold']:.4f}**, {_fpir(facts.gallery['identification_calibration'])}.",
+        "",
+        f"At that threshold: {found['right']:,} right, {found['wrong']:,} wrong, {found['refused']:,} refused of "
+        f"{found['enrolled']:,} photos of enrolled people; "
+        f"{found['strangers_accepted']:,} of {found['strangers']:,} photos of strangers taken for somebody.",
+        "",
+    ]
+
+
+def _groups(facts: CardFacts) -> list[str]:
+    if not facts.groups:
+        return []
+    return [
+        "## Figures by group",
+        "",
+        "Of the test people of each group, with intervals in which 95 % of draws of its people lie. At the threshold above, accept_rate is "
+        "how often two photos of one person are taken for one, and false_accept_rate how often those of two people are.",
+        "",
+        facts.groups,
+    ]
+
+
+def _beside_production(facts: CardFacts) -> list[str]:
+    every = facts.figures["trained"]["photos"]
+    if "production" not in facts.figures or facts.figures["production"]["photos"] == every:
+        return []
+    seen = facts.figures["production"]["photos"]
+    return [f"production is the release before this one: it finds a face in {seen:,} of the {every:,} photos and is compared on those.", ""]
+
+
+def _verdict(facts: CardFacts) -> list[str]:
+    if facts.passed is None:
+        return []
+    return [f"The gate {'passed' if facts.passed else 'refused'} it.", *(f"- {shown_in_markdown(reason)}" for reason in facts.reasons), ""]
+
+
+def _precisions(facts: CardFacts) -> list[str]:
+    if not facts.precisions:
+        return []
+    rows = [
+        (
+            one["precision"],
+            "none" if one["value"] is None else f"{one['figure']} {one['value']:.5f}",
+            "" if one["min_cosine"] is None else f"{one['min_cosine']:.5f}, {one['mean_cosine']:.5f}",
+            one["reason"],
+        )
+        for one in facts.precisions
+    ]
+    header = ("precision", "figure", "cosine with f32: least, mean", "")
+    asked = facts.parameters["export"]["precision"]
+    served = "is served" if facts.precision == asked else f"was asked for, {facts.precision} is served"
+    return [f"Precision: {asked} {served}. The figures above are those of the engine that is served.", "", *_table(header, rows), ""]
+
+
+def _resolved(facts: CardFacts) -> bool:
+    return int(facts.far * facts.figures["trained"]["impostor_pairs"]) >= 1
+
+
+def _far(facts: CardFacts) -> str:
+    if _resolved(facts):
+        return f"FAR {facts.far:g}"
+    return f"just above every impostor pair: they are too few to show FAR {facts.far:g}"
+
+
+def _fpir(calibration: Mapping[str, Any]) -> str:
+    """Where the threshold of identification comes from, and what was seen there."""
+    strangers = calibration["strangers"]
+    if not strangers:
+        return "the threshold for two photos, as there was no stranger to try it with"
+    seen = f"where {calibration['measured_fpir']:.2%} of {strangers:,} strangers' photos find somebody"
+    return seen if calibration["resolved"] else f"{seen}; they are too few to show the {calibration['fpir']:g} asked for"
+
+
+def _tar(value: float | None) -> str:
+    return "too few pairs" if value is None else f"{value:.4f}"
+
+
+def _limits(facts: CardFacts) -> list[str]:
+    return [
+        "## Limits",
+        "",
+        "- A rate is as good as the pairs behind it, and as the likeness of these people and photos to those it will meet.",
+        f"- {facts.figures['trained']['impostor_pairs']:,} impostor pairs tell no false accept rate below "
+        f"{1 / facts.figures['trained']['impostor_pairs']:.1g}.",
+        "- Embeddings of two embedders (another MAJOR version) never compare: the gallery belongs to this release alone.",
+        "- Faces are biometric data: gallery and probes of this release are to be protected like the photos.",
+        f"- Made again by `face-assets run --commit {facts.commit[:12]}`.",
+    ]
+
+
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    lines = [header, tuple("---" for _ in header), *rows]
+    return ["| " + " | ".join(cell if cell.startswith("`") else shown_in_markdown(cell) for cell in line) + " |" for line in lines]
+
+
+def _code(text: str) -> str:
+    """Text that does not end a code span."""
+    return shown(" ".join(text.split())).replace("`", "'")

@@ -1,0 +1,90 @@
+"""The verdict whether a release goes to production: the gate's, for a commit of a production branch, where no person's decision holds."""
+
+from collections.abc import Callable
+
+from face_assets.core.errors import UserError
+from face_assets.registry.decision import LET_THROUGH, STAYS, gate_message
+from face_assets.registry.releases import Release
+from face_assets.registry.stages import PRODUCTION, TRIES, WAITING, Assignment
+from face_assets.registry.workspace import Workspace
+
+Judge = Callable[[Release | None], list[str]]
+"""The gate's reasons against the release beside the one in production; none where it passes."""
+
+
+def stage_release(workspace: Workspace, commit: str, release: Release, judge: Judge) -> tuple[bool, str]:
+    """Assigns production if all allows it. Returns whether the release is in production now, and why. Raises UserError.
+
+    What the verdict rests on is looked at again at the moment of the assignment; where it has changed, the verdict is made anew.
+    """
+    stages = workspace.stages
+    for _ in range(TRIES):
+        workspace.repository.refresh()
+        seen = stages.last()
+        if (verdict := _verdict(workspace, commit, release, judge)) is not None:
+            return verdict
+        hold = stages.hold()
+        assigned = stages.assign(
+            release.version,
+            gate_message(LET_THROUGH, commit),
+            stage=WAITING if hold else PRODUCTION,
+            again=hold is not None,
+            condition=lambda seen=seen: stages.last() == seen and is_of_production(workspace, commit),  # type: ignore[misc]
+        )
+        if assigned and hold:
+            return False, f"the gate let it through, and it waits: {holds(hold)}"
+        if assigned:
+            return True, "put in production: the gate let it through"
+    raise UserError(f"Production in {workspace.repository.shown} keeps changing: look at `face-assets status`, then run again.")
+
+
+def _verdict(workspace: Workspace, commit: str, release: Release, judge: Judge) -> tuple[bool, str] | None:
+    """Whether and why it stays as it is; None where the release is to be assigned."""
+    stages = workspace.stages
+    if release.deprecated:
+        return False, f"not put in production: {release.version} is deprecated by `gto deprecate`; to delete that tag takes it back"
+    production, hold = stages.production(), stages.hold()
+    is_there = production is not None and production.release.commit == release.commit
+    if not is_of_production(workspace, commit):
+        branches = ", ".join(workspace.settings.production_branches)
+        by_hand = f"`face-assets promote {release.version}` does it; FACE_ASSETS_PRODUCTION_BRANCHES names the branches ({branches})"
+        reason = f"commit {commit[:12]} is on no branch of production: {by_hand}"
+        return is_there, "is in production already" if is_there else f"not put in production, {reason}"
+    if production and is_there and not hold:
+        if commit in _made_from(workspace, production.commit):  # on record, so that nothing between the two replaces it
+            seen = stages.last()
+            condition = lambda: stages.last() == seen  # noqa: E731
+            stages.assign(release.version, gate_message(STAYS, commit), again=True, condition=condition)
+        return True, "is in production already"
+    if not is_there and (reasons := judge(production.release if production else None)):
+        return False, "not put in production, the gate refused it: " + "; ".join(reasons)
+    newer = _newer(workspace, commit)
+    made_anew = production and not hold and production.commit == commit  # as after a change of the code
+    if newer and not made_anew:
+        there = f"{newer.release.version} was put there for the newer commit {newer.commit[:12]}"
+        return is_there, f"not put in production: {there}; `face-assets promote {release.version}` does it"
+    return None
+
+
+def holds(hold: Assignment) -> str:
+    """A sentence about a person's decision that holds."""
+    what = f"keeps {hold.release.version} out of" if hold.gone else f"put {hold.release.version} into"
+    return f"{hold.author} {what} production ({hold.decision.reason or 'no reason given'}), which holds until `face-assets resume`"
+
+
+def is_of_production(workspace: Workspace, commit: str) -> bool:
+    """Whether a branch of production holds the commit, as of the last refresh."""
+    return workspace.repository.is_within(commit, workspace.production_heads())
+
+
+def _newer(workspace: Workspace, commit: str) -> Assignment | None:
+    """What was put into production, or waits, for a commit made after this one that is still on a branch: this one came too late."""
+    after = _made_from(workspace, commit)
+    stages = workspace.stages
+    waiting = stages.waiting()
+    return next((one for one in ([waiting] if waiting else []) + stages.held()[::-1] if one.commit in after), None)
+
+
+def _made_from(workspace: Workspace, commit: str) -> set[str]:
+    """The later commits on the branches of production."""
+    return workspace.repository.descendants(commit, workspace.production_heads())

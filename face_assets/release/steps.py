@@ -1,0 +1,208 @@
+"""The step recognizer_release: the immutable bundle, its tag, and whether it goes to production."""
+
+import csv
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from face_assets.core.files import link_or_copy, write_json, write_text
+from face_assets.core.fingerprint import file_digest, fingerprint, tree_digest
+from face_assets.core.params import Params
+from face_assets.core.provenance import environment
+from face_assets.dataset.steps import read_faces
+from face_assets.embedding.steps import evaluate_embedder
+from face_assets.embedding.vectors import served_vectors
+from face_assets.evaluation.feature_histograms import FORMAT
+from face_assets.evaluation.group_figures import attributes_digest, groups_markdown
+from face_assets.evaluation.reference import FILE as REFERENCE
+from face_assets.registry.releases import Digests, Release
+from face_assets.registry.workspace import Log, Workspace
+from face_assets.release.model_card import CardFacts, model_card
+from face_assets.release.staging import Judge, stage_release
+from face_assets.release.traffic_reference import release_reference
+from face_assets.storage.artifacts import Artifact
+
+CODE = ("face_assets.release.steps", "face_assets.release.model_card", "face_assets.evaluation.reference")
+EVALUATION = ("evaluation.json", "groups.json", "pairs.csv", "test_photos.txt")
+ENGINE = ("embedder.pt", "embedder.onnx", "embedder.xml", "embedder.bin", "engine.json")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a release is put together from."""
+
+    dataset: Artifact
+    aligned: Artifact
+    embedder: Artifact
+    evaluation: Artifact
+    exported: Artifact
+    gallery: Artifact
+
+
+def make_release(workspace: Workspace, commit: str, parts: Parts, log: Log) -> Artifact:
+    """The release of the commit, registered once for the same inputs, and in production if the gate let it through."""
+    params = workspace.params(commit)
+    inputs = _inputs(workspace, commit, params, parts)
+    workspace.repository.refresh()
+    release = workspace.releases.find(inputs)
+    new = release is None
+    if release is None:
+        release = _make_new(workspace, commit, params, parts, inputs, log)
+    staged, reason = stage_release(workspace, commit, release, _judge(workspace, commit, parts, log))
+    log(f"{release.version}: {reason}")
+    directory = workspace.releases.bundle(release)
+    summary = {
+        "release": release.version,
+        "tag": f"face-recognizer@{release.version}",
+        "release_commit": release.commit,
+        "trained_commit": release.trained_commit,
+        "new": new,
+        "production": staged,
+        "stage_reason": reason,
+        "megabytes": round(sum(file.stat().st_size for file in directory.rglob("*") if file.is_file()) / 1e6, 1),
+        "figures": parts.evaluation.summary["figures"]["trained"],
+    }
+    return Artifact("recognizer_release", inputs, directory, summary, reused=not new)
+
+
+def _inputs(workspace: Workspace, commit: str, params: Params, parts: Parts) -> str:
+    """A digest of what a release is made from. The attributes file counts by its content, for its groups are in the bundle."""
+    digest = attributes_digest(workspace, commit, params.evaluation)
+    evaluation = (params.evaluation.fingerprint(), *([digest] if digest else []))
+    return fingerprint(parts.gallery.fingerprint, parts.exported.fingerprint, *evaluation, params.serving.fingerprint(), FORMAT)
+
+
+def _make_new(workspace: Workspace, commit: str, params: Params, parts: Parts, inputs: str, log: Log) -> Release:
+    """Puts the bundle together and registers it."""
+
+    def fill(directory: Path) -> dict[str, Any]:
+        _bundle(workspace, commit, params, parts, directory / "bundle", log)
+        return {}
+
+    bundle = workspace.home.artifacts.make("release_bundle", fingerprint(inputs, commit, parts.evaluation.fingerprint), fill)
+    log("registering the release: DVC add and push, git tag")
+    return _register(workspace, commit, params, parts, inputs, bundle.directory / "bundle")
+
+
+def _bundle(workspace: Workspace, commit: str, params: Params, parts: Parts, directory: Path, log: Log) -> None:
+    log("putting the bundle together")
+    directory.mkdir()
+    for name in ENGINE:
+        link_or_copy(parts.exported.directory / name, directory / name)
+    link_or_copy(parts.gallery.directory / "gallery.npz", directory / "gallery.npz")
+    for name in EVALUATION:
+        link_or_copy(parts.evaluation.directory / name, directory / name)
+    shutil.copytree(workspace.detector_networks(), directory / "detector", copy_function=link_or_copy)
+    recognizer = {
+        "detector": params.detector.model_dump(mode="json", exclude={"max_rejected"}),
+        "max_megapixels": params.photos.max_megapixels,
+        "precision": parts.exported.summary["precision"],
+        "embedding_size": parts.embedder.summary["embedding_size"],
+        "verification_threshold": parts.evaluation.summary["verification_threshold"],
+        "identification_threshold": parts.gallery.summary["identification_threshold"],
+        "serving": params.serving.model_dump(mode="json"),
+    }
+    write_json(directory / "recognizer.json", recognizer)
+    _write_splits(parts.aligned, directory / "splits.csv")
+    write_json(directory / "probes.json", _probes(workspace, params, parts, log))
+    reference = release_reference(workspace, params, parts.aligned, parts.exported, parts.gallery, log)
+    if reference:
+        reference.save(directory / REFERENCE)
+    write_json(directory / "provenance.json", _provenance(workspace, commit, params, parts))
+    write_text(directory / "model_card.md", _card(commit, params, parts))
+
+
+def _write_splits(aligned: Artifact, path: Path) -> None:
+    splits = {face.identity: face.split for face in read_faces(aligned)}
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("identity", "split"))
+        writer.writerows(sorted(splits.items()))
+
+
+def _probes(workspace: Workspace, params: Params, parts: Parts, log: Log) -> list[dict[str, Any]]:
+    """Test photos spread over the split, with the offline answers that a deployment must repeat."""
+    from face_assets.gallery.search import Gallery
+
+    faces = read_faces(parts.aligned, "test")
+    faces = faces[:: max(1, len(faces) // params.serving.probes)][: params.serving.probes]
+    embeddings = served_vectors(workspace, params, parts.exported, [face.md5 for face in faces], log)
+    gallery = Gallery.load(parts.gallery.directory)
+    places, scores = gallery.search(embeddings)
+    facts = workspace.crops(params.detector).facts(face.md5 for face in faces)
+    return [
+        {
+            "md5": face.md5,
+            "box": facts[face.md5]["box"],
+            "embedding": [round(float(value), 7) for value in embedding],
+            "identity": gallery.names[place],
+            "score": float(score),
+        }
+        for face, embedding, place, score in zip(faces, embeddings.astype(np.float32), places, scores, strict=True)
+    ]
+
+
+def _provenance(workspace: Workspace, commit: str, params: Params, parts: Parts) -> dict[str, Any]:
+    return {
+        "commit": commit,
+        "dataset_version": parts.dataset.summary["dataset_version"],
+        "parameters": params.model_dump(mode="json"),
+        "environment": environment(),
+        "artifacts": {name: getattr(parts, name).fingerprint for name in Parts.__dataclass_fields__},
+        "detector": workspace.detector_fingerprint(params.detector),
+    }
+
+
+def _card(commit: str, params: Params, parts: Parts) -> str:
+    facts = CardFacts(
+        commit=commit,
+        dataset=parts.dataset.summary,
+        aligned=parts.aligned.summary,
+        training=parts.embedder.summary,
+        figures=parts.evaluation.summary["figures"],
+        test_people=parts.evaluation.summary["test_people"],
+        gallery=parts.gallery.summary,
+        verification_threshold=parts.evaluation.summary["verification_threshold"],
+        far=params.evaluation.far,
+        precision=parts.exported.summary["precision"],
+        precisions=parts.exported.summary["precisions"],
+        parameters=params.model_dump(mode="json"),
+        groups=groups_markdown(parts.evaluation.summary["groups"], parts.evaluation.summary["group_notes"]),
+    )
+    return model_card(facts)
+
+
+def _register(workspace: Workspace, commit: str, params: Params, parts: Parts, inputs: str, bundle: Path) -> Release:
+    engine = [file_digest(bundle / name) for name in ("embedder.xml", "embedder.bin")]
+    recognizer = json.loads((bundle / "recognizer.json").read_text(encoding="utf-8"))
+    thresholds = (recognizer["verification_threshold"], recognizer["identification_threshold"])
+    digests = Digests(
+        space=fingerprint(engine, parts.exported.summary["precision"], workspace.detector_fingerprint(params.detector)),
+        recognition=fingerprint(file_digest(bundle / "gallery.npz"), thresholds),
+        packaging=tree_digest(bundle),
+    )
+    metrics = {name: figures for name, figures in parts.evaluation.summary["figures"]["trained"].items()}
+    metrics |= {"identification": parts.gallery.summary["identification"], "people_enrolled": parts.gallery.summary["people"]}
+    plots = {name: parts_file for name, parts_file in _plots(parts).items() if parts_file.is_file()}
+    return workspace.releases.register(bundle, commit, inputs, digests, metrics, plots)
+
+
+def _plots(parts: Parts) -> dict[str, Path]:
+    return {"roc.csv": parts.evaluation.directory / "roc.csv", "learning_curve.csv": parts.embedder.directory / "learning_curve.csv"}
+
+
+def _judge(workspace: Workspace, commit: str, parts: Parts, log: Log) -> Judge:
+    """The gate's verdict beside a release, once more where another one is in production than when the embedder was evaluated."""
+
+    def judge(beside: Release | None) -> list[str]:
+        evaluation = parts.evaluation
+        if beside and evaluation.summary["production"] != beside.version:
+            log(f"{beside.version} came into production since the evaluation: the gate judges beside it")
+            evaluation = evaluate_embedder(workspace, commit, parts.aligned, parts.exported, log)
+        return [] if evaluation.summary["passed"] else list(evaluation.summary["reasons"])
+
+    return judge

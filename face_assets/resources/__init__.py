@@ -1,1 +1,0 @@
-"""What Dagster hands to assets: the workspace and the handles between them."""

@@ -1,0 +1,102 @@
+"""The step triton_image and the docker target, as the settings say."""
+
+from pathlib import Path
+
+from face_assets.core.credentials import CREDENTIALS
+from face_assets.core.errors import UserError
+from face_assets.core.fingerprint import fingerprint
+from face_assets.registry.releases import Release
+from face_assets.registry.workspace import Workspace
+from face_assets.serving.containers.docker_engine import Engine
+from face_assets.serving.containers.gateway import Doors
+from face_assets.serving.containers.haproxy import Limits
+from face_assets.serving.containers.images import Built, Images, Recipe
+from face_assets.serving.containers.keys import Keys
+from face_assets.serving.containers.servers import Size
+from face_assets.serving.containers.target import ContainerTarget
+from face_assets.serving.containers.tls import read_certificate
+from face_assets.serving.model_repository import ModelVersion
+from face_assets.serving.triton_server import Ports
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+TITLE = "Face Assets recognizer"
+
+
+def home_name(workspace: Workspace) -> str:
+    """Names this home among the homes whose containers an engine has."""
+    return fingerprint(str(workspace.settings.home))[:8]
+
+
+def images(workspace: Workspace) -> Images:
+    """The images of this home."""
+    settings = workspace.settings
+    recipe = Recipe(DEPLOY, settings.docker_base, settings.docker_server, settings.docker_name)
+    return Images(Engine(home_name(workspace)), recipe, workspace.home.serving / "models", workspace.home.logs)
+
+
+def build_image(workspace: Workspace, release: Release, version: ModelVersion) -> Built:
+    """The image of a release. Raises UserError; then the image that was there still is."""
+    return images(workspace).release(version, labels_of(workspace, release))
+
+
+def push_image(workspace: Workspace, name: str) -> str | None:
+    """The image's digest in the registry of the settings; None without one. Raises UserError."""
+    registry = workspace.settings.docker_registry
+    return images(workspace).push(name, registry) if registry else None
+
+
+def labels_of(workspace: Workspace, release: Release) -> dict[str, str]:
+    """OCI labels (opencontainers/image-spec, annotations.md) and our own, from which an image alone tells what it is."""
+    pointer = workspace.repository.pointer(release.trained_commit, "photos")
+    labels = {
+        "org.opencontainers.image.title": TITLE,
+        "org.opencontainers.image.version": release.version,
+        "org.opencontainers.image.revision": release.trained_commit,
+        "org.opencontainers.image.source": CREDENTIALS.sub("", workspace.settings.repo or ""),
+        "face-assets.release": release.version,
+        "face-assets.release-commit": release.commit,
+        "face-assets.dataset-version": pointer.md5 if pointer else "",
+    }
+    figures = {f"face-assets.figure.{name}": f"{value:g}" for name, value in release.metrics.items() if isinstance(value, (int, float))}
+    return labels | figures
+
+
+def container_target(workspace: Workspace) -> ContainerTarget:
+    """The containers of this home, by the settings in force."""
+    settings = workspace.settings
+    built = images(workspace)
+
+    def build(version: ModelVersion) -> str:
+        name = built.name_of(version)
+        if built.engine.image(name) is None:
+            release = workspace.releases.get(version.release)
+            if release.commit != version.release_commit:
+                raise UserError(f"The image {name} is gone, and {version.release} of another data repository: run `face-assets run`.")
+            build_image(workspace, release, version)
+        return name
+
+    doors = Doors(
+        settings.host,
+        Ports(settings.http_port, settings.grpc_port, settings.metrics_port),
+        Limits(settings.gateway_rate, settings.gateway_max_mb),
+        read_certificate(settings.gateway_certificate) if built.engine.is_here() else None,
+    )
+    size = Size(settings.docker_replicas, settings.docker_memory_mb, settings.docker_cpus or float(settings.cores))
+    return ContainerTarget(folder(workspace), built.engine, built, build, size, doors)
+
+
+def keys(workspace: Workspace) -> Keys:
+    """The API keys of this home's gateway."""
+    made = folder(workspace)
+    made.mkdir(parents=True, exist_ok=True)
+    return Keys(made)
+
+
+def containers_started(workspace: Workspace) -> bool:
+    """Whether the docker target was started and not stopped since, whatever the settings say now."""
+    return (folder(workspace) / "started.json").is_file()
+
+
+def folder(workspace: Workspace) -> Path:
+    """Where the docker target keeps its state."""
+    return workspace.home.serving / "containers"

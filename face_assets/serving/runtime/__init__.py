@@ -1,0 +1,1 @@
+"""What only the server runs: dynamic batching, metrics, traffic."""

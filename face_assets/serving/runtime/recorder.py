@@ -1,0 +1,132 @@
+"""The recorder: sketches of the running window in memory, written to a folder every few seconds, while serving goes on."""
+
+import json
+import re
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from face_assets.evaluation.feature_histograms import Sketch
+
+WINDOW_NAME = "%Y-%m-%d-%H:%M"  # as Dagster names hours
+SECONDS_A_WINDOW = 3600
+SECONDS_A_FLUSH = 10.0
+JUMP = 30.0
+MOST_WAITING = 48  # windows that a full disk may keep in memory, a few KB each
+UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+
+Problem = Callable[..., None]
+
+
+def tell(event: str, **facts: Any) -> None:
+    """One problem as one line of JSON in the server's log. Facts hold no image, embedding or name."""
+    moment = datetime.now(UTC).isoformat(timespec="seconds")
+    print(json.dumps({"time": moment, "level": "warning", "event": event, **facts}, default=str), file=sys.stderr, flush=True)
+
+
+class Recorder:
+    """Counts photos of one release into the sketch of the window that the clock says. For several threads at once."""
+
+    def __init__(
+        self,
+        folder: Path,
+        release: str,
+        problem: Problem,
+        window: int = SECONDS_A_WINDOW,
+        clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
+    ):
+        """folder: gets FOLDER/WINDOW/RELEASE.TOKEN.npz; problem(event, **facts) is told what went wrong."""
+        self.folder, self.release, self.seconds = folder, release, window
+        self._problem, self._clock, self._steady = problem, clock, steady
+        self._lock = threading.Lock()  # of the counts
+        self._writing = threading.Lock()
+        self._token = f"{UNSAFE.sub('_', release)}.{secrets.token_hex(6)}"
+        self._opened = 0
+        self._open: Sketch | None = None
+        self._waiting: dict[str, Sketch] = {}  # file below the folder → what it must hold
+        self._dirty: set[str] = set()
+        self._ahead = clock() - steady()
+        self._failing = False
+
+    def add(self, bins: Any, faces: int, accepted: int) -> None:
+        """One answered photo; see Sketch.add."""
+        with self._lock:
+            self._current().add(bins, faces, accepted)
+
+    def refused(self) -> None:
+        """One photo that could not be used."""
+        with self._lock:
+            self._current().refused += 1
+
+    def flush(self) -> bool:
+        """Writes what changed; a finished window is then let go. False where something could not be written and waits."""
+        with self._writing:
+            with self._lock:
+                self._notice_jump()
+                running = self._window()
+                work = {file: self._copy(self._waiting[file]) for file in sorted(self._dirty)}
+                self._dirty.clear()
+            failed = [file for file, sketch in work.items() if not self._write(file, sketch)]
+            with self._lock:
+                for file in [file for file, sketch in self._waiting.items() if sketch.window != running and file not in self._dirty]:
+                    del self._waiting[file]
+                if self._open is not None and self._open.window != running:
+                    self._open = None
+                self._forget_oldest()
+        return not failed
+
+    def _window(self) -> int:
+        return int(self._clock() // self.seconds) * self.seconds
+
+    def _current(self) -> Sketch:
+        """The running window's sketch. Each opening has a file of its own: a clock set back never overwrites what was written."""
+        window = self._window()
+        if self._open is None or self._open.window != window:
+            self._open = Sketch(self.release, window, self.seconds)
+            self._opened += 1
+            self._file = f"{window_name(window)}/{self._token}-{self._opened}.npz"
+            self._waiting[self._file] = self._open
+        self._dirty.add(self._file)
+        return self._open
+
+    def _copy(self, sketch: Sketch) -> Sketch:
+        copied = Sketch(sketch.release, sketch.window, sketch.seconds)
+        copied.merge(sketch)
+        return copied
+
+    def _write(self, file: str, sketch: Sketch) -> bool:
+        try:
+            sketch.save(self.folder / file)
+        except OSError as error:
+            with self._lock:
+                self._dirty.add(file)
+            if not self._failing:  # once, and not again every few seconds
+                self._problem("sketch_not_written", folder=str(self.folder), reason=error.strerror or str(error))
+            self._failing = True
+            return False
+        self._failing = False
+        return True
+
+    def _forget_oldest(self) -> None:
+        gone = list(self._waiting)[: max(0, len(self._waiting) - MOST_WAITING)]
+        for file in gone:
+            del self._waiting[file]
+            self._dirty.discard(file)
+            self._problem("sketch_lost", window=file.partition("/")[0], reason="it could not be written for too long")
+
+    def _notice_jump(self) -> None:
+        ahead = self._clock() - self._steady()
+        if abs(ahead - self._ahead) > JUMP:
+            self._problem("clock_jumped", seconds=round(ahead - self._ahead, 1))
+        self._ahead = ahead
+
+
+def window_name(window: int) -> str:
+    """The folder of a window's sketches: its beginning in UTC."""
+    return datetime.fromtimestamp(window, UTC).strftime(WINDOW_NAME)

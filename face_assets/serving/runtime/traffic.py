@@ -1,0 +1,174 @@
+"""What face_recognizer tells of its traffic: metrics for Prometheus and sketches for drift, and nothing of any person."""
+
+import hmac
+import json
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from face_assets.evaluation.feature_histograms import bins_of, measure, without_face
+from face_assets.serving.runtime.model_metrics import Metrics
+from face_assets.serving.runtime.recorder import SECONDS_A_FLUSH, SECONDS_A_WINDOW, Recorder, tell
+
+FOLDER = "FACE_ASSETS_TRAFFIC"
+"""Where sketches go; without it there are metrics alone."""
+FLUSH = "FACE_ASSETS_TRAFFIC_FLUSH"
+WINDOW = "FACE_ASSETS_TRAFFIC_WINDOW"
+"""Seconds between writes, and of a window."""
+PROBE = "face_assets_probe"
+"""The request parameter of questions that the platform itself asks; they are no traffic. Its value is the token."""
+TOKEN = "FACE_ASSETS_PROBE_TOKEN"
+"""The secret of server and platform; without it every request is traffic."""
+CANDIDATE = "candidate_"
+SECONDS_A_PUBLICATION = 1.0
+MOST_REASONS = 20
+MOST_WAITING = 256
+"""Photos of which the crop is kept until the next publication, 20 MB."""
+
+
+class Traffic:
+    """The traffic of one recognizer. For several threads at once; what goes wrong here is told and counted, and never stops an answer."""
+
+    def __init__(self, model: str, release: str, family: Any, environment: Mapping[str, str] = os.environ):
+        """model: its name; a candidate's traffic is the platform's own. family: pb_utils.MetricFamily."""
+        self.release = release
+        self.is_live = not model.startswith(CANDIDATE)
+        self._token = environment.get(TOKEN, "")
+        self._lock = threading.Lock()
+        self._reasons: dict[tuple[str, str], int] = {}  # (event, reason) → photos
+        self._waiting: list[tuple[Any, ...]] = []  # photos to sketch: faces, those accepted, and what `measure` takes of the subject
+        self._ended = threading.Event()
+        self._flush_seconds = float(environment.get(FLUSH) or SECONDS_A_FLUSH)
+        self._recorder: Recorder | None = None
+        if not self.is_live:
+            return
+        self._metrics = Metrics(family, release)
+        if environment.get(FOLDER):
+            window = int(environment.get(WINDOW) or SECONDS_A_WINDOW)
+            self._recorder = Recorder(Path(environment[FOLDER]), release, self._problem, window)
+        self._thread = threading.Thread(target=self._work, name="traffic", daemon=True)
+        self._thread.start()
+
+    def record(
+        self, parameters: str, seconds: float, crops: Any, boxes: Any, probabilities: Any, embeddings: Any, similarities: Any, accepted: Any
+    ) -> None:
+        """One answered photo and its faces, the subject's first; parameters: the request's, as JSON; seconds: since it came.
+        crops: uint8 (n, s, s, 3), RGB; boxes: float32 (n, 4); probabilities, similarities, accepted: (n,); embeddings: float32 (n, d)."""
+        if not self._counts(parameters):
+            return
+        try:
+            faces, taken = len(boxes), int(np.count_nonzero(accepted))
+            if self._recorder:
+                subject = (np.array(part[:1]) for part in (crops, boxes, probabilities, embeddings, similarities))
+                with self._lock:
+                    self._waiting.append((faces, taken, *subject))
+                    many = len(self._waiting) >= MOST_WAITING
+                if many:
+                    self._sketch()
+            self._metrics.count(photos=1, photos_without_face=int(not faces), faces_accepted=taken, faces_refused=faces - taken)
+            self._metrics.observe("answer_seconds", (seconds,))
+            self._metrics.observe("faces_per_photo", (faces,))
+            self._metrics.observe("detection_probability", probabilities)
+            self._metrics.observe("face_size_pixels", np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)))
+            self._metrics.observe("best_similarity", similarities)
+        except Exception as error:
+            self._problem("photo_not_recorded", reason=f"{type(error).__name__}: {error}")
+
+    def refused(self, parameters: str, reason: str) -> None:
+        """One photo that could not be used, and the server's sentence why."""
+        if not self._counts(parameters):
+            return
+        if self._recorder:
+            self._recorder.refused()
+        self._metrics.count(photos_refused=1)
+        self._remember("photos_refused", reason)
+
+    def failed(self, parameters: str, seconds: float, reason: str) -> None:
+        """One photo without an answer by a fault of the server. Triton counts a request that a model answers with an error as a success."""
+        if not self._counts(parameters):
+            return
+        self._metrics.count(photos_failed=1)
+        self._metrics.observe("answer_seconds", (seconds,))
+        self._remember("photos_failed", reason)
+
+    def dropped(self, parameters: str, reason: str) -> None:
+        """One photo that was not worked on: too many waited, or nobody waited for its answer any more."""
+        if not self._counts(parameters):
+            return
+        self._metrics.count(photos_dropped=1)
+        self._remember("photos_dropped", reason)
+
+    def _counts(self, parameters: str) -> bool:
+        """Whether a request is traffic: all are but a candidate's, and those that carry the platform's token."""
+        return self.is_live and not is_probe(parameters, self._token)
+
+    def _remember(self, event: str, reason: str) -> None:
+        with self._lock:
+            key = (event, reason)
+            known = key if key in self._reasons or len(self._reasons) < MOST_REASONS else (event, "others")
+            self._reasons[known] = self._reasons.get(known, 0) + 1
+
+    def close(self) -> None:
+        """Writes and publishes what is left; a recognizer that is unloaded calls this."""
+        if self.is_live:
+            self._ended.set()
+            self._thread.join()
+
+    def _work(self) -> None:
+        """The one thread that publishes metrics and writes sketches."""
+        publications = max(1, round(self._flush_seconds / SECONDS_A_PUBLICATION))
+        pause, turn = min(SECONDS_A_PUBLICATION, self._flush_seconds), 0
+        while not self._ended.wait(pause):
+            turn += 1
+            self._hand_over(turn % publications == 0)
+        self._hand_over(True)
+
+    def _hand_over(self, flush: bool) -> None:
+        try:
+            self._sketch()
+            self._metrics.publish()
+            self._tell_unanswered()
+            if flush and self._recorder:
+                self._recorder.flush()
+        except Exception as error:
+            self._problem("traffic_not_handed_over", reason=f"{type(error).__name__}: {error}")
+
+    def _sketch(self) -> None:
+        """Sketches the photos that wait: together they cost a third of what each would alone."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        if not waiting or self._recorder is None:
+            return
+        faces, accepted, *subjects = zip(*waiting, strict=True)
+        shown = np.array(faces) > 0
+        bins = np.tile(without_face(), (len(waiting), 1))
+        if shown.any():  # the others have no subject: their parts are empty
+            bins[shown] = bins_of(measure(np.array(faces)[shown], *(np.concatenate(part) for part in subjects)))
+        for photo in zip(bins, faces, accepted, strict=True):
+            self._recorder.add(*photo)
+
+    def _tell_unanswered(self) -> None:
+        """A line for each reason and second, however many photos: a flood of bad photos must not fill the disk with lines."""
+        with self._lock:
+            reasons, self._reasons = self._reasons, {}
+        for (event, reason), number in reasons.items():
+            tell(event, release=self.release, reason=reason, photos=number)
+
+    def _problem(self, event: str, **facts: Any) -> None:
+        self._metrics.count(traffic_problems=1)
+        tell(event, release=self.release, **facts)
+
+
+def is_probe(parameters: str, token: str) -> bool:
+    """Whether a request's parameters, as JSON, carry the token of the platform's own questions."""
+    if not token or PROBE not in parameters:
+        return False
+    try:
+        stated = json.loads(parameters)[PROBE]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
+    return isinstance(stated, str) and hmac.compare_digest(stated.encode("utf-8", "surrogatepass"), token.encode())

@@ -1,0 +1,268 @@
+"""The steps triton_model_repository and triton_deployment: what production says is what the server answers with."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from face_assets.core.errors import UnreachableError, UserError
+from face_assets.core.files import read_json
+from face_assets.core.params import Serving
+from face_assets.registry.decision import machine_message
+from face_assets.registry.releases import Release
+from face_assets.registry.stages import Assignment
+from face_assets.registry.workspace import Log, Workspace
+from face_assets.serving.deployment_check import Probe, verify
+from face_assets.serving.docker_steps import container_target, containers_started
+from face_assets.serving.embedded import EmbeddedTarget, stop_server, was_started
+from face_assets.serving.machine_state import machine_name, observe, publish_state, record_attempt, record_stop, trouble_of
+from face_assets.serving.model_repository import ModelVersion, write_models
+from face_assets.serving.server_environment import ServingEnvironment, ensure_environment
+from face_assets.serving.target import DeploymentRefusedError, Status, Target
+from face_assets.serving.triton_server import Ports
+
+ROOT = Path(__file__).parents[2]
+SECONDS_TO_ANSWER = 8.0
+TEMPLATES = ROOT / "triton_models"
+CODE = (
+    "face_assets.serving.model_repository",
+    "face_assets.serving.embedded",
+    "face_assets.serving.containers.target",
+    "face_assets.serving.deployment_check",
+)
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """How a deployment ended: what is live now, and what was asked for."""
+
+    live: str | None
+    wanted: str
+    verified: bool
+    reason: str
+    tag: str
+    assigned_by: str
+    report: Mapping[str, Any]
+
+
+def production(workspace: Workspace) -> Assignment:
+    """The stage tag in force. Raises UserError where no release is in production."""
+    workspace.repository.refresh()
+    assignment = workspace.stages.production()
+    if assignment is None:
+        raise UserError("No release is in production yet: run a commit, or `face-assets promote VERSION`.")
+    return assignment
+
+
+def write_repository(workspace: Workspace, release: Release, anew: bool = False) -> ModelVersion:
+    """The Triton model repository's version folders of a release; the same release gives the same number, unless wanted `anew`."""
+    bundle = workspace.releases.bundle(release)
+    models, cores = workspace.home.serving / "models", workspace.settings.cores
+    return write_models(bundle, release.version, release.commit, models, TEMPLATES, cores, anew)
+
+
+def target(workspace: Workspace) -> Target:
+    """The serving target of this home, as it is; nothing is started or made for it."""
+    if workspace.settings.target == "docker":
+        return container_target(workspace)
+    return _embedded(workspace)
+
+
+def _embedded(workspace: Workspace) -> EmbeddedTarget:
+    settings = workspace.settings
+    ports, max_bytes = Ports(settings.http_port, settings.grpc_port, settings.metrics_port), int(settings.gateway_max_mb * 1e6)
+    return EmbeddedTarget(workspace.home.serving, ServingEnvironment(settings.serving_env), ports, settings.cores, settings.host, max_bytes)
+
+
+def stop_servers(workspace: Workspace) -> bool:
+    """Stops this home's server, whichever target started it; returns whether one ran. Raises UserError where that cannot be done."""
+    ran = stop_server(workspace.home.serving)
+    if containers_started(workspace):
+        ran = container_target(workspace).stop() or ran
+    record_stop(workspace)
+    return ran
+
+
+def _other_target(workspace: Workspace) -> Target | None:
+    """The target that the settings do not name, where it was started: it holds the ports, and answers."""
+    if workspace.settings.target == "docker":
+        return _embedded(workspace) if was_started(workspace.home.serving) else None
+    return container_target(workspace) if containers_started(workspace) else None
+
+
+def _make_ready(workspace: Workspace, version: ModelVersion, log: Log) -> None:
+    """Does what can fail long before a candidate starts: makes images, or the server's environment. Raises UserError."""
+    if workspace.settings.target == "docker":
+        containers = container_target(workspace)
+        containers.images.gateway()
+        containers.build(version)
+    else:
+        ensure_environment(workspace.settings.serving_env, ROOT / "deploy" / "requirements-serving.txt", log)
+
+
+def deploy(workspace: Workspace, log: Log) -> Deployment:
+    """Brings the server to the release in production, verified before it takes traffic, and keeps how that ended as this machine's state.
+
+    A release that fails its deployment check takes no traffic here, and what is live stays; production is not touched, unless the
+    settings name this machine as the one that rolls back. Raises UserError where it did not come to a check.
+    """
+    assignment = production(workspace)
+    with failure_recorded(workspace, assignment):
+        done = _deploy(workspace, assignment, log)
+    _publish(workspace)
+    return done
+
+
+@contextmanager
+def failure_recorded(workspace: Workspace, assignment: Assignment) -> Iterator[None]:
+    """Keeps as this machine's state why a deployment came to no check."""
+    try:
+        yield
+    except (UserError, OSError) as error:
+        status = _status(workspace)
+        record_attempt(workspace, assignment, status.live.release if status and status.live and status.ready else None, error)
+        _publish(workspace)
+        raise
+
+
+def _status(workspace: Workspace) -> Status | None:
+    try:
+        return target(workspace).status()
+    except UserError:
+        return None
+
+
+def _publish(workspace: Workspace) -> None:
+    """As far as it can be done now: the health sensor makes up for it."""
+    if status := _status(workspace):
+        with suppress(UserError):
+            publish_state(workspace, observe(workspace, workspace.stages.production(), status))
+
+
+def _deploy(workspace: Workspace, assignment: Assignment, log: Log) -> Deployment:
+    """Where the settings name another target than the one that answers, that one gives up its ports last, and comes back if the
+    release is not live then."""
+    version = write_repository(workspace, assignment.release)
+    _make_ready(workspace, version, log)
+    server, other = target(workspace), _other_target(workspace)
+    asked = probes(workspace, assignment.release)
+    if other is None:
+        return _bring(workspace, server, assignment, version, asked, None, log)
+    before = other.status().live
+    log("what answers now gives its ports to the target that the settings name")
+    other.stop()
+    server.forget()
+    live = None
+    try:
+        done = _bring(workspace, server, assignment, version, asked, before, log)
+        live = server.status().live
+        return done
+    finally:
+        if live is None:
+            with suppress(UserError):  # it may hold the ports, or be what failed
+                server.stop()
+            other.start()
+
+
+def _bring(
+    workspace: Workspace,
+    server: Target,
+    assignment: Assignment,
+    version: ModelVersion,
+    asked: Sequence[Probe],
+    before: ModelVersion | None,
+    log: Log,
+) -> Deployment:
+    """before: what was live on the other target."""
+    release, allowed = assignment.release, budget(workspace, assignment.release)
+    live = server.status().live
+    named = {"wanted": release.version, "tag": assignment.tag, "assigned_by": assignment.author}
+    trouble = _trouble_at_start(server)
+    if live and live.number == version.number and (trouble or server.is_current()):
+        if not trouble:
+            report = server.verify_live(asked, allowed)
+            if report.passed or report.only_late:
+                reason = "was live already" if report.passed else report.failures
+                record_attempt(workspace, assignment, live.release)
+                return Deployment(live.release, verified=report.passed, reason=reason, report=asdict(report), **named)
+            trouble = f"it answers wrongly: {report.failures}"
+        log(f"a fresh copy takes the place of what is live: {trouble}")
+        version = write_repository(workspace, release, anew=True)
+    try:
+        report = server.deploy(version, asked, allowed)
+    except DeploymentRefusedError as refused:
+        back = live or before
+        kept = back.release if back else None
+        reason = f"{refused}{_roll_back(workspace, assignment, kept, refused)}"
+        record_attempt(workspace, assignment, kept, refused)
+        return Deployment(kept, verified=False, reason=reason, report=asdict(refused.report) if refused.report else {}, **named)
+    record_attempt(workspace, assignment, release.version)
+    server.sweep(keep=workspace.settings.keep_releases)
+    return Deployment(release.version, verified=True, reason="verified, then promoted", report=asdict(report), **named)
+
+
+def _trouble_at_start(server: Target) -> str | None:
+    """Starts the server; a sentence where what is live cannot be brought back. A server that does not start at all says so again."""
+    try:
+        server.start()
+    except UnreachableError:
+        raise
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def _roll_back(workspace: Workspace, assignment: Assignment, live: str | None, refused: DeploymentRefusedError) -> str:
+    """Rolls production back to what is live here, where the settings name this machine for it and no person decided.
+
+    Returns what else is to be said.
+    """
+    if not workspace.settings.rollback_by or workspace.settings.rollback_by != machine_name(workspace):
+        return ""
+    if live is None or live == assignment.release.version:
+        return ""
+    if assignment.decision.by == "person":
+        return f". Production stays {assignment.release.version}: {assignment.author} put it there"
+    stages = workspace.stages
+    message = machine_message(f"{machine_name(workspace)} kept {live}, {assignment.release.version}: {trouble_of(refused)}")
+    rolled = stages.assign(live, message, condition=lambda: stages.last() == assignment)
+    return f". Production was rolled back to {live}" if rolled else ""
+
+
+def probes(workspace: Workspace, release: Release) -> list[Probe]:
+    """The release's probes with the bytes of their photos."""
+    bundle = workspace.releases.bundle(release)
+    stored, threshold = read_json(bundle / "probes.json"), read_json(bundle / "recognizer.json")["identification_threshold"]
+    files = workspace.repository.locate(release.trained_commit, "photos", [probe["md5"] for probe in stored])
+    return [
+        Probe(
+            content=files[probe["md5"]].read_bytes(),
+            embedding=np.array(probe["embedding"], np.float32),
+            identity=probe["identity"],
+            score=probe["score"],
+            threshold=threshold,
+        )
+        for probe in stored
+    ]
+
+
+def trouble_of_live(workspace: Workspace, live: ModelVersion) -> str | None:
+    """Asks what is live about one photo; a sentence where it answers otherwise than offline. Lateness is no trouble.
+
+    Raises UserError where it cannot be known what the answer should be.
+    """
+    release = workspace.releases.get(live.release)
+    if release.commit != live.release_commit:
+        raise UserError(f"{live.release} is live from another data repository.")
+    asked, expected = probes(workspace, release)[:1], budget(workspace, release)
+    client = target(workspace).client(SECONDS_TO_ANSWER, probe=True)
+    report = verify(client, live.release, asked, expected)
+    return None if report.passed or report.only_late else f"The server answers wrongly: {report.failures}."
+
+
+def budget(workspace: Workspace, release: Release) -> Serving:
+    """What the release's parameters ask of a deployment."""
+    return Serving(**read_json(workspace.releases.bundle(release) / "recognizer.json")["serving"])

@@ -1,0 +1,154 @@
+"""The Triton server as a process: started on loopback with model control under a key, found again, stopped."""
+
+import secrets
+import shutil
+import sys
+import time
+import urllib.error
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from face_assets.core import processes
+from face_assets.core.direct_connections import open_url
+from face_assets.core.errors import UserError
+from face_assets.core.files import read_json, write_json
+from face_assets.core.fingerprint import fingerprint
+from face_assets.core.ports import require_free
+from face_assets.serving.plain_path import plain_path
+from face_assets.serving.probe_token import probe_token
+from face_assets.serving.server_environment import ServingEnvironment
+
+SECONDS_TO_START = 60.0
+LARGEST_LOG = 20_000_000
+LAST_LINES = 5
+TRAFFIC = "FACE_ASSETS_TRAFFIC"  # names the folder of the sketches to the models
+TOKEN = "FACE_ASSETS_PROBE_TOKEN"  # the secret of the platform's own questions, for the models
+FRONTEND = "face_assets.serving.frontend"
+SOCKETS = "sockets"
+SHARED_MEMORY = Path("/dev/shm")
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The server's ports."""
+
+    http: int
+    grpc: int
+    metrics: int
+
+
+@dataclass(frozen=True)
+class Address:
+    """How to reach the server and, with the key, to control it; environment: the stamp of what it runs on."""
+
+    host: str
+    ports: Ports
+    key: str
+    environment: str = ""
+
+
+class TritonServer:
+    """One server of a folder: server.json (the process), address.json (ports and key), triton.log, models/."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.record = root / "server.json"
+        self.log = root / "triton.log"
+
+    def address(self) -> Address | None:
+        """Where the running server is reached; None when none runs."""
+        if processes.recorded(self.record) is None:
+            return None
+        stored: dict[str, Any] = read_json(self.root / "address.json")
+        return Address(**{**stored, "ports": Ports(**stored["ports"])})
+
+    def process(self) -> processes.Process | None:
+        """The running server's process."""
+        return processes.recorded(self.record)
+
+    def start(self, environment: ServingEnvironment, host: str, ports: Ports, cores: int, max_bytes: int) -> Address:
+        """Starts the server with no model loaded and waits until it answers. Raises UserError."""
+        self.stop()
+        self.require_free(host, ports)
+        (self.root / "models").mkdir(parents=True, exist_ok=True)
+        if self.log.is_file() and self.log.stat().st_size > LARGEST_LOG:
+            self.log.replace(self.log.with_suffix(".log.1"))
+        sockets = self.root / SOCKETS
+        shutil.rmtree(sockets, ignore_errors=True)
+        sockets.mkdir(mode=0o700)  # nobody else reaches Triton past the frontend
+        address = Address(host, ports, secrets.token_hex(16), stamp(environment, max_bytes))
+        write_json(self.root / "address.json", asdict(address))
+        traffic = str(plain_path(self.root) / "traffic")
+        variables = environment.variables(cores) | {TRAFFIC: traffic, TOKEN: probe_token(self.root)}
+        command = [sys.executable, "-m", FRONTEND, str(max_bytes), *self._command(environment, address)]
+        processes.start(command, self.log, self.record, variables, self.root)
+        self._wait(address)
+        return address
+
+    def keep_plain(self, environment: ServingEnvironment) -> None:
+        """Sees to it that the plain paths the server was started with are there, from which it loads models."""
+        plain_path(self.root)
+        plain_path(environment.directory)
+
+    def require_free(self, host: str, ports: Ports) -> None:
+        """Raises UserError for a port that neither is free nor held by this server."""
+        address = self.address()
+        held = asdict(address.ports).values() if address and address.host == host else ()
+        for name, port in asdict(ports).items():
+            if port not in held:
+                require_free(host, port, f"the server's {name.upper()}", f"FACE_ASSETS_{name.upper()}_PORT")
+
+    def stop(self) -> bool:
+        """Ends the server and what a killed one left: its models' processes and their shared memory. Returns whether any ran."""
+        ran = processes.stop(self.record)
+        for region in SHARED_MEMORY.glob(f"{self._memory_prefix()}*"):
+            region.unlink(missing_ok=True)
+        return ran
+
+    def _memory_prefix(self) -> str:
+        return f"face_assets_{fingerprint(str(self.root))}_"
+
+    def _command(self, environment: ServingEnvironment, address: Address) -> list[str]:
+        return [
+            str(environment.server),
+            f"--model-repository={plain_path(self.root) / 'models'}",
+            f"--backend-directory={plain_path(environment.directory) / environment.backends.relative_to(environment.directory)}",
+            f"--backend-config=python,shm-region-prefix-name={self._memory_prefix()}",
+            "--backend-config=python,stub-timeout-seconds=100",  # 30 without it: too little on a busy machine
+            "--model-control-mode=explicit",
+            "--disable-auto-complete-config",
+            "--exit-on-error=false",
+            "--strict-readiness=false",  # else a release that is being unloaded makes the whole server unready
+            f"--http-address=unix:{SOCKETS}/http",  # below the folder in which it runs: a socket's path may have 107 bytes
+            f"--grpc-address=unix:{SOCKETS}/grpc",
+            f"--grpc-port={address.ports.grpc}",  # ends the socket's name
+            f"--metrics-address=unix:{SOCKETS}/metrics",
+            "--log-format=ISO8601",
+        ]
+
+    def _wait(self, address: Address) -> None:
+        ends = time.monotonic() + SECONDS_TO_START
+        while time.monotonic() < ends:
+            if answers(address):
+                return
+            if self.process() is None:
+                break
+            time.sleep(0.1)
+        self.stop()
+        last = " ".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:])
+        raise UserError(f"The Triton server did not start; its log {self.log} ends: {last}")
+
+
+def stamp(environment: ServingEnvironment, max_bytes: int) -> str:
+    """What a server was started with, beside its address; one that was started otherwise is started anew."""
+    return fingerprint(environment.stamp, max_bytes, FRONTEND)
+
+
+def answers(address: Address) -> bool:
+    """Whether the server says that it is ready."""
+    try:
+        with open_url(f"http://{address.host}:{address.ports.http}/v2/health/ready", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return False

@@ -1,0 +1,1 @@
+"""Where results lie on this machine: the state directory, artifacts, content stores."""

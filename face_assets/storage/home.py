@@ -1,0 +1,75 @@
+"""The home: one folder with all state, and the stores that stand in it."""
+
+import os
+from pathlib import Path
+
+from face_assets.core.yaml_io import expanded
+from face_assets.storage.artifacts import ArtifactStore
+from face_assets.storage.content_store import ContentStore
+
+DAGSTER_HOME = "FACE_ASSETS_DAGSTER_HOME"
+
+
+class Home:
+    """Paths and stores below FACE_ASSETS_HOME. All but Dagster's event log can be made again from the data repository."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.artifacts = ArtifactStore(root / "artifacts")
+
+    @property
+    def dagster(self) -> Path:
+        """DAGSTER_HOME: dagster.yaml, and of a platform on one machine the event log and the schedules."""
+        return expanded(os.environ.get(DAGSTER_HOME) or self.root / "dagster")
+
+    @property
+    def handles(self) -> Path:
+        """Which artifact each asset holds for each commit."""
+        return self.root / "handles"
+
+    @property
+    def features(self) -> Path:
+        """Stored trunk features, a file for each trunk."""
+        return self.root / "features"
+
+    @property
+    def training(self) -> Path:
+        """Checkpoints of trainings that have not ended."""
+        return self.root / "training"
+
+    @property
+    def detector(self) -> Path:
+        """The detector's networks, exported once."""
+        return self.root / "detector"
+
+    @property
+    def serving(self) -> Path:
+        """The embedded server: its model repository, state and logs."""
+        return self.root / "serving"
+
+    @property
+    def traffic(self) -> Path:
+        """Sketches of the traffic, written by the server."""
+        return self.serving / "traffic"
+
+    @property
+    def monitoring(self) -> Path:
+        """Reports of drift."""
+        return self.root / "monitoring"
+
+    @property
+    def logs(self) -> Path:
+        """Logs of what `face-assets up` and `run` started."""
+        return self.root / "logs"
+
+    def crops(self, detector: str) -> ContentStore:
+        """The crop store of a detector's fingerprint: key = the photo's md5."""
+        return ContentStore(self.root / "crops" / f"{detector}.sqlite")
+
+    def inspections(self, version: str) -> ContentStore:
+        """What is known of photos as files: key = the photo's md5."""
+        return ContentStore(self.root / "inspections" / f"{version}.sqlite")
+
+    def embeddings(self, engine: str) -> ContentStore:
+        """Embeddings by an engine's fingerprint: key = the photo's md5."""
+        return ContentStore(self.root / "embeddings" / f"{engine}.sqlite")

@@ -1,0 +1,29 @@
+"""The plots: small enough for an event log, the same bytes for the same figures."""
+
+import io
+from functools import partial
+
+import numpy as np
+from PIL import Image
+
+from face_assets.biometrics import plots
+from face_assets.biometrics.verification import evaluate
+
+KILOBYTES = 60
+
+
+def test_plots_are_small_white_and_the_same_again() -> None:
+    vectors = np.random.default_rng(0).normal(size=(200, 16)).astype(np.float32)
+    found = evaluate(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.arange(200) // 4, 0.01, 0)
+    curve = [{"epoch": epoch, "train_loss": 1 / (epoch + 1), "validation_auc": 0.9, "learning_rate": 1e-3} for epoch in range(60)]
+    for draw in (
+        partial(plots.roc_plot, dict.fromkeys(("trained", "start", "production"), found.roc)),
+        partial(plots.histogram_plot, found.histogram, found.threshold),
+        partial(plots.learning_curve_plot, curve),
+        partial(plots.learning_curve_plot, []),
+    ):
+        png = draw()
+        assert png == draw()
+        assert len(png) < KILOBYTES * 1000
+        assert Image.open(io.BytesIO(png)).convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+    assert len(found.roc["far"]) <= 500

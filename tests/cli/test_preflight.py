@@ -1,0 +1,93 @@
+"""The start of `run`: what is certain to fail later is said there, and nothing has been done then."""
+
+import os
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from face_assets.cli.main import main
+from face_assets.registry.git import git
+from tests.small_disk import SmallDisk
+from tests.waiting import until
+
+Ports = Callable[[int], list[int]]
+
+
+@pytest.fixture(autouse=True)
+def own_ports(home: Path, free_ports: Ports, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    ports = dict(zip(("HTTP_PORT", "GRPC_PORT", "METRICS_PORT"), free_ports(3), strict=True))
+    for name, port in ports.items():
+        monkeypatch.setenv(f"FACE_ASSETS_{name}", str(port))
+    return ports
+
+
+def refused_start(home: Path, source: Path | str, *arguments: str) -> str:
+    """What `run` says, which ends before anything runs."""
+    done = CliRunner().invoke(main, ["run", "--repo", str(source), *arguments])
+    assert done.exit_code == 1, done.output
+    assert not (home / "dagster").exists()
+    return done.output
+
+
+def with_weights(repository: Path, weights: str) -> Path:
+    (repository / "params.yaml").write_text(f"embedder: {{weights: {weights}}}\ntrain: {{epochs: 1}}\n")
+    git("commit", "-q", "-a", "-m", "Other weights", cwd=repository)
+    return repository
+
+
+def test_a_taken_port_and_an_engine_that_is_not_there(
+    repository: Path, home: Path, own_ports: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_weights(repository, "scratch")
+    with socket.create_server(("127.0.0.1", own_ports["GRPC_PORT"])):
+        monkeypatch.setenv("FACE_ASSETS_TARGET", "docker")
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{home}/docker.sock")
+        said = refused_start(home, repository)
+    assert "set FACE_ASSETS_GRPC_PORT to a free one" in said
+    assert "No Docker engine answers" in said
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS"),
+        (b"PK\x03\x04 and no more", "ends too early"),
+        (b"<html>404</html>", "is neither a state_dict of PyTorch nor an HDF5 file"),
+        (None, "does not exist"),
+    ],
+)
+def test_weights_that_cannot_be_loaded(content: bytes | None, found: str, repository: Path, home: Path, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "weights.pt").write_bytes(content)
+    assert found in refused_start(home, with_weights(repository, str(tmp_path / "weights.pt")), "--until", "evaluation")
+
+
+def test_a_disk_without_room(repository: Path, home: Path, make_disk: Callable[[Path, int], SmallDisk]) -> None:
+    home.parent.mkdir(exist_ok=True)
+    make_disk(home, 40).leave(10)
+    assert "The disk is full, but for 10 MB" in refused_start(home, with_weights(repository, "scratch"))
+
+
+@pytest.fixture
+def served_read_only(repository: Path, free_ports: Ports) -> Iterator[str]:
+    """The URL of the repository behind git's own daemon, which takes no pushes."""
+    with_weights(repository, "scratch")
+    port = free_ports(1)[0]
+    command = ["git", "daemon", "--export-all", "--listen=127.0.0.1", f"--port={port}", f"--base-path={repository.parent}"]
+    daemon = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ, start_new_session=True)
+    try:
+        assert until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
+        yield f"git://127.0.0.1:{port}/data"
+    finally:
+        os.killpg(daemon.pid, 15)
+        daemon.wait(30)
+
+
+def test_a_repository_that_takes_no_tags(served_read_only: str, home: Path) -> None:
+    said = refused_start(home, served_read_only)
+    assert f"No tag can be pushed to {served_read_only}" in said
+    assert "A release is registered by a tag there" in said

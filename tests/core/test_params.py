@@ -1,0 +1,70 @@
+"""params.yaml: what is wrong is named by its key."""
+
+from itertools import pairwise
+
+import pytest
+
+from face_assets.core.errors import UserError
+from face_assets.core.params import Params, default_params_yaml, parse_params
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{here}: &{here} [{', '.join([f'*{before}'] * 9)}]\n" for before, here in pairwise("abcdefghi")
+)
+"""Some 400 million letters, once its aliases are written out."""
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("train: {epoch: 3}", "unknown key `train.epoch`"),
+        ("trian: {}", "unknown key `trian`"),
+        ("train: {epochs: many}", "`train.epochs`"),
+        ("train: {margin: 1.5}", "`train.margin`"),
+        ("train: {learning_rate: .nan}", "`train.learning_rate`"),
+        ("detector: {choose: prettiest}", "`detector.choose`"),
+        ("split: {validation: 0.5, test: 0.5}", "split.validation + split.test leave nobody to train on"),
+        ("export: {precision: int4}", "`export.precision`"),
+        ("- a\n- b", "must be a mapping"),
+        ("train: [", "is not YAML"),
+        ("train: {flip: !!bool maybe}", "is not YAML: a value that does not fit its tag"),
+        ('split: {seed: !!int ""}', "is not YAML: '' is no number that fits"),
+        ("photos: !!timestamp never", "is not YAML: a value that does not fit its tag"),
+        ("# " + "x" * 300_000, "is not YAML: it is longer than 262,144 bytes"),
+        (r'embedder: {weights: "C:\new\001.pt"}', "`embedder.weights`: is no path (between double quotes YAML takes"),
+        ("evaluation: {attributes: ''}", "`evaluation.attributes`: is no path"),
+        ("train: 3", "`train`"),
+        (
+            "train: {epochs: 0x" + "f" * 5000 + "}",
+            "`train.epochs`: Input should be less than or equal to 10000, found a number of thousands",
+        ),
+        ("train: {epochs: " + "9" * 5000 + "}", 'is no number that fits in "<unicode string>", line 1, column 17: train: {epochs: 9999'),
+        ("train: {epochs: 1" + ":59" * 3000 + "}", "`train.epochs`"),
+        ("train: {seed: 0x1ffffffffffffffffffff}", "`train.seed`: Input should be less than 9223372036854775808"),
+        ("evaluation: {seed: -1}", "`evaluation.seed`"),
+        ("train: {scale: .inf}", "`train.scale`"),
+        ("serving: {queue_delay_us: 99999999999999999999}", "`serving.queue_delay_us`"),
+        ("train: " + "{a: " * 90 + "1" + "}" * 90, "unknown key `train.a`"),
+        ("[" * 5000, "a nest without end"),
+        ("train: &a {epochs: *a}", "`train.epochs`: Input should be a valid integer"),
+        (BOMB, "unknown key `a`"),
+        (r'"k\e[31m\n": 1', r"unknown key `'k\x1b[31m\n'`"),
+        ("\n".join(f"k{number}: 1" for number in range(5000)), "and 4990 more"),
+        ("train: {epochs: 2024-01-01}", "found datetime.date(2024, 1, 1)"),
+    ],
+)
+def test_a_mistake_is_named(text: str, named: str) -> None:
+    with pytest.raises(UserError) as raised:
+        parse_params(text)
+    assert named in str(raised.value)
+    assert str(raised.value).isprintable() and len(str(raised.value)) < 2000
+
+
+def test_several_mistakes_are_all_named() -> None:
+    with pytest.raises(UserError) as raised:
+        parse_params("train: {epochs: -1, batch_size: 1}")
+    assert "train.epochs" in str(raised.value)
+    assert "train.batch_size" in str(raised.value)
+
+
+def test_the_printed_defaults_are_the_defaults() -> None:
+    assert parse_params(default_params_yaml()) == Params() == parse_params("")

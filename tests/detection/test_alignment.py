@@ -1,0 +1,146 @@
+"""Alignment and synthetic people: found faces, listed failures, the same by one process as by two."""
+
+import errno
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from face_assets.core.errors import UserError
+from face_assets.dataset import rgb
+from face_assets.dataset.inspection import inspect_photos
+from face_assets.demo.synthetic import draw, write_people
+from face_assets.demo.traits import name_of
+from face_assets.detection import alignment
+from face_assets.detection.contact_sheet import contact_sheet
+from face_assets.detection.facenet_pytorch import export_detector
+from face_assets.detection.mtcnn import Detector, DetectorConfig
+from face_assets.storage.content_store import ContentStore
+
+
+def nothing(done: int, whole: int) -> None:
+    """No progress to show."""
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("networks")
+    export_detector(folder)
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> dict[str, Path]:
+    write_people(tmp_path / "people", 3, 2)
+    found = sorted((tmp_path / "people").rglob("*.jpg"))
+    (tmp_path / "truncated.jpg").write_bytes(found[0].read_bytes()[:2000])
+    draw(0, 0).crop((0, 200, 250, 250)).save(tmp_path / "faceless.png")
+    return {md5_of(path): path for path in (*found, tmp_path / "truncated.jpg", tmp_path / "faceless.png")}
+
+
+def md5_of(path: Path) -> str:
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def good(photos: dict[str, Path]) -> dict[str, Path]:
+    return {md5: path for md5, path in photos.items() if path.parent.parent.name == "people"}
+
+
+@pytest.mark.parametrize(("workers", "worth_processes"), [(1, 1), (2, 1), (2, 200)])
+def test_a_photo_that_cannot_be_used_does_not_stop_the_rest(
+    photos: dict[str, Path], networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int, worth_processes: int
+) -> None:
+    monkeypatch.setattr(alignment, "WORTH_PROCESSES", worth_processes)
+    store = ContentStore(tmp_path / "crops.sqlite")
+    alignment.align_photos(photos, store, networks, DetectorConfig(), 100.0, workers, nothing)
+    entries = {entry.key: entry for entry in store.entries(photos)}
+    named = {path.name: entries[md5] for md5, path in photos.items()}
+    assert named["truncated.jpg"].facts["status"] == "unusable"
+    assert named["truncated.jpg"].facts["reason"] == "truncated"
+    assert named["faceless.png"].facts["status"] == "no_face"
+    faces = [entries[md5] for md5 in good(photos)]
+    assert sum(entry.facts["status"] == "face" and len(entry.blob or b"") == 160 * 160 * 3 for entry in faces) >= 5
+
+
+def test_the_limit_in_force_decides_whatever_was_aligned_before(photos: dict[str, Path], networks: Path, tmp_path: Path) -> None:
+    """Photos of 0.0625 megapixels: refused under 0.05, found under 0.1, refused again under 0.05."""
+    store = ContentStore(tmp_path / "crops.sqlite")
+    wanted = good(photos)
+
+    def align(limit: float) -> dict[str, str]:
+        files = {key: wanted[key] for key in alignment.unaligned(store, wanted, limit)[0]}
+        alignment.align_photos(files, store, networks, DetectorConfig(), limit, 1, nothing)
+        return {key: fact["status"] for key, fact in alignment.within(store.facts(wanted), limit).items()}
+
+    refused = dict.fromkeys(wanted, "unusable")
+    assert align(0.05) == refused
+    found = align(0.1)
+    assert list(found.values()).count("face") >= 5
+    assert align(0.05) == refused
+    assert alignment.within(store.facts(wanted), 0.05)[min(wanted)]["reason"] == "0.1 megapixels, more than 0.1"
+    assert align(0.1) == found and not store.missing(wanted)
+
+
+def test_inspection_lists_problems_by_photo(photos: dict[str, Path], tmp_path: Path) -> None:
+    store = ContentStore(tmp_path / "inspections.sqlite")
+    inspect_photos(photos, store, 100.0, 2, nothing)
+    facts = {photos[md5].name: fact for md5, fact in store.facts(photos).items()}
+    assert facts["truncated.jpg"] == {"problem": "truncated"}
+    assert (facts["faceless.png"]["format"], facts["faceless.png"]["width"]) == ("PNG", 250)
+
+
+@pytest.mark.parametrize("trouble", [OSError(errno.EIO, "Input/output error"), MemoryError(), RuntimeError("OpenVINO: no resources")])
+def test_what_fails_for_a_moment_marks_no_photo(
+    photos: dict[str, Path], networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    crops, inspections = ContentStore(tmp_path / "crops.sqlite"), ContentStore(tmp_path / "inspections.sqlite")
+    wanted = good(photos)
+
+    def fails(*_: object) -> None:
+        raise trouble
+
+    with monkeypatch.context() as patched:
+        place = (Path, "read_bytes") if isinstance(trouble, OSError) else (rgb, "_converted")
+        patched.setattr(*((Detector, "detect_all") if isinstance(trouble, RuntimeError) else place), fails)
+        with pytest.raises(type(trouble)):
+            alignment.align_photos(wanted, crops, networks, DetectorConfig(), 100.0, 1, nothing)
+        if not isinstance(trouble, RuntimeError):
+            with pytest.raises(type(trouble)):
+                inspect_photos(wanted, inspections, 100.0, 2, nothing)
+    assert crops.missing(wanted) == inspections.missing(wanted) == list(wanted)
+    alignment.align_photos(wanted, crops, networks, DetectorConfig(), 100.0, 1, nothing)
+    assert [fact["status"] for fact in crops.facts(wanted).values()].count("face") >= 5
+
+
+def test_a_cache_s_damaged_file_is_named_and_is_no_verdict_on_the_photo(photos: dict[str, Path], networks: Path, tmp_path: Path) -> None:
+    store = ContentStore(tmp_path / "store.sqlite")
+    md5, path = next(iter(good(photos).items()))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=f"{path.name} is damaged"):
+        inspect_photos({md5: path}, store, 100.0, 1, nothing)
+    with pytest.raises(UserError, match=f"{path.name} is damaged"):
+        alignment.align_photos({md5: path}, store, networks, DetectorConfig(), 100.0, 1, nothing)
+    assert store.missing([md5]) == [md5]
+
+
+def test_synthetic_people_are_the_same_every_time_and_have_names_of_their_own(tmp_path: Path) -> None:
+    write_people(tmp_path / "one", 2, 2)
+    write_people(tmp_path / "two", 2, 2)
+    one, two = ({path.name: path.read_bytes() for path in (tmp_path / name).rglob("*.jpg")} for name in ("one", "two"))
+    assert one == two
+    assert len(one) == len(set(one.values())) == 4
+    assert len({name_of(number) for number in range(500)}) == 500
+
+
+def test_the_detector_finds_synthetic_people(networks: Path) -> None:
+    detector = Detector(networks, DetectorConfig())
+    found = [len(detector.detect(np.asarray(draw(person, photo))).boxes) for person in range(25) for photo in range(2)]
+    assert sum(count == 1 for count in found) >= 0.94 * len(found)
+
+
+def test_a_contact_sheet_stays_small() -> None:
+    images = [(np.asarray(draw(number % 5, number)), "A very long caption\nthat must be cut " * 200) for number in range(40)]
+    assert len(contact_sheet(images)) < 300_000
+    assert contact_sheet([])

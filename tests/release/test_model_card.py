@@ -1,0 +1,92 @@
+"""The model card: says what was found, and of a rate that was not shown that it was not."""
+
+from dataclasses import replace
+
+from face_assets.evaluation.group_figures import groups_markdown
+from face_assets.release.model_card import CardFacts, model_card
+
+HEADLINE = {"auc": 0.99, "accuracy": 0.98, "accuracy_std": 0.01, "eer": 0.02, "genuine_pairs": 300, "impostor_pairs": 20_000, "photos": 80}
+FACTS = CardFacts(
+    commit="c" * 40,
+    dataset={"dataset_version": "d.dir", "photos": 1200, "people": 90, "people_by_split": {"train": 60, "validation": 10, "test": 20}},
+    aligned={"found": 1190, "none": 6, "unusable": 3, "contradictions": 1},
+    training={"weights": "my `odd`\nfile.pt", "weights_fingerprint": "abc", "epochs": 3, "photos": 800, "people": 60, "seed": 0},
+    figures={"trained": {**HEADLINE, "tar": {"0.001": 0.91, "0.0001": None}}, "start": {**HEADLINE, "tar": {"0.001": 0.9, "0.0001": 0.8}}},
+    test_people=20,
+    gallery={
+        "people": 90,
+        "identification_threshold": 0.51,
+        "identification_calibration": {"measured_fpir": 0.0096, "fpir": 0.01, "strangers": 416, "resolved": True},
+        "identification": {"enrolled": 400, "right": 390, "wrong": 1, "refused": 9, "strangers": 16, "strangers_accepted": 0},
+    },
+    verification_threshold=0.42,
+    far=0.001,
+    precision="f32",
+    precisions=[],
+    parameters={"train": {"seed": 0}},
+)
+
+RATES = {"accept_rate": {"value": 0.9, "low": 0.8, "high": 0.95}, "tar_at_far_1e-05": {"value": None, "low": None, "high": None}}
+DIM = {"people": 12, "with_pairs": 12, "photos": 40, "figures": RATES, "note": ""}
+
+
+def test_the_card_says_the_figures_and_where_they_come_from() -> None:
+    card = model_card(FACTS)
+    for said in (
+        "c" * 40,
+        "d.dir",
+        "| trained | 80 | 0.9900 |",
+        "0.9100 | too few pairs |",
+        "0.4200** (FAR 0.001)",
+        "0.96% of 416 strangers",
+    ):
+        assert said in card, said
+    assert "from `my 'odd' file.pt`" in card.replace("From", "from")
+    assert "production" not in card
+    assert "The gate" not in card
+
+
+def test_figures_of_fewer_photos_say_so() -> None:
+    production = {**FACTS.figures["start"], "photos": 72}
+    card = model_card(replace(FACTS, figures={**FACTS.figures, "production": production}))
+    assert "| production | 72 | 0.9900 |" in card
+    assert "finds a face in 72 of the 80 photos" in card
+    same = model_card(replace(FACTS, figures={**FACTS.figures, "production": FACTS.figures["start"]}))
+    assert "finds a face in" not in same
+
+
+def test_the_card_says_what_a_precision_costs_and_what_was_refused() -> None:
+    assert "Precision" not in model_card(FACTS)
+    measured = {"figure": "TAR at FAR 0.001", "min_cosine": 0.98, "mean_cosine": 0.99}
+    tried = [
+        {"precision": "f32", "value": 0.9729, "reason": "the reference", **measured},
+        {"precision": "int8", "value": 0.9515, "reason": "more than export.max_tar_loss 0.002", **measured},
+        {"precision": "bf16", "value": 0.97275, "reason": "0.00015 lower than in f32", **measured},
+    ]
+    card = model_card(replace(FACTS, precision="bf16", precisions=tried, parameters={"export": {"precision": "int8"}}))
+    assert "Precision: int8 was asked for, bf16 is served." in card
+    assert "| int8 | TAR at FAR 0.001 0.95150 | 0.98000, 0.99000 | more than export.max_tar_loss 0.002 |" in card
+
+
+def test_a_rate_that_was_not_shown_is_not_claimed() -> None:
+    few = {**FACTS.figures["trained"], "impostor_pairs": 900}
+    calibration = {"measured_fpir": 0.0, "fpir": 0.01, "strangers": 40, "resolved": False}
+    card = model_card(replace(FACTS, figures={"trained": few}, gallery={**FACTS.gallery, "identification_calibration": calibration}))
+    assert "too few to show FAR 0.001" in card
+    assert "too few to show the 0.01" in card
+    none = {**calibration, "strangers": 0}
+    assert "0 strangers" not in model_card(replace(FACTS, gallery={**FACTS.gallery, "identification_calibration": none}))
+
+
+def test_figures_by_group_stand_in_the_card_and_five_people_get_a_sentence() -> None:
+    assert "by group" not in model_card(FACTS)
+    groups = {"light": {"dim|dark": DIM, "few": {**DIM, "people": 5, "figures": {}, "note": "few: 5 test people, too few for a figure"}}}
+    card = model_card(replace(FACTS, groups=groups_markdown(groups)))
+    assert "| dim\\|dark | 12 | 0.9000 (0.8000 to 0.9500) | cannot be told |\n\n- few: 5 test people, too few for a figure" in card
+    assert "| few |" not in card
+
+
+def test_the_verdict_stands_in_the_card_where_it_is_given() -> None:
+    assert "The gate passed it." in model_card(replace(FACTS, passed=True))
+    refused = model_card(replace(FACTS, passed=False, reasons=["AUC is 0.5, below evaluation.min_auc 0.9"]))
+    assert "The gate refused it.\n- AUC is 0.5" in refused

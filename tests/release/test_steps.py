@@ -1,0 +1,146 @@
+"""The steps from a commit to its release: an unchanged commit is released once, whatever is in production, and a corrected file anew."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from face_assets.core.settings import remember
+from face_assets.dataset.repository_creation import create_repository
+from face_assets.dataset.steps import align_dataset, version_dataset
+from face_assets.demo.synthetic import write_people
+from face_assets.embedding.export_steps import export_embedder
+from face_assets.embedding.steps import BESIDE, evaluate_embedder, train_embedder
+from face_assets.gallery.steps import enroll
+from face_assets.registry.git import git
+from face_assets.registry.workspace import Workspace
+from face_assets.release.steps import Parts, make_release
+
+PEOPLE, PHOTOS = 8, 4
+PARAMS = """
+split: {{validation: 0.1, test: 0.6, min_test_people: 2}}
+detector: {{image_size: 80, margin: 16, thresholds: [0.6, 0.7, {certain}]}}
+embedder: {{weights: scratch, embedding_size: 32}}
+train: {{unfreeze: all, epochs: 0, batch_size: 16, anchor: 0.0, scale: 16.0}}
+evaluation: {{far: 0.05, fpir: 0.1, min_auc: 0.0, min_accuracy: 0.0, max_regression: 1.0{more}}}
+"""
+STRICT, FINDS_ALL = 0.99, 0.7
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos of synthetic people."""
+    folder = tmp_path_factory.mktemp("people") / "photos"
+    write_people(folder, PEOPLE, PHOTOS)
+    return folder
+
+
+@pytest.fixture
+def data(photos: Path, tmp_path: Path, home: Path) -> Path:
+    """A data repository of these people that a fresh home follows; its detector overlooks many faces."""
+    create_repository(tmp_path / "data", photos, PARAMS.format(certain=STRICT, more=""), None, None, lambda *_: None)
+    remember(repo=str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+def commit(data: Path, **files: str) -> None:
+    for name, text in files.items():
+        (data / name.replace("_", ".")).write_text(text, encoding="utf-8")
+    git("add", "-A", cwd=data)
+    git("commit", "-q", "-m", "Change it", cwd=data)
+
+
+class Made:
+    """What a run of the newest commit makes, without Dagster; `late`: without its last step, which `register` does."""
+
+    def __init__(self, late: bool = False) -> None:
+        workspace, self.log = Workspace.load(), list[str]()
+        workspace.repository.refresh()
+        newest = workspace.repository.resolve("HEAD")
+        dataset = version_dataset(workspace, newest, self.log.append)
+        aligned = align_dataset(workspace, newest, dataset, self.log.append)
+        embedder = train_embedder(workspace, newest, aligned, self.log.append)
+        exported = export_embedder(workspace, newest, aligned, embedder, self.log.append)
+        evaluation = evaluate_embedder(workspace, newest, aligned, exported, self.log.append)
+        gallery = enroll(workspace, newest, aligned, evaluation, exported, self.log.append)
+        self.commit, self.parts = newest, Parts(dataset, aligned, embedder, evaluation, exported, gallery)
+        self.evaluation: dict[str, Any] = evaluation.summary
+        if not late:
+            self.register()
+
+    def register(self) -> None:
+        """Makes the release, and puts it into production if the gate lets it through."""
+        released = make_release(Workspace.load(), self.commit, self.parts, self.log.append)
+        self.release: dict[str, Any] = released.summary
+        self.card = (released.directory / "model_card.md").read_text(encoding="utf-8")
+
+
+def test_a_release_is_measured_on_the_faces_that_production_overlooks_and_made_once(data: Path) -> None:
+    assert Made().release["release"] == "v1.0.0"
+    commit(data, params_yaml=PARAMS.format(certain=FINDS_ALL, more=""))
+    made = Made()
+    figures, left_out = made.evaluation["figures"], made.evaluation["left_out_beside_production"]
+    every = made.evaluation["test_photos"]
+    assert left_out > 0
+    assert {name: found["photos"] for name, found in figures.items()} == {
+        "trained": every,
+        "start": every,
+        "production": every - left_out,
+        BESIDE: every - left_out,
+    }
+    sentence = f"v1.0.0 finds no face in {left_out} of {every} test photos"
+    assert any(sentence in line for line in made.log)
+    assert sentence in made.evaluation["gate_notes"][0]
+    assert f"finds a face in {every - left_out} of the {every} photos" in made.card
+    assert (made.release["release"], made.release["production"]) == ("v2.0.0", True)
+    again = Made()
+    assert again.evaluation["production"] == "v2.0.0"
+    assert again.evaluation["verification_threshold"] == made.evaluation["verification_threshold"]
+    assert again.evaluation["figures"]["trained"] == figures["trained"]
+    assert (again.release["release"], again.release["new"]) == ("v2.0.0", False)
+
+
+def test_the_gate_judges_beside_what_came_into_production_since_the_evaluation(data: Path) -> None:
+    """Of two commits whose runs went side by side, the later and worse one, of another seed, was better than what was there before."""
+    asked = PARAMS.format(certain=FINDS_ALL, more="").replace("max_regression: 1.0", "max_regression: 0.3")
+    Made()
+    commit(data, params_yaml=asked.replace("epochs: 0", "epochs: 0, seed: 1"))
+    better = Made(late=True)
+    commit(data, params_yaml=asked.replace("epochs: 0", "epochs: 0, seed: 2"))
+    worse = Made(late=True)
+    assert better.evaluation["passed"] and worse.evaluation["passed"]
+    better.register()
+    worse.register()
+    assert better.release["production"]
+    assert not worse.release["production"] and "the gate refused it" in worse.release["stage_reason"]
+
+
+def test_a_corrected_attributes_file_makes_a_release_whose_groups_are_right(data: Path) -> None:
+    named = PARAMS.format(certain=FINDS_ALL, more=", attributes: people.csv")
+    people = sorted(folder.name for folder in (data / "photos").iterdir())
+    table = "identity,age\n" + "".join(f"{name},young\n" for name in people)
+    commit(data, params_yaml=named, people_csv=table)
+    first = Made()
+    assert "- old: " not in first.card
+    commit(data, people_csv=table.replace("young", "old"))
+    corrected = Made()
+    assert (corrected.release["release"], corrected.release["new"]) == ("v1.0.1", True)
+    assert "- old: " in corrected.card
+    assert Made().release["new"] is False
+
+
+def test_a_file_that_stands_twice_in_the_gallery_is_enrolled_once_or_under_nobody(photos: Path, tmp_path: Path, home: Path) -> None:
+    first, second, third = (shutil.copytree(folder, tmp_path / "gallery" / folder.name) for folder in sorted(photos.iterdir())[:3])
+    shutil.copy(min(first.iterdir()), first / "again.jpg")
+    shutil.copy(min(second.iterdir()), third / "theirs.jpg")
+    create_repository(tmp_path / "data", photos, PARAMS.format(certain=FINDS_ALL, more=""), None, tmp_path / "gallery", lambda *_: None)
+    remember(repo=str(tmp_path / "data"))
+    made = Made()
+    found = made.parts.gallery.summary
+    assert (found["people"], found["left_out"]) == (3, 3)
+    assert found["photos"] < 3 * PHOTOS  # of 14 files 3 are left out, and in one more no face is found
+    assert f"{third.name}/theirs.jpg" in found["left_out_examples"]
+    assert any("3 photos of gallery.dvc are left out" in line for line in made.log)
