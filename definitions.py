@@ -4,6 +4,16 @@ import os
 
 import dagster as dg
 
+import face_assets.dataset.assets
+import face_assets.dataset.sources
+import face_assets.detection.assets
+import face_assets.embedding.assets
+import face_assets.evaluation.assets
+import face_assets.gallery.assets
+import face_assets.monitoring.assets
+import face_assets.release.assets
+import face_assets.serving.assets
+from face_assets.automation.code_change_sensor import code_change_sensor
 from face_assets.automation.commit_sensor import commit_sensor
 from face_assets.automation.container_sweep import STACK, container_sweep
 from face_assets.automation.drift_sensors import drift_sensor, traffic_sensor
@@ -15,30 +25,35 @@ from face_assets.automation.stage_sensor import stage_sensor
 from face_assets.core.rights import keep_private
 from face_assets.core.settings import default_home
 from face_assets.core.user_identity import name_user
-from face_assets.dataset import assets as dataset
-from face_assets.dataset import sources
-from face_assets.detection import shard_jobs as shards
-from face_assets.embedding import assets as embedder
-from face_assets.monitoring import assets as traffic
+from face_assets.detection import shard_jobs
 from face_assets.orchestration import jobs
 from face_assets.orchestration.artifact_io import ArtifactHandles
-from face_assets.orchestration.conditions import code_change_sensor
 from face_assets.orchestration.workspace_resource import WorkspaceResource
-from face_assets.release import assets as release
-from face_assets.serving import assets as serving
 
 keep_private(default_home())  # the webserver, the daemon and every run load this module
 name_user(default_home())
 
+ASSETS = [
+    face_assets.dataset.sources,
+    face_assets.dataset.assets,
+    face_assets.detection.assets,
+    face_assets.embedding.assets,
+    face_assets.evaluation.assets,
+    face_assets.gallery.assets,
+    face_assets.release.assets,
+    face_assets.serving.assets,
+    face_assets.monitoring.assets,
+]
+
 defs = dg.Definitions(
-    assets=dg.load_assets_from_modules([sources, dataset, embedder, release, serving, traffic]),
+    assets=dg.load_assets_from_modules(ASSETS),
     jobs=[
         jobs.commit_to_live,
         jobs.commit_to_evaluation,
         jobs.deploy_production,
         jobs.observe_traffic,
-        shards.align_in_processes,
-        shards.align_in_containers,
+        shard_jobs.align_in_processes,
+        shard_jobs.align_in_containers,
     ],
     sensors=[
         commit_sensor,

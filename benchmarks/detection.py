@@ -12,10 +12,12 @@ from face_assets.core.params import default_params_yaml
 from face_assets.core.settings import Settings, usable_cores
 from face_assets.dataset.photo_survey import survey
 from face_assets.dataset.repository_creation import create_repository
-from face_assets.dataset.steps import align_dataset, version_dataset
+from face_assets.dataset.steps import version_dataset
 from face_assets.detection.alignment import align_photos
+from face_assets.detection.detectors import detector_networks
 from face_assets.detection.facenet_pytorch import export_detector
 from face_assets.detection.mtcnn import DetectorConfig
+from face_assets.detection.steps import align_dataset
 from face_assets.registry.workspace import Workspace
 from face_assets.storage.content_store import ContentStore
 
@@ -74,7 +76,7 @@ def _whole_step(photos: Path) -> float:
         workspace.repository.refresh()
         commit = workspace.repository.resolve("HEAD")
         dataset = version_dataset(workspace, commit, lambda line: None)
-        workspace.detector_networks()
+        detector_networks(workspace)
         started = time.perf_counter()
         align_dataset(workspace, commit, dataset, lambda line: None)
         return len(survey(photos).files) / (time.perf_counter() - started)

@@ -14,7 +14,9 @@ from face_assets.core.params import default_params_yaml
 from face_assets.core.settings import Settings
 from face_assets.dataset.photo_survey import survey
 from face_assets.dataset.repository_creation import create_repository
-from face_assets.dataset.steps import align_dataset, version_dataset
+from face_assets.dataset.steps import version_dataset
+from face_assets.detection.detectors import detector_networks
+from face_assets.detection.steps import align_dataset
 from face_assets.registry.workspace import Workspace
 
 SIZES = (1_000, 10_000)  # 100,000 take a quarter of an hour
@@ -45,7 +47,7 @@ def _measure(photos: Path, size: int) -> tuple[dict[str, float], float]:
         workspace = Workspace(Settings(home=folder / "home", repo=str(folder / "data")))
         workspace.repository.refresh()
         commit = workspace.repository.resolve("HEAD")
-        workspace.detector_networks()
+        detector_networks(workspace)
         started = time.perf_counter()
         dataset = version_dataset(workspace, commit, lambda line: None)
         versioned = time.perf_counter()

@@ -191,3 +191,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bytes], Path]:
         return folder
 
     return make
+
+
+@pytest.fixture
+def photos(tmp_path: Path, make_photos: Callable[[Path], Path]) -> Path:
+    return make_photos(tmp_path / "photos")

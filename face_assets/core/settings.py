@@ -12,8 +12,8 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from face_assets.core.errors import UserError
 from face_assets.core.files import file_lock, read_json, write_json
+from face_assets.core.message_template import parse_body
 from face_assets.core.yaml_io import expanded
-from face_assets.notification.body import parse_body
 
 PREFIX = "FACE_ASSETS_"
 SETTINGS_FILE = "settings.json"

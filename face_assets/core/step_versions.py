@@ -1,63 +1,72 @@
-"""Which version of the code made a thing: a digest of the modules that it really uses."""
+"""Versions of the steps: what a step made is made again when its version changes, and not when a line of its code moves.
 
-import ast
+step_versions.json keeps the version of each step beside a digest of the code that it runs. Whoever changes that code says whether results
+change, and a test fails until it is said: `python -m face_assets.core.step_versions same STEP…` or `… new STEP…`.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import TypedDict
 
-from face_assets.core.fingerprint import fingerprint
+from face_assets.core.code_digest import code_digest
 
-PACKAGE = Path(__file__).parent
+FILE = Path(__file__).with_name("step_versions.json")
 # They carry values and bytes, whose digests stand in the fingerprints anyway: a change of theirs makes no result anew.
-CARRIERS = ("artifacts", "content_store", "errors", "files", "fingerprint", "home", "params", "pipeline.workspace", "registry", "settings")
+CARRIERS = (
+    "face_assets.core.errors",
+    "face_assets.core.files",
+    "face_assets.core.fingerprint",
+    "face_assets.core.params",
+    "face_assets.core.settings",
+    "face_assets.registry",
+    "face_assets.storage",
+)
+
+
+class Step(TypedDict):
+    """A step: its version, the modules that decide its result, and the digest of their code when that was last looked at."""
+
+    version: str
+    modules: list[str]
+    code: str
 
 
 @cache
-def code_version(*modules: str) -> str:
-    """A digest of `modules` (dotted names below face_assets) and of all that they import from this package.
-
-    Comments, docstrings, layout and CARRIERS do not count. Imports of `face_assets` are followed wherever they stand in a module.
-    """
-    seen: dict[str, str] = {}
-    waiting = list(modules)
-    while waiting:
-        name = waiting.pop()
-        if name in seen:
-            continue
-        seen[name], imports = _read(name)
-        waiting.extend(imports)
-    return fingerprint(sorted(seen.items()))
+def _steps(file: Path = FILE) -> dict[str, Step]:
+    steps: dict[str, Step] = json.loads(file.read_text(encoding="utf-8"))
+    return steps
 
 
-def _counts(name: str) -> bool:
-    if not name.startswith("face_assets.") or not _file(name).is_file():
-        return False
-    return not any(name == f"face_assets.{carrier}" or name.startswith(f"face_assets.{carrier}.") for carrier in CARRIERS)
+def step_version(name: str) -> str:
+    """The version of a step. It is part of the fingerprint of what the step makes."""
+    return _steps()[name]["version"]
 
 
-def _file(name: str) -> Path:
-    path = PACKAGE.joinpath(*name.split(".")[1:])
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+def changed_steps() -> list[str]:
+    """The steps whose code is not what it was when their version was last looked at."""
+    return [name for name, step in _steps().items() if _code(step) != step["code"]]
 
 
-@cache
-def _read(name: str) -> tuple[str, tuple[str, ...]]:
-    tree = ast.parse(_file(name).read_text(encoding="utf-8"))
-    imports = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            imports += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            package = name if _file(name).name == "__init__.py" else name.rpartition(".")[0]
-            for _ in range(node.level - 1):
-                package = package.rpartition(".")[0]
-            base = ".".join(part for part in (package if node.level else "", node.module or "") if part)
-            imports += [base, *(f"{base}.{alias.name}" for alias in node.names)]
-    ours = tuple(sorted({found for found in imports if _counts(found)}))
-    return fingerprint(ast.dump(_without_docstrings(tree))), ours
+def settle(names: Sequence[str], same: bool, file: Path = FILE) -> None:
+    """Writes down that the results of steps stay the `same` under the code of today, or else gives them new versions."""
+    steps = {name: dict(step) for name, step in _steps(file).items()}
+    for name in names:
+        code = _code(_steps(file)[name])
+        steps[name] |= {"code": code} if same else {"code": code, "version": code}
+    file.write_text(json.dumps(steps, indent=2) + "\n", encoding="utf-8")
+    _steps.cache_clear()
 
 
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:]
-    return tree
+def _code(step: Step) -> str:
+    return code_digest(*step["modules"], ignored=CARRIERS)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] not in (["same"], ["new"]):
+        raise SystemExit(
+            f"usage: python -m face_assets.core.step_versions same|new STEP…  (changed: {', '.join(changed_steps()) or 'none'})"
+        )
+    settle(sys.argv[2:] or changed_steps(), same=sys.argv[1] == "same")

@@ -1,11 +1,11 @@
-"""The group dataset: dataset_version and aligned_faces."""
+"""The asset dataset_version and its checks."""
 
 from collections.abc import Iterator
 
 import dagster as dg
 
 from face_assets.core.params import Params
-from face_assets.core.step_versions import code_version
+from face_assets.core.step_versions import step_version
 from face_assets.dataset import steps as dataset
 from face_assets.orchestration.conditions import REMAKE
 from face_assets.orchestration.metadata import ARTIFACT, commit_check, commit_of, judged, materialized, user_errors
@@ -24,7 +24,7 @@ WARN = dg.AssetCheckSeverity.WARN
     dagster_type=ARTIFACT,
     deps=["photos", "parameters"],
     kinds={"dvc", "csv"},
-    code_version=code_version(*dataset.VERSION_CODE),
+    code_version=step_version("dataset_version"),
     check_specs=[
         commit_check("dataset_version", "readable", "few enough photos are unreadable"),
         commit_check("dataset_version", "enough_people", "there are people to train on and to test with"),
@@ -93,44 +93,3 @@ def _dataset_checks(artifact: Artifact, params: Params, moved: list[str]) -> lis
             description=f"{len(moved)} people are in another split than in the release in production",
         ),
     ]
-
-
-@dg.asset(
-    group_name=GROUP,
-    partitions_def=commits,
-    automation_condition=REMAKE,
-    dagster_type=ARTIFACT,
-    kinds={"openvino"},
-    code_version=code_version(*dataset.ALIGN_CODE),
-    check_specs=[commit_check("aligned_faces", "faces_found", "few enough photos have no usable face")],
-)
-def aligned_faces(
-    context: dg.AssetExecutionContext, platform: WorkspaceResource, dataset_version: Artifact
-) -> Iterator[dg.MaterializeResult]:
-    """MTCNN's face of each photo's subject, cropped; photos seen before cost nothing."""
-    workspace = platform.workspace()
-    with user_errors(context):
-        commit = commit_of(context, workspace)
-        artifact = dataset.align_dataset(workspace, commit, dataset_version, context.log.info)
-        allowed = workspace.params(commit).detector.max_rejected
-        yield from judged(
-            context,
-            materialized(
-                context,
-                workspace,
-                artifact,
-                plots={"sample": "sample.png", "rejected": "rejected.png"},
-                checks=lambda: [_faces_check(artifact, allowed)],
-            ),
-        )
-
-
-def _faces_check(artifact: Artifact, allowed: float) -> dg.AssetCheckResult:
-    found = artifact.summary
-    return dg.AssetCheckResult(
-        check_name="faces_found",
-        passed=found["found"] > 0 and found["rejected_rate"] <= allowed,
-        metadata={"rejected_rate": found["rejected_rate"], "allowed": allowed, "examples": found["rejected_examples"]},
-        description=f"{found['rejected_rate']:.2%} of {found['photos']} photos cannot be used: {found['none']} without a face, "
-        f"{found['unusable']} unreadable, {found['contradictions']} under two people; detector.max_rejected allows {allowed:.1%}",
-    )

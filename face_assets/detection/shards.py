@@ -7,10 +7,12 @@ from pathlib import Path
 
 from face_assets.core.batches import batched
 from face_assets.core.errors import UserError
+from face_assets.core.progress import every_few_seconds
 from face_assets.dataset.manifest import Manifest
-from face_assets.dataset.steps import PHOTOS, every_few_seconds, version_dataset
+from face_assets.dataset.steps import PHOTOS, version_dataset
 from face_assets.detection.alignment import align_photos, unaligned
-from face_assets.registry.workspace import Log, Workspace, detector_config
+from face_assets.detection.detectors import crop_store, detector_config, detector_networks
+from face_assets.registry.workspace import Log, Workspace
 from face_assets.storage.content_store import ContentStore
 
 ENTRIES_A_TRANSACTION = 512
@@ -32,10 +34,10 @@ class Shard:
 def plan_shards(workspace: Workspace, commit: str, count: int, log: Log) -> list[Shard]:
     """The shards that have photos to detect. Brings their bytes to this platform's cache once, before the shards want them all at once."""
     params = workspace.params(commit)
-    store, md5s = workspace.crops(params.detector), list(_md5s(workspace, commit, log))
+    store, md5s = crop_store(workspace, params.detector), list(_md5s(workspace, commit, log))
     missing, _ = unaligned(store, md5s, params.photos.max_megapixels)
     workspace.repository.locate(commit, PHOTOS, missing)
-    workspace.detector_networks()
+    detector_networks(workspace)
     shards = [Shard(commit, index, count) for index in range(count)]
     wanted = [shard for shard in shards if any(map(shard.holds, missing))]
     log(f"{len(missing):,} photos not seen before, in {len(wanted)} of {count} shards")
@@ -51,19 +53,19 @@ def align_shard(workspace: Workspace, shard: Shard, threads: int, log: Log) -> i
     params = workspace.params(shard.commit)
     part = ContentStore(_parts(workspace, shard.commit) / f"{shard.index}-of-{shard.count}.sqlite")
     mine = [md5 for md5 in _md5s(workspace, shard.commit, log) if shard.holds(md5)]
-    missing = part.missing(workspace.crops(params.detector).missing(mine))
+    missing = part.missing(crop_store(workspace, params.detector).missing(mine))
     if missing:
         log(f"shard {shard.index + 1} of {shard.count}: detecting faces in {len(missing):,} photos")
         files = workspace.repository.locate(shard.commit, PHOTOS, missing)
         progress = every_few_seconds(log, "aligned")
-        networks, config = workspace.detector_networks(), detector_config(params.detector)
+        networks, config = detector_networks(workspace), detector_config(params.detector)
         align_photos(files, part, networks, config, params.photos.max_megapixels, threads, progress)
     return len(missing)
 
 
 def gather_shards(workspace: Workspace, commit: str, log: Log) -> int:
     """Puts every part of the commit into the crop store; returns how many photos were new to it. Raises UserError where one is missing."""
-    store = workspace.crops(workspace.params(commit).detector)
+    store = crop_store(workspace, workspace.params(commit).detector)
     md5s = list(_md5s(workspace, commit, log))
     lacking = store.missing(md5s)
     parts = _parts(workspace, commit)
@@ -83,7 +85,7 @@ def gather_shards(workspace: Workspace, commit: str, log: Log) -> int:
 
 def _parts(workspace: Workspace, commit: str) -> Path:
     """Where the shards of a commit leave their parts: a folder for each detector, like the crop store's file."""
-    store = workspace.crops(workspace.params(commit).detector).path
+    store = crop_store(workspace, workspace.params(commit).detector).path
     return store.parent / "parts" / f"{store.stem}-{commit}"
 
 

@@ -1,14 +1,12 @@
-"""The group embedder: face_embedder, exported_embedder with its parity, embedder_evaluation with its gate."""
+"""The assets face_embedder and exported_embedder, and the checks of its parity and precision."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import dagster as dg
 
-from face_assets.core.step_versions import code_version
+from face_assets.core.step_versions import step_version
 from face_assets.embedding import export_steps as engine
 from face_assets.embedding import steps
-from face_assets.evaluation.group_figures import groups_markdown
 from face_assets.orchestration.conditions import REMAKE
 from face_assets.orchestration.metadata import ARTIFACT, commit_check, commit_of, judged, materialized, user_errors
 from face_assets.orchestration.partitions import commits
@@ -25,7 +23,7 @@ GROUP = "embedder"
     automation_condition=REMAKE,
     dagster_type=ARTIFACT,
     kinds={"pytorch"},
-    code_version=code_version(*steps.TRAIN_CODE),
+    code_version=step_version("face_embedder"),
     pool=TRAINING,
 )
 def face_embedder(context: dg.AssetExecutionContext, platform: WorkspaceResource, aligned_faces: Artifact) -> dg.MaterializeResult:
@@ -42,7 +40,7 @@ def face_embedder(context: dg.AssetExecutionContext, platform: WorkspaceResource
     automation_condition=REMAKE,
     dagster_type=ARTIFACT,
     kinds={"onnx", "openvino"},
-    code_version=code_version(*engine.EXPORT_CODE, *engine.PRECISION_CODE),
+    code_version=f"{step_version('export')}-{step_version('precision')}",
     check_specs=[
         commit_check("exported_embedder", "parity", "in f32 the engines give torch's embeddings on real crops"),
         commit_check("exported_embedder", "precision", "the precision asked for costs little enough to be served", blocking=False),
@@ -82,53 +80,4 @@ def _precision(artifact: Artifact) -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"asked": found["precision_asked"], "served": found["precision"], "tried": found["precisions"]},
         description="; ".join([f"{found['precision']} is served", *refused]),
-    )
-
-
-@dg.asset(
-    group_name=GROUP,
-    partitions_def=commits,
-    automation_condition=REMAKE,
-    dagster_type=ARTIFACT,
-    kinds={"scikitlearn"},
-    code_version=code_version(*steps.EVALUATION_CODE),
-    check_specs=[commit_check("embedder_evaluation", "gate", "good enough, and not worse than production")],
-)
-def embedder_evaluation(
-    context: dg.AssetExecutionContext, platform: WorkspaceResource, aligned_faces: Artifact, exported_embedder: Artifact
-) -> Iterator[dg.MaterializeResult]:
-    """Verification of the exported engine on the test identities, all pairs, beside the starting weights and the release in production."""
-    workspace = platform.workspace()
-    with user_errors(context):
-        artifact = steps.evaluate_embedder(workspace, commit_of(context, workspace), aligned_faces, exported_embedder, context.log.info)
-        plots = {"roc": "roc.png", "scores": "scores.png"}
-        more = _single_figures(artifact) | _groups(artifact)
-        yield from judged(context, materialized(context, workspace, artifact, plots, lambda: [_gate(artifact)], **more))
-
-
-def _groups(artifact: Artifact) -> dict[str, Any]:
-    """The tables of the figures by group, where there are any."""
-    found = artifact.summary
-    return {"by_group": dg.MetadataValue.md(groups_markdown(found["groups"], found["group_notes"]))} if found["groups"] else {}
-
-
-def _single_figures(artifact: Artifact) -> dict[str, Any]:
-    """The trained embedder's figures as single numbers, which the UI draws over the commits."""
-    trained = artifact.summary["figures"]["trained"]
-    tar = {f"tar_at_far_{far}": value for far, value in trained["tar"].items() if value is not None}
-    return {"auc": trained["auc"], "accuracy": trained["accuracy"], "eer": trained["eer"], **tar}
-
-
-def _gate(artifact: Artifact) -> dg.AssetCheckResult:
-    found = artifact.summary
-    return dg.AssetCheckResult(
-        check_name="gate",
-        passed=found["passed"],
-        metadata={
-            "figures": found["figures"],
-            "reasons": found["reasons"],
-            "notes": found["gate_notes"],
-            "production": found["production"] or "none",
-        },
-        description="; ".join(found["reasons"]) or "every floor is reached and production is not better beyond the margin",
     )

@@ -11,8 +11,9 @@ import numpy as np
 from face_assets.core.files import link_or_copy
 from face_assets.core.fingerprint import fingerprint
 from face_assets.core.params import Params
-from face_assets.core.step_versions import code_version
-from face_assets.dataset.steps import Face, labels_of, read_faces
+from face_assets.core.step_versions import step_version
+from face_assets.detection.detectors import crop_store
+from face_assets.detection.steps import Face, labels_of, read_faces
 from face_assets.embedding.engine import has_bf16
 from face_assets.embedding.vectors import engine_vectors
 from face_assets.registry.workspace import Log, Workspace
@@ -24,17 +25,15 @@ if TYPE_CHECKING:
 PARITY_CROPS = 32
 CALIBRATION_CROPS = 256
 SPEED_CROPS = 64
-EXPORT_CODE = ("face_assets.embedding.export",)
-PRECISION_CODE = ("face_assets.embedding.quantization", "face_assets.embedding.precision", "face_assets.embedding.engine")
 
 
 def export_embedder(workspace: Workspace, commit: str, aligned: Artifact, embedder: Artifact, log: Log) -> Artifact:
     """The embedder with its preprocessing as ONNX and OpenVINO, how near both come to torch in f32, and what its precision costs."""
     params = workspace.params(commit)
     asked = params.export.precision
-    name = fingerprint(embedder.fingerprint, asked, params.embedder.whitening, code_version(*EXPORT_CODE))
+    name = fingerprint(embedder.fingerprint, asked, params.embedder.whitening, step_version("export"))
     if asked != "f32":
-        name = fingerprint(name, params.export.max_tar_loss, params.evaluation.far, has_bf16(), code_version(*PRECISION_CODE))
+        name = fingerprint(name, params.export.max_tar_loss, params.evaluation.far, has_bf16(), step_version("precision"))
 
     def fill(directory: Path) -> dict[str, Any]:
         from face_assets.embedding.export import export_engine, parity
@@ -46,7 +45,7 @@ def export_embedder(workspace: Workspace, commit: str, aligned: Artifact, embedd
         log("exporting to ONNX and OpenVINO")
         size, whitening = params.detector.image_size, params.embedder.whitening
         export_engine(model, whitening, size, directory, embedder.summary["embedding_size"])
-        crops = load_crops(workspace.crops(params.detector), [face.md5 for face in _spread(read_faces(aligned), PARITY_CROPS)])
+        crops = load_crops(crop_store(workspace, params.detector), [face.md5 for face in _spread(read_faces(aligned), PARITY_CROPS)])
         found = parity(model, whitening, directory, crops)
         trials = [] if asked == "f32" else _lower(workspace, params, aligned, directory, log)
         return {
@@ -121,7 +120,8 @@ class _Lowered:
             if not training:
                 raise NotComputedError("there is no training crop to calibrate int8 on")
             self.log(f"quantizing to int8, calibrated on {len(training)} training crops")
-            quantize_engine(self.directory, folder, load_crops(self.workspace.crops(self.params.detector), [face.md5 for face in training]))
+            crops = load_crops(crop_store(self.workspace, self.params.detector), [face.md5 for face in training])
+            quantize_engine(self.directory, folder, crops)
         return engine_vectors(self.workspace, folder, self.params.detector, md5s, self.log)
 
     def crops_a_second(self, precision: str, md5s: list[str]) -> float:
@@ -131,7 +131,7 @@ class _Lowered:
 
         folder = self.directory if precision == "f32" else self._folder(precision)
         engine = Engine(folder / "embedder.xml", precision, self.workspace.settings.cores)
-        crops = load_crops(self.workspace.crops(self.params.detector), md5s[:SPEED_CROPS])
+        crops = load_crops(crop_store(self.workspace, self.params.detector), md5s[:SPEED_CROPS])
         engine.embed(crops[: SPEED_CROPS // 2])
         started = time.perf_counter()
         engine.embed(crops)

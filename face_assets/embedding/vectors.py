@@ -11,12 +11,12 @@ from face_assets.core.batches import batched
 from face_assets.core.files import read_json
 from face_assets.core.fingerprint import file_digest, fingerprint
 from face_assets.core.params import Detector, Params
+from face_assets.detection.detectors import crop_store, detector_fingerprint
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.storage.artifacts import Artifact
 from face_assets.storage.content_store import Entry
 
 CROPS_A_TRANSACTION = 512
-VECTORS_CODE = ("face_assets.embedding.features", "face_assets.embedding.engine")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Embedding:
 
 def feature_folder(workspace: Workspace, detector: Detector) -> Path:
     """Where the trunk features of a detector's crops are kept."""
-    return workspace.home.features / workspace.detector_fingerprint(detector)
+    return workspace.home.features / detector_fingerprint(workspace, detector)
 
 
 def embed(workspace: Workspace, how: Embedding, md5s: Sequence[str], log: Log) -> np.ndarray:
@@ -48,7 +48,7 @@ def embed(workspace: Workspace, how: Embedding, md5s: Sequence[str], log: Log) -
     model = load_embedder(how.weights, how.embedding_size, how.seed)
     folder = feature_folder(workspace, how.detector)
     return embed_stored(
-        model, how.whitening, how.detector.image_size, workspace.crops(how.detector), md5s, folder, workspace.settings.cores, log
+        model, how.whitening, how.detector.image_size, crop_store(workspace, how.detector), md5s, folder, workspace.settings.cores, log
     )
 
 
@@ -75,13 +75,13 @@ def _kept(workspace: Workspace, directory: Path, precision: str, detector: Detec
     from face_assets.embedding.features import load_crops
 
     network = [file_digest(directory / name) for name in ("embedder.xml", "embedder.bin")]
-    store = workspace.home.embeddings(fingerprint(network, precision, workspace.detector_fingerprint(detector)))
+    store = workspace.home.embeddings(fingerprint(network, precision, detector_fingerprint(workspace, detector)))
     missing = store.missing(md5s)
     engine = Engine(directory / "embedder.xml", precision, workspace.settings.cores)
     if missing:
         log(f"embedding {len(missing):,} crops in {precision}")
     for batch in batched(missing, CROPS_A_TRANSACTION):
-        vectors = engine.embed(load_crops(workspace.crops(detector), batch))
+        vectors = engine.embed(load_crops(crop_store(workspace, detector), batch))
         store.put(Entry(key, {}, vector.tobytes()) for key, vector in zip(batch, vectors, strict=True))
     found = {entry.key: np.frombuffer(entry.blob or b"", np.float32) for entry in store.entries(md5s)}
     return np.stack([found[md5] for md5 in md5s]) if md5s else np.zeros((0, engine.size), np.float32)

@@ -10,7 +10,7 @@ from face_assets.core.fingerprint import fingerprint
 from face_assets.core.outside_text import shown_in_markdown
 from face_assets.core.params import Evaluation
 from face_assets.dataset.photo_folders import person_key
-from face_assets.dataset.steps import Face
+from face_assets.detection.steps import Face
 from face_assets.evaluation.groups import Group, by_group, composed, read_attributes
 from face_assets.registry.workspace import Workspace
 

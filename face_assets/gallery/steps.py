@@ -6,16 +6,16 @@ from typing import Any
 from face_assets.core.errors import RefusedError
 from face_assets.core.fingerprint import fingerprint
 from face_assets.core.params import Params
-from face_assets.core.step_versions import code_version
+from face_assets.core.step_versions import step_version
 from face_assets.dataset import duplicates
 from face_assets.dataset.manifest import make_manifest
-from face_assets.dataset.steps import Face, align, left_out_text, read_faces
-from face_assets.embedding.vectors import VECTORS_CODE, served_vectors
+from face_assets.dataset.steps import left_out_text
+from face_assets.detection.steps import Face, align, read_faces
+from face_assets.embedding.vectors import served_vectors
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.storage.artifacts import Artifact
 
 GALLERY = "gallery"
-CODE = ("face_assets.dataset.duplicates", "face_assets.gallery.enrolment", *VECTORS_CODE)
 LISTED = 20
 
 
@@ -25,7 +25,7 @@ def enroll(workspace: Workspace, commit: str, aligned: Artifact, evaluation: Art
     pointer = workspace.repository.pointer(commit, GALLERY)
     people = pointer.md5 if pointer else aligned.fingerprint
     threshold = evaluation.summary["verification_threshold"]
-    name = fingerprint(exported.fingerprint, people, aligned.fingerprint, params.evaluation.fpir, threshold, code_version(*CODE))
+    name = fingerprint(exported.fingerprint, people, aligned.fingerprint, params.evaluation.fpir, threshold, step_version("face_gallery"))
 
     def fill(directory: Path) -> dict[str, Any]:
         from face_assets.gallery import enrolment as gallery

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from face_assets.core.step_versions import code_version
+from face_assets.core.step_versions import step_version
 from face_assets.evaluation.feature_histograms import COUNTS
 from face_assets.monitoring import steps as monitoring
 from face_assets.monitoring.drift import DriftReport
@@ -20,7 +20,7 @@ GROUP = "monitoring"
     partitions_def=hours,
     kinds={"triton"},
     deps=["triton_deployment"],
-    code_version=code_version(*monitoring.TRAFFIC_CODE),
+    code_version=step_version("live_traffic"),
 )
 def live_traffic(context: dg.AssetExecutionContext, platform: WorkspaceResource) -> dg.MaterializeResult:
     """What the server saw in an hour, as histograms by release that hold no face (docs/drift.md)."""
@@ -42,7 +42,7 @@ def live_traffic(context: dg.AssetExecutionContext, platform: WorkspaceResource)
     group_name=GROUP,
     partitions_def=hours,
     deps=["live_traffic"],
-    code_version=code_version(*monitoring.DRIFT_CODE),
+    code_version=step_version("drift_report"),
     check_specs=[
         dg.AssetCheckSpec(
             "no_drift", asset="drift_report", partitions_def=hours, description="the photos look as those that the release was tested on"

@@ -13,9 +13,6 @@ from face_assets.monitoring.windows import NAME, Window, read_window
 from face_assets.registry.workspace import Workspace
 from face_assets.release.traffic_reference import find_reference
 
-TRAFFIC_CODE = ("face_assets.monitoring.windows",)
-DRIFT_CODE = ("face_assets.monitoring.windows", "face_assets.monitoring.drift", "face_assets.evaluation.reference")
-
 
 @dataclass(frozen=True)
 class Drift:

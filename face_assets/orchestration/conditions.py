@@ -38,13 +38,3 @@ CHANGED_OR_FOLLOWS = CHANGED | dg.AutomationCondition.any_deps_match(dg.Automati
 REMAKE = (CHANGED_OR_FOLLOWS & InProduction()).with_label("code changed: once more for the commit in production")
 REWRITE = CHANGED.with_label("code changed")  # a new release comes by its stage tag, and not by this
 REDEPLOY = CHANGED_OR_FOLLOWS.with_label("code changed")
-
-code_change_sensor = dg.AutomationConditionSensorDefinition(
-    "code_change_sensor",
-    target=dg.AssetSelection.all(),
-    use_user_code_server=True,
-    minimum_interval_seconds=5,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    run_tags={"face_assets/cause": "code"},
-    description="Makes assets again whose code changed, and what is made from them, for the commit that is in production.",
-)

@@ -3,24 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from face_assets.core.errors import UserError
-from face_assets.core.files import file_lock, new_directory
-from face_assets.core.fingerprint import fingerprint, tree_digest
-from face_assets.core.params import Detector, Params, parse_params
+from face_assets.core.params import Params, parse_params
 from face_assets.core.settings import Settings, load_settings
-from face_assets.core.step_versions import code_version
-from face_assets.detection.mtcnn import DetectorConfig
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.releases import Releases
 from face_assets.registry.stages import Stages
 from face_assets.registry.watch import matches
-from face_assets.storage.content_store import ContentStore
 from face_assets.storage.home import Home
 
 Log = Callable[[str], None]
-PIXELS = ("face_assets.dataset.decoding", "face_assets.detection.mtcnn")
 
 
 @dataclass(frozen=True)
@@ -73,27 +66,3 @@ class Workspace:
         except UnicodeDecodeError as error:
             raise UserError(f"params.yaml at commit {commit[:12]} is not UTF-8 text: {error}") from error
         return parse_params(text, f"params.yaml at commit {commit[:12]}")
-
-    def detector_networks(self) -> Path:
-        """The folder of MTCNN's networks, exported from facenet-pytorch's wheel the first time."""
-        if not self.home.detector.is_dir():
-            from face_assets.detection.facenet_pytorch import export_detector
-
-            with file_lock(self.home.root / ".detector.lock"):
-                if not self.home.detector.is_dir():
-                    with new_directory(self.home.detector) as aside:
-                        export_detector(aside)
-        return self.home.detector
-
-    def detector_fingerprint(self, detector: Detector) -> str:
-        """Names a detector by its networks, its settings and the code that turns pixels into crops."""
-        return fingerprint(tree_digest(self.detector_networks()), detector_config(detector).__dict__, code_version(*PIXELS))
-
-    def crops(self, detector: Detector) -> ContentStore:
-        """The crop store of a detector's settings."""
-        return self.home.crops(self.detector_fingerprint(detector))
-
-
-def detector_config(detector: Detector) -> DetectorConfig:
-    """The detector's settings as the vision room takes them."""
-    return DetectorConfig(**detector.model_dump(exclude={"max_rejected"}))

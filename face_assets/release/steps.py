@@ -13,12 +13,13 @@ from face_assets.core.files import link_or_copy, write_json, write_text
 from face_assets.core.fingerprint import file_digest, fingerprint, tree_digest
 from face_assets.core.params import Params
 from face_assets.core.provenance import environment
-from face_assets.dataset.steps import read_faces
-from face_assets.embedding.steps import evaluate_embedder
+from face_assets.detection.detectors import crop_store, detector_fingerprint, detector_networks
+from face_assets.detection.steps import read_faces
 from face_assets.embedding.vectors import served_vectors
 from face_assets.evaluation.feature_histograms import FORMAT
 from face_assets.evaluation.group_figures import attributes_digest, groups_markdown
 from face_assets.evaluation.reference import FILE as REFERENCE
+from face_assets.evaluation.steps import evaluate_embedder
 from face_assets.registry.releases import Digests, Release
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.release.model_card import CardFacts, model_card
@@ -26,7 +27,6 @@ from face_assets.release.staging import Judge, stage_release
 from face_assets.release.traffic_reference import release_reference
 from face_assets.storage.artifacts import Artifact
 
-CODE = ("face_assets.release.steps", "face_assets.release.model_card", "face_assets.evaluation.reference")
 EVALUATION = ("evaluation.json", "groups.json", "pairs.csv", "test_photos.txt")
 ENGINE = ("embedder.pt", "embedder.onnx", "embedder.xml", "embedder.bin", "engine.json")
 
@@ -96,7 +96,7 @@ def _bundle(workspace: Workspace, commit: str, params: Params, parts: Parts, dir
     link_or_copy(parts.gallery.directory / "gallery.npz", directory / "gallery.npz")
     for name in EVALUATION:
         link_or_copy(parts.evaluation.directory / name, directory / name)
-    shutil.copytree(workspace.detector_networks(), directory / "detector", copy_function=link_or_copy)
+    shutil.copytree(detector_networks(workspace), directory / "detector", copy_function=link_or_copy)
     recognizer = {
         "detector": params.detector.model_dump(mode="json", exclude={"max_rejected"}),
         "max_megapixels": params.photos.max_megapixels,
@@ -133,7 +133,7 @@ def _probes(workspace: Workspace, params: Params, parts: Parts, log: Log) -> lis
     embeddings = served_vectors(workspace, params, parts.exported, [face.md5 for face in faces], log)
     gallery = Gallery.load(parts.gallery.directory)
     places, scores = gallery.search(embeddings)
-    facts = workspace.crops(params.detector).facts(face.md5 for face in faces)
+    facts = crop_store(workspace, params.detector).facts(face.md5 for face in faces)
     return [
         {
             "md5": face.md5,
@@ -153,7 +153,7 @@ def _provenance(workspace: Workspace, commit: str, params: Params, parts: Parts)
         "parameters": params.model_dump(mode="json"),
         "environment": environment(),
         "artifacts": {name: getattr(parts, name).fingerprint for name in Parts.__dataclass_fields__},
-        "detector": workspace.detector_fingerprint(params.detector),
+        "detector": detector_fingerprint(workspace, params.detector),
     }
 
 
@@ -181,7 +181,7 @@ def _register(workspace: Workspace, commit: str, params: Params, parts: Parts, i
     recognizer = json.loads((bundle / "recognizer.json").read_text(encoding="utf-8"))
     thresholds = (recognizer["verification_threshold"], recognizer["identification_threshold"])
     digests = Digests(
-        space=fingerprint(engine, parts.exported.summary["precision"], workspace.detector_fingerprint(params.detector)),
+        space=fingerprint(engine, parts.exported.summary["precision"], detector_fingerprint(workspace, params.detector)),
         recognition=fingerprint(file_digest(bundle / "gallery.npz"), thresholds),
         packaging=tree_digest(bundle),
     )

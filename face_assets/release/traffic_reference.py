@@ -7,6 +7,7 @@ import numpy as np
 from face_assets.core.batches import batched
 from face_assets.core.errors import UserError
 from face_assets.core.params import Params
+from face_assets.detection.detectors import crop_store
 from face_assets.embedding.vectors import served_vectors
 from face_assets.evaluation.feature_histograms import bins_of, measure, without_face
 from face_assets.evaluation.reference import FEWEST_PEOPLE, FEWEST_PHOTOS, FILE, Reference, load_reference, make_reference
@@ -14,7 +15,6 @@ from face_assets.gallery.search import Gallery
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.storage.artifacts import Artifact
 
-CODE = ("face_assets.evaluation.reference", "face_assets.evaluation.feature_histograms")
 CROPS_AT_ONCE = 64
 
 
@@ -47,7 +47,7 @@ def _face_bins(
     embeddings = served_vectors(workspace, params, exported, md5s, log)
     enrolled = Gallery.load(gallery.directory)
     similarities = _as_strangers(enrolled, embeddings, [row["identity"] for row in faces])
-    store, size = workspace.crops(params.detector), params.detector.image_size
+    store, size = crop_store(workspace, params.detector), params.detector.image_size
     bins = np.empty((len(faces), len(without_face())), np.int64)
     for part in batched(range(len(faces)), CROPS_AT_ONCE):
         found = {entry.key: entry for entry in store.entries(md5s[one] for one in part)}

@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from face_assets.core.fingerprint import fingerprint
-from face_assets.core.step_versions import code_version
+from face_assets.core.step_versions import step_version
 from face_assets.orchestration.conditions import REDEPLOY, REWRITE
 from face_assets.orchestration.metadata import as_metadata, judged, provenance, user_errors
 from face_assets.orchestration.pools import DEPLOYMENT
@@ -28,7 +28,7 @@ VERIFIED_DAILY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=50),
     kinds={"triton"},
     deps=["recognizer_release"],
     automation_condition=REWRITE,
-    code_version=fingerprint(code_version(*serving.CODE), code_digest(serving.TEMPLATES)),
+    code_version=fingerprint(step_version("serving"), code_digest(serving.TEMPLATES)),
     pool=DEPLOYMENT,
 )
 def triton_model_repository(context: dg.AssetExecutionContext, platform: WorkspaceResource) -> dg.MaterializeResult:
@@ -54,7 +54,7 @@ def triton_model_repository(context: dg.AssetExecutionContext, platform: Workspa
     kinds={"docker", "triton"},
     deps=["triton_model_repository"],
     automation_condition=REDEPLOY,
-    code_version=code_version("face_assets.serving.containers.images"),
+    code_version=step_version("triton_image"),
     pool=DEPLOYMENT,
 )
 def triton_image(context: dg.AssetExecutionContext, platform: WorkspaceResource) -> dg.MaterializeResult:
@@ -82,7 +82,7 @@ def triton_image(context: dg.AssetExecutionContext, platform: WorkspaceResource)
     automation_condition=REDEPLOY,
     pool=DEPLOYMENT,
     freshness_policy=VERIFIED_DAILY,
-    code_version=code_version(*serving.CODE),
+    code_version=step_version("serving"),
     check_specs=[
         dg.AssetCheckSpec("verified", asset="triton_deployment", description="answers as offline, within the latency budget", blocking=True)
     ],

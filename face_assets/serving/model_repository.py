@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from face_assets.core.code_digest import PACKAGE, file_of, imports_of
 from face_assets.core.files import file_lock, link_or_copy, new_directory, read_json, write_json, write_text
 from face_assets.core.fingerprint import fingerprint
 from face_assets.serving.runtime.limits import MAX_WAITING
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 DETECTOR, EMBEDDER, RECOGNIZER = MODELS = ("face_detector", "face_embedder", "face_recognizer")
 CANDIDATE = "candidate_"
-VISION = Path(__file__).parents[1] / "vision"
 VERSIONS = "versions.json"
 PREFERRED_BATCH = 8  # of releases that do not say
 FILES = {
@@ -64,8 +64,17 @@ def write_models(
 
 def code_digest(templates: Path) -> str:
     """What of this repository's code goes into a version folder."""
-    sources = [*(path for path in VISION.glob("*.py")), *templates.glob("*/config.pbtxt"), *templates.glob("*/model.py")]
+    runtime = {file for model in MODELS for file in _runtime(templates, model)}
+    sources = [*templates.glob("*/config.pbtxt"), *templates.glob("*/model.py"), *runtime]
     return fingerprint(sorted([path.parent.name, path.name, path.read_text(encoding="utf-8")] for path in sources))
+
+
+def _runtime(templates: Path, model: str) -> list[Path]:
+    """The files of this package that a model runs: the modules that its model.py imports, and the packages around them."""
+    used = imports_of((templates / model / "model.py").read_text(encoding="utf-8"))
+    files = [file_of(name) for name in used]
+    around = {folder / "__init__.py" for file in files for folder in file.parents if folder.is_relative_to(PACKAGE)}
+    return sorted({*files, *around})
 
 
 def versions(root: Path) -> list[ModelVersion]:
@@ -76,9 +85,10 @@ def versions(root: Path) -> list[ModelVersion]:
 
 def _fill(folder: Path, model: str, bundle: Path, templates: Path) -> None:
     shutil.copyfile(templates / model / "model.py", folder / "model.py")
-    (folder / "vision").mkdir()
-    for module in VISION.glob("*.py"):  # as it is installed everybody may read it; here everything is its owner's alone
-        shutil.copyfile(module, folder / "vision" / module.name)
+    for file in _runtime(templates, model):
+        copy = folder / file.relative_to(PACKAGE.parent)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
     for name in FILES[model]:
         source = bundle / name
         if source.is_dir():

@@ -27,12 +27,6 @@ from face_assets.serving.triton_server import Ports
 ROOT = Path(__file__).parents[2]
 SECONDS_TO_ANSWER = 8.0
 TEMPLATES = ROOT / "triton_models"
-CODE = (
-    "face_assets.serving.model_repository",
-    "face_assets.serving.embedded",
-    "face_assets.serving.containers.target",
-    "face_assets.serving.deployment_check",
-)
 
 
 @dataclass(frozen=True)

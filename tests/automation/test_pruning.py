@@ -14,8 +14,10 @@ from face_assets.core.errors import UserError
 from face_assets.core.files import file_lock, free_lock, lock_beside, write_json
 from face_assets.core.settings import remember
 from face_assets.dataset.repository_creation import create_repository
-from face_assets.dataset.steps import align_dataset, read_faces, version_dataset
+from face_assets.dataset.steps import version_dataset
 from face_assets.demo.synthetic import write_people
+from face_assets.detection.detectors import crop_store
+from face_assets.detection.steps import align_dataset, read_faces
 from face_assets.orchestration.artifact_io import ArtifactHandles
 from face_assets.registry.git import git
 from face_assets.registry.releases import Digests, Release
@@ -249,7 +251,7 @@ def test_crops_stay_with_the_list_of_them_and_come_back_where_somebody_removed_t
     def align() -> Artifact:
         return align_dataset(workspace, commit, version_dataset(workspace, commit, print), print)
 
-    store = workspace.crops(workspace.params(commit).detector)
+    store = crop_store(workspace, workspace.params(commit).detector)
     made = align()
     write_json(home / "handles" / "aligned_faces" / f"{commit}.json", made.to_json())
     md5s = [face.md5 for face in read_faces(made)]

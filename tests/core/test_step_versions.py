@@ -1,10 +1,12 @@
-"""Code versions follow what a step uses, and nothing else."""
+"""Step versions: a change of code that a step runs is looked at by a person, and what does not count does not ask for it."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from face_assets.core import step_versions as module
+from face_assets.core import code_digest as digests
+from face_assets.core import step_versions
 
 
 @pytest.fixture
@@ -14,35 +16,50 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "a": "from face_assets import b\nx = 1\n",
         "b": "y = 2\n",
         "c": "z = 3\n",
-        "errors": "e = 1\n",
+        "d": "from face_assets.b import y\n",
     }.items():
         (tmp_path / f"{name}.py").write_text(text)
-    monkeypatch.setattr(module, "PACKAGE", tmp_path)
+    monkeypatch.setattr(digests, "PACKAGE", tmp_path)
     return tmp_path
 
 
-def version(*names: str) -> str:
-    module.code_version.cache_clear()
-    module._read.cache_clear()
-    return module.code_version(*names)
+def digest(name: str, ignored: tuple[str, ...] = ()) -> str:
+    digests._read.cache_clear()
+    return digests.code_digest(name, ignored=ignored)
 
 
-def test_it_follows_imports_and_ignores_the_rest(package: Path) -> None:
-    before = version("face_assets.a")
+def test_a_digest_follows_imports_and_ignores_the_rest(package: Path) -> None:
+    before = digest("face_assets.a")
     (package / "c.py").write_text("z = 4\n")
-    assert version("face_assets.a") == before
+    assert digest("face_assets.a") == before
     (package / "b.py").write_text("y = 3\n")
-    assert version("face_assets.a") != before
+    assert digest("face_assets.a") != before
 
 
 def test_docs_and_layout_do_not_count(package: Path) -> None:
-    before = version("face_assets.a")
+    before = digest("face_assets.a")
     (package / "a.py").write_text('"""A docstring."""\n\n# a comment\nfrom face_assets import b\n\nx   =   1\n')
-    assert version("face_assets.a") == before
+    assert digest("face_assets.a") == before
 
 
-def test_what_only_carries_values_does_not_count(package: Path) -> None:
-    (package / "a.py").write_text("from face_assets.core.errors import e\n")
-    before = version("face_assets.a")
-    (package / "errors.py").write_text("e = 2\n")
-    assert version("face_assets.a") == before
+def test_ignored_modules_do_not_count(package: Path) -> None:
+    before = digest("face_assets.d", ignored=("face_assets.b",))
+    (package / "b.py").write_text("y = 3\n")
+    assert digest("face_assets.d", ignored=("face_assets.b",)) == before
+
+
+def test_every_change_of_a_steps_code_was_looked_at() -> None:
+    """After a change: `python -m face_assets.core.step_versions same STEP…` where results stay the same, else `… new STEP…`."""
+    digests._read.cache_clear()
+    assert step_versions.changed_steps() == []
+
+
+def test_a_step_keeps_its_version_where_results_stay_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "versions.json"
+    step = {"version": "of before", "modules": ["face_assets.core.fingerprint"], "code": "of before"}
+    file.write_text(json.dumps({"one": step, "other": step}))
+    step_versions.settle(["one"], same=True, file=file)
+    step_versions.settle(["other"], same=False, file=file)
+    kept = json.loads(file.read_text())
+    assert kept["one"]["version"] == "of before"
+    assert kept["one"]["code"] == kept["other"]["code"] == kept["other"]["version"] != "of before"

@@ -16,9 +16,11 @@ from face_assets.automation import execute
 from face_assets.core.fingerprint import tree_digest
 from face_assets.core.settings import remember
 from face_assets.dataset.repository_creation import create_repository
-from face_assets.dataset.steps import align_dataset, version_dataset
+from face_assets.dataset.steps import version_dataset
 from face_assets.demo.synthetic import write_people
+from face_assets.detection.detectors import crop_store
 from face_assets.detection.shards import Shard, align_shard, gather_shards, plan_shards
+from face_assets.detection.steps import align_dataset
 from face_assets.event_log.instance import open_instance
 from face_assets.orchestration.tags import PARTITION
 from face_assets.registry.workspace import Workspace
@@ -57,7 +59,7 @@ def of_one_process(workspace: Workspace, commit: str, home: Path) -> tuple[dict[
     """What a home aligns that knows no shards."""
     other = Workspace(workspace.settings.model_copy(update={"home": home}))
     artifact = align_dataset(other, commit, version_dataset(other, commit, nothing), nothing)
-    return contents(other.crops(other.params(commit).detector)), picture(artifact.directory)
+    return contents(crop_store(other, other.params(commit).detector)), picture(artifact.directory)
 
 
 def contents(store: ContentStore) -> dict[str, object]:
@@ -92,7 +94,7 @@ def test_shards_give_what_one_process_gives_and_a_killed_one_is_rerun_alone(work
     artifact = align_dataset(workspace, commit, version_dataset(workspace, commit, nothing), nothing)
     assert artifact.summary["detected_now"] == 0
     alone = of_one_process(workspace, commit, tmp_path / "alone")
-    assert (contents(workspace.crops(workspace.params(commit).detector)), picture(artifact.directory)) == alone
+    assert (contents(crop_store(workspace, workspace.params(commit).detector)), picture(artifact.directory)) == alone
 
 
 def kill_a_shard(home: Home, run: "subprocess.Popen[str]") -> str:

@@ -64,7 +64,7 @@ def test_two_processes_learn_as_one_does(tmp_path: Path, crop_store: ContentStor
 SMALL_NETWORK = """
 import json, sys, torch
 from torch import nn
-from face_assets.embedder import ranks
+from face_assets.embedding import process_group as ranks
 torch.set_num_threads(1)
 torch.manual_seed(0)
 # no biases before a normalisation: their gradient is nothing but noise, which AdamW would make steps of

@@ -9,7 +9,7 @@ import pytest
 from face_assets.core.errors import UserError
 from face_assets.core.params import Evaluation
 from face_assets.core.settings import remember
-from face_assets.dataset.steps import Face, labels_of
+from face_assets.detection.steps import Face, labels_of
 from face_assets.evaluation.group_figures import evaluate_groups, groups_markdown
 from face_assets.registry.git import git
 from face_assets.registry.workspace import Workspace

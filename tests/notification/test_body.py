@@ -8,8 +8,9 @@ import pytest
 
 from face_assets.core.errors import UserError
 from face_assets.core.files import write_json
+from face_assets.core.message_template import NAMES
 from face_assets.core.settings import load_settings
-from face_assets.notification.body import DEFAULT_BODY, NAMES, filled_body
+from face_assets.notification.body import DEFAULT_BODY, filled_body
 from face_assets.notification.message import LONGEST_REASON, Message
 
 

@@ -8,10 +8,12 @@ import pytest
 
 from face_assets.core.settings import remember
 from face_assets.dataset.repository_creation import create_repository
-from face_assets.dataset.steps import align_dataset, version_dataset
+from face_assets.dataset.steps import version_dataset
 from face_assets.demo.synthetic import write_people
+from face_assets.detection.steps import align_dataset
 from face_assets.embedding.export_steps import export_embedder
-from face_assets.embedding.steps import BESIDE, evaluate_embedder, train_embedder
+from face_assets.embedding.steps import train_embedder
+from face_assets.evaluation.steps import BESIDE, evaluate_embedder
 from face_assets.gallery.steps import enroll
 from face_assets.registry.git import git
 from face_assets.registry.workspace import Workspace

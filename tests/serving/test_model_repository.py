@@ -30,7 +30,7 @@ def test_a_version_is_its_owners_alone(kit: Any, tmp_path: Path) -> None:
     kit.write(tmp_path, "v1.0.0")
     linked = {name for names in models.FILES.values() for name in names}  # to the bundle, whose rights they have
     made = [path for path in tmp_path.rglob("*") if not linked & {*path.relative_to(tmp_path).parts}]
-    assert {"model.py", "decode.py"} <= {path.name for path in made}
+    assert {"model.py", "decoding.py"} <= {path.name for path in made}
     assert not [path for path in made if path.stat().st_mode & 0o077]
 
 

@@ -1,0 +1,13 @@
+"""The code change sensor: assets whose step has a new version are made again for the commit in production."""
+
+import dagster as dg
+
+code_change_sensor = dg.AutomationConditionSensorDefinition(
+    "code_change_sensor",
+    target=dg.AssetSelection.all(),
+    use_user_code_server=True,
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    run_tags={"face_assets/cause": "code"},
+    description="Makes assets again whose code changed, and what is made from them, for the commit that is in production.",
+)

@@ -1,0 +1,39 @@
+"""The detector of a data set's parameters: its networks, its name, and the store of its crops."""
+
+from pathlib import Path
+
+from face_assets.core.files import file_lock, new_directory
+from face_assets.core.fingerprint import fingerprint, tree_digest
+from face_assets.core.params import Detector
+from face_assets.core.step_versions import step_version
+from face_assets.detection.mtcnn import DetectorConfig
+from face_assets.registry.workspace import Workspace
+from face_assets.storage.content_store import ContentStore
+
+
+def detector_networks(workspace: Workspace) -> Path:
+    """The folder of MTCNN's networks, exported from facenet-pytorch's wheel the first time."""
+    folder = workspace.home.detector
+    if not folder.is_dir():
+        from face_assets.detection.facenet_pytorch import export_detector
+
+        with file_lock(workspace.home.root / ".detector.lock"):
+            if not folder.is_dir():
+                with new_directory(folder) as aside:
+                    export_detector(aside)
+    return folder
+
+
+def detector_fingerprint(workspace: Workspace, detector: Detector) -> str:
+    """Names a detector by its networks, its settings and the version of the code that turns pixels into crops."""
+    return fingerprint(tree_digest(detector_networks(workspace)), detector_config(detector).__dict__, step_version("detection"))
+
+
+def crop_store(workspace: Workspace, detector: Detector) -> ContentStore:
+    """The crop store of a detector's settings: key = the photo's md5."""
+    return workspace.home.crops(detector_fingerprint(workspace, detector))
+
+
+def detector_config(detector: Detector) -> DetectorConfig:
+    """The detector's settings as MTCNN takes them."""
+    return DetectorConfig(**detector.model_dump(exclude={"max_rejected"}))

@@ -1,0 +1,160 @@
+"""The step aligned_faces: from listed photos to one cropped face each."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from face_assets.core.errors import UnreachableError
+from face_assets.core.fingerprint import fingerprint
+from face_assets.core.params import Detector, Params
+from face_assets.core.progress import every_few_seconds
+from face_assets.core.step_versions import step_version
+from face_assets.core.tables import write_rows
+from face_assets.dataset import duplicates
+from face_assets.dataset.decoding import UnusablePhoto, decode
+from face_assets.dataset.manifest import Manifest, Photo
+from face_assets.dataset.steps import PHOTOS
+from face_assets.detection.alignment import align_photos, unaligned, within
+from face_assets.detection.contact_sheet import contact_sheet
+from face_assets.detection.detectors import crop_store, detector_config, detector_fingerprint, detector_networks
+from face_assets.registry.workspace import Log, Workspace
+from face_assets.storage.artifacts import Artifact
+
+SHEET = 40
+LISTED = 200
+
+
+@dataclass(frozen=True)
+class Face:
+    """A photo with a crop: the rows that training and evaluation use."""
+
+    path: str
+    md5: str
+    identity: str
+    split: str
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How many photos had to be detected, and the facts of every one, by md5, under the limit of megapixels in force."""
+
+    detected: int
+    facts: dict[str, dict[str, Any]]
+
+
+def align(
+    workspace: Workspace, commit: str, source: str, md5s: Iterable[str], detector: Detector, max_megapixels: float, log: Log
+) -> Alignment:
+    """Fills the crop store with the photos that it lacks."""
+    store, detected = crop_store(workspace, detector), 0
+    missing, facts = unaligned(store, md5s, max_megapixels)
+    while missing:  # once, but for a run beside this one that refuses under a lower limit
+        log(f"detecting faces in {len(missing):,} photos not seen before")
+        files = workspace.repository.locate(commit, source, missing)
+        progress = every_few_seconds(log, "aligned")
+        align_photos(
+            files, store, detector_networks(workspace), detector_config(detector), max_megapixels, workspace.settings.cores, progress
+        )
+        detected += len(missing)
+        missing, found = unaligned(store, missing, max_megapixels)
+        facts |= found
+    return Alignment(detected, within(facts, max_megapixels))
+
+
+def align_dataset(workspace: Workspace, commit: str, dataset: Artifact, log: Log) -> Artifact:
+    """The subject's face of every photo of the manifest; what cannot be used is listed with its reason."""
+    params = workspace.params(commit)
+    detector = detector_fingerprint(workspace, params.detector)
+    name = fingerprint(dataset.fingerprint, detector, step_version("aligned_faces"))
+
+    def fill(directory: Path) -> dict[str, object]:
+        photos = Manifest.read(dataset.directory / "manifest.csv").photos
+        started = monotonic()
+        alignment = align(workspace, commit, PHOTOS, (photo.md5 for photo in photos), params.detector, params.photos.max_megapixels, log)
+        seconds, detected, facts = monotonic() - started, alignment.detected, alignment.facts
+        claimed = {photo.md5: {other.identity for other in group} for group in duplicates.exact(photos) for photo in group}
+        rows: list[tuple[Any, ...]] = []
+        faces: list[Photo] = []
+        seen: set[tuple[str, str]] = set()
+        for photo in photos:
+            fact = facts[photo.md5]
+            status, reason = fact["status"], fact["reason"]
+            if photo.md5 in claimed:
+                status, reason = "contradiction", "the same file stands under " + ", ".join(sorted(claimed[photo.md5] - {photo.identity}))
+            elif (photo.identity, photo.md5) in seen:
+                status, reason = "repeated", "the same file stands twice under this person"
+            seen.add((photo.identity, photo.md5))
+            rows.append((photo.path, photo.md5, photo.identity, photo.split, status, fact["faces"], reason))
+            if status == "face":
+                faces.append(photo)
+        write_rows(directory / "faces.csv", ("path", "md5", "identity", "split", "status", "faces", "reason"), rows)
+        status = Counter(row[4] for row in rows)
+        unusable = [row for row in rows if row[4] not in ("face", "repeated")]
+        without_face = sorted({photo.identity for photo in photos} - {photo.identity for photo in faces})
+        _write_sheets(workspace, commit, params, faces, unusable, directory)
+        return {
+            "photos": len(photos),
+            "found": status["face"],
+            "none": status["no_face"],
+            "several": sum(fact["faces"] > 1 for fact in facts.values()),
+            "unusable": status["unusable"],
+            "contradictions": status["contradiction"],
+            "repeated": status["repeated"],
+            "people_without_face": len(without_face),
+            "people_without_face_examples": without_face[:LISTED],
+            "rejected_examples": {row[0]: row[6] for row in unusable[:LISTED]},
+            "rejected_rate": round(len(unusable) / len(photos), 6),
+            "detected_now": detected,
+            "photos_a_second": round(detected / seconds, 1) if detected else 0.0,
+            "detector": detector,
+            "crops": str(workspace.home.root / "crops" / f"{detector}.sqlite"),
+        }
+
+    made = workspace.home.artifacts.make("aligned_faces", name, fill)
+    if made.reused:  # the store of its crops is opened, so that it counts as used, and filled where somebody removed it
+        md5s = [photo.md5 for photo in Manifest.read(dataset.directory / "manifest.csv").photos]
+        if crop_store(workspace, params.detector).missing(md5s):
+            try:
+                align(workspace, commit, PHOTOS, md5s, params.detector, params.photos.max_megapixels, log)
+            except UnreachableError as error:
+                log(f"{error} The list of faces stays, without all of its crops.")
+    return made
+
+
+def read_faces(aligned: Artifact, *splits: str) -> list[Face]:
+    """The photos with a usable face, in path order; of the named splits, or of all."""
+    with open(aligned.directory / "faces.csv", encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["status"] == "face" and (not splits or row["split"] in splits)]
+    return [Face(row["path"], row["md5"], row["identity"], row["split"]) for row in rows]
+
+
+def labels_of(faces: Sequence[Face]) -> list[int]:
+    """A number for each face: its person's place among the people of these faces, by name."""
+    people = {identity: label for label, identity in enumerate(sorted({face.identity for face in faces}))}
+    return [people[face.identity] for face in faces]
+
+
+def _write_sheets(
+    workspace: Workspace, commit: str, params: Params, faces: list[Photo], unusable: list[tuple[Any, ...]], directory: Path
+) -> None:
+    size = params.detector.image_size
+    sample = faces[:: max(1, len(faces) // SHEET)][:SHEET]
+    captions = {photo.md5: photo.identity for photo in sample}
+    entries = {entry.key: entry.blob for entry in crop_store(workspace, params.detector).entries(captions)}
+    crops = [(np.frombuffer(entries[photo.md5] or b"", np.uint8).reshape(size, size, 3), photo.identity) for photo in sample]
+    (directory / "sample.png").write_bytes(contact_sheet(crops))
+    rejected = []
+    files = workspace.repository.locate(commit, PHOTOS, (row[1] for row in unusable[:SHEET]))
+    for path, md5, _, _, _, _, reason in unusable[:SHEET]:
+        try:
+            image = decode(files[md5].read_bytes(), params.photos.max_megapixels)
+        except UnusablePhoto:
+            image = np.full((size, size, 3), 60, np.uint8)
+        rejected.append((image, f"{Path(path).name}: {reason}"))
+    (directory / "rejected.png").write_bytes(contact_sheet(rejected))

@@ -1,0 +1,66 @@
+"""The asset embedder_evaluation and its gate."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from face_assets.core.step_versions import step_version
+from face_assets.evaluation import steps
+from face_assets.evaluation.group_figures import groups_markdown
+from face_assets.orchestration.conditions import REMAKE
+from face_assets.orchestration.metadata import ARTIFACT, commit_check, commit_of, judged, materialized, user_errors
+from face_assets.orchestration.partitions import commits
+from face_assets.orchestration.workspace_resource import WorkspaceResource
+from face_assets.storage.artifacts import Artifact
+
+GROUP = "embedder"
+
+
+@dg.asset(
+    group_name=GROUP,
+    partitions_def=commits,
+    automation_condition=REMAKE,
+    dagster_type=ARTIFACT,
+    kinds={"scikitlearn"},
+    code_version=step_version("embedder_evaluation"),
+    check_specs=[commit_check("embedder_evaluation", "gate", "good enough, and not worse than production")],
+)
+def embedder_evaluation(
+    context: dg.AssetExecutionContext, platform: WorkspaceResource, aligned_faces: Artifact, exported_embedder: Artifact
+) -> Iterator[dg.MaterializeResult]:
+    """Verification of the exported engine on the test identities, all pairs, beside the starting weights and the release in production."""
+    workspace = platform.workspace()
+    with user_errors(context):
+        artifact = steps.evaluate_embedder(workspace, commit_of(context, workspace), aligned_faces, exported_embedder, context.log.info)
+        plots = {"roc": "roc.png", "scores": "scores.png"}
+        more = _single_figures(artifact) | _groups(artifact)
+        yield from judged(context, materialized(context, workspace, artifact, plots, lambda: [_gate(artifact)], **more))
+
+
+def _groups(artifact: Artifact) -> dict[str, Any]:
+    """The tables of the figures by group, where there are any."""
+    found = artifact.summary
+    return {"by_group": dg.MetadataValue.md(groups_markdown(found["groups"], found["group_notes"]))} if found["groups"] else {}
+
+
+def _single_figures(artifact: Artifact) -> dict[str, Any]:
+    """The trained embedder's figures as single numbers, which the UI draws over the commits."""
+    trained = artifact.summary["figures"]["trained"]
+    tar = {f"tar_at_far_{far}": value for far, value in trained["tar"].items() if value is not None}
+    return {"auc": trained["auc"], "accuracy": trained["accuracy"], "eer": trained["eer"], **tar}
+
+
+def _gate(artifact: Artifact) -> dg.AssetCheckResult:
+    found = artifact.summary
+    return dg.AssetCheckResult(
+        check_name="gate",
+        passed=found["passed"],
+        metadata={
+            "figures": found["figures"],
+            "reasons": found["reasons"],
+            "notes": found["gate_notes"],
+            "production": found["production"] or "none",
+        },
+        description="; ".join(found["reasons"]) or "every floor is reached and production is not better beyond the margin",
+    )

@@ -1,0 +1,152 @@
+"""The step embedder_evaluation."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from face_assets.core.files import read_json, write_bytes, write_csv, write_json, write_text
+from face_assets.core.fingerprint import fingerprint
+from face_assets.core.params import Detector, Params
+from face_assets.core.step_versions import step_version
+from face_assets.detection.steps import align, labels_of, read_faces
+from face_assets.embedding.vectors import Embedding, embed, engine_vectors, served_vectors
+from face_assets.embedding.weight_sources import resolve_weights
+from face_assets.evaluation.group_figures import attributes_digest, evaluate_groups
+from face_assets.registry.workspace import Log, Workspace
+from face_assets.storage.artifacts import Artifact
+
+if TYPE_CHECKING:
+    from face_assets.biometrics.verification import Evaluation
+    from face_assets.registry.releases import Release
+
+BESIDE = "trained, where production finds a face"
+
+
+def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, exported: Artifact, log: Log) -> Artifact:
+    """Verification of the exported engine on the test identities, beside the starting weights and the release in production, each in its
+    precision, and the gate's verdict. All is of all test faces, whatever is in production; the comparison with it is of those in which it
+    finds a face."""
+    params = workspace.params(commit)
+    assignment = workspace.stages.production()
+    production = assignment.release if assignment else None
+    against = production.commit if production else None
+    asked = (params.evaluation.fingerprint(), attributes_digest(workspace, commit, params.evaluation))
+    name = fingerprint(exported.fingerprint, *asked, against, step_version("embedder_evaluation"))
+
+    def fill(directory: Path) -> dict[str, Any]:
+        from face_assets.biometrics import plots
+        from face_assets.evaluation import gate
+        from face_assets.evaluation import groups as fairness
+        from face_assets.evaluation import hardest_pairs as pairs
+
+        faces = read_faces(aligned, "test")
+        md5s, people = [face.md5 for face in faces], np.array(labels_of(faces))
+        vectors = served_vectors(workspace, params, exported, md5s, log)
+        start = embed(workspace, Embedding.of(params, resolve_weights(workspace, commit)), md5s, log)
+        trained = _measure(params, vectors, people)
+        figures = {"trained": trained, "start": _measure(params, start, people)}
+        beside, left_out = _beside_production(workspace, commit, production, md5s, people, vectors, log) if production else ({}, 0)
+        figures |= beside
+        for name, found in figures.items():
+            log(f"{name}: AUC {found.auc:.4f}, accuracy {found.accuracy:.4f} over {found.pairs:,} pairs of {found.photos:,} photos")
+        compared = (beside.get(BESIDE, trained), beside["production"]) if beside else None
+        verdict = gate.judge(trained, compared, params.evaluation)
+        gate_notes = [*_left_out(production, left_out, len(faces), compared is not None), *verdict.notes]
+        for note in gate_notes:
+            log(note)
+        fars = [point.far for point in trained.tar]
+        groups, outside = evaluate_groups(workspace, commit, params.evaluation, faces, vectors, people, trained.threshold, fars)
+        apart, notes = fairness.judge_gaps(groups, params.evaluation.max_group_gap)
+        write_json(directory / "groups.json", fairness.to_json(groups))
+        paths = [face.path for face in faces]
+        pairs.write_pairs(directory / "pairs.csv", pairs.hardest_pairs(vectors, people, paths))
+        write_text(directory / "test_photos.txt", "".join(f"{path}\n" for path in paths))
+        write_json(directory / "evaluation.json", {name: found.to_json() for name, found in figures.items()})
+        write_csv(directory / "roc.csv", trained.roc)
+        write_bytes(directory / "roc.png", plots.roc_plot(_curves(figures)))
+        write_bytes(directory / "scores.png", plots.histogram_plot(trained.histogram, trained.threshold))
+        return {
+            "precision": exported.summary["precision"],
+            "test_people": trained.people,
+            "test_photos": trained.photos,
+            "figures": {name: _headline(found) for name, found in figures.items()},
+            "verification_threshold": trained.threshold,
+            "threshold_resolved": trained.threshold_resolved,
+            "passed": verdict.passed and not apart,
+            "reasons": [*verdict.reasons, *apart],
+            "gate_notes": gate_notes,
+            "left_out_beside_production": left_out,
+            "groups": fairness.to_json(groups),
+            "group_notes": [*outside, *notes],
+            "production": production.version if production else None,
+        }
+
+    return workspace.home.artifacts.make("embedder_evaluation", name, fill)
+
+
+def _measure(params: Params, embeddings: np.ndarray, people: np.ndarray) -> "Evaluation":
+    from face_assets.biometrics.verification import evaluate
+
+    return evaluate(embeddings, people, params.evaluation.far, params.evaluation.seed)
+
+
+def _beside_production(
+    workspace: Workspace, commit: str, release: "Release", md5s: Sequence[str], people: np.ndarray, vectors: np.ndarray, log: Log
+) -> tuple[dict[str, "Evaluation"], int]:
+    """Production's figures on the test photos in which it finds a face, and how many it leaves out: where it does, BESIDE are those of
+    the trained embedder's `vectors` on the same photos. No figures where the photos make no pairs."""
+    from face_assets.biometrics.verification import has_pairs
+
+    params = workspace.params(commit)
+    seen = _seen_by_release(workspace, commit, release, md5s, log)
+    left_out = len(md5s) - len(seen)
+    if not has_pairs(people[seen]):
+        return {}, left_out
+    theirs = _embed_by_release(workspace, release, [md5s[row] for row in seen], log)
+    figures = {"production": _measure(params, theirs, people[seen])}
+    return figures | ({BESIDE: _measure(params, vectors[seen], people[seen])} if left_out else {}), left_out
+
+
+def _left_out(production: "Release | None", left_out: int, photos: int, compared: bool) -> list[str]:
+    """A sentence on the photos in which production finds no face."""
+    if not production or not left_out:
+        return []
+    rest = "it is compared on the others" if compared else "the others make no pairs to compare"
+    return [f"{production.version} finds no face in {left_out:,} of {photos:,} test photos: {rest}"]
+
+
+def _seen_by_release(workspace: Workspace, commit: str, release: "Release", md5s: Sequence[str], log: Log) -> list[int]:
+    """The places of the photos in which the release finds a face, which it crops on the way."""
+    recognizer = read_json(workspace.releases.bundle(release) / "recognizer.json")
+    detector, max_megapixels = Detector(**recognizer["detector"]), recognizer["max_megapixels"]
+    facts = align(workspace, commit, "photos", md5s, detector, max_megapixels, log).facts
+    return [row for row, md5 in enumerate(md5s) if facts[md5]["status"] == "face"]
+
+
+def _embed_by_release(workspace: Workspace, release: "Release", md5s: Sequence[str], log: Log) -> np.ndarray:
+    """The release's embeddings float32 (n, d) of its own crops of photos in which it finds a face."""
+    bundle = workspace.releases.bundle(release)
+    detector = Detector(**read_json(bundle / "recognizer.json")["detector"])
+    return engine_vectors(workspace, bundle, detector, md5s, log)
+
+
+def _curves(figures: Mapping[str, "Evaluation"]) -> dict[str, dict[str, list[float]]]:
+    """The ROC curves by name, with the photos behind one that is not of all."""
+    every = figures["trained"].photos
+    return {name if found.photos == every else f"{name} ({found.photos:,} photos)": found.roc for name, found in figures.items()}
+
+
+def _headline(found: "Evaluation") -> dict[str, Any]:
+    """The figures that tables, logs and metrics.json show."""
+    return {
+        "auc": round(found.auc, 6),
+        "accuracy": round(found.accuracy, 6),
+        "accuracy_std": round(found.accuracy_std, 6),
+        "eer": round(found.eer, 6),
+        "tar": {f"{point.far:g}": None if point.tar is None else round(point.tar, 6) for point in found.tar},
+        "genuine_pairs": found.genuine,
+        "impostor_pairs": found.impostor,
+        "photos": found.photos,
+    }
