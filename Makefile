@@ -16,7 +16,7 @@ demo: $(VENV)/.ready
 test: $(VENV)/.ready-dev
 	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(PYTEST)
 
-bench: $(VENV)/.ready-dev  # on FACE_ASSETS_REAL_DATA's photos where it is set; writes docs/benchmarks.md
+bench: $(VENV)/.ready-dev  # on FACE_ASSETS_REAL_DATA's photos where it is set; writes docs/reference/benchmarks.md
 	$(BIN)/python -m benchmarks
 
 lint: $(VENV)/.ready-dev
@@ -46,7 +46,7 @@ platform-image: build/wheels/.ready  # the platform in a container; with KUBERNE
 
 stand-ins: build/stand-ins/.ready  # images by their official names where no registry can be reached, from Debian's packages
 
-compose-up:  # the platform in containers: FACE_ASSETS_REPO=path or URL of the data repository (docs/scale.md)
+compose-up:  # the platform in containers: FACE_ASSETS_REPO=path or URL of the data repository (docs/how-to/scale.md)
 	deploy/platform/compose up -d
 
 compose-down:  # stops it and what it launched; volumes and images stay

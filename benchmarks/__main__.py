@@ -1,4 +1,4 @@
-"""`make bench`: runs every benchmark and writes docs/benchmarks.md; `python -m benchmarks detection search` prints the rows of these."""
+"""`make bench`: runs every benchmark, writes docs/reference/benchmarks.md. `python -m benchmarks detection search` prints these rows."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ from benchmarks.table import Row, table
 from face_assets.demo.synthetic import write_people
 
 PARTS = ("dataset", "detection", "agreement", "training", "embedding", "serving", "search", "incremental", "scale")
-TABLE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+TABLE = Path(__file__).parents[1] / "docs" / "reference" / "benchmarks.md"
 PEOPLE, PHOTOS = 100, 10
 
 

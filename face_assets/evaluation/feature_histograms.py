@@ -1,6 +1,6 @@
 """Sketches: histograms in fixed bins of what a server sees in a window of time, which merge by addition and hold no face.
 
-docs/drift.md says what is in them and why no face can be made from them.
+docs/explanation/drift.md says what is in them and why no face can be made from them.
 """
 
 import io
@@ -22,7 +22,7 @@ Values = npt.NDArray[np.float32]
 FORMAT = "face-assets-sketch-1"
 BINS = 32
 PROJECTIONS = 16
-FEWEST_FACES = 50  # a file tells of the embeddings of so many at a time; docs/drift.md says why
+FEWEST_FACES = 50  # a file tells of the embeddings of so many at a time; docs/explanation/drift.md says why
 LARGEST_FILE = 1_000_000
 THINNED = 2  # the pixels that appearance() looks at
 

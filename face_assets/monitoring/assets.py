@@ -23,7 +23,7 @@ GROUP = "monitoring"
     code_version=step_version("live_traffic"),
 )
 def live_traffic(context: dg.AssetExecutionContext, platform: WorkspaceResource) -> dg.MaterializeResult:
-    """What the server saw in an hour, as histograms by release that hold no face (docs/drift.md)."""
+    """What the server saw in an hour, as histograms by release that hold no face (docs/explanation/drift.md)."""
     workspace = platform.workspace()
     with user_errors(context):
         window = monitoring.live_window(workspace, context.partition_key)

@@ -79,7 +79,7 @@ class Stack:
         raise AssertionError(f"{what}: not within {seconds:g} s ({last})\n{self.runs()}\n{logs}")
 
     def command(self, *arguments: str) -> str:
-        """What `face-assets` says in a container of the platform, called as docs/scale.md says."""
+        """What `face-assets` says in a container of the platform, called as docs/how-to/scale.md says."""
         entrypoint = "/opt/face-assets/deploy/platform/entrypoint"
         return self.do("deploy/platform/compose", "exec", "-T", "code", entrypoint, "face-assets", *arguments)
 

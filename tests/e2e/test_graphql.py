@@ -1,4 +1,4 @@
-"""Runs launched on a live webserver, by the command and by the mutations that docs/graphql.md shows, and followed to their end."""
+"""Runs launched on a live webserver, by the command and by the mutations that docs/how-to/graphql.md shows, and followed to their end."""
 
 import json
 import os
@@ -30,7 +30,7 @@ PARAMS = """
 split: {validation: 0.1, test: 0.4, min_test_people: 2}
 detector: {image_size: 80, margin: 16, max_rejected: 0.5}
 """
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "graphql.md").read_text(encoding="utf-8")
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "how-to" / "graphql.md").read_text(encoding="utf-8")
 
 pytestmark = pytest.mark.slow
 

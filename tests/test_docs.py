@@ -1,0 +1,68 @@
+"""The documentation: every link leads to a file and heading that exist, and every path of a page named elsewhere does, too."""
+
+import re
+from collections import Counter
+from pathlib import Path
+from urllib.parse import unquote
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+ROOMS = ("benchmarks", "deploy", "face_assets", "tests", "triton_models")
+NAMING = (*ROOT.glob("*"), *(file for room in ROOMS for file in (ROOT / room).rglob("*")))
+TEXTS = {".md", ".py", ".yml", ".yaml", ".toml", ".cfg", ".sh", ".Dockerfile", ""}
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+NAMED = re.compile(r"\bdocs/[\w./-]+\.(?:md|png)\b")
+FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+
+
+def prose(page: Path) -> str:
+    """The page without its blocks of code."""
+    return FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def anchors(page: Path) -> set[str]:
+    """The names by which GitHub links to a page's headings; the second of equal headings gets -1."""
+    seen: Counter[str] = Counter()
+    found = set()
+    for heading in re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE):
+        text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+        name = re.sub(r"[^\w\- ]", "", text.lower()).strip().replace(" ", "-")
+        found.add(f"{name}-{seen[name]}" if seen[name] else name)
+        seen[name] += 1
+    return found
+
+
+def broken(page: Path) -> list[str]:
+    """The page's relative links that lead nowhere."""
+    bad = []
+    for link in LINK.findall(prose(page)):
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        path, _, anchor = unquote(link).partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            bad.append(f"{page.name}: {link}")
+    return bad
+
+
+def test_every_link_of_the_pages_leads_to_a_file_and_a_heading() -> None:
+    assert [bad for page in PAGES for bad in broken(page)] == []
+
+
+def test_every_page_that_a_file_names_by_its_path_exists() -> None:
+    missing = [
+        f"{file.relative_to(ROOT)}: {name}"
+        for file in NAMING
+        if file.is_file() and file.suffix in TEXTS
+        for name in NAMED.findall(file.read_text(encoding="utf-8", errors="replace"))
+        if not (ROOT / name).exists()
+    ]
+    assert missing == []
+
+
+def test_a_link_to_a_missing_file_or_heading_is_found(tmp_path: Path) -> None:
+    (tmp_path / "there.md").write_text("# A `b`, c\n# A `b`, c\n```\n# code\n```\n", encoding="utf-8")
+    page = tmp_path / "page.md"
+    good = "[1](there.md#a-b-c) [2](there.md#a-b-c-1) [3](https://example.org/x)\n```\n[4](gone.md)\n```\n"
+    page.write_text(f"{good}[5](gone.md) [6](there.md#code) ![7](gone.png) [8](#gone)\n", encoding="utf-8")
+    assert broken(page) == [f"page.md: {link}" for link in ("gone.md", "there.md#code", "gone.png", "#gone")]
