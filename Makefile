@@ -8,35 +8,46 @@ TORCH := torch==2.13.0
 DOCKER ?= $(shell $(PYTHON) -c 'from face_assets.serving.containers.builder import client; print(client())')
 PLATFORM_IMAGE ?= face-assets/platform:0.1.0
 
-.PHONY: demo test bench lint format screenshots up down clean wheels platform-image stand-ins compose-up compose-down
+TEST := $(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
-demo: $(VENV)/.ready
+.PHONY: help demo check test test-all bench lint format screenshots up down clean wheels platform-image stand-ins compose-up compose-down
+
+help:  # lists the targets
+	@awk -F ':.*#' '/^[a-z-]+:.*#/ { printf "  %-15s%s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/.ready  # sets up, and takes synthetic people from a first commit to a running server
 	$(BIN)/face-assets demo
 
-test: $(VENV)/.ready-dev
-	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(PYTEST)
+check: lint  # lint, types, and the tests that start no server and take no minutes
+	$(TEST) -m "not slow and not extended" $(PYTEST)
+
+test: $(VENV)/.ready-dev  # the tests with the real git, DVC, Triton and browser, and one run of the whole
+	$(TEST) -m "not extended" $(PYTEST)
+
+test-all: $(VENV)/.ready-dev  # every test: Docker, Compose, kills, full disks and real faces too
+	$(TEST) $(PYTEST)
 
 bench: $(VENV)/.ready-dev  # on FACE_ASSETS_REAL_DATA's photos where it is set; writes docs/reference/benchmarks.md
 	$(BIN)/python -m benchmarks
 
-lint: $(VENV)/.ready-dev
+lint: $(VENV)/.ready-dev  # ruff, mypy, the order of the rooms, Dagster's definitions
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/dg check defs --no-check-yaml
 
-format: $(VENV)/.ready-dev
+format: $(VENV)/.ready-dev  # mends what ruff can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 screenshots: $(VENV)/.ready-dev  # of the home in which `make demo` ran; needs Debian's chromium
 	$(BIN)/python tests/e2e/screenshots.py docs/images
 
-up: $(VENV)/.ready
+up: $(VENV)/.ready  # the UI, the daemon and the server
 	$(BIN)/face-assets up
 
-down:
+down:  # stops what runs
 	@if [ -x $(BIN)/face-assets ]; then $(BIN)/face-assets down; else echo "Nothing is installed, so nothing runs."; fi
 
 wheels: build/wheels/.ready  # on the host: in a container pip would fetch torch with CUDA
@@ -65,7 +76,7 @@ build/wheels/.ready: requirements.txt requirements-nodeps.txt deploy/requirement
 	build/venv/bin/pip wheel -q --wheel-dir build/wheels --no-deps -r requirements-nodeps.txt
 	touch $@
 
-clean: down
+clean: down  # removes the environment
 	rm -rf $(VENV)
 
 $(VENV)/.ready: requirements.txt requirements-nodeps.txt setup.py deploy/requirements-serving.txt

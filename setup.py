@@ -6,6 +6,7 @@ setup(
     name="face-assets",
     version="0.1.0",
     description="A Dagster asset-oriented data platform for face recognition",
+    license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["face_assets", "face_assets.*"]),
     py_modules=["definitions"],

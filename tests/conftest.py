@@ -22,6 +22,11 @@ settings.load_profile("tests")  # no clock and no chance
 
 BASE = "debian:bookworm-slim"
 REAL_DATA = "FACE_ASSETS_REAL_DATA"
+EXTENDED = (
+    *("/containers/", "e2e/test_compose", "e2e/test_platform_image.py"),
+    *("e2e/test_kills.py", "e2e/test_full_disk.py", "e2e/test_triggers.py", "serving/test_three_homes.py"),
+)
+"""Places of the tests that `make test-all` alone runs: Docker and Compose, kills, full disks, many commits in a row."""
 PORTS = range(20_000, 32_000)  # below those that the kernel gives to callers, who would take a server's while it is down
 os.umask(UMASK := 0o022)  # of a person: importing the definitions sets that of the platform
 WORKER, WORKERS = (
@@ -37,6 +42,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     items.sort(key=lambda item: (not uses_engine(item.nodeid), "tests/e2e/" not in item.nodeid))
     for item in items:
+        if item.get_closest_marker("real") or any(place in item.nodeid for place in EXTENDED):
+            item.add_marker(pytest.mark.extended)
         if item.get_closest_marker("real") and not os.environ.get(REAL_DATA):
             item.add_marker(pytest.mark.skip(reason=f"{REAL_DATA} is not set: no real photos on this machine"))
 

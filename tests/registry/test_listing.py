@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from face_assets.core.errors import UserError
 from face_assets.registry.listing import read_listing
-from tests.test_identifiers import STRINGS
+from tests.core.test_identifiers import STRINGS
 
 MD5 = "a" * 32
 PATHS = st.one_of(STRINGS, st.none(), st.integers())
