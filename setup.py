@@ -40,6 +40,8 @@ setup(
         "pillow>=12",  # decoding photos
         "tritonclient[http,grpc]>=2.50",  # asking the server, and config.pbtxt's protobuf
         "prometheus-client>=0.20",  # metrics
+        "aiohttp>=3.10",  # HTTP of the embedded server's frontend; tritonclient brings it
+        "grpcio>=1.60",  # gRPC of the same; tritonclient brings it
         "pydantic-settings",  # settings and parameters, typed
         "pyyaml",  # params.yaml and .dvc files
         "click",  # the command
