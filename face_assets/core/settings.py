@@ -57,7 +57,7 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    home: Path = Field(default_factory=default_home, description="folder of all state; safe to delete")
+    home: Path = Field(default_factory=default_home, description="the state directory; history, traffic and keys are lost with it")
     dagster_home: Path | None = Field(
         None, description="DAGSTER_HOME with a dagster.yaml of its own, as in containers; without it a folder of the home, with ours"
     )

@@ -11,7 +11,7 @@ DAGSTER_HOME = "FACE_ASSETS_DAGSTER_HOME"
 
 
 class Home:
-    """Paths and stores below FACE_ASSETS_HOME. All but Dagster's event log can be made again from the data repository."""
+    """Paths and stores below FACE_ASSETS_HOME. docs/how-to/backup.md lists what cannot be made again from the data repository."""
 
     def __init__(self, root: Path):
         self.root = root
