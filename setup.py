@@ -1,6 +1,18 @@
 """Packaging: what the platform needs and why. The tried pins stand in requirements.txt."""
 
+from pathlib import Path
+
 from setuptools import find_packages, setup
+
+
+def _shared() -> list[tuple[str, list[str]]]:
+    """The files beside the package, by the folder in which face_assets/core/project_files.py finds them."""
+    folders: dict[str, list[str]] = {}
+    for file in sorted(path for top in ("deploy", "triton_models") for path in Path(top).rglob("*")):
+        if file.is_file() and "__pycache__" not in file.parts:
+            folders.setdefault(f"share/face-assets/{file.parent}", []).append(str(file))
+    return [("share/face-assets", ["definitions.py", "workspace.yaml"]), *folders.items()]
+
 
 setup(
     name="face-assets",
@@ -9,6 +21,8 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["face_assets", "face_assets.*"]),
+    package_data={"face_assets": ["**/*.json", "**/*.yaml"]},
+    data_files=_shared(),
     py_modules=["definitions"],
     entry_points={"console_scripts": ["face-assets = face_assets.cli.main:main"]},
     install_requires=[

@@ -8,8 +8,9 @@ from typing import Any
 import dagster as dg
 from dagster._core.execution.api import execute_run  # dg.execute_job takes no run id, by which whoever started this follows the run
 
+from face_assets.core.project_files import ROOT
 from face_assets.core.settings import default_home
-from face_assets.event_log.instance import ROOT, open_instance
+from face_assets.event_log.instance import open_instance
 from face_assets.orchestration.jobs import ALIGN_IN_PROCESSES
 from face_assets.orchestration.tags import PARTITION
 from face_assets.storage.home import Home

@@ -10,8 +10,9 @@ from face_assets.core import processes
 from face_assets.core.direct_connections import open_url
 from face_assets.core.errors import UserError
 from face_assets.core.ports import require_free
+from face_assets.core.project_files import ROOT
 from face_assets.core.settings import Settings
-from face_assets.event_log.instance import ROOT, WORKSPACE, open_instance
+from face_assets.event_log.instance import WORKSPACE, open_instance
 from face_assets.storage.home import Home
 
 WEBSERVER = "webserver"

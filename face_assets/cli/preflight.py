@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from face_assets.cli.starting_weights import trouble_of_weights
 from face_assets.core.errors import UserError
 from face_assets.core.outside_text import echo
+from face_assets.core.project_files import SERVING_REQUIREMENTS
 from face_assets.registry.git import GitError, git
 from face_assets.registry.remotes import remote_trouble
 from face_assets.registry.workspace import Workspace
 from face_assets.serving.docker_steps import container_target, containers_started
 from face_assets.serving.embedded import was_started
 from face_assets.serving.server_environment import ensure_environment
-from face_assets.serving.steps import ROOT
 from face_assets.serving.triton_server import Ports, TritonServer
 
 LEAST_FREE = 16_000_000  # bytes: less than any release takes
@@ -115,7 +115,7 @@ def serving_environment(plan: Plan) -> str | None:
     """The environment of the embedded server, made now where it is not there: the run needs it at its end."""
     settings = plan.workspace.settings
     if plan.serves and settings.target == "embedded":
-        ensure_environment(settings.serving_env, ROOT / "deploy" / "requirements-serving.txt", lambda line: echo(line, err=True))
+        ensure_environment(settings.serving_env, SERVING_REQUIREMENTS, lambda line: echo(line, err=True))
     return None
 
 

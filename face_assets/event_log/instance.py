@@ -10,15 +10,15 @@ import sqlalchemy.exc
 
 from face_assets.core.errors import UserError
 from face_assets.core.files import file_lock, write_bytes
+from face_assets.core.project_files import DEPLOY, ROOT
 from face_assets.storage.home import Home
 
-ROOT = Path(__file__).parents[2]
 WORKSPACE = ROOT / "workspace.yaml"
 
 
 def prepare_dagster_home(home: Home) -> Path:
     """Makes DAGSTER_HOME below the home, where the settings name no other, and names it in this process's environment. Returns it."""
-    wanted = (ROOT / "deploy" / "dagster.yaml").read_bytes()
+    wanted = (DEPLOY / "dagster.yaml").read_bytes()
     file = home.dagster / "dagster.yaml"
     if home.dagster.is_relative_to(home.root) and (not file.is_file() or file.read_bytes() != wanted):
         write_bytes(file, wanted)

@@ -1,12 +1,12 @@
 """Grafana's dashboards, as code: `python -m face_assets.monitoring.dashboards` writes the JSON files in deploy/grafana/dashboards."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from face_assets.core.files import write_json
+from face_assets.core.project_files import DEPLOY
 
-FOLDER = Path(__file__).parents[2] / "deploy" / "grafana" / "dashboards"
+FOLDER = DEPLOY / "grafana" / "dashboards"
 SOURCE = {"type": "prometheus", "uid": "face-assets-prometheus"}
 COLUMNS, HEIGHT = 24, 8
 RECOGNIZER = '{model="face_recognizer"}'

@@ -13,8 +13,8 @@ import yaml
 from face_assets.core.direct_connections import open_url
 from face_assets.core.errors import UserError
 from face_assets.core.files import write_text
+from face_assets.core.project_files import DEPLOY
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
 KEPT_DAYS, KEPT_SIZE = 90, "2GB"
 SECONDS_TO_ANSWER = 5.0
 

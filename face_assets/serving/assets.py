@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from face_assets.core.fingerprint import fingerprint
+from face_assets.core.project_files import TRITON_MODELS
 from face_assets.core.step_versions import step_version
 from face_assets.orchestration.conditions import REDEPLOY, REWRITE
 from face_assets.orchestration.metadata import as_metadata, judged, provenance, user_errors
@@ -28,7 +29,7 @@ VERIFIED_DAILY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=50),
     kinds={"triton"},
     deps=["recognizer_release"],
     automation_condition=REWRITE,
-    code_version=fingerprint(step_version("serving"), code_digest(serving.TEMPLATES)),
+    code_version=fingerprint(step_version("serving"), code_digest(TRITON_MODELS)),
     pool=DEPLOYMENT,
 )
 def triton_model_repository(context: dg.AssetExecutionContext, platform: WorkspaceResource) -> dg.MaterializeResult:

@@ -5,6 +5,7 @@ from pathlib import Path
 from face_assets.core.credentials import CREDENTIALS
 from face_assets.core.errors import UserError
 from face_assets.core.fingerprint import fingerprint
+from face_assets.core.project_files import DEPLOY
 from face_assets.registry.releases import Release
 from face_assets.registry.workspace import Workspace
 from face_assets.serving.containers.docker_engine import Engine
@@ -18,7 +19,6 @@ from face_assets.serving.containers.tls import read_certificate
 from face_assets.serving.model_repository import ModelVersion
 from face_assets.serving.triton_server import Ports
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
 TITLE = "Face Assets recognizer"
 
 

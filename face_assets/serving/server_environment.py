@@ -11,6 +11,7 @@ from face_assets.core import subprocesses
 from face_assets.core.errors import UserError
 from face_assets.core.files import SHARED, file_lock, write_text
 from face_assets.core.fingerprint import file_digest, fingerprint
+from face_assets.core.project_files import SERVING_REQUIREMENTS
 from face_assets.core.rights import outside
 
 READY = ".ready"
@@ -117,6 +118,6 @@ def _lay_out(environment: ServingEnvironment) -> None:
 if __name__ == "__main__":
     ensure_environment(
         Path(sys.argv[1]) if len(sys.argv) > 1 else Path(sys.prefix) / "serving",
-        Path(__file__).parents[2] / "deploy" / "requirements-serving.txt",
+        SERVING_REQUIREMENTS,
         print,
     )

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from face_assets.core.errors import UnreachableError, UserError
 from face_assets.core.files import read_json
 from face_assets.core.params import Serving
+from face_assets.core.project_files import SERVING_REQUIREMENTS, TRITON_MODELS
 from face_assets.registry.decision import machine_message
 from face_assets.registry.releases import Release
 from face_assets.registry.stages import Assignment
@@ -24,9 +24,7 @@ from face_assets.serving.server_environment import ServingEnvironment, ensure_en
 from face_assets.serving.target import DeploymentRefusedError, Status, Target
 from face_assets.serving.triton_server import Ports
 
-ROOT = Path(__file__).parents[2]
 SECONDS_TO_ANSWER = 8.0
-TEMPLATES = ROOT / "triton_models"
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ def write_repository(workspace: Workspace, release: Release, anew: bool = False)
     """The Triton model repository's version folders of a release; the same release gives the same number, unless wanted `anew`."""
     bundle = workspace.releases.bundle(release)
     models, cores = workspace.home.serving / "models", workspace.settings.cores
-    return write_models(bundle, release.version, release.commit, models, TEMPLATES, cores, anew)
+    return write_models(bundle, release.version, release.commit, models, TRITON_MODELS, cores, anew)
 
 
 def target(workspace: Workspace) -> Target:
@@ -94,7 +92,7 @@ def _make_ready(workspace: Workspace, version: ModelVersion, log: Log) -> None:
         containers.images.gateway()
         containers.build(version)
     else:
-        ensure_environment(workspace.settings.serving_env, ROOT / "deploy" / "requirements-serving.txt", log)
+        ensure_environment(workspace.settings.serving_env, SERVING_REQUIREMENTS, log)
 
 
 def deploy(workspace: Workspace, log: Log) -> Deployment:

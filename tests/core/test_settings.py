@@ -12,9 +12,10 @@ from click.testing import CliRunner
 from face_assets.cli.main import main
 from face_assets.cli.monitoring_services import exporter_address, start_monitoring, stop_monitoring
 from face_assets.core.errors import UserError
+from face_assets.core.project_files import ROOT
 from face_assets.core.settings import Settings, default_home, load_settings, remember
 from face_assets.core.user_identity import name_user
-from face_assets.event_log.instance import ROOT, open_instance
+from face_assets.event_log.instance import open_instance
 from face_assets.registry.workspace import Workspace
 from face_assets.storage.home import Home
 

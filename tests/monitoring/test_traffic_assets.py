@@ -14,10 +14,10 @@ import pytest
 
 from face_assets.automation.drift_sensors import drift_sensor, traffic_sensor
 from face_assets.core.files import write_json
+from face_assets.core.project_files import ROOT
 from face_assets.core.settings import load_settings
 from face_assets.evaluation.feature_histograms import FEATURES, Sketch, bins_of
 from face_assets.evaluation.reference import make_reference
-from face_assets.event_log.instance import ROOT
 from face_assets.monitoring import reports
 from face_assets.monitoring.assets import drift_report, live_traffic
 from face_assets.monitoring.drift import DriftReport
