@@ -105,7 +105,9 @@ def headline(asset: str, facts: dict[str, Any]) -> str:
     return ""
 
 
-def figures_text(figures: dict[str, Any]) -> str:
-    """An embedder's figures in a line."""
-    tar = ", ".join(f"TAR@{far} {value:.4f}" for far, value in figures["tar"].items() if value is not None)
-    return f"AUC {figures['auc']:.4f}, accuracy {figures['accuracy']:.4f}{', ' if tar else ''}{tar}"
+def figures_text(figures: Mapping[str, Any]) -> str:
+    """An embedder's figures in a line, as far as they are there: those of a release stand in the data repository."""
+    tar = figures.get("tar")
+    named = {"AUC": figures.get("auc"), "accuracy": figures.get("accuracy")}
+    named |= {f"TAR@{far}": value for far, value in tar.items()} if isinstance(tar, Mapping) else {}
+    return ", ".join(f"{name} {value:.4f}" for name, value in named.items() if isinstance(value, float)) or "no figures"
