@@ -12,7 +12,7 @@ LONGEST_REASON = 500
 FOR_COMMIT = re.compile(rf"(?:{LET_THROUGH}|{STAYS}), for commit ([0-9a-f]{{40}})")
 BY_EARLIER_VERSIONS = re.compile(rf"{GAVE_BACK}|v\d+\.\d+\.\d+ failed its verification: ")
 TRAILER = re.compile(r"([A-Z][A-Za-z-]*): (.+)")
-SIGNATURE = "-----BEGIN "
+SIGNATURE = "\n-----BEGIN "
 BY, PRODUCTION = "Decided-by", "Production"
 HELD, FOLLOWS = "held", "follows-commits"
 Decider = Literal["gate", "machine", "person"]
@@ -56,7 +56,7 @@ def person_message(reason: str, follow: bool = False) -> str:
 
 def read_decision(message: str) -> Decision:
     """The decision that a tag's message records. Without our trailers, as by `gto assign`, a person decided, and it holds."""
-    paragraphs = [part.strip() for part in message.split(SIGNATURE)[0].strip().split("\n\n")]
+    paragraphs = [part.strip() for part in f"\n{message}".split(SIGNATURE)[0].strip().split("\n\n")]
     trailers = {found[1]: found[2] for line in paragraphs[-1].splitlines() if (found := TRAILER.fullmatch(line.strip()))}
     decider = trailers.get(BY)
     reason = one_line("\n".join(paragraphs[:-1] if decider else paragraphs))

@@ -57,7 +57,7 @@ class Stages:
     def history(self, stage: str = "production") -> list[Assignment]:
         """Every assignment of the stage, oldest first, as of the last refresh; tags that name no release of ours are left out."""
         by_commit = {release.commit: release for release in self.releases.all()}
-        return [_assignment(tag, by_commit) for tag in read_tags(self.repository) if tag.stage == stage and tag.commit in by_commit]
+        return [_assignment(tag, by_commit) for tag in self._tags() if tag.stage == stage and tag.commit in by_commit]
 
     def held(self, stage: str = "production") -> list[Assignment]:
         """The assignments that held, oldest first: without those taken out again or rolled back by a machine, and without that rollback."""
@@ -106,7 +106,7 @@ class Stages:
     def _decisions(self, stage: str) -> Iterator[Assignment]:
         """The tags that counted when they were set: taking out a release that was not there changes nothing."""
         by_commit = {release.commit: release for release in self.releases.all()}
-        tags = read_tags(self.repository)
+        tags = self._tags()
         registry, now = Registry.of(tag for tag in tags if tag.stage is None), None
         for tag in tags:
             if tag.stage == stage and tag.commit in by_commit:
@@ -114,6 +114,10 @@ class Stages:
                 before, now = now, registry.assigned(stage, by_commit)
                 if not tag.removed or before != now:
                     yield _assignment(tag, by_commit)
+
+    def _tags(self) -> list[GtoTag]:
+        """All tags, by time; of one second a removal comes last, for it wins."""
+        return sorted(read_tags(self.repository), key=lambda tag: (tag.when, tag.removed))
 
     def _current(self, stage: str) -> Assignment | None:
         """The assignment in force, as GTO says; of what is no release of ours, GTO may show another."""
