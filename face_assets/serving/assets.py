@@ -11,6 +11,7 @@ from face_assets.core.fingerprint import fingerprint
 from face_assets.core.project_files import TRITON_MODELS
 from face_assets.core.step_versions import step_version
 from face_assets.orchestration.conditions import REDEPLOY, REWRITE
+from face_assets.orchestration.jobs import COMMIT_TO_LIVE
 from face_assets.orchestration.metadata import as_metadata, judged, provenance, user_errors
 from face_assets.orchestration.pools import DEPLOYMENT
 from face_assets.orchestration.workspace_resource import WorkspaceResource
@@ -31,11 +32,18 @@ VERIFIED_DAILY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=50),
     automation_condition=REWRITE,
     code_version=fingerprint(step_version("serving"), code_digest(TRITON_MODELS)),
     pool=DEPLOYMENT,
+    output_required=False,
 )
-def triton_model_repository(context: dg.AssetExecutionContext, platform: WorkspaceResource) -> dg.MaterializeResult:
-    """Triton's model repository with the release in production, written whole beside the versions that are there."""
+def triton_model_repository(context: dg.AssetExecutionContext, platform: WorkspaceResource) -> Iterator[dg.MaterializeResult]:
+    """Triton's model repository with the release in production, written whole beside the versions that are there.
+
+    The run for a commit whose release waits, or is an experiment's, ends before this where nothing is in production.
+    """
     workspace = platform.workspace()
     with user_errors(context):
+        if context.run.job_name == COMMIT_TO_LIVE and (sentence := serving.nothing_to_serve(workspace)):
+            context.log.info(sentence)
+            return
         assignment = serving.production(workspace)
         with serving.failure_recorded(workspace, assignment):
             version = serving.write_repository(workspace, assignment.release)
@@ -47,7 +55,7 @@ def triton_model_repository(context: dg.AssetExecutionContext, platform: Workspa
         }
         facts |= {"stage_tag": assignment.tag, "path": Path(workspace.home.serving / "models")}
         metadata = as_metadata(provenance(context, workspace, assignment.release.trained_commit) | facts)
-        return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(version.digest))
+        yield dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(version.digest))
 
 
 @dg.asset(

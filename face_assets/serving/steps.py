@@ -15,6 +15,7 @@ from face_assets.registry.decision import machine_message
 from face_assets.registry.releases import Release
 from face_assets.registry.stages import Assignment
 from face_assets.registry.workspace import Log, Workspace
+from face_assets.release.staging import holds
 from face_assets.serving.deployment_check import Probe, verify
 from face_assets.serving.docker_steps import container_target, containers_started
 from face_assets.serving.embedded import EmbeddedTarget, stop_server, was_started
@@ -45,8 +46,21 @@ def production(workspace: Workspace) -> Assignment:
     workspace.repository.refresh()
     assignment = workspace.stages.production()
     if assignment is None:
-        raise UserError("No release is in production yet: run a commit, or `face-assets promote VERSION`.")
+        raise UserError(_nothing(workspace))
     return assignment
+
+
+def nothing_to_serve(workspace: Workspace) -> str | None:
+    """A sentence where no release is in production; None where one is."""
+    workspace.repository.refresh()
+    return None if workspace.stages.production() else _nothing(workspace)
+
+
+def _nothing(workspace: Workspace) -> str:
+    hold = workspace.stages.hold()
+    if hold:
+        return f"No release is in production: {holds(hold)}; `face-assets promote VERSION` names one."
+    return "No release is in production yet: run a commit, or `face-assets promote VERSION`."
 
 
 def write_repository(workspace: Workspace, release: Release, anew: bool = False) -> ModelVersion:
