@@ -13,6 +13,7 @@ from face_assets.registry.decision import one_line, person_message
 from face_assets.registry.person import git_identity
 from face_assets.registry.stages import Assignment
 from face_assets.registry.workspace import Workspace
+from face_assets.release.staging import is_of_production
 
 
 def list_releases(repo: str | None) -> list[dict[str, Any]]:
@@ -63,24 +64,29 @@ def roll_back(reason: str, quiet: bool) -> dict[str, Any]:
 def resume_following(reason: str, quiet: bool) -> dict[str, Any]:
     """Lets production follow the commits again; what waits is judged beside what is there, by a run for its commit.
 
-    Raises UserError where nothing is in production and nothing waits.
+    Raises UserError where nothing is in production, and nothing waits that may go there.
     """
     workspace = Workspace.load()
     workspace.repository.refresh()
     stages = workspace.stages
     hold, waiting, now = stages.hold(), stages.waiting(), stages.production()
+    named: dict[str, Any] = {"repository": workspace.repository.shown, "held": False}
     if hold is None:
-        return {"success": True, "refused": False, "held": False, "released": None, "run_for": None}
-    if now is None and waiting is None:
-        raise UserError("Nothing is in production and nothing waits: `face-assets promote VERSION --follow` names a release.")
+        return {**named, "success": True, "refused": False, "released": None, "run_for": None}
     stays = now or waiting
-    assert stays is not None
+    if stays is None:
+        raise UserError("Nothing is in production and nothing waits: `face-assets promote VERSION --follow` names a release.")
+    if now is None and not is_of_production(workspace, stays.commit):
+        gone = f"what waits, {stays.release.version}, is of commit {stays.commit[:12]}, which is on no branch of production any more"
+        raise UserError(f"Nothing is in production, and {gone}: `face-assets promote VERSION --follow` names a release.")
     assigned = _assign(workspace, stays.release.version, reason or "Production follows the commits again", True, quiet)
-    report = {"held": False, "released": hold.tag, "run_for": waiting.commit if waiting else None}
-    if waiting:
-        tags = commit_tags(workspace, waiting.commit, "hand")
-        return report | run_on_terminal(workspace.home, jobs.COMMIT_TO_LIVE, waiting.commit, tags, quiet)
-    return report | {"success": True, "refused": False, "tag": assigned.tag}
+    named |= {"released": hold.tag, "run_for": waiting.commit if waiting else None}
+    if waiting is None:
+        return {**named, "success": True, "refused": False, "tag": assigned.tag}
+    report = run_on_terminal(workspace.home, jobs.COMMIT_TO_LIVE, waiting.commit, commit_tags(workspace, waiting.commit, "hand"), quiet)
+    if not report["success"] and not report["refused"] and not quiet:
+        echo(f"{waiting.release.version} waits no more: `face-assets run --commit {waiting.commit[:12]}` tries again.", err=True)
+    return {**named, **report}
 
 
 def _promote(workspace: Workspace, version: str, reason: str, follow: bool, quiet: bool) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The asset recognizer_release."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
 from face_assets.core.step_versions import step_version
@@ -7,6 +9,7 @@ from face_assets.orchestration.conditions import REMAKE
 from face_assets.orchestration.metadata import ARTIFACT, commit_of, materialized, user_errors
 from face_assets.orchestration.partitions import commits
 from face_assets.orchestration.pools import REGISTRATION
+from face_assets.orchestration.sentences import refusal
 from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.release import steps as release
 from face_assets.storage.artifacts import Artifact
@@ -32,12 +35,17 @@ def recognizer_release(
     embedder_evaluation: Artifact,
     exported_embedder: Artifact,
     face_gallery: Artifact,
-) -> dg.MaterializeResult:
-    """The immutable bundle, tracked by DVC and tagged in git; the gate's verdict decides whether it goes to production."""
+) -> Iterator[dg.MaterializeResult]:
+    """The immutable bundle, tracked by DVC and tagged in git; the gate's verdict decides whether it goes to production.
+
+    The gate looks again where production changed during the run: a release that it rejects then is on record, and the run is refused.
+    """
     workspace = platform.workspace()
     with user_errors(context):
         commit = commit_of(context, workspace)
         parts = release.Parts(dataset_version, aligned_faces, face_embedder, embedder_evaluation, exported_embedder, face_gallery)
         artifact = release.make_release(workspace, commit, parts, context.log.info)
         card = dg.MetadataValue.md((artifact.directory / "model_card.md").read_text(encoding="utf-8"))
-        return materialized(context, workspace, artifact, model_card=card)
+        yield materialized(context, workspace, artifact, model_card=card)
+        if artifact.summary["refused"]:
+            raise refusal(context, f"{artifact.summary['release']} is {artifact.summary['stage_reason']}")

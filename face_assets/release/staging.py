@@ -1,6 +1,7 @@
 """The verdict whether a release goes to production: the gate's, for a commit of a production branch, where no person's decision holds."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from face_assets.core.errors import UserError
 from face_assets.registry.decision import LET_THROUGH, STAYS, gate_message
@@ -8,20 +9,35 @@ from face_assets.registry.releases import Release
 from face_assets.registry.stages import PRODUCTION, TRIES, WAITING, Assignment
 from face_assets.registry.workspace import Workspace
 
+THERE = "is in production already"
 Judge = Callable[[Release | None], list[str]]
 """The gate's reasons against the release beside the one in production; none where it passes."""
 
 
-def stage_release(workspace: Workspace, commit: str, release: Release, judge: Judge) -> tuple[bool, str]:
-    """Assigns production if all allows it. Returns whether the release is in production now, and why. Raises UserError.
+@dataclass(frozen=True)
+class Staged:
+    """The outcome for a release: whether it is in production now, and why; is_refused: whether the gate rejected it."""
+
+    in_production: bool
+    reason: str
+    is_refused: bool = False
+
+
+def stage_release(workspace: Workspace, commit: str, release: Release, judge: Judge) -> Staged:
+    """Assigns production if all allows it. Raises UserError.
 
     What the verdict rests on is looked at again at the moment of the assignment; where it has changed, the verdict is made anew.
     """
     stages = workspace.stages
     for _ in range(TRIES):
         workspace.repository.refresh()
-        seen = stages.last()
-        if (verdict := _verdict(workspace, commit, release, judge)) is not None:
+        seen = _seen(workspace)
+        verdict = _verdict(workspace, commit, release, judge)
+        if verdict and verdict.is_refused:  # the gate takes minutes
+            workspace.repository.refresh()
+            if _seen(workspace) != seen:
+                continue
+        if verdict:
             return verdict
         hold = stages.hold()
         assigned = stages.assign(
@@ -29,40 +45,57 @@ def stage_release(workspace: Workspace, commit: str, release: Release, judge: Ju
             gate_message(LET_THROUGH, commit),
             stage=WAITING if hold else PRODUCTION,
             again=hold is not None,
-            condition=lambda seen=seen: stages.last() == seen and is_of_production(workspace, commit),  # type: ignore[misc]
+            condition=lambda seen=seen: _seen(workspace) == seen and is_of_production(workspace, commit),  # type: ignore[misc]
         )
+        if assigned and hold and _is_in_production(workspace, release):
+            return Staged(True, THERE)
         if assigned and hold:
-            return False, f"the gate let it through, and it waits: {holds(hold)}"
+            return Staged(False, f"the gate let it through, and it waits: {holds(hold)}")
         if assigned:
-            return True, "put in production: the gate let it through"
+            return Staged(True, "put in production: the gate let it through")
     raise UserError(f"Production in {workspace.repository.shown} keeps changing: look at `face-assets status`, then run again.")
 
 
-def _verdict(workspace: Workspace, commit: str, release: Release, judge: Judge) -> tuple[bool, str] | None:
-    """Whether and why it stays as it is; None where the release is to be assigned."""
+def _seen(workspace: Workspace) -> tuple[Assignment | None, Assignment | None]:
+    """The last tags of the stages that a verdict rests on."""
+    return workspace.stages.last(PRODUCTION), workspace.stages.last(WAITING)
+
+
+def _is_in_production(workspace: Workspace, release: Release) -> bool:
+    production = workspace.stages.production()
+    return production is not None and production.release.commit == release.commit
+
+
+def _verdict(workspace: Workspace, commit: str, release: Release, judge: Judge) -> Staged | None:
+    """Why it stays as it is; None where the release is to be assigned."""
     stages = workspace.stages
     if release.deprecated:
-        return False, f"not put in production: {release.version} is deprecated by `gto deprecate`; to delete that tag takes it back"
-    production, hold = stages.production(), stages.hold()
-    is_there = production is not None and production.release.commit == release.commit
+        return Staged(False, f"not put in production: {release.version} is deprecated by `gto deprecate`; to delete that tag takes it back")
+    production, hold, waiting = stages.production(), stages.hold(), stages.waiting()
+    is_there = _is_in_production(workspace, release)
     if not is_of_production(workspace, commit):
         branches = ", ".join(workspace.settings.production_branches)
         by_hand = f"`face-assets promote {release.version}` does it; FACE_ASSETS_PRODUCTION_BRANCHES names the branches ({branches})"
         reason = f"commit {commit[:12]} is on no branch of production: {by_hand}"
-        return is_there, "is in production already" if is_there else f"not put in production, {reason}"
+        return Staged(is_there, THERE if is_there else f"not put in production, {reason}")
     if production and is_there and not hold:
         if commit in _made_from(workspace, production.commit):  # on record, so that nothing between the two replaces it
             seen = stages.last()
             condition = lambda: stages.last() == seen  # noqa: E731
             stages.assign(release.version, gate_message(STAYS, commit), again=True, condition=condition)
-        return True, "is in production already"
-    if not is_there and (reasons := judge(production.release if production else None)):
-        return False, "not put in production, the gate refused it: " + "; ".join(reasons)
+        return Staged(True, THERE)
     newer = _newer(workspace, commit)
     made_anew = production and not hold and production.commit == commit  # as after a change of the code
+    if is_there and (newer or not waiting):  # a person put it there; where an older one waits, that is over
+        return Staged(True, THERE)
     if newer and not made_anew:
-        there = f"{newer.release.version} was put there for the newer commit {newer.commit[:12]}"
-        return is_there, f"not put in production: {there}; `face-assets promote {release.version}` does it"
+        there = "waits" if newer == waiting else "was put there"
+        there = f"{newer.release.version} {there} for the newer commit {newer.commit[:12]}"
+        return Staged(False, f"not put in production: {there}; `face-assets promote {release.version}` does it")
+    if not is_there and (reasons := judge(production.release if production else None)):
+        return Staged(False, "not put in production, the gate refused it: " + "; ".join(reasons), is_refused=True)
+    if hold and waiting and (waiting.release.commit, waiting.commit) == (release.commit, commit):
+        return Staged(False, f"it waits already: {holds(hold)}")
     return None
 
 

@@ -52,8 +52,8 @@ def make_release(workspace: Workspace, commit: str, parts: Parts, log: Log) -> A
     new = release is None
     if release is None:
         release = _make_new(workspace, commit, params, parts, inputs, log)
-    staged, reason = stage_release(workspace, commit, release, _judge(workspace, commit, parts, log))
-    log(f"{release.version}: {reason}")
+    staged = stage_release(workspace, commit, release, _judge(workspace, commit, parts, log))
+    log(f"{release.version}: {staged.reason}")
     directory = workspace.releases.bundle(release)
     summary = {
         "release": release.version,
@@ -61,8 +61,9 @@ def make_release(workspace: Workspace, commit: str, parts: Parts, log: Log) -> A
         "release_commit": release.commit,
         "trained_commit": release.trained_commit,
         "new": new,
-        "production": staged,
-        "stage_reason": reason,
+        "production": staged.in_production,
+        "stage_reason": staged.reason,
+        "refused": staged.is_refused,
         "megabytes": round(sum(file.stat().st_size for file in directory.rglob("*") if file.is_file()) / 1e6, 1),
         "figures": parts.evaluation.summary["figures"]["trained"],
     }

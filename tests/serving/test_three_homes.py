@@ -86,7 +86,7 @@ class Team:
 
     def gate(self, release: Release) -> None:
         """As the run for the release's commit does whose gate passed."""
-        assert stage_release(self.well.workspace, release.trained_commit, release, lambda beside: [])[0]
+        assert stage_release(self.well.workspace, release.trained_commit, release, lambda beside: []).in_production
 
     def person(self, version: str, reason: str, follow: bool = False) -> None:
         self.well.workspace.stages.assign(version, person_message(reason, follow), ANN, again=True)
