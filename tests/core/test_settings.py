@@ -81,7 +81,7 @@ def test_a_server_that_asks_for_no_key_has_loopback_alone(home: Path, monkeypatc
     assert load_settings().host == host
 
 
-OPENED = "import os; os.umask(0o022)\nfrom face_assets.cli import main; main()"
+OPENED = "import os; os.umask(0o022)\nfrom face_assets.cli.main import main; main()"
 
 
 def test_an_open_home_of_earlier_versions_is_closed_and_its_passwords_stay_private(home: Path) -> None:
