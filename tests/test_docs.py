@@ -1,9 +1,11 @@
-"""The documentation: every link leads to a file and heading that exist, and every path of a page named elsewhere does, too."""
+"""The documentation: every link and every path of a page that a file names leads somewhere, and the reference is that of the code."""
 
 import re
 from collections import Counter
 from pathlib import Path
 from urllib.parse import unquote
+
+from face_assets.cli import reference
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -66,3 +68,8 @@ def test_a_link_to_a_missing_file_or_heading_is_found(tmp_path: Path) -> None:
     good = "[1](there.md#a-b-c) [2](there.md#a-b-c-1) [3](https://example.org/x)\n```\n[4](gone.md)\n```\n"
     page.write_text(f"{good}[5](gone.md) [6](there.md#code) ![7](gone.png) [8](#gone)\n", encoding="utf-8")
     assert broken(page) == [f"page.md: {link}" for link in ("gone.md", "there.md#code", "gone.png", "#gone")]
+
+
+def test_the_reference_pages_are_those_of_the_code() -> None:
+    for name, text in reference.pages().items():
+        assert (reference.FOLDER / name).read_text(encoding="utf-8") == text, "run python -m face_assets.cli.reference"

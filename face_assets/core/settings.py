@@ -59,14 +59,14 @@ class Settings(BaseSettings):
 
     home: Path = Field(default_factory=default_home, description="the state directory; history, traffic and keys are lost with it")
     dagster_home: Path | None = Field(
-        None, description="DAGSTER_HOME with a dagster.yaml of its own, as in containers; without it a folder of the home, with ours"
+        None, description="DAGSTER_HOME with a dagster.yaml of its own, as in containers; without it `dagster/` in the state directory"
     )
-    repo: str | None = Field(None, description="the data repository: a path or git URL; remembered from the last run")
+    repo: str | None = Field(None, description="the data repository: a path or git URL; `use`, `run --repo` and `up --repo` store it")
     production_branches: Patterns = Field(("main", "master"), description="branches whose commits go live, by shell patterns")
     experiment_branches: Patterns = Field(("*",), description="branches whose commits stop after the evaluation; production's win")
     cores: int = Field(default_factory=usable_cores, ge=1, description="processors to use")
     train_processes: int = Field(1, ge=1, le=64, description="processes that train together, among which the cores are divided")
-    host: str = Field("127.0.0.1", description="address that the gateway of the docker target binds to; Triton alone has loopback")
+    host: str = Field("127.0.0.1", description="address that the gateway of the docker target binds to; the embedded server has loopback")
     ui_host: str = Field("127.0.0.1", description="address of UI, Prometheus and exporter, which ask for no password: the UI launches runs")
     http_port: int = Field(8000, ge=1, le=65535, description="Triton's HTTP")
     grpc_port: int = Field(8001, ge=1, le=65535, description="Triton's gRPC")
@@ -78,15 +78,17 @@ class Settings(BaseSettings):
     target: Literal["embedded", "docker"] = Field(
         "embedded", validate_default=True, description="a process of this machine, or containers behind a gateway"
     )
-    docker_base: str = Field("debian:bookworm-slim", description="image that ours are built from; deploy/base-image.sh makes it offline")
+    docker_base: str = Field(
+        "debian:bookworm-slim", description="base image of the servers and the gateway; deploy/base-image.sh makes it offline"
+    )
     docker_server: str | None = Field(None, description="`nvidia` where nvcr.io can be reached: a Triton without known faults; or an image")
     docker_name: str = Field("face-assets/recognizer", pattern=IMAGE_NAME, description="name of the releases' images")
     docker_registry: str | None = Field(None, description="registry that each release's image is pushed to, such as localhost:5000")
-    docker_replicas: int = Field(1, ge=1, le=50, description="servers that answer side by side")
+    docker_replicas: int = Field(1, ge=1, le=50, description="number of servers")
     docker_memory_mb: int = Field(2048, ge=64, description="memory of a server, in MiB")
     docker_cpus: float | None = Field(None, gt=0, description="processors of a server; `cores` without it")
     gateway_certificate: Path | None = Field(None, description="PEM file of certificate, chain and key: then the gateway speaks TLS")
-    gateway_rate: int = Field(0, ge=0, description="questions a second of one API key, over 10 s; 0 for any number")
+    gateway_rate: int = Field(0, ge=0, description="requests a second of one API key, over 10 s; 0 for no limit")
     gateway_max_mb: float = Field(20.0, gt=0, le=1000, description="largest request, in MB, of either target")
     machine: str | None = Field(
         None,
@@ -98,13 +100,13 @@ class Settings(BaseSettings):
         None, description="the one machine whose failed deployment check rolls production back; without it, people alone roll back"
     )
     keep_releases: int = Field(3, ge=2, description="releases that stay loadable on the server's disk")
-    notify_webhook: SecretStr | None = Field(None, description="URL that problems are POSTed to as JSON, and that they are over")
+    notify_webhook: SecretStr | None = Field(None, description="URL to which problems and their ends are POSTed as JSON")
     notify_webhook_body: str | None = Field(
         None, repr=False, description='the JSON posted there, with placeholders in its texts, such as {"text": "{title}: {reason}"}'
     )
-    notify_slack: SecretStr | None = Field(None, description="URL of a Slack incoming webhook, to be told the same")
+    notify_slack: SecretStr | None = Field(None, description="URL of a Slack incoming webhook for the same messages")
     notify_from: str | None = Field(None, description="address that mail about problems comes from")
-    notify_to: str | None = Field(None, description="addresses that it goes to, separated by commas")
+    notify_to: str | None = Field(None, description="addresses of recipients of that mail, separated by commas")
     notify_smtp: SecretStr | None = Field(None, description="mail server: smtp:// or smtps://, then [user:password@]host[:port]")
 
     @field_validator("dagster_home", "serving_env", "gateway_certificate")
