@@ -20,7 +20,7 @@ def list_releases(repo: str | None) -> list[dict[str, Any]]:
     """The registered releases, newest version first."""
     workspace = read_repository(repo)
     workspace.repository.refresh()
-    if sentence := workspace.stages.foreign():
+    for sentence in filter(None, (workspace.stages.foreign(), workspace.stages.ahead())):
         echo(sentence, err=True)
     staged = (("production", workspace.stages.production()), ("waiting", workspace.stages.waiting()))
     stages = {one.release.version: stage for stage, one in staged if one}

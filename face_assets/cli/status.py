@@ -39,10 +39,11 @@ def status_report() -> dict[str, Any]:
     """What is live, in production and running, as JSON-able values; what cannot be told says why."""
     settings = load_settings()
     home = Home(settings.home)
+    refreshed = threading.Event()
     found = _all_in_time(
         {
-            "server": (SECONDS_HERE, lambda: _server(settings)),
-            "production": (SECONDS_HERE, lambda: _production(settings)),
+            "server": (SECONDS_HERE, lambda: _server(settings, refreshed)),
+            "production": (SECONDS_HERE, lambda: _production(settings, refreshed)),
             "ui": (SECONDS_HERE, lambda: {"address": ui_address(settings), "up": ui_answers(settings)}),
             "traffic": (1.5 * SECONDS, lambda: asdict(read_traffic(f"http://{settings.metrics_address}", SECONDS))),
             "log": (SECONDS_HERE, lambda: _event_log(home)),
@@ -92,11 +93,14 @@ def _ports(settings: Settings) -> dict[str, str]:
     return {"target": settings.target, "grpc": f"{settings.host}:{settings.grpc_port}", "http": f"{settings.host}:{settings.http_port}"}
 
 
-def _server(settings: Settings) -> dict[str, Any]:
+def _server(settings: Settings, refreshed: threading.Event) -> dict[str, Any]:
+    """The server, and why it does not answer with what is in production: by the mirror, once that is `refreshed` or late."""
     workspace = Workspace(settings)
     status = target(workspace).status()
     live = status.live.release if status.live else None
     found = {"running": status.running, "ready": status.ready, "live": live, "pid": status.pid, **_ports(settings)}
+    if settings.repo:
+        refreshed.wait(2 * SECONDS)
     if settings.repo and (workspace.repository.mirror / "HEAD").is_file():
         observed = observe(workspace, workspace.stages.production(), status)
         found |= {"wanted": observed.wanted, "since": observed.since, "why": observed.why}
@@ -114,7 +118,7 @@ def _decided(assignment: Assignment) -> dict[str, Any]:
     }
 
 
-def _production(settings: Settings) -> dict[str, Any] | None:
+def _production(settings: Settings, refreshed: threading.Event) -> dict[str, Any] | None:
     """By the repository itself where it answers in time, else by the mirror, which says when."""
     if not settings.repo:
         return None
@@ -126,17 +130,20 @@ def _production(settings: Settings) -> dict[str, Any] | None:
         if not (workspace.repository.mirror / "HEAD").is_file():
             raise
         stale = str(error)
+    finally:
+        refreshed.set()
     stages = workspace.stages
-    assignment, hold, waiting, foreign = stages.production(), stages.hold(), stages.waiting(), stages.foreign()
+    assignment, hold, waiting, foreign, ahead = stages.production(), stages.hold(), stages.waiting(), stages.foreign(), stages.ahead()
     others = {
         "machines": [one.model_dump(mode="json") for one in machines(workspace.repository)],
         "held": holds(hold) if hold else None,
         "waiting": {"version": waiting.release.version, "commit": waiting.commit, **_decided(waiting)} if waiting else None,
         **({"stale": stale} if stale else {}),
         **({"foreign": foreign} if foreign else {}),
+        **({"ahead": ahead} if ahead else {}),
     }
     if assignment is None:
-        if not hold and not others["machines"] and not foreign:
+        if not hold and not others["machines"] and not foreign and not ahead:
             return {"error": stale} if stale else None
         return {"version": None, **others}
     release = assignment.release
@@ -183,7 +190,7 @@ def status_text(found: dict[str, Any]) -> str:
     lines = [
         f"home        {found['home']}",
         f"repository  {found['repository'] or 'none yet'}",
-        _server_line(found["server"]),
+        *_server_lines(found["server"]),
         f"UI          {found['ui']['address']} {'up' if found['ui']['up'] else 'down'}",
         "metrics     " + ", ".join(f"{name} {one['address']} {'up' if one['up'] else 'down'}" for name, one in found["monitoring"].items()),
         *_production_lines(found["production"]),
@@ -201,11 +208,11 @@ def status_text(found: dict[str, Any]) -> str:
     return shown_lines(lines)
 
 
-def _server_line(server: Mapping[str, Any]) -> str:
+def _server_lines(server: Mapping[str, Any]) -> list[str]:
     state = "ready" if server["ready"] else "running, not ready" if server["running"] else "down (face-assets up brings it back)"
     state = f"unknown: {server['error']}" if "error" in server else state
     line = f"server      {state}, live {server['live'] or 'nothing'}, gRPC {server['grpc']}, HTTP {server['http']}"
-    return f"{line}\n            not {server['wanted']}: {server['why']}" if server.get("why") else line
+    return [line, f"            not {server['wanted']}: {server['why']}"] if server.get("why") else [line]
 
 
 def _production_lines(production: Mapping[str, Any] | None) -> list[str]:
@@ -224,8 +231,7 @@ def _production_lines(production: Mapping[str, Any] | None) -> list[str]:
         waits = production["waiting"]
         behind = f"{waits['version']} waits, of commit {waits['commit'][:12]}" if waits else "nothing waits"
         lines += [f"held        {production['held']}", f"            {behind}"]
-    if "foreign" in production:
-        lines.append(f"            {production['foreign']}")
+    lines += [f"            {production[name]}" for name in ("foreign", "ahead") if name in production]
     if "stale" in production:
         lines.append(f"            as last seen: {production['stale']}")
     return lines + [_machine_line(one) for one in production["machines"]]

@@ -13,6 +13,7 @@ from face_assets.registry.person import PLATFORM, Person
 from face_assets.registry.releases import Release, Releases, push_tag
 
 TRIES = 5
+SECONDS_AHEAD = 60
 PRODUCTION = "production"
 WAITING = "waiting"
 """The stage of what the gate let through while a person's decision about production holds."""
@@ -133,6 +134,16 @@ class Stages:
         return (
             f"{tag.name} puts commit {tag.commit[:12]} into {stage}, which is no release of this platform and stays out: "
             f"`git push --delete` the tag, or `face-assets promote` a release."
+        )
+
+    def ahead(self) -> str | None:
+        """A sentence where a tag is dated in the future: until then GTO takes every other tag for an older one. None where none is."""
+        latest = max(read_tags(self.repository), key=lambda tag: tag.when, default=None)
+        if latest is None or latest.when <= time.time() + SECONDS_AHEAD:
+            return None
+        return (
+            f"{latest.name} by {one_line(latest.author)} is dated {latest.time}, ahead of this machine's clock: until then `gto` changes "
+            "nothing, for it goes by the dates of tags. `face-assets promote` and `rollback` do; set the clock that is wrong."
         )
 
     def assign(

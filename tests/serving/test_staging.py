@@ -301,3 +301,23 @@ def test_a_decision_of_an_earlier_version_is_said_where_it_holds(data: Repositor
     sentence = "put v1.0.0 into production (Rolled back from v2.0.0), which holds until `face-assets resume`"
     assert sentence in status_text(status_report())
     assert sentence in data.stage(*data.release()).reason
+
+
+def test_a_tag_from_a_clock_that_is_ahead_is_said_and_a_promotion_counts_all_the_same(data: Repository) -> None:
+    _, first = data.release()
+    _, second = data.release()
+    data.stage(first.trained_commit, first)
+    assert data.workspace.stages.ahead() is None
+
+    def assign(release: Release, number: int, when: str) -> None:
+        tag = f"face-recognizer#production#{number}"
+        variables = {"GIT_COMMITTER_DATE": when, "GIT_COMMITTER_NAME": "Gil"}
+        git("tag", "-a", "-m", "By gto", tag, release.commit, cwd=data.folder, env=variables)
+
+    assign(second, 2, "2090-01-01T00:00:00Z")
+    assign(first, 3, "2050-01-01T00:00:00Z")
+    said = status_text(status_report())
+    assert "production  v2.0.0" in said and "\n            not v2.0.0: the server does not run" in said
+    assert "face-recognizer#production#2 by Gil is dated 2090-01-01T00:00:00" in said
+    data.workspace.stages.assign("v1.0.0", person_message("Back"), ANN)
+    assert data.production == "v1.0.0"
