@@ -31,6 +31,8 @@ from face_assets.storage.home import Home
 RUNS = 5
 SECONDS = 2.0
 """How long what is asked of others may take; what is late says so."""
+SECONDS_SILENT = 3 * 3600.0
+"""A machine shows a sign of life each hour."""
 SECONDS_HERE = 10.0
 """The same for what stands on this machine, which is late only where the machine is very busy, or its disk hangs."""
 
@@ -240,7 +242,9 @@ def _production_lines(production: Mapping[str, Any] | None) -> list[str]:
 def _machine_line(machine: Mapping[str, Any]) -> str:
     since = f" since {_local(machine['since'])}" if machine["since"] else ""
     why = f", not {machine['wanted']}: {machine['trouble']}" if machine["trouble"] else ""
-    return f"machine     {machine['machine']} serves {machine['live'] or 'nothing'}{since}{why} (seen {_local(machine['seen'])})"
+    silent = time.time() - datetime.fromisoformat(machine["seen"]).timestamp() > SECONDS_SILENT
+    serves, seen = ("served", "no sign of life since") if silent else ("serves", "seen")
+    return f"machine     {machine['machine']} {serves} {machine['live'] or 'nothing'}{since}{why} ({seen} {_local(machine['seen'])})"
 
 
 def _local(moment: str) -> str:

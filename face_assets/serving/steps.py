@@ -19,7 +19,16 @@ from face_assets.release.staging import holds
 from face_assets.serving.deployment_check import Probe, verify
 from face_assets.serving.docker_steps import container_target, containers_started
 from face_assets.serving.embedded import EmbeddedTarget, stop_server, was_started
-from face_assets.serving.machine_state import machine_name, observe, publish_state, record_attempt, record_stop, trouble_of
+from face_assets.serving.machine_state import (
+    STOPPED,
+    last_attempt,
+    machine_name,
+    observe,
+    publish_state,
+    record_attempt,
+    record_stop,
+    trouble_of,
+)
 from face_assets.serving.model_repository import ModelVersion, write_models
 from face_assets.serving.server_environment import ServingEnvironment, ensure_environment
 from face_assets.serving.target import DeploymentRefusedError, Status, Target
@@ -88,7 +97,10 @@ def stop_servers(workspace: Workspace) -> bool:
     ran = stop_server(workspace.home.serving)
     if containers_started(workspace):
         ran = container_target(workspace).stop() or ran
+    before = last_attempt(workspace)
     record_stop(workspace)
+    if before and before.trouble != STOPPED and workspace.settings.repo:
+        _publish(workspace)  # the sensor that does it is stopped, too
     return ran
 
 

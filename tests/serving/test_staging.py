@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from face_assets.cli.releases import promote_release, resume_following
+from face_assets.cli.services import take_down
 from face_assets.cli.status import status_report, status_text
 from face_assets.core.errors import UserError
 from face_assets.core.settings import load_settings
@@ -17,6 +18,7 @@ from face_assets.registry.person import PLATFORM, Person, git_identity
 from face_assets.registry.releases import Digests, Release
 from face_assets.registry.workspace import Workspace
 from face_assets.release.staging import Staged, stage_release
+from face_assets.serving.machine_state import Observed, publish_state, record_attempt
 from face_assets.serving.steps import _roll_back
 from face_assets.serving.target import DeploymentRefusedError
 from face_assets.storage.home import Home
@@ -321,3 +323,20 @@ def test_a_tag_from_a_clock_that_is_ahead_is_said_and_a_promotion_counts_all_the
     assert "face-recognizer#production#2 by Gil is dated 2090-01-01T00:00:00" in said
     data.workspace.stages.assign("v1.0.0", person_message("Back"), ANN)
     assert data.production == "v1.0.0"
+
+
+def test_after_down_colleagues_see_that_this_machine_serves_nothing(data: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACE_ASSETS_MACHINE", "gpu-1")
+    data.stage(*data.release())
+    workspace = Workspace(load_settings())
+    now = workspace.stages.production()
+    assert now
+    record_attempt(workspace, now, "v1.0.0")
+    publish_state(workspace, Observed("v1.0.0", now.tag, "v1.0.0", now.time, "", ""))
+    report = status_report()
+    assert "machine     gpu-1 serves v1.0.0 since" in status_text(report)
+    report["production"]["machines"][0]["seen"] = "2026-01-01T00:00:00Z"
+    said = status_text(report)
+    assert "machine     gpu-1 served v1.0.0 since" in said and "(no sign of life since 2026-01-01" in said
+    take_down()
+    assert "machine     gpu-1 serves nothing, not v1.0.0: stopped (seen" in status_text(status_report())
