@@ -14,6 +14,7 @@ NAMING = (*ROOT.glob("*"), *(file for room in ROOMS for file in (ROOT / room).rg
 TEXTS = {".md", ".py", ".yml", ".yaml", ".toml", ".cfg", ".sh", ".Dockerfile", ""}
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 NAMED = re.compile(r"\bdocs/[\w./-]+\.(?:md|png)\b")
+SOURCE = re.compile(r"\b(?:face_assets|tests|deploy|benchmarks|triton_models)/[\w./-]+\.(?:py|ya?ml|cfg|sh|json|txt)\b")
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -60,6 +61,11 @@ def test_every_page_that_a_file_names_by_its_path_exists() -> None:
         if not (ROOT / name).exists()
     ]
     assert missing == []
+
+
+def test_every_source_file_that_a_page_names_exists() -> None:
+    named = {(page.name, name) for page in PAGES for name in SOURCE.findall(page.read_text(encoding="utf-8"))}
+    assert [one for one in sorted(named) if not (ROOT / one[1]).exists()] == []
 
 
 def test_a_link_to_a_missing_file_or_heading_is_found(tmp_path: Path) -> None:
