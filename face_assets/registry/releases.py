@@ -113,7 +113,7 @@ class Releases:
         self, bundle: Path, trained_commit: str, inputs: str, digests: Digests, metrics: Mapping[str, Any], plots: Mapping[str, Path]
     ) -> bool:
         """False when another machine took the version first."""
-        registered = self.all()
+        registered = self.with_deprecated()  # whose versions are taken, and tell what compares with what
         version = self._free(next_version(digests, registered[-1] if registered else None))
         with self.repository.checkout(trained_commit) as clone:
             _require_room(self.repository, trained_commit)

@@ -135,6 +135,15 @@ def test_what_people_tag_by_hand_is_no_release_and_its_version_is_not_taken(
     assert release.version == "v2.0.1"
 
 
+def test_a_version_says_what_changed_since_the_last_one_also_where_that_is_deprecated(
+    released: Path, tmp_path: Path, bundle: Callable[[bytes], Path]
+) -> None:
+    third = register(released, tmp_path / "home", bundle(b"c"), "c", Digests("second space", "a", "a"))
+    git("tag", "-a", "-m", "No", f"face-recognizer@{third.version}!", third.commit, cwd=released)
+    fourth = register(released, tmp_path / "home", bundle(b"d"), "d", Digests("third space", "a", "a"))
+    assert (third.version, fourth.version) == ("v2.0.0", "v3.0.0")
+
+
 def test_a_commit_cannot_make_a_release_write_outside_the_clone(released: Path, tmp_path: Path) -> None:
     (tmp_path / "precious").mkdir()
     (released / "plots").symlink_to(tmp_path / "precious")
