@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -10,9 +11,18 @@ from pathlib import Path
 
 from face_assets.core.errors import UserError
 
+OWN_MODULES = {"PYTHONSAFEPATH": "1"}
+"""For a Python whose own children are Pythons, too: none of them takes modules from the folder that it was started in."""
+
 
 class TookTooLongError(UserError):
     """A program that did not end in its time, and was ended."""
+
+
+def python(*arguments: str) -> list[str]:
+    """The command for this Python. It takes no modules from the folder that it is started in, which may be a checked out commit of the
+    data repository: `-m` and `-c` would look there first."""
+    return [sys.executable, "-P", *arguments]
 
 
 def run(command: Sequence[str], seconds: float, environment: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":

@@ -1,6 +1,7 @@
 """Training on several processes: torchrun starts them, gloo connects them, and the loss curve is that of one process."""
 
 import json
+import os
 import pickle
 import sys
 import tempfile
@@ -29,19 +30,15 @@ def train_on(processes: int, request: TrainingRequest, work: Path, output: Path,
     with tempfile.TemporaryDirectory(prefix="face-assets-train-") as folder:
         asked = Path(folder) / "request.pickle"
         asked.write_bytes(pickle.dumps((request, work, output, max(1, threads // processes))))
-        command = [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--standalone",
-            f"--nproc-per-node={processes}",
-            "-m",
-            __name__,
-            str(asked),
-        ]
+        command = subprocesses.python(
+            "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", __name__, str(asked)
+        )
         lines: list[str] = []
         status = subprocesses.follow(
-            command, SECONDS_OF_SILENCE, lambda line: log(line.removeprefix(SAID)) if line.startswith(SAID) else lines.append(line)
+            command,
+            SECONDS_OF_SILENCE,
+            lambda line: log(line.removeprefix(SAID)) if line.startswith(SAID) else lines.append(line),
+            {**os.environ, **subprocesses.OWN_MODULES},
         )
         if status:
             refused = next((line.removeprefix(REFUSED) for line in lines if line.startswith(REFUSED)), None)

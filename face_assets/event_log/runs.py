@@ -2,8 +2,8 @@
 
 import json
 import logging
+import os
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +14,7 @@ import dagster as dg
 
 from face_assets.core.errors import UserError
 from face_assets.core.full_disk import FULL, is_full
+from face_assets.core.subprocesses import OWN_MODULES, python
 from face_assets.event_log.dead_runs import close, close_dead_runs
 from face_assets.event_log.instance import open_instance
 from face_assets.orchestration.partitions import add_commit
@@ -109,9 +110,10 @@ def run_job(
         if commit:
             add_commit(instance, commit)
         words = json.dumps({**tags, NO_RETRIES: "0"})  # whoever asked is there to ask again
-        command = [sys.executable, "-m", "face_assets.automation.execute", job, run_id, commit or "", words, json.dumps(config or {})]
+        command = python("-m", "face_assets.automation.execute", job, run_id, commit or "", words, json.dumps(config or {}))
+        variables = {**os.environ, **OWN_MODULES}
         with open(log, "wb") as output:
-            child = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+            child = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=variables)
             try:
                 report = _follow(instance, run_id, lambda: child.poll() is not None, show)
             finally:

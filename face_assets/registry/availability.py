@@ -7,6 +7,7 @@ from typing import Any
 
 from face_assets.core.credentials import without_credentials
 from face_assets.core.errors import UserError
+from face_assets.core.subprocesses import python
 from face_assets.registry.data_repository import DataRepository
 
 SECONDS_TO_ANSWER = 15.0
@@ -42,7 +43,7 @@ def not_in_remote(repository: DataRepository, commit: str, wanted: dict[str, str
     Asked in a process of its own, since some of DVC's file systems wait for minutes; `patience` times SECONDS_TO_ANSWER are theirs.
     """
     with repository.checkout(commit) as clone:  # here, for a process that is killed removes nothing
-        command = [sys.executable, "-m", __name__, str(clone)]
+        command = python("-m", __name__, str(clone))
         try:
             done = subprocess.run(
                 command, input=json.dumps(wanted), capture_output=True, text=True, timeout=patience * SECONDS_TO_ANSWER, check=False

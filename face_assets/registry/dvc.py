@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import psutil
 
 from face_assets.core.credentials import without_credentials
 from face_assets.core.errors import UnreachableError, UserError
-from face_assets.core.subprocesses import kill
+from face_assets.core.subprocesses import kill, python
 from face_assets.registry.git import environment
 
 SILENCE = 300.0  # seconds: a transfer may take hours, and a remote that no longer answers moves nothing
@@ -39,7 +38,7 @@ def run_dvc(cwd: Path, *commands: Sequence[str]) -> None:
 def try_dvc(cwd: Path, *commands: Sequence[str], silence: float = SILENCE) -> "subprocess.CompletedProcess[str]":
     """The same; its exit status is the number of the command that failed. Raises UnreachableError where DVC stands still for `silence`."""
     with subprocess.Popen(
-        [sys.executable, "-c", SEVERAL, json.dumps(commands)],
+        python("-c", SEVERAL, json.dumps(commands)),
         cwd=cwd,
         env={**environment(), **DVC_ENVIRONMENT},
         stdin=subprocess.DEVNULL,

@@ -48,7 +48,9 @@ class ServingEnvironment:
 
     def variables(self, cores: int) -> dict[str, str]:
         """The server's environment: the backend's Python is the first on PATH; numpy's threads leave the cores to the engines."""
-        kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
+        kept = {
+            name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "VIRTUAL_ENV")
+        }
         return {
             **kept,
             "PATH": f"{self.directory / 'bin'}:{kept.get('PATH', '')}",
@@ -85,8 +87,8 @@ def ensure_environment(directory: Path, requirements: Path, log: Callable[[str],
 
 def _make(environment: ServingEnvironment, requirements: Path) -> None:
     shutil.rmtree(environment.directory, ignore_errors=True)
-    _run([sys.executable, "-m", "venv", str(environment.directory)])
-    pip = [str(environment.directory / "bin" / "python"), "-m", "pip"]
+    _run(subprocesses.python("-m", "venv", str(environment.directory)))
+    pip = [str(environment.directory / "bin" / "python"), "-P", "-m", "pip"]
     _run([*pip, "install", "--quiet", "--disable-pip-version-check", "-r", str(requirements)])
     _lay_out(environment)
 

@@ -2,7 +2,6 @@
 
 import secrets
 import shutil
-import sys
 import time
 import urllib.error
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from face_assets.core.errors import UserError
 from face_assets.core.files import read_json, write_json
 from face_assets.core.fingerprint import fingerprint
 from face_assets.core.ports import require_free
+from face_assets.core.subprocesses import python
 from face_assets.serving.plain_path import plain_path
 from face_assets.serving.probe_token import probe_token
 from face_assets.serving.server_environment import ServingEnvironment
@@ -81,7 +81,7 @@ class TritonServer:
         write_json(self.root / "address.json", asdict(address))
         traffic = str(plain_path(self.root) / "traffic")
         variables = environment.variables(cores) | {TRAFFIC: traffic, TOKEN: probe_token(self.root)}
-        command = [sys.executable, "-m", FRONTEND, str(max_bytes), *self._command(environment, address)]
+        command = python("-m", FRONTEND, str(max_bytes), *self._command(environment, address))
         processes.start(command, self.log, self.record, variables, self.root)
         self._wait(address)
         return address
