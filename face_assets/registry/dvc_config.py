@@ -2,8 +2,8 @@
 
 A commit may name its remotes and how they are reached. It may not name commands, and no files of this machine: an S3 remote's `configpath`
 names a file whose credential_process is any command, and WebDAV's `bearer_token_command` is one. Such settings are taken from this
-machine's user alone: from .dvc/config.local of the working tree, if it is the user's own file, and from DVC's settings of the user and the
-system, which DVC reads by itself.
+machine's user alone: from .dvc/config.local of the working tree, if it is the user's own file and no commit brought it there, and from
+DVC's settings of the user and the system, which DVC reads by itself.
 """
 
 import os
@@ -17,6 +17,7 @@ from configobj import ConfigObj, ConfigObjError
 from face_assets.core.errors import UserError
 from face_assets.core.identifiers import shown
 from face_assets.core.yaml_io import expanded, is_path
+from face_assets.registry.git import OURS, GitError, git, given
 
 Config = dict[str, dict[str, str]]
 MOST_BYTES = 256 * 1024
@@ -125,11 +126,20 @@ def _require_known(config: Config, name: str, where: str, through: tuple[str, ..
 
 
 def is_own(path: Path) -> bool:
-    """Whether a file belongs to the user who runs this, or to the administrator."""
+    """Whether a file belongs to the user who runs this, or to the administrator, and no commit brought it there."""
     try:
-        return path.stat().st_uid in (os.geteuid(), 0)
+        owner = path.stat().st_uid
     except OSError:
         return False
+    return owner in (os.geteuid(), 0) and not _is_tracked(path) and not _is_tracked(path.resolve())
+
+
+def _is_tracked(path: Path) -> bool:
+    """Whether git brought a file to its folder, by the index of the repository around it; also where that cannot be told."""
+    try:
+        return bool(git(*given(OURS), "ls-files", "-z", "--", path.name, cwd=path.parent))
+    except GitError as error:
+        return "not a git repository" not in str(error)
 
 
 def merged(committed: Config, local: Path | None, where: str) -> Config:

@@ -67,6 +67,23 @@ def test_what_names_files_and_commands_of_this_machine_is_refused_by_name(kind: 
             dvc_config.require_harmless(config, "here")
 
 
+@pytest.mark.parametrize("link", ["", ".dvc", ".dvc/config.local"])
+def test_a_commit_cannot_bring_the_settings_of_this_machine_s_user(repository: Path, tmp_path: Path, link: str) -> None:
+    """`.dvc/config.local` that came with a checkout belongs to the user as every file there, and is the committer's word."""
+    (repository / "other").mkdir()
+    if link == ".dvc":
+        (repository / ".dvc").rename(repository / "other" / "dvc")
+        (repository / ".dvc").symlink_to("other/dvc")
+    elif link:
+        (repository / link).symlink_to("../other/settings")
+    text = remote("s3://bucket/path", configpath="evil.cfg")
+    (repository / ".dvc" / "config.local").write_text(text)
+    assert dvc_config.merged({}, repository, "here")['remote "storage"']["configpath"].endswith("/evil.cfg")  # the user's own word
+    git("add", "-f", "--all", "--", ".", cwd=repository)
+    with pytest.raises(UserError, match=REFUSED):
+        dvc_config.merged({}, repository, "here")
+
+
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
