@@ -6,7 +6,8 @@ import zipfile
 from pathlib import Path
 
 from face_assets.embedding.weight_sources import resolve_weights
-from face_assets.embedding.weights import HDF5_SIGNATURE, PUBLISHED, SCRATCH
+from face_assets.embedding.weights import PUBLISHED, SCRATCH
+from face_assets.embedding.weights_file import is_hdf5
 from face_assets.registry.workspace import Workspace
 
 DOWNLOADS = ("github.com", 443)
@@ -34,7 +35,7 @@ def _trouble_of_file(path: Path) -> str | None:
         return "is a pointer of Git LFS and not the file itself: fetch it with `git lfs pull`"
     if start.startswith(ZIP) and not zipfile.is_zipfile(path):
         return "ends too early: copy it again"
-    if not start.startswith((ZIP, PICKLE, HDF5_SIGNATURE)):
+    if not start.startswith((ZIP, PICKLE)) and not is_hdf5(path):
         return "is neither a state_dict of PyTorch nor an HDF5 file: save one with torch.save(model.state_dict(), path)"
     return None
 

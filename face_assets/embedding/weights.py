@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from face_assets.core.errors import UserError
 from face_assets.core.fingerprint import file_digest
+from face_assets.embedding.weights_file import is_hdf5
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 SCRATCH = "scratch"
 PUBLISHED = {"vggface2": "20180402-114759-vggface2.pt", "casia-webface": "20180408-102900-casia-webface.pt"}
 KERAS_SUFFIXES = {".h5", ".hdf5"}
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 CONNECT_SECONDS = 30.0
 
 
@@ -62,9 +62,7 @@ def _existing(path: Path) -> Path:
 
 
 def _from_file(path: Path) -> "dict[str, Tensor]":
-    with open(path, "rb") as file:
-        is_hdf5 = file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
-    if is_hdf5 or path.suffix.lower() in KERAS_SUFFIXES:
+    if is_hdf5(path) or path.suffix.lower() in KERAS_SUFFIXES:
         from face_assets.embedding.keras_weights import read_keras
 
         return read_keras(path)

@@ -1,6 +1,8 @@
 """Files of starting weights, looked through before they are read: what they hold, how much, and that it lies in the file itself."""
 
 import math
+import os
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -8,9 +10,12 @@ from typing import Any
 from face_assets.core.errors import UserError
 from face_assets.core.identifiers import shown
 
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+ZIP = b"PK\x03\x04"
+END, LOCATOR, END_64 = struct.Struct("<4s8x2LH"), struct.Struct("<4s4xQ4x"), struct.Struct("<4s36x2Q")
+"""Of a zip file: the end of its directory with size, beginning and the comment's length, and the same in 64 bits, and where that is."""
 MOST_BYTES = 2_000_000_000  # a Keras facenet with its optimizer's state, in double precision, has 0.6 GB
 MOST_PARTS = 20_000
+BROKEN = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # what h5py raises on bytes that are not what they say
 FILTERS = {1, 2, 3, 32000}  # gzip, shuffle, Fletcher's checksum, LZF: others are programs of plugins (HDF5's registered filters)
 
 
@@ -18,12 +23,23 @@ def require_harmless(path: Path) -> None:
     """Raises UserError where a file of weights reaches for other files, or would take more memory than any weights of this network."""
     if path.stat().st_size > MOST_BYTES:
         raise _refused(path, f"it is longer than {MOST_BYTES:,} bytes")
-    with open(path, "rb") as file:
-        is_hdf5 = file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
-    if is_hdf5:
+    if is_hdf5(path):
         _require_own_data(path)
-    elif zipfile.is_zipfile(path):
+    elif _begins_as_zip(path):
         _require_stored(path)
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether the file has the signature of HDF5, which may also stand behind a block of the user's own."""
+    import h5py
+
+    return bool(h5py.is_hdf5(path))
+
+
+def _begins_as_zip(path: Path) -> bool:
+    """Whether torch.load takes the file for an archive."""
+    with open(path, "rb") as file:
+        return file.read(len(ZIP)) == ZIP
 
 
 def _require_stored(path: Path) -> None:
@@ -31,13 +47,34 @@ def _require_stored(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             parts = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return  # the loader says what is wrong with it
+        is_whole = _has_one_directory(path)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error):
+        is_whole = False
+    if not is_whole:
+        raise UserError(f"embedder.weights: {path} ends too early, or is no archive as torch.save writes it: copy it again.")
     packed = [part.filename for part in parts if part.compress_type != zipfile.ZIP_STORED]
     if packed:
         raise _refused(path, f"its part {shown(packed[0])} is compressed")
     if len(parts) > MOST_PARTS or sum(part.file_size for part in parts) > MOST_BYTES:
         raise _refused(path, f"it has more than {MOST_PARTS:,} parts, or {MOST_BYTES:,} bytes in them")
+
+
+def _has_one_directory(path: Path) -> bool:
+    """Whether the archive's directory begins and ends where it says (APPNOTE.TXT 4.3), so that torch reads the one that was looked through:
+    Python finds a directory by its end, torch by its beginning."""
+    with open(path, "rb") as file:
+        ends = file.seek(0, os.SEEK_END) - END.size
+        file.seek(ends)
+        signature, size, begins, comment = END.unpack(file.read())
+        file.seek(max(0, ends - LOCATOR.size))
+        locator, at = LOCATOR.unpack(file.read(LOCATOR.size))
+        if locator == b"PK\6\7":
+            ends -= LOCATOR.size + END_64.size
+            file.seek(ends)
+            signature_64, size, begins = END_64.unpack(file.read(END_64.size))
+            if at != ends or signature_64 != b"PK\6\6":
+                return False
+    return signature == b"PK\5\6" and not comment and begins + size == ends
 
 
 def _require_own_data(path: Path) -> None:
@@ -46,7 +83,13 @@ def _require_own_data(path: Path) -> None:
 
     total = parts = 0
 
-    def reason_against(name: str, link: Any) -> str | None:  # raising here would confuse h5py; what is returned ends the visit
+    def visit(name: str, link: Any) -> str | None:  # raising here would confuse h5py; what is returned ends the visit
+        try:
+            return reason_against(name, link)
+        except BROKEN as error:
+            return f"its part {shown(name)} cannot be read ({type(error).__name__})"
+
+    def reason_against(name: str, link: Any) -> str | None:
         nonlocal total, parts
         parts += 1
         if not isinstance(link, h5py.HardLink):
@@ -54,6 +97,8 @@ def _require_own_data(path: Path) -> None:
         part = file.get(name)
         if isinstance(part, h5py.Dataset):
             total += max(int(part.size or 0), math.prod(part.chunks or ())) * int(part.dtype.itemsize)
+            if part.dtype.hasobject:
+                return f"its part {shown(name)} holds texts or references of any length"
             if part.external or part.is_virtual:
                 return f"its part {shown(name)} lies in other files"
             if not _filters(part) <= FILTERS:
@@ -63,9 +108,10 @@ def _require_own_data(path: Path) -> None:
 
     try:
         with h5py.File(path, "r") as file:
-            reason = file.visititems_links(reason_against)
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError):
-        return  # a torn file: the loader says so
+            reason = file.visititems_links(visit)
+    except BROKEN as error:
+        words = " ".join(str(error).split())[:200]
+        raise UserError(f"embedder.weights: {path} cannot be read as HDF5 ({words}): copy it again.") from error
     if reason:
         raise _refused(path, reason)
 

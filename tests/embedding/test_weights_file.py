@@ -45,9 +45,23 @@ def packed(file: h5py.File, other: Path) -> None:
     file.create_dataset("data", (1024,), "i4", chunks=(64,), scaleoffset=4)
 
 
+def of_any_length(file: h5py.File, other: Path) -> None:
+    file.create_dataset("data", (10**6,), h5py.string_dtype())
+
+
+def behind_an_odd_type(file: h5py.File, other: Path) -> None:
+    """What numpy has no type for, where the loader does not look, and only then what it must not read."""
+    space = h5py.h5s.create_simple((1,))
+    group = file.create_group("optimizer_weights")
+    h5py.h5d.create(group.id, b"time", h5py.h5t.UNIX_D32LE, space)
+    file.create_dataset("z/kernel:0", (4,), "u1", external=[(str(other), 0, 4)])
+
+
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
+        (of_any_length, "'data' holds texts or references of any length"),
+        (behind_an_odd_type, "'optimizer_weights/time' cannot be read"),
         (external, "'layer/kernel:0' lies in other files"),
         (virtual, "'layer/kernel:0' lies in other files"),
         (linked, "'layer/kernel:0' is a link"),
@@ -67,6 +81,35 @@ def test_hdf5_that_is_more_than_its_own_numbers_is_refused(tmp_path: Path, make:
         require_harmless(path)
     assert tracemalloc.get_traced_memory()[1] < 20_000_000
     tracemalloc.stop()
+
+
+def test_hdf5_behind_a_block_of_the_user_s_own_is_looked_through(tmp_path: Path) -> None:
+    """The signature then stands at byte 512, and h5py finds it."""
+    path = tmp_path / "weights.bin"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        external(file, tmp_path / "secret")
+    with pytest.raises(UserError, match="lies in other files"):
+        require_harmless(path)
+
+
+def test_an_archive_with_a_second_directory_is_refused(tmp_path: Path) -> None:
+    """Python finds the directory before the end of the file, and torch one that begins where the end says: in this file the parts of the
+    first are stored, and those of the second are compressed."""
+    torch.save({"a": torch.zeros(1000)}, tmp_path / "good.pt")
+    content = (tmp_path / "good.pt").read_bytes()
+    with zipfile.ZipFile(tmp_path / "good.pt") as good, zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as bomb:
+        for name in good.namelist():
+            bomb.writestr(name, good.read(name))
+    packed = (tmp_path / "bomb.pt").read_bytes()
+    first = packed.rindex(b"PK\5\6")
+    stored = content[content.index(b"PK\1\2") : content.index(b"PK\6\6")]
+    end = packed[first : first + 12] + len(stored).to_bytes(4, "little") + packed[first + 16 :]
+    (tmp_path / "two.pt").write_bytes(packed[:first] + stored + end)
+    with zipfile.ZipFile(tmp_path / "two.pt") as archive:
+        assert {part.compress_type for part in archive.infolist()} == {zipfile.ZIP_STORED}
+    assert torch.load(tmp_path / "two.pt", weights_only=True)["a"].shape == (1000,)
+    with pytest.raises(UserError, match="is no archive"):
+        require_harmless(tmp_path / "two.pt")
 
 
 def test_a_state_dict_that_unfolds_is_refused_and_weights_as_people_save_them_are_not(tmp_path: Path) -> None:
