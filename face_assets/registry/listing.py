@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -12,7 +13,11 @@ from face_assets.registry.pointer import MD5
 
 NAME = re.compile(r"[^\x00\ud800-\udfff]{1,4096}")
 """A path that a file system can hold; no file is made of it, and macOS leaves a file called Icon and a carriage return."""
+BEGIN = re.compile(rb"\s*\[\s*(\]\s*\Z)?")
+ENTRY = re.compile(rb'\s*(\{(?:[^"{}\[\]]|"(?:[^"\\]|\\.)*+")*+\})\s*([,\]])', re.DOTALL)
+"""An object without others in it, and what follows."""
 MOST_BYTES = 512_000_000  # about five million photos
+LONGEST_ENTRY = 64_000
 
 
 @dataclass(frozen=True)
@@ -27,18 +32,32 @@ def read_listing(file: Path, where: str) -> list[TrackedFile]:
     if file.stat().st_size > MOST_BYTES:
         raise UserError(f"The listing of {where} is longer than {MOST_BYTES:,} bytes: divide the folder.")
     try:
-        listed = [(entry["relpath"], entry["md5"]) for entry in json.loads(file.read_bytes())]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        files = [_tracked(entry["relpath"], entry["md5"], where) for entry in _entries(file.read_bytes())]
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(broken) from error
-    files = sorted((_tracked(path, md5, where) for path, md5 in listed), key=lambda one: one.path)
-    paths = {one.path for one in files}
+    files.sort(key=lambda one: one.path.replace("/", "\0"))  # what lies in a folder stands behind its name
     for before, after in pairwise(files):
         if before.path == after.path:
             raise UserError(f"{where} lists {shown(after.path)} twice: add the folder again.")
-    for folder in {parent.as_posix() for path in paths for parent in Path(path).parents}:
-        if folder in paths:
-            raise UserError(f"{where} lists {shown(folder)} as a file and as a folder: add the folder again.")
-    return files
+        if after.path.startswith(f"{before.path}/"):
+            raise UserError(f"{where} lists {shown(before.path)} as a file and as a folder: add the folder again.")
+    return sorted(files, key=lambda one: one.path)
+
+
+def _entries(content: bytes) -> Iterator[dict[str, object]]:
+    """The entries, read one by one: brackets alone, read as a whole, take twenty times their own length. Raises ValueError."""
+    begin = BEGIN.match(content)
+    if not begin:
+        raise ValueError("no list")
+    at, follows = begin.end(), b"]" if begin[1] else b","
+    while follows == b",":
+        found = ENTRY.match(content, at)
+        if not found or len(found[1]) > LONGEST_ENTRY:
+            raise ValueError(f"no entry at byte {at:,}")
+        yield json.loads(found[1])
+        at, follows = found.end(), found[2]
+    if content[at:].strip():
+        raise ValueError("more than a list")
 
 
 def _tracked(path: object, md5: object, where: str) -> TrackedFile:
