@@ -5,6 +5,8 @@ docs/explanation/drift.md says what is in them and why no face can be made from 
 
 import io
 import os
+import re
+import stat
 import struct
 import tempfile
 import zipfile
@@ -24,6 +26,8 @@ BINS = 32
 PROJECTIONS = 16
 FEWEST_FACES = 50  # a file tells of the embeddings of so many at a time; docs/explanation/drift.md says why
 LARGEST_FILE = 1_000_000
+MOST = 2**37  # in a file: photos of an hour, and seconds since 1970
+RELEASE = re.compile(r"[A-Za-z0-9._+-]{1,100}")
 THINNED = 2  # the pixels that appearance() looks at
 
 
@@ -146,9 +150,11 @@ class Sketch:
     def load(path: Path) -> "Sketch":
         """The sketch in a file. Raises BrokenSketch that names the file and what is wrong with it."""
         try:
-            if path.stat().st_size > LARGEST_FILE:
-                raise BrokenSketch(f"{path} is larger than any sketch: {path.stat().st_size:,} bytes")
-            with np.load(path, allow_pickle=False) as stored:
+            content = io.BytesIO(_content(path))
+            with zipfile.ZipFile(content) as archive:
+                if sum(part.file_size for part in archive.infolist()) > LARGEST_FILE:
+                    raise BrokenSketch(f"{path} is packed, and larger than any sketch")
+            with np.load(content, allow_pickle=False) as stored:
                 found = str(stored["format"])
                 if found != FORMAT:
                     raise BrokenSketch(f"{path} has format {found!r}, and {FORMAT!r} is read: another version of the server wrote it")
@@ -159,10 +165,22 @@ class Sketch:
             raise
         except BROKEN as error:
             raise BrokenSketch(f"{path} is no sketch: {error or type(error).__name__}") from error
-        if counts.shape != (len(FEATURES), BINS) or len(numbers) != len(COUNTS) or min(*numbers, counts.min()) < 0 or seconds <= 0:
+        fits = counts.shape == (len(FEATURES), BINS) and len(numbers) == len(COUNTS) and RELEASE.fullmatch(release)
+        if not fits or min(*numbers, counts.min()) < 0 or max(*numbers, counts.max()) > MOST or seconds <= 0 or not 0 <= window <= MOST:
             raise BrokenSketch(f"{path} is no sketch: its numbers do not fit together")
         shown = counts[FIRST_PROJECTION:].copy()
         return Sketch(release, window, seconds, counts, **dict(zip(COUNTS, numbers, strict=True)), shown=shown)
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file in a folder in which a server's user may put anything: no link, no pipe, and no more than a sketch has."""
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise BrokenSketch(f"{path} is no file")
+        content = file.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise BrokenSketch(f"{path} is larger than any sketch")
+    return content
 
 
 def measure(

@@ -18,7 +18,9 @@ from face_assets.core.rights import outside
 from face_assets.dataset.photo_folders import person_key
 
 INBOX = "inbox"
+MOST_BYTES = 100_000  # of a proposal
 PHOTOS = "photos"
+LATEST = 253_402_300_800  # the year 10000
 STRANGER, SOMEBODY_ELSE = "(stranger)", "(somebody else)"
 Verdict = Literal["right", "false accept", "false reject"]
 Z = 1.959964  # of a normal distribution, for 95 %
@@ -113,6 +115,7 @@ def write_feedback(repository: Path, feedback: Feedback, photo: bytes | None = N
     """Adds a proposal to the inbox of a working tree, which the person who runs this owns. Returns the file."""
     name = f"{int(feedback.time)}-{uuid.uuid4().hex[:8]}"
     inbox = repository / INBOX
+    _require_no_links(inbox)
     values = asdict(feedback)
     if photo is not None:
         _ignore_photos(inbox / ".gitignore")
@@ -120,6 +123,13 @@ def write_feedback(repository: Path, feedback: Feedback, photo: bytes | None = N
         write_bytes(inbox / values["photo"], photo, SHARED)
     write_json(inbox / f"{name}.json", values, SHARED)
     return inbox / f"{name}.json"
+
+
+def _require_no_links(inbox: Path) -> None:
+    """Raises UserError where a commit put a link in the inbox's place, by which files of this machine would be read or written."""
+    for path in (inbox, inbox / PHOTOS, inbox / ".gitignore"):
+        if path.is_symlink():
+            raise UserError(f"{path} is a symbolic link to {path.readlink()}: remove it, and give the feedback again.")
 
 
 def _ignore_photos(file: Path) -> None:
@@ -131,7 +141,8 @@ def _ignore_photos(file: Path) -> None:
 
 def read_feedback(repository: Path) -> tuple[list[Feedback], list[str]]:
     """The proposals in the inbox of a working tree, oldest first, and a sentence about each file that is none."""
-    return parse_feedback((str(file), file.read_bytes()) for file in sorted((repository / INBOX).glob("*.json")) if file.is_file())
+    files = (file for file in sorted((repository / INBOX).glob("*.json")) if file.is_file() and not file.is_symlink())
+    return parse_feedback((str(file), file.read_bytes() if file.stat().st_size <= MOST_BYTES else b"") for file in files)
 
 
 def parse_feedback(files: Iterable[tuple[str, bytes]]) -> tuple[list[Feedback], list[str]]:
@@ -149,6 +160,8 @@ def _parse(values: Any) -> Feedback:
     found = Feedback(**values)
     if not isinstance(found.truth, str) or not isinstance(found.release, str) or not isinstance(found.time, (int, float)):
         raise ValueError("`truth`, `release` and `time` must be there")
+    if not isinstance(found.time, bool) and not 0 <= found.time < LATEST:
+        raise ValueError("`time` must be seconds since 1970")
     if not isinstance(found.answered, (str, type(None))) or not isinstance(found.sampled, bool):
         raise ValueError("`answered` must be a name or null, `sampled` true or false")
     return found

@@ -1,5 +1,6 @@
 """Feedback: what counts as a mistake, rates with honest intervals, and an inbox that holds no photo by itself."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -36,6 +37,27 @@ def test_intervals_hold_for_few_answers() -> None:
     assert (none.low, round(none.high, 3)) == (0.0, 0.434)  # the value in the tables
     assert (round(few.low, 4), round(few.high, 4)) == (0.0567, 0.5098)
     assert few.low < many.low < 0.2 < many.high < few.high
+
+
+@pytest.mark.parametrize("name", ["inbox", "inbox/photos", "inbox/.gitignore"])
+def test_a_link_in_the_inbox_s_place_is_not_followed(tree: Path, tmp_path: Path, name: str) -> None:
+    """A commit can bring one: by a link, a secret of this machine became a file of the inbox, and photos files of another folder."""
+    (tmp_path / "secret").write_text("secret")
+    (tree / name).parent.mkdir(exist_ok=True)
+    (tree / name).symlink_to(tmp_path / "secret" if name.endswith("ignore") else tmp_path)
+    with pytest.raises(UserError, match="is a symbolic link"):
+        write_feedback(tree, say("Ann", "Bob"), b"JPEG", ".jpg")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["people", "secret"]
+
+
+def test_odd_proposals_are_named_and_the_rest_counts(tree: Path, tmp_path: Path) -> None:
+    good = write_feedback(tree, say("Ann", "Bob"))
+    values = json.loads(good.read_text())
+    for name, more in (("late", {"time": 1e300}), ("nan", {"time": float("nan")}), ("long", {"note": "x" * 200_000})):
+        (tree / "inbox" / f"{name}.json").write_text(json.dumps(values | more))
+    (tree / "inbox" / "link.json").symlink_to(good)
+    found, problems = read_feedback(tree)
+    assert (len(found), len(problems)) == (1, 3)
 
 
 def test_reported_mistakes_are_no_rate(tree: Path) -> None:

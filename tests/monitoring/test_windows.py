@@ -1,10 +1,13 @@
 """Windows: what servers left is merged, what is broken is named, and a year of them is quick."""
 
+import os
 import shutil
 import time
 from pathlib import Path
 
-from face_assets.evaluation.feature_histograms import Sketch, without_face
+import numpy as np
+
+from face_assets.evaluation.feature_histograms import BINS, FEATURES, FORMAT, Sketch, without_face
 from face_assets.monitoring.windows import finished_windows, read_window, window_names
 from face_assets.serving.runtime.recorder import window_name
 
@@ -38,6 +41,25 @@ def test_a_broken_or_moved_file_is_named_and_the_rest_counts(tmp_path: Path) -> 
     window = read_window(tmp_path, window_name(NOON))
     assert window.photos == 1
     assert ["moved.npz" in window.problems[0], "torn.npz" in window.problems[1]] == [True, True]
+
+
+def test_what_a_container_puts_in_place_of_a_file_is_not_followed(tmp_path: Path) -> None:
+    """It may write the folder: a link to a file of the host, a pipe that nobody fills, a bomb, times and names that no server writes."""
+    good = write(tmp_path, NOON)
+    folder, elsewhere = good.parent, good.rename(tmp_path / "elsewhere.npz")
+    (folder / "link.npz").symlink_to(elsewhere)
+    os.mkfifo(folder / "pipe.npz")
+    np.savez_compressed(folder / "bomb.npz", format=np.zeros(10_000_000))
+    for name, release, window in (("name", "v1\n", NOON), ("time", "v1.0.0", 2**60)):
+        numbers = np.array([window, HOUR, 0, 0, 0, 0, 0])
+        counts = np.zeros((len(FEATURES), BINS), np.uint32)
+        np.savez_compressed(folder / f"{name}.npz", format=np.array(FORMAT), release=np.array(release), numbers=numbers, counts=counts)
+    (tmp_path / window_name(NOON + HOUR)).symlink_to(folder)
+    window = read_window(tmp_path, window_name(NOON))
+    assert (window.releases, len(window.problems)) == ({}, 5)
+    words = ("bomb.npz is packed", "link.npz", "name.npz is no sketch", "pipe.npz is no file", "time.npz is no sketch")
+    assert [word in problem for word, problem in zip(words, window.problems, strict=True)] == [True] * 5
+    assert read_window(tmp_path, window_name(NOON + HOUR)).problems == ()
 
 
 def test_hours_that_have_not_ended_wait(tmp_path: Path) -> None:
