@@ -25,6 +25,7 @@ from face_assets.serving.machine_state import observe
 from face_assets.serving.steps import target
 
 SECONDS_BETWEEN_SETTINGS = 5.0
+MOST_RELEASES = 100  # with feedback: each is a series of Prometheus, and people write their names
 JOBS = (jobs.COMMIT_TO_LIVE, jobs.COMMIT_TO_EVALUATION, jobs.DEPLOY_PRODUCTION)
 
 
@@ -135,7 +136,7 @@ class Platform:
         commits = workspace.production_heads()
         if self._feedback_of != (workspace, commits):
             found, problems = committed_feedback(workspace, commits)
-            self._estimates, self._unreadable = estimates(found), len(problems)
+            self._estimates, self._unreadable = estimates(found)[-MOST_RELEASES:], len(problems)
             self._feedback_of = (workspace, commits)
         return facts.feedback_metrics(self._estimates, self._unreadable)
 

@@ -10,6 +10,7 @@ from face_assets.core.yaml_io import expanded
 from face_assets.embedding.weights_file import require_harmless
 from face_assets.registry.workspace import Workspace
 
+MOST_IN_GIT = 500_000_000  # bytes
 NAMES = ("vggface2", "casia-webface", "scratch")
 
 
@@ -33,7 +34,7 @@ def _file(workspace: Workspace, commit: str, weights: str) -> Path:
     pointer = workspace.repository.pointer(commit, weights)
     if pointer is not None:
         return _with_suffix(workspace, workspace.repository.locate(commit, weights, [pointer.md5])[pointer.md5], pointer.md5, path.suffix)
-    content = workspace.repository.read(commit, weights)
+    content = workspace.repository.read(commit, weights, MOST_IN_GIT)
     if content is None:
         names = ", ".join(NAMES)
         raise UserError(

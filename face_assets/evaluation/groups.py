@@ -3,7 +3,7 @@
 import csv
 import io
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -58,12 +58,19 @@ def read_attributes(content: bytes, where: str) -> tuple[str, dict[str, dict[str
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{where} is not UTF-8 text: {error}") from error
-    rows = list(csv.reader(io.StringIO(text)))
-    header = [composed(name) for name in rows[0]] if rows else []
+    rows = csv.reader(io.StringIO(text))
+    try:
+        return _read_rows(rows, where)
+    except csv.Error as error:
+        raise UserError(f"{where}, line {rows.line_num}: {error}.") from error
+
+
+def _read_rows(rows: Iterator[list[str]], where: str) -> tuple[str, dict[str, dict[str, str]]]:
+    header = [composed(name) for name in next(rows, [])]
     if len(header) < 2 or header[0] not in KEYS or len(set(header)) < len(header) or not all(header):
         raise UserError(f"{where}, line 1: the first column is `identity` or `photo`, and at least one attribute follows; found {header}.")
     found: dict[str, dict[str, str]] = {name: {} for name in header[1:]}
-    for line, row in enumerate(rows[1:], start=2):
+    for line, row in enumerate(rows, start=2):
         if not any(row):
             continue
         if len(row) != len(header):

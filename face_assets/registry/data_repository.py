@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -23,7 +24,11 @@ from face_assets.registry.listing import TrackedFile, read_listing
 from face_assets.registry.pointer import Pointer, parse_pointer
 
 LISTED_REFS = ("refs/heads/*", "refs/tags/face-recognizer[@#]*")
-MOST_BYTES = 500_000_000  # of a file in git: weights are the largest that are read
+MOST_BYTES = 20_000_000  # of a file in git; weights may be larger
+MOST_IN_ALL = 200_000_000
+MEMORY_OF_AN_INDEX = 2_000_000_000  # 12 million files; trees may name one another, and so list any number in a few kilobytes
+MOST_FOLDERS, DEEPEST = 100, 4
+"""Looked through for DVC projects: at each depth, and so deep."""
 SECONDS_TO_LIST = 20.0
 SECONDS_TO_TRANSFER = 900.0
 SHA1_LENGTH = 40
@@ -155,47 +160,51 @@ class DataRepository:
                 except GitError:
                     return
 
-    def read(self, commit: str, path: str) -> bytes | None:
+    def read(self, commit: str, path: str, most: int = MOST_BYTES) -> bytes | None:
         """A file's bytes at the commit, None where there is none. Raises UserError for a symbolic link, for a pointer of Git LFS, and for
-        a file of more than MOST_BYTES."""
+        a file of more than `most` bytes."""
         path = identifiers.tracked_path(path)
-        entry = self.git("ls-tree", "-z", "-l", "--end-of-options", commit, "--", path).decode(errors="replace")
+        entry = self.git("ls-tree", "-z", "-l", "--end-of-options", commit, path).decode(errors="replace")  # a `--` would be a path, too
         if not entry:
             return None
         if entry.startswith("120000"):
             raise UserError(f"{path} at commit {commit[:12]} is a symbolic link: commit the file itself.")
         size = entry.split("\t")[0].split()[-1]
-        if size.isdigit() and int(size) > MOST_BYTES:
+        if size.isdigit() and int(size) > most:
             raise UserError(f"{path} at commit {commit[:12]} has {int(size):,} bytes: keep what is so large in DVC (`dvc add {path}`).")
         content = self.git("cat-file", "blob", "--end-of-options", f"{commit}:{path}")
         if content.startswith(LFS_POINTER):
             raise UserError(f"{path} at commit {commit[:12]} is kept by Git LFS: take it out of .gitattributes and commit the file itself.")
         return content
 
-    def read_many(self, names: Sequence[str]) -> list[bytes | None]:
-        """The files COMMIT:PATH, None where there is none, in one call whatever their number."""
-        if not names:
-            return []
-        output = self.git("cat-file", "--batch", content="".join(f"{name}\n" for name in names).encode())
-        found: list[bytes | None] = []
-        at = 0
-        for _ in names:
+    def read_many(self, names: Sequence[str], most: int, kind: str = "blob") -> list[bytes | None]:
+        """The objects that names such as COMMIT:PATH stand for, in two calls whatever their number.
+
+        None where there is none of the kind, where it has more than `most` bytes, and past MOST_IN_ALL bytes of all together.
+        """
+        sizes = self.git("cat-file", "--batch-check", content="".join(f"{name}\n" for name in names).encode()).split(b"\n")[:-1]
+        wanted: dict[bytes, bytes | None] = {}
+        chosen, left = [], MOST_IN_ALL
+        for line in sizes:
+            found = re.fullmatch(rb"([0-9a-f]{40}) %s (\d+)" % kind.encode(), line)
+            key = found[1] if found and int(found[2]) <= min(most, left) else b""
+            left -= int(found[2]) if found and key and key not in wanted else 0
+            wanted[key] = None
+            chosen.append(key)
+        wanted.pop(b"", None)
+        output, at = self.git("cat-file", "--batch", content=b"".join(key + b"\n" for key in wanted)), 0
+        for key in wanted:
             end = output.index(b"\n", at)
-            header, at = output[at:end].split(b" "), end + 1
-            if len(header) == 3 and header[1] == b"blob":
-                size = int(header[2])
-                found.append(output[at : at + size])
-                at += size + 1
-            else:
-                found.append(None)
-        return found
+            size, at = int(output[at:end].split(b" ")[2]), end + 1
+            wanted[key], at = output[at : at + size], at + size + 1
+        return [wanted.get(key) for key in chosen]
 
     def commit_info(self, commit: str) -> CommitInfo:
         sha, author, when, subject = (
             self.git("show", "-s", "--format=%H%n%an <%ae>%n%cI%n%s", "--end-of-options", commit).decode(errors="replace").split("\n")[:4]
         )
         branches = self.git("for-each-ref", f"--contains={commit}", "--format=%(refname:lstrip=2)", "refs/heads").decode(errors="replace")
-        return CommitInfo(sha, author, when, subject, tuple(branches.split("\n")[:-1]))
+        return CommitInfo(sha, author, _time(when), subject, tuple(branches.split("\n")[:-1]))
 
     def descendants(self, commit: str, heads: Iterable[str]) -> set[str]:
         """The commits that were made from `commit`, directly or not, and that one of `heads` holds."""
@@ -273,11 +282,18 @@ class DataRepository:
 
     def _elsewhere(self, commit: str) -> str:
         """A sentence about DVC projects of the commit that do not lie at its root; empty where there are none."""
-        listed = self.git("ls-tree", "-r", "-z", "--name-only", "--end-of-options", commit).decode(errors="replace").split("\0")
-        found = sorted(path.removesuffix("/.dvc/config") for path in listed if path.endswith("/.dvc/config"))
-        if not found:
-            return ""
-        return f"its DVC project lies in {found[0]!r} (`dvc init --subdir`), and the platform reads one at the root: move it there."
+        level: list[str] = []
+        for _ in range(DEEPEST):
+            listed = self.git("ls-tree", "-z", "-d", "--name-only", "--end-of-options", commit, *level).decode(errors="replace")
+            folders = listed.split("\0")[:-1]
+            found = sorted(folder.removesuffix("/.dvc") for folder in folders if folder.endswith("/.dvc"))
+            if found:
+                where = identifiers.shown(found[0])
+                return f"its DVC project lies in {where} (`dvc init --subdir`), and the platform reads one at the root: move it there."
+            level = [f"{folder}/" for folder in folders[:MOST_FOLDERS]]
+            if not level:
+                break
+        return ""
 
     def _bytes_of(self, commit: str, name: str, md5s: list[str]) -> dict[str, Path]:
         found = self._in_caches(md5s)
@@ -341,7 +357,7 @@ class DataRepository:
             if (self.mirror / "shallow").is_file():  # git then copies what the branches reach instead of sharing all
                 git("fetch", "-q", "--no-tags", "--update-shallow", "--end-of-options", self.mirror, commit, cwd=clone)
             git("update-ref", "--no-deref", "--end-of-options", "HEAD", commit, cwd=clone)
-            git("read-tree", "HEAD", cwd=clone)
+            git("read-tree", "HEAD", cwd=clone, memory=MEMORY_OF_AN_INDEX)
             write_text(clone / ".git" / "info" / "attributes", NO_FILTERS)
             dvc_config.configure(clone, config, self.cache)
             yield clone
@@ -372,3 +388,12 @@ class DataRepository:
                 yield folder
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _time(text: str) -> str:
+    """A time as git writes it; the beginning of time for one past the year 9999."""
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return "1970-01-01T00:00:00+00:00"
+    return text

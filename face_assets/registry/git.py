@@ -1,9 +1,11 @@
 """Git as the registry uses it: one call, its output or a sentence."""
 
 import os
+import resource
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from face_assets.core.credentials import without_credentials
@@ -68,8 +70,10 @@ def git(
     env: dict[str, str] | None = None,
     seconds: float = SECONDS,
     content: bytes | None = None,
+    memory: int | None = None,
 ) -> bytes:
-    """The standard output of a git command, fed with `content`. Raises GitError, also when it takes more than `seconds`."""
+    """The standard output of a git command, fed with `content`. Raises GitError, also when it takes more than `seconds`, or of memory for
+    data more than so many bytes."""
     command = ["git", *given(SETTINGS), *map(str, arguments)]
     variables = {"GIT_SSH_COMMAND": SSH, **environment(), **QUIET, **(env or {})}
     with subprocess.Popen(
@@ -82,6 +86,9 @@ def git(
         start_new_session=True,
         umask=umask_outside() if "push" in arguments else -1,  # into a repository that others read
     ) as process:
+        if memory:
+            with suppress(ProcessLookupError):  # it has ended already
+                resource.prlimit(process.pid, resource.RLIMIT_DATA, (memory, memory))
         try:
             output, said = process.communicate(content or b"", timeout=seconds)
         except BaseException as error:

@@ -6,8 +6,9 @@ lightweight ones do not count. In one second a removal wins over what it removes
 """
 
 import re
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 from face_assets.registry.data_repository import DataRepository
@@ -19,16 +20,12 @@ STAGE = r"[a-zA-Z0-9](?:[a-zA-Z0-9-/_]*[a-zA-Z0-9])?"
 TAG = re.compile(
     rf"{NAME}(?:(?:@(?P<version>v{SEMVER})|#(?P<stage>{STAGE}))(?P<removed>!?)|@(?P<deprecated>deprecated))(?:#(?P<number>[0-9]+))?"
 )
-FIELDS = (
-    "objecttype",
-    "refname:lstrip=2",
-    "*objectname",
-    "taggername",
-    "taggeremail:trim",
-    "taggerdate:unix",
-    "taggerdate:iso-strict",
-    "contents",
+OBJECT = re.compile(
+    rb"object (?P<commit>[0-9a-f]{40})\ntype commit\ntag [^\n]*\n"
+    rb"tagger (?P<author>[^<\n]*?) ?<(?P<email>[^>\n]*)>[^\n]* (?P<when>[0-9]{1,12}) (?P<zone>[+-][0-9]{4})\n(?P<more>.*)",
+    re.DOTALL,
 )
+MOST_BYTES = 20_000  # of a tag, with its signature
 
 
 @dataclass(frozen=True)
@@ -131,29 +128,43 @@ class Registry:
 
 def read_tags(repository: DataRepository) -> list[GtoTag]:
     """All tags of GTO for the recognizer as of the last refresh, in GTO's order: by time, then by name."""
-    form = "%00".join(f"%({name})" for name in FIELDS) + "%00%00"
-    listing = repository.git("for-each-ref", f"--format={form}", f"refs/tags/{NAME}[@#]*").decode(errors="replace")
-    return sorted(_parse(listing), key=lambda tag: (tag.when, tag.name))
+    rows = repository.git("for-each-ref", "--format=%(objecttype) %(refname)", f"refs/tags/{NAME}[@#]*").decode(errors="replace")
+    refs = [ref for kind, _, ref in (row.partition(" ") for row in rows.split("\n")) if kind == "tag"]
+    contents = repository.read_many(refs, MOST_BYTES, "tag")
+    tags = (_parse(ref.removeprefix("refs/tags/"), content or b"") for ref, content in zip(refs, contents, strict=True))
+    return sorted((tag for tag in tags if tag), key=lambda tag: (tag.when, tag.name))
 
 
-def _parse(listing: str) -> Iterator[GtoTag]:
-    for row in listing.split("\0\0\n"):
-        kind, name, commit, author, email, when, time, message = (row.split("\0") + [""] * len(FIELDS))[: len(FIELDS)]
-        parsed = TAG.fullmatch(name)
-        if parsed and kind == "tag" and when:
-            yield GtoTag(
-                name,
-                commit,
-                int(when),
-                author,
-                email,
-                time,
-                message.strip(),
-                parsed["version"],
-                parsed["stage"],
-                parsed["removed"] == "!",
-                int(parsed["number"] or 0),
-            )
+def _parse(name: str, content: bytes) -> GtoTag | None:
+    """The tag of an object as git keeps it; None for what GTO does not make, and for a time past the year 9999, at which git's own listing
+    ends and shows no tag at all."""
+    parsed, found = TAG.fullmatch(name), OBJECT.fullmatch(content)
+    if not parsed or not found:
+        return None
+    texts = {key: value.decode(errors="replace") for key, value in found.groupdict().items()}
+    try:
+        time = datetime.fromtimestamp(int(texts["when"]), _zone(texts["zone"])).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return None
+    return GtoTag(
+        name,
+        texts["commit"],
+        int(texts["when"]),
+        texts["author"].strip(),
+        texts["email"].strip(),
+        time,
+        texts["more"].partition("\n")[2].strip(),
+        parsed["version"],
+        parsed["stage"],
+        parsed["removed"] == "!",
+        int(parsed["number"] or 0),
+    )
+
+
+def _zone(text: str) -> timezone:
+    """The offset +hhmm; UTC where no clock has such."""
+    offset = timedelta(hours=int(text[1:3]), minutes=int(text[3:]))
+    return timezone(-offset if text[0] == "-" else offset) if offset < timedelta(days=1) else UTC
 
 
 def write_tag(folder: Path, name: str, commit: str, message: str, author: str, email: str, when: int) -> str:

@@ -44,14 +44,12 @@ def _read(repository: DataRepository) -> dict[str, MachineState | None]:
     """By ref; None where the ref holds no state of the machine that it is named for."""
     names = repository.git("for-each-ref", f"--count={10 * MOST}", "--format=%(objecttype) %(refname)", MACHINES).decode(errors="replace")
     refs = [name for kind, _, name in (line.partition(" ") for line in names.splitlines()) if kind == "commit"]
-    sizes = repository.git("cat-file", "--batch-check=%(objectsize)", content="".join(f"{ref}\n" for ref in refs).encode()).split()
     found: dict[str, MachineState | None] = {}
-    for ref, size in zip(refs, sizes, strict=True):
+    for ref, commit in zip(refs, repository.read_many(refs, MOST_BYTES, "commit"), strict=True):
         found[ref] = None
-        if int(size) <= MOST_BYTES:
-            with suppress(ValidationError):
-                state = MachineState.model_validate_json(repository.git("log", "-1", "--format=%B", ref, "--"))
-                found[ref] = state if ref == f"{MACHINES}/{state.machine}" else None
+        with suppress(ValidationError):
+            state = MachineState.model_validate_json((commit or b"").partition(b"\n\n")[2])
+            found[ref] = state if ref == f"{MACHINES}/{state.machine}" else None
     return found
 
 

@@ -26,6 +26,7 @@ RELEASE = "release"
 AUTHOR, EMAIL = "Face Assets", "face-assets@localhost"
 TRIES = 5
 OUR_FILES = ("release.dvc", "release.json", "metrics.json", "dvc.yaml")
+MOST_OF_FACTS = 1_000_000  # bytes of a release.json
 MOST_BYTES = 8_000_000  # of a dvc.yaml, which programs write too
 SECONDS_TO_PUSH = 120.0
 
@@ -74,7 +75,7 @@ class Releases:
         tags = read_tags(self.repository)
         registered = Registry.of(tags).registered()
         made = list(dict.fromkeys((tag.version, tag.commit) for tag in tags if tag.version and not tag.removed))
-        contents = self.repository.read_many([f"{commit}:release.json" for _, commit in made])
+        contents = self.repository.read_many([f"{commit}:release.json" for _, commit in made], MOST_OF_FACTS)
         found = [_parse(*one, content, one not in registered) for one, content in zip(made, contents, strict=True)]
         return sorted((release for release in found if release), key=lambda release: numbers(release.version))
 
@@ -257,7 +258,7 @@ def _name(entry: Any) -> str:
 
 def _require_room(repository: DataRepository, commit: str) -> None:
     """Raises UserError where the commit holds something else under the names that a release's files get."""
-    entries = repository.git("ls-tree", "-z", "--end-of-options", commit, "--", "release", "plots", *OUR_FILES).decode(errors="replace")
+    entries = repository.git("ls-tree", "-z", "--end-of-options", commit, "release", "plots", *OUR_FILES).decode(errors="replace")
     for kind, name in ((entry.split(" ")[1], entry.split("\t", 1)[1]) for entry in entries.split("\0") if entry):
         if name == "release" or kind != ("tree" if name == "plots" else "blob"):
             raise UserError(f"{name} at commit {commit[:12]} stands where a release keeps its files: rename it and commit.")

@@ -14,6 +14,7 @@ from face_assets.registry.releases import Release, Releases, push_tag
 
 TRIES = 5
 SECONDS_AHEAD = 60
+MOST = 10**12  # a longer number in a tag that somebody made would end in names that git cannot keep
 PRODUCTION = "production"
 WAITING = "waiting"
 """The stage of what the gate let through while a person's decision about production holds."""
@@ -168,7 +169,7 @@ class Stages:
                 if not condition() or (now and now.release.commit == release.commit and not again):
                     return None
                 tags = read_tags(self.repository)
-                name = f"{NAME}#{stage}#{max((tag.number for tag in tags), default=0) + 1}"
+                name = f"{NAME}#{stage}#{max((tag.number for tag in tags if tag.number < MOST), default=0) + 1}"
                 when = _after(max((tag.when for tag in tags if tag.stage), default=0))
                 written = write_tag(self.repository.mirror, name, release.commit, message, who.name, who.email, when)
                 if push_tag(self.repository, self.repository.mirror, name, written):

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from face_assets.core.yaml_io import is_path, parse_yaml
+from face_assets.core.yaml_io import MOST_BYTES, is_path, parse_yaml
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.git import GitError
 
@@ -132,16 +132,17 @@ def inputs_of(repository: DataRepository, commit: str) -> Inputs:
 
 
 def _objects(repository: DataRepository, commit: str, paths: tuple[str, ...]) -> dict[str, str]:
-    listed = repository.git("ls-tree", "-z", "--end-of-options", commit, "--", *paths).decode(errors="replace")
+    listed = repository.git("ls-tree", "-z", "--end-of-options", commit, *paths).decode(errors="replace")
     rows = [row.split("\t", 1) for row in listed.split("\0") if row]
     return {path: facts.split()[2] for facts, path in rows}
 
 
 def _named_files(repository: DataRepository, commit: str) -> list[str]:
     """The paths that params.yaml names as starting weights and as attributes; no names of weights, no absolute paths."""
+    (content,) = repository.read_many([f"{commit}:{PARAMETERS}"], MOST_BYTES)
     try:
-        values = parse_yaml(repository.git("cat-file", "blob", "--end-of-options", f"{commit}:{PARAMETERS}"))
-    except (GitError, ValueError):  # the run says what is wrong
+        values = parse_yaml(content or b"")
+    except ValueError:  # the run says what is wrong
         return []
     found = [_at(values, "embedder", "weights"), _at(values, "evaluation", "attributes")]
     return [str(one) for one in found if isinstance(one, str) and _is_inside(one)]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from face_assets.core.errors import UserError
+from face_assets.registry import data_repository
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.git import git
 
@@ -183,6 +184,54 @@ def test_a_listing_that_leads_out_of_the_folder_or_the_cache_is_refused(
     file.write_text(listing)
     with pytest.raises(UserError, match=sentence):
         data.files(commit, "photos")
+
+
+def test_a_file_named_as_git_ends_its_options_hides_nothing(repository: Path, tmp_path: Path) -> None:
+    """Git then lists it beside the file that is asked for, and before it."""
+    (repository / "--").write_text("small")
+    (repository / "params.yaml").unlink()
+    (repository / "params.yaml").symlink_to("/etc/hostname")
+    git("add", "--", "--", cwd=repository)
+    git("commit", "-qam", "Hide", cwd=repository)
+    data = DataRepository(str(repository), tmp_path / "home")
+    with pytest.raises(UserError, match="symbolic link"):
+        data.read(data.resolve("HEAD"), "params.yaml")
+
+
+def test_files_that_are_too_large_are_not_read(repository: Path, tmp_path: Path) -> None:
+    (repository / "zeros").write_bytes(b"\0" * 3_000_000)
+    (repository / "small").write_text("small")
+    git("add", "zeros", "small", cwd=repository)
+    git("commit", "-qm", "Add zeros", cwd=repository)
+    data = DataRepository(str(repository), tmp_path / "home")
+    commit = data.resolve("HEAD")
+    with pytest.raises(UserError, match="has 3,000,000 bytes"):
+        data.read(commit, "zeros", 1_000_000)
+    names = [f"{commit}:{name}" for name in ("zeros", "small", "none", "photos", "small", "no such")]
+    assert data.read_many(names, 1_000_000) == [None, b"small", None, None, b"small", None]
+    assert data.read_many([], 1) == []
+
+
+def test_a_tree_that_lists_billions_of_files_is_refused_in_a_sentence(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten times the same folder in a folder, nine times over: a few kilobytes to push."""
+    monkeypatch.setattr(data_repository, "MEMORY_OF_AN_INDEX", 50_000_000)
+    blob = git("hash-object", "-w", "--stdin", cwd=repository, content=b"x").decode().strip()
+    kind = "100644 blob"
+    for _ in range(9):
+        blob = git("mktree", cwd=repository, content="".join(f"{kind} {blob}\t{name}\n" for name in "abcdefghij").encode()).decode().strip()
+        kind = "040000 tree"
+    before = git("ls-tree", "HEAD", cwd=repository)
+    tree = git("mktree", cwd=repository, content=before + f"040000 tree {blob}\tbomb\n".encode()).decode().strip()
+    git("update-ref", "HEAD", git("commit-tree", tree, "-p", "HEAD", "-m", "Bomb", cwd=repository).decode().strip(), cwd=repository)
+    data = DataRepository(str(repository), tmp_path / "home")
+    commit = data.resolve("HEAD")
+    assert len(data.files(commit, "photos")) > 0
+    with pytest.raises(UserError, match="git read-tree: fatal: Out of memory"), data.checkout(commit):
+        pass
+    with pytest.raises(UserError, match=r"gallery\.dvc is missing"):
+        data.files(commit, "gallery")
 
 
 def test_a_commit_cannot_make_us_write_outside_the_clone(repository: Path, tmp_path: Path) -> None:

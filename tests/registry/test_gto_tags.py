@@ -108,3 +108,25 @@ def test_what_a_colleague_does_by_gto_is_shown_and_done(repository: Path, tmp_pa
     assert f"{NAME}#production puts commit {head[:12]} into production" in str(stages.foreign())
     assert stages.assign("v1.0.0", "taken back", again=True)
     assert by_gto("v1.0.0") and stages.foreign() is None
+
+
+def test_a_tag_that_nobody_can_read_hides_no_other(repository: Path, tmp_path: Path) -> None:
+    """At a time that no clock has, git's own listing ends; a message may be of any length, and a number of any."""
+    commit = git("rev-parse", "HEAD", cwd=repository).decode().strip()
+
+    def tag(name: str, when: str, message: str = "why", author: str = "Ann <ann@example.org>") -> None:
+        content = f"object {commit}\ntype commit\ntag {name}\ntagger {author} {when}\n\n{message}\n".encode()
+        written = git("hash-object", "-w", "-t", "tag", "--literally", "--stdin", cwd=repository, content=content).decode().strip()
+        git("update-ref", f"refs/tags/{name}", written, cwd=repository)
+
+    for number, when in enumerate(("-5 +0000", "99999999999999999999 +0000", "9999999999999 +0000", "now", "")):
+        tag(f"{NAME}#production#{number}", when)
+    tag(f"{NAME}#production#10", f"{STARTED} +0000", "x" * 200_000)
+    tag(f"{NAME}#production#{'9' * 200}", f"{STARTED} +9999")
+    tag(f"{NAME}@v1.0.0", f"{STARTED} -0130", "made\n\nof two parts", "Ann B.\t<>")
+    data = DataRepository(str(repository), tmp_path / "home")
+    data.refresh()
+    first, second = read_tags(data)
+    assert (first.stage, first.time, first.email) == ("production", "2023-11-14T22:13:20+00:00", "ann@example.org")
+    assert (second.version, second.time, second.author) == ("v1.0.0", "2023-11-14T20:43:20-01:30", "Ann B.")
+    assert second.message == "made\n\nof two parts"
