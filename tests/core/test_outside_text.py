@@ -94,7 +94,7 @@ ROW = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_reports_and_messages_keep_their_lines(name: str) -> None:
-    text = history_text([{**ROW, "branch": name, "where": name, "reason": name}] * 2, failed=False)
+    text = history_text([{**ROW, "branch": name, "where": name, "reason": name, "decision": name}] * 2, failed=False)
     assert text.count("\n") == 1 and is_harmless(text.replace("\n", ""))
     facts: dict[str, Any] = {"author": name, "branch": name, "asset": name, "figures": {name: name}}
     plain, hostile = (Message("problem", "c", "title", reason="r", **one).fit_to_send() for one in (_named(facts, "x"), facts))
