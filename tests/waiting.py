@@ -10,3 +10,9 @@ def until(true: Callable[[], bool], seconds: float = 60.0) -> bool:
     while not true() and time.monotonic() < ends:
         time.sleep(0.1)
     return true()
+
+
+def until_the_next_second() -> None:
+    """Returns in a later second of the clock than now: GTO tells tags apart by whole seconds."""
+    now = int(time.time())
+    assert until(lambda: int(time.time()) > now)

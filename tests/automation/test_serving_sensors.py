@@ -27,6 +27,7 @@ from face_assets.registry.releases import Digests, Release
 from face_assets.registry.workspace import Workspace
 from face_assets.serving.machine_state import record_attempt, record_stop
 from face_assets.storage.home import Home
+from tests.waiting import until_the_next_second
 
 
 @dataclass
@@ -86,6 +87,7 @@ def test_a_tag_from_another_clone_deploys_and_says_who_set_it(registry: Registry
     clone = tmp_path / "colleague"
     git("clone", "-q", str(registry.repository), str(clone))
     gto = [str(Path(sys.executable).with_name("gto")), "assign", "face-recognizer", "--version", "v2.0.0", "--stage", "production"]
+    until_the_next_second()
     subprocess.run(gto, cwd=clone, check=True, capture_output=True)
     git("push", "-q", "origin", "--tags", cwd=clone)
     (asked,) = registry.look()

@@ -20,6 +20,7 @@ from face_assets.registry.git import git
 from face_assets.registry.person import Person
 from face_assets.registry.releases import Digests, Release, Releases, next_version
 from face_assets.registry.stages import Assignment, Stages
+from tests.waiting import until_the_next_second
 
 FIRST = Digests("space", "gallery", "packaging")
 
@@ -210,6 +211,7 @@ def test_stages_follow_the_tags_whoever_sets_them(released: Path, tmp_path: Path
 
     git("clone", "-q", released, tmp_path / "colleague")
     gto = [str(Path(sys.executable).with_name("gto")), "assign", "face-recognizer", "--version", "v1.1.0", "--stage", "production"]
+    until_the_next_second()
     subprocess.run(gto, cwd=tmp_path / "colleague", check=True, capture_output=True)
     git("push", "-q", "--tags", cwd=tmp_path / "colleague")
     stages.repository.refresh()
