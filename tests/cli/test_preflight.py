@@ -1,6 +1,7 @@
 """The start of `run`: what is certain to fail later is said there, and nothing has been done then."""
 
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -83,7 +84,7 @@ def served_read_only(repository: Path, free_ports: Ports) -> Iterator[str]:
         assert until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
         yield f"git://127.0.0.1:{port}/data"
     finally:
-        os.killpg(daemon.pid, 15)
+        os.killpg(daemon.pid, signal.SIGKILL)  # it may start with TERM ignored
         daemon.wait(30)
 
 
