@@ -374,7 +374,7 @@ NOTED = """
             def embed_and_note(crops):
                 with open({file!r}, "a") as file:
                     print(len(crops), file=file)
-                time.sleep(0.1)
+                time.sleep(0.5)
                 return embed(crops)
             return embed_and_note
 
