@@ -18,7 +18,7 @@ from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.serving import docker_steps as containers
 from face_assets.serving import machine_state as machine
 from face_assets.serving import steps as serving
-from face_assets.serving.model_repository import code_digest
+from face_assets.serving.model_repository import runtime_digest
 
 GROUP = "serving"
 # the schedule verifies what is live once a day, deployments or not
@@ -30,7 +30,7 @@ VERIFIED_DAILY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=50),
     kinds={"triton"},
     deps=["recognizer_release"],
     automation_condition=REWRITE,
-    code_version=fingerprint(step_version("serving"), code_digest(TRITON_MODELS)),
+    code_version=fingerprint(step_version("serving"), runtime_digest(TRITON_MODELS)),
     pool=DEPLOYMENT,
     output_required=False,
 )

@@ -43,7 +43,7 @@ def write_models(
 
     What is loaded does not change: that is the target's to do, through `configure`.
     """
-    digest = fingerprint(release_commit, code_digest(templates), cores)
+    digest = fingerprint(release_commit, runtime_digest(templates), cores)
     with file_lock(root / ".versions.lock"):
         for partial in root.glob("*/.partial-*"):  # of a run that was killed; the lock says that nobody fills it now
             shutil.rmtree(partial)
@@ -62,7 +62,7 @@ def write_models(
         return version
 
 
-def code_digest(templates: Path) -> str:
+def runtime_digest(templates: Path) -> str:
     """What of this repository's code goes into a version folder."""
     runtime = {file for model in MODELS for file in _runtime(templates, model)}
     sources = [*templates.glob("*/config.pbtxt"), *templates.glob("*/model.py"), *runtime]
