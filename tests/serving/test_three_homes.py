@@ -24,6 +24,7 @@ from face_assets.automation.stage_sensor import stage_sensor
 from face_assets.core.errors import UserError
 from face_assets.core.files import read_json, write_json, write_text
 from face_assets.core.fingerprint import file_digest, fingerprint
+from face_assets.core.project_files import SERVING_REQUIREMENTS
 from face_assets.core.settings import Settings
 from face_assets.dataset.repository_creation import create_repository
 from face_assets.monitoring.triton_metrics import read_traffic
@@ -137,7 +138,7 @@ def _registered(kit: Any, workspace: Workspace, version: str, bundle: Path) -> R
 def _without_triton(folder: Path) -> Path:
     """A serving environment whose server is gone."""
     environment = folder / "serving"
-    requirements = file_digest(serving.ROOT / "deploy" / "requirements-serving.txt")
+    requirements = file_digest(SERVING_REQUIREMENTS)
     write_text(environment / READY, fingerprint(requirements, sys.version_info[:2], str(environment)))
     return environment
 

@@ -5,7 +5,7 @@ A model whose process died answers "stub process is not healthy" for ever, while
 
 import asyncio
 import ctypes
-import signal
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -14,7 +14,11 @@ from pathlib import Path
 
 import psutil
 
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
+from face_assets.core.subprocesses import python
+from face_assets.serving.frontend import end_with_parent
+
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+END_WITH_PARENT = python("-m", end_with_parent.__name__, str(os.getpid()))
 SECONDS_TO_END = 8.0
 SECONDS_TO_END_BROKEN = 2.0  # of a Triton that cannot answer its last requests
 SECONDS_BETWEEN_LOOKS = 2.0
@@ -36,7 +40,7 @@ async def keep(command: Sequence[str], stopped: asyncio.Event) -> int:
         began = time.monotonic()
         for socket in SOCKETS.iterdir():  # of the one before
             socket.unlink()
-        server = await asyncio.create_subprocess_exec(*command, *loaded, preexec_fn=_end_with_parent)
+        server = await asyncio.create_subprocess_exec(*END_WITH_PARENT, *command, *loaded)
         why = await _end_of(server, stopped)
         await _end(server, SECONDS_TO_END if stopped.is_set() else SECONDS_TO_END_BROKEN)
         now = time.monotonic()
@@ -47,10 +51,6 @@ async def keep(command: Sequence[str], stopped: asyncio.Event) -> int:
         loaded = [
             f"--load-model={file.parent.name}" for file in MODELS.glob("*/config.pbtxt") if not file.parent.name.startswith(CANDIDATE)
         ]
-
-
-def _end_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 async def _end_of(server: asyncio.subprocess.Process, stopped: asyncio.Event) -> str:
