@@ -10,7 +10,7 @@ PLATFORM_IMAGE ?= face-assets/platform:0.1.0
 
 TEST := $(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
-.PHONY: help demo check test test-all bench lint format screenshots up down clean wheels platform-image stand-ins compose-up compose-down
+.PHONY: help demo check test test-all bench docs lint format screenshots up down clean wheels platform-image stand-ins compose-up compose-down
 
 help:  # lists the targets
 	@awk -F ':.*#' '/^[a-z-]+:.*#/ { printf "  %-15s%s\n", $$1, $$2 }' Makefile
@@ -30,7 +30,12 @@ test-all: $(VENV)/.ready-dev  # every test: Docker, Compose, kills, full disks a
 bench: $(VENV)/.ready-dev  # on FACE_ASSETS_REAL_DATA's photos where it is set; writes docs/reference/benchmarks.md
 	$(BIN)/python -m benchmarks
 
-lint: $(VENV)/.ready-dev  # ruff, mypy, the order of the rooms, Dagster's definitions
+docs: $(VENV)/.ready-dev  # the site of the documentation, in build/site; a link that leads nowhere fails
+	rm -rf build/pages build/site && mkdir -p build/pages && cp -r *.md docs build/pages/
+	$(BIN)/zensical build --strict --clean
+
+lint: docs  # ruff, mypy, the order of the rooms, Dagster's definitions, spelling, links
+	$(BIN)/codespell
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

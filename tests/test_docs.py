@@ -52,6 +52,11 @@ def test_every_link_of_the_pages_leads_to_a_file_and_a_heading() -> None:
     assert [bad for page in PAGES for bad in broken(page)] == []
 
 
+def test_every_page_stands_once_in_the_navigation_of_the_site() -> None:
+    named = re.findall(r"[\w./-]+\.md$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(named) == sorted(str(page.relative_to(ROOT)) for page in PAGES)
+
+
 def test_every_page_that_a_file_names_by_its_path_exists() -> None:
     missing = [
         f"{file.relative_to(ROOT)}: {name}"
