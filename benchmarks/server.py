@@ -15,14 +15,14 @@ from face_assets.core.settings import usable_cores
 from face_assets.embedding.engine import Engine
 from face_assets.gallery.enrolment import templates_of, write_gallery
 from face_assets.gallery.search import Gallery
-from face_assets.serving.deployment_check import Probe
+from face_assets.serving.deployment_check import GoldenRequest
 from face_assets.serving.embedded import EmbeddedTarget
 from face_assets.serving.model_repository import write_models
 from face_assets.serving.server_environment import ensure_environment
 from face_assets.serving.triton_server import Ports
 
 ROOT = Path(__file__).parents[1]
-PROBES = 4
+GOLDEN_REQUESTS = 4
 THRESHOLD = 0.4
 
 
@@ -33,19 +33,19 @@ def serving(kit: Kit) -> Iterator[EmbeddedTarget]:
     budget = Serving(max_latency_ms=60_000.0)
     with tempfile.TemporaryDirectory() as folder:
         root, bundle = Path(folder) / "server", Path(folder) / "bundle"
-        probes = _bundle(kit, bundle, budget)
+        golden_requests = _bundle(kit, bundle, budget)
         ports = Ports(*free_ports(3))
         target = EmbeddedTarget(root, environment, ports, usable_cores())
         try:
             version = write_models(bundle, "v1.0.0", "0" * 40, target.models, ROOT / "triton_models", usable_cores())
-            target.deploy(version, probes, budget)
+            target.deploy(version, golden_requests, budget)
             yield target
         finally:
             target.stop()
 
 
-def _bundle(kit: Kit, bundle: Path, budget: Serving) -> list[Probe]:
-    """Writes what pipeline/release.py writes, as far as the server reads it; returns the offline answers."""
+def _bundle(kit: Kit, bundle: Path, budget: Serving) -> list[GoldenRequest]:
+    """Writes what release/steps.py writes, as far as the server reads it; returns the offline answers."""
     (bundle / "detector").mkdir(parents=True)
     for file in kit.networks.iterdir():
         link_or_copy(file, bundle / "detector" / file.name)
@@ -64,9 +64,10 @@ def _bundle(kit: Kit, bundle: Path, budget: Serving) -> list[Probe]:
     }
     write_json(bundle / "recognizer.json", recognizer)
     gallery = Gallery.load(bundle)
-    places, scores = gallery.search(vectors[:PROBES])
+    places, scores = gallery.search(vectors[:GOLDEN_REQUESTS])
     return [
-        Probe(kit.files[row].read_bytes(), vectors[row], gallery.names[places[row]], float(scores[row]), THRESHOLD) for row in range(PROBES)
+        GoldenRequest(kit.files[row].read_bytes(), vectors[row], gallery.names[places[row]], float(scores[row]), THRESHOLD)
+        for row in range(GOLDEN_REQUESTS)
     ]
 
 

@@ -31,7 +31,7 @@ from face_assets.gallery.search import Gallery
 from face_assets.monitoring.drift import judge
 from face_assets.monitoring.windows import read_window, window_names
 from face_assets.serving.client import RecognizerClient
-from face_assets.serving.deployment_check import Probe
+from face_assets.serving.deployment_check import GoldenRequest
 from face_assets.serving.embedded import EmbeddedTarget
 from face_assets.serving.model_repository import write_models
 from face_assets.serving.runtime.recorder import window_name
@@ -59,7 +59,7 @@ def main() -> None:
     tested = [path for path, mine in zip(chosen, ours, strict=True) if not mine]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        probe = _bundle(folder / "bundle", networks, engine, [path for path, mine in zip(chosen, ours, strict=True) if mine])
+        golden = _bundle(folder / "bundle", networks, engine, [path for path, mine in zip(chosen, ours, strict=True) if mine])
         environment = ensure_environment(Path(sys.prefix) / "serving", ROOT / "deploy" / "requirements-serving.txt", print)
         cores = len(os.sched_getaffinity(0))
         target = EmbeddedTarget(folder / "serving", environment, PORTS, cores)
@@ -67,7 +67,7 @@ def main() -> None:
         os.environ |= {"FACE_ASSETS_TRAFFIC_WINDOW": str(SECONDS), "FACE_ASSETS_TRAFFIC_FLUSH": "2"}
         target.start()
         try:
-            target.deploy(version, [probe], Serving(max_latency_ms=10_000.0))
+            target.deploy(version, [golden], Serving(max_latency_ms=10_000.0))
             hours = _ask(tested)
             time.sleep(4)
         finally:
@@ -109,7 +109,7 @@ def _darkened(content: bytes) -> bytes:
     return output.getvalue()
 
 
-def _bundle(folder: Path, networks: Path, engine: Path, photos: list[Path]) -> Probe:
+def _bundle(folder: Path, networks: Path, engine: Path, photos: list[Path]) -> GoldenRequest:
     """A release of the given engine with a few people enrolled, as far as serving looks into it; returns what it must answer."""
     folder.mkdir()
     shutil.copytree(networks, folder / "detector")
@@ -131,7 +131,7 @@ def _bundle(folder: Path, networks: Path, engine: Path, photos: list[Path]) -> P
     write_gallery(templates_of(vectors, [photo.parent.name for photo in photos[:ENROLLED]]), folder)
     gallery = Gallery.load(folder)
     places, scores = gallery.search(vectors[:1])
-    return Probe(photos[0].read_bytes(), vectors[0], gallery.names[places[0]], float(scores[0]), 0.5)
+    return GoldenRequest(photos[0].read_bytes(), vectors[0], gallery.names[places[0]], float(scores[0]), 0.5)
 
 
 if __name__ == "__main__":

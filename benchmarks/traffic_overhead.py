@@ -64,7 +64,7 @@ def _ask(target: EmbeddedTarget, photos: list[Path], counted: bool) -> float:
     ends = began + SECONDS
 
     def call(first: int) -> None:
-        client, turn = target.client(probe=not counted), first
+        client, turn = target.client(internal=not counted), first
         while time.perf_counter() < ends:
             client.identify(contents[turn % len(contents)])
             ended.append(time.perf_counter())

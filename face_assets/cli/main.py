@@ -24,7 +24,7 @@ def main() -> None:
     """From a commit of face photos to a verified answer of a running server.
 
     State is kept under FACE_ASSETS_HOME (default ~/.face-assets). Exit status: 0 done, 1 an error that the message names,
-    2 wrong usage, 3 refused (by the gate, for want of people or faces, or by the verification): what is live stays live.
+    2 wrong usage, 3 refused (by the gate, for want of people or faces, or by the deployment check): what is live stays live.
     """
     keep_private(default_home())
     name_user(default_home())

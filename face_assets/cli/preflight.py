@@ -23,7 +23,7 @@ from face_assets.serving.triton_server import Ports, TritonServer
 
 LEAST_FREE = 16_000_000  # bytes: less than any release takes
 SECONDS_TO_ANSWER = 20.0
-PROBE = "refs/tags/face-assets-may-write"  # the tag whose push is tried without being done
+TRIAL_TAG = "refs/tags/face-assets-may-write"  # the tag whose push is tried without being done
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def writable_repository(plan: Plan) -> str | None:
         closed = [path for path in (folder / "refs" / "tags", folder / "objects") if path.exists() and not os.access(path, os.W_OK)]
         return f"{closed[0]} cannot be written. {cure}" if closed else None
     try:
-        push = ("push", "-q", "--dry-run", "--no-verify", "--end-of-options", repository.source, f"{plan.commit}:{PROBE}")
+        push = ("push", "-q", "--dry-run", "--no-verify", "--end-of-options", repository.source, f"{plan.commit}:{TRIAL_TAG}")
         git(*push, cwd=repository.mirror, seconds=SECONDS_TO_ANSWER)
     except GitError as error:
         return f"No tag can be pushed to {repository.shown} ({error}). {cure}"

@@ -158,7 +158,7 @@ class Serving(Section):
 
     probes: int = Field(16, ge=1, le=1000, description="test photos that the candidate is asked")
     max_latency_ms: Positive = Field(1000.0, description="budget for the median answer of face_recognizer, one photo at a time")
-    min_cosine: float = Field(0.999, gt=0.0, le=1.0, description="served against offline embedding, worst probe")
+    min_cosine: float = Field(0.999, gt=0.0, le=1.0, description="served against offline embedding, worst golden request")
     max_batch: int = Field(32, ge=1, le=256, description="crops that the embedder takes at once")
     preferred_batch: int = Field(
         8,

@@ -204,7 +204,7 @@ def _limits(facts: CardFacts) -> list[str]:
         f"- {facts.figures['trained']['impostor_pairs']:,} impostor pairs tell no false accept rate below "
         f"{1 / facts.figures['trained']['impostor_pairs']:.1g}.",
         "- Embeddings of two embedders (another MAJOR version) never compare: the gallery belongs to this release alone.",
-        "- Faces are biometric data: gallery and probes of this release are to be protected like the photos.",
+        "- Faces are biometric data: protect the gallery and the golden requests of this release like the photos.",
         f"- Made again by `face-assets run --commit {facts.commit[:12]}`.",
     ]
 

@@ -109,7 +109,7 @@ def _bundle(workspace: Workspace, commit: str, params: Params, parts: Parts, dir
     }
     write_json(directory / "recognizer.json", recognizer)
     _write_splits(parts.aligned, directory / "splits.csv")
-    write_json(directory / "probes.json", _probes(workspace, params, parts, log))
+    write_json(directory / "probes.json", _golden_requests(workspace, params, parts, log))
     reference = release_reference(workspace, params, parts.aligned, parts.exported, parts.gallery, log)
     if reference:
         reference.save(directory / REFERENCE)
@@ -125,7 +125,7 @@ def _write_splits(aligned: Artifact, path: Path) -> None:
         writer.writerows(sorted(splits.items()))
 
 
-def _probes(workspace: Workspace, params: Params, parts: Parts, log: Log) -> list[dict[str, Any]]:
+def _golden_requests(workspace: Workspace, params: Params, parts: Parts, log: Log) -> list[dict[str, Any]]:
     """Test photos spread over the split, with the offline answers that a deployment must repeat."""
     from face_assets.gallery.search import Gallery
 

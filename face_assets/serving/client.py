@@ -18,7 +18,7 @@ RECONNECT = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.min_reconnect_ba
 NOT_SENT = "failed to connect"
 OUTPUTS = ("BOXES", "PROBABILITIES", "EMBEDDINGS", "IDENTITY", "SCORE", "ACCEPTED", "RELEASE")
 SECONDS = 60.0
-PROBE = "face_assets_probe"  # with the server's token, a question is not counted as traffic
+INTERNAL = "face_assets_probe"  # with the server's token, a request is not counted as traffic
 
 
 @dataclass(frozen=True)
@@ -42,22 +42,22 @@ class Answer:
 
 
 class RecognizerClient:
-    """Asks one server; `model` names another than the live recognizer for verification, and `probe`, the server's token, keeps the
-    questions out of the figures of the traffic."""
+    """Sends requests to one server. `model`: another than the live recognizer, for the deployment check. `internal_token`: with the
+    server's token, the requests are not counted as traffic."""
 
     def __init__(
         self,
         address: str,
         model: str = RECOGNIZER,
         seconds: float = SECONDS,
-        probe: str | None = None,
+        internal_token: str | None = None,
         key: str | None = None,
         headers: Mapping[str, str] | None = None,
     ):
         self.address = address
         self.model = model
         self.seconds = seconds
-        self.parameters = {PROBE: probe} if probe else None
+        self.parameters = {INTERNAL: internal_token} if internal_token else None
         self._headers = {**(headers or {}), **({"authorization": f"Bearer {key}"} if key else {})} or None
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Verification of a deployment: real photos through the real protocol, compared with the offline answers and the budget."""
+"""The deployment check: golden requests through the real protocol, compared with the offline answers and the budget."""
 
 import time
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ NO_PHOTO = b"this is no photo"
 
 
 @dataclass(frozen=True)
-class Probe:
+class GoldenRequest:
     """A photo and the offline answer for its subject; identity: the nearest person, whether accepted or not; threshold: the release's."""
 
     content: bytes
@@ -34,7 +34,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at."""
+    """One condition of the deployment check."""
 
     name: str
     passed: bool
@@ -42,12 +42,12 @@ class Check:
 
 
 @dataclass(frozen=True)
-class VerificationReport:
-    """What a deployment showed."""
+class DeploymentReport:
+    """The result of a deployment check."""
 
     release: str
     checks: list[Check]
-    probes: int
+    golden_requests: int
     min_cosine: float
     median_ms: float
     p99_ms: float
@@ -68,59 +68,59 @@ class VerificationReport:
         return {check.name for check in self.checks if not check.passed} == {LATENCY}
 
 
-def verify(client: RecognizerClient, release: str, probes: Sequence[Probe], budget: Serving) -> VerificationReport:
-    """Asks every probe after one to warm up; a server that errs fails the check, it does not raise."""
-    if not probes:
-        return VerificationReport(release, [Check("probes", False, "the release has no probe to verify with")], 0, 0.0, 0.0, 0.0)
+def check_deployment(client: RecognizerClient, release: str, requests: Sequence[GoldenRequest], budget: Serving) -> DeploymentReport:
+    """Sends every golden request, after one to warm up. An error of the server fails the check and is not raised."""
+    if not requests:
+        return DeploymentReport(release, [Check("golden requests", False, "the release has no golden request")], 0, 0.0, 0.0, 0.0)
     answers, milliseconds, errors = [], [], []
     try:
-        client.identify(probes[0].content)
+        client.identify(requests[0].content)
     except UserError as error:
         errors.append(str(error))
-    for probe in probes:
+    for golden in requests:
         started = time.perf_counter()
         try:
-            answers.append((probe, client.identify(probe.content)))
+            answers.append((golden, client.identify(golden.content)))
         except UserError as error:
             errors.append(str(error))
         milliseconds.append((time.perf_counter() - started) * 1000)
     median, p99 = (float(value) for value in np.percentile(milliseconds, (50, 99)))
-    least = float(np.min([_cosine(probe, answer) for probe, answer in answers])) if answers else -1.0  # np.min keeps a NaN, min() may not
+    least = float(np.min([_cosine(golden, answer) for golden, answer in answers])) if answers else -1.0  # np.min keeps a NaN, min() may not
     checks = [
-        Check("answers", not errors, f"{len(errors)} of {len(probes)} photos failed" + (f", such as: {errors[0]}" if errors else "")),
+        Check("answers", not errors, f"{len(errors)} of {len(requests)} photos failed" + (f", such as: {errors[0]}" if errors else "")),
         Check("embeddings", least >= budget.min_cosine, f"worst cosine with the offline embedding {least:.6f}, asked {budget.min_cosine}"),
         _decisions(answers),
         _release(answers, release),
         _bad_input(client),
         Check(LATENCY, median <= budget.max_latency_ms, f"median {median:.0f} ms, p99 {p99:.0f} ms, budget {budget.max_latency_ms:g} ms"),
     ]
-    return VerificationReport(release, checks, len(probes), round(least, 7), round(median, 2), round(p99, 2))
+    return DeploymentReport(release, checks, len(requests), round(least, 7), round(median, 2), round(p99, 2))
 
 
-def _cosine(probe: Probe, answer: Answer) -> float:
+def _cosine(golden: GoldenRequest, answer: Answer) -> float:
     """-1 where no face was found, or the embedding is of another size than the offline one."""
-    if not answer.faces or answer.faces[0].embedding.shape != probe.embedding.shape:
+    if not answer.faces or answer.faces[0].embedding.shape != golden.embedding.shape:
         return -1.0
-    return float(answer.faces[0].embedding @ probe.embedding)
+    return float(answer.faces[0].embedding @ golden.embedding)
 
 
-def _decisions(answers: Sequence[tuple[Probe, Answer]]) -> Check:
+def _decisions(answers: Sequence[tuple[GoldenRequest, Answer]]) -> Check:
     wrong = []
-    for probe, answer in answers:
+    for golden, answer in answers:
         if not answer.faces:
             wrong.append("a photo's face was not found")
             continue
         face = answer.faces[0]
-        expected = probe.identity if probe.accepted else ""
-        same_score = abs(face.score - probe.score) <= SCORE_TOLERANCE  # False for a NaN
-        either = abs(probe.score - probe.threshold) <= SCORE_TOLERANCE  # so near that the last bits decide
-        right = face.identity == (probe.identity if face.accepted else "") and (face.accepted == probe.accepted or either)
+        expected = golden.identity if golden.accepted else ""
+        same_score = abs(face.score - golden.score) <= SCORE_TOLERANCE  # False for a NaN
+        either = abs(golden.score - golden.threshold) <= SCORE_TOLERANCE  # so near that the last bits decide
+        right = face.identity == (golden.identity if face.accepted else "") and (face.accepted == golden.accepted or either)
         if not same_score or not right:
-            wrong.append(f"{face.identity or 'refused'} at {face.score:.4f} instead of {expected or 'refused'} at {probe.score:.4f}")
+            wrong.append(f"{face.identity or 'refused'} at {face.score:.4f} instead of {expected or 'refused'} at {golden.score:.4f}")
     return Check("decisions", not wrong, f"{len(wrong)} of {len(answers)} differ from offline" + (f", such as {wrong[0]}" if wrong else ""))
 
 
-def _release(answers: Sequence[tuple[Probe, Answer]], release: str) -> Check:
+def _release(answers: Sequence[tuple[GoldenRequest, Answer]], release: str) -> Check:
     said = sorted({answer.release for _, answer in answers})
     return Check("release", said == [release], f"the answers come from {', '.join(said) or 'nothing'}, expected {release}")
 

@@ -13,13 +13,13 @@ from face_assets.core.files import file_lock, is_locked, read_json, write_json
 from face_assets.core.params import Serving
 from face_assets.serving import model_repository as models
 from face_assets.serving.client import RecognizerClient
-from face_assets.serving.deployment_check import Probe, VerificationReport, verify
+from face_assets.serving.deployment_check import DeploymentReport, GoldenRequest, check_deployment
+from face_assets.serving.internal_token import internal_token
 from face_assets.serving.model_repository import CANDIDATE, DETECTOR, EMBEDDER, MODELS, RECOGNIZER, ModelVersion
-from face_assets.serving.probe_token import probe_token
 from face_assets.serving.runtime.limits import MAX_BYTES
 from face_assets.serving.second_look import reason_to_keep
 from face_assets.serving.server_environment import ServingEnvironment
-from face_assets.serving.target import PROBES_AFTER, DeploymentRefusedError, Status
+from face_assets.serving.target import REQUESTS_AFTER_PROMOTION, DeploymentRefusedError, Status
 from face_assets.serving.triton_server import Address, Ports, TritonServer, answers, stamp
 
 LOCK = ".deployment.lock"
@@ -93,9 +93,11 @@ class EmbeddedTarget:
         """Whether a deployment, or a start, is under way."""
         return is_deploying(self.root)
 
-    def client(self, seconds: float = 60.0, probe: bool = False) -> RecognizerClient:
+    def client(self, seconds: float = 60.0, internal: bool = False) -> RecognizerClient:
         """A client of the server's port, whether it is up or not."""
-        return RecognizerClient(f"{self.host}:{self.ports.grpc}", seconds=seconds, probe=probe_token(self.root) if probe else None)
+        return RecognizerClient(
+            f"{self.host}:{self.ports.grpc}", seconds=seconds, internal_token=internal_token(self.root) if internal else None
+        )
 
     def start(self) -> None:
         """Brings the server up with what is live, and mends what a killed deployment left. Raises UserError."""
@@ -106,26 +108,26 @@ class EmbeddedTarget:
         """Stops the server; returns whether it ran."""
         return stop_server(self.root)
 
-    def deploy(self, candidate: ModelVersion, probes: Sequence[Probe], budget: Serving) -> VerificationReport:
+    def deploy(self, candidate: ModelVersion, golden: Sequence[GoldenRequest], budget: Serving) -> DeploymentReport:
         """Makes the candidate live, verified before and after. Raises DeploymentRefusedError; then what was live has not changed."""
         with file_lock(self.root / LOCK):
             control = self._start()
             live = self._brought_back(control)
             try:
-                report = self._verify_candidate(control, candidate, probes, budget)
-                self._promote(control, live, candidate, probes, budget)
+                report = self._check_candidate(control, candidate, golden, budget)
+                self._promote(control, live, candidate, golden, budget)
                 self._write_state(candidate)
             finally:
                 self._unload_candidates(control, wait=False)
             self._settle(control, candidate)
             return report
 
-    def verify_live(self, probes: Sequence[Probe], budget: Serving) -> VerificationReport:
+    def check_live(self, golden: Sequence[GoldenRequest], budget: Serving) -> DeploymentReport:
         """Asks what is live. Raises UserError where nothing is."""
         live, _ = _state(self.root)
         if live is None:
             raise UserError("Nothing is live on this server.")
-        return verify(self._client(RECOGNIZER), live.release, probes, budget)
+        return check_deployment(self._client(RECOGNIZER), live.release, golden, budget)
 
     def is_current(self) -> bool:
         """Always, once it was started: other settings start it anew."""
@@ -148,7 +150,7 @@ class EmbeddedTarget:
     def _client(self, model: str) -> RecognizerClient:
         address = self.server.address()
         assert address is not None
-        return RecognizerClient(f"{address.host}:{address.ports.grpc}", model, probe=probe_token(self.root))
+        return RecognizerClient(f"{address.host}:{address.ports.grpc}", model, internal_token=internal_token(self.root))
 
     def forget(self) -> None:
         """Lets go of what was live here, since another target answers by now."""
@@ -209,27 +211,32 @@ class EmbeddedTarget:
         self._settle(control, live)
         return live
 
-    def _verify_candidate(
-        self, control: "_Control", candidate: ModelVersion, probes: Sequence[Probe], budget: Serving
-    ) -> VerificationReport:
+    def _check_candidate(
+        self, control: "_Control", candidate: ModelVersion, golden: Sequence[GoldenRequest], budget: Serving
+    ) -> DeploymentReport:
         try:
             control.load(*(models.configure(self.models, model, [candidate.number], candidate=True) for model in MODELS))
         except UserError as error:
             raise DeploymentRefusedError(f"it does not load: {error}", None) from error
-        report = verify(self._client(CANDIDATE + RECOGNIZER), candidate.release, probes, budget)
+        report = check_deployment(self._client(CANDIDATE + RECOGNIZER), candidate.release, golden, budget)
         if not report.passed:
             raise DeploymentRefusedError(report.failures, report)
         return report
 
     def _promote(
-        self, control: "_Control", live: ModelVersion | None, candidate: ModelVersion, probes: Sequence[Probe], budget: Serving
+        self,
+        control: "_Control",
+        live: ModelVersion | None,
+        candidate: ModelVersion,
+        golden: Sequence[GoldenRequest],
+        budget: Serving,
     ) -> None:
         """The parts of both releases first, then the recognizer, which always asks parts of its own version."""
         numbers = list(dict.fromkeys(version.number for version in (live, candidate) if version))
         try:
             control.load(*(models.configure(self.models, model, numbers) for model in (DETECTOR, EMBEDDER)))
             control.load(models.configure(self.models, RECOGNIZER, [candidate.number]))
-            report = verify(self._client(RECOGNIZER), candidate.release, probes[:PROBES_AFTER], budget)
+            report = check_deployment(self._client(RECOGNIZER), candidate.release, golden[:REQUESTS_AFTER_PROMOTION], budget)
             if not report.passed:
                 raise DeploymentRefusedError(f"after the promotion: {report.failures}", report)
         except UserError as error:

@@ -16,7 +16,7 @@ from face_assets.registry.releases import Release
 from face_assets.registry.stages import Assignment
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.release.staging import holds
-from face_assets.serving.deployment_check import Probe, verify
+from face_assets.serving.deployment_check import GoldenRequest, check_deployment
 from face_assets.serving.docker_steps import container_target, containers_started
 from face_assets.serving.embedded import EmbeddedTarget, stop_server, was_started
 from face_assets.serving.machine_state import (
@@ -166,16 +166,16 @@ def _deploy(workspace: Workspace, assignment: Assignment, log: Log) -> Deploymen
     version = write_repository(workspace, assignment.release)
     _make_ready(workspace, version, log)
     server, other = target(workspace), _other_target(workspace)
-    asked = probes(workspace, assignment.release)
+    requests = golden_requests(workspace, assignment.release)
     if other is None:
-        return _bring(workspace, server, assignment, version, asked, None, log)
+        return _bring(workspace, server, assignment, version, requests, None, log)
     before = other.status().live
     log("what answers now gives its ports to the target that the settings name")
     other.stop()
     server.forget()
     live = None
     try:
-        done = _bring(workspace, server, assignment, version, asked, before, log)
+        done = _bring(workspace, server, assignment, version, requests, before, log)
         live = server.status().live
         return done
     finally:
@@ -190,7 +190,7 @@ def _bring(
     server: Target,
     assignment: Assignment,
     version: ModelVersion,
-    asked: Sequence[Probe],
+    requests: Sequence[GoldenRequest],
     before: ModelVersion | None,
     log: Log,
 ) -> Deployment:
@@ -201,7 +201,7 @@ def _bring(
     trouble = _trouble_at_start(server)
     if live and live.number == version.number and (trouble or server.is_current()):
         if not trouble:
-            report = server.verify_live(asked, allowed)
+            report = server.check_live(requests, allowed)
             if report.passed or report.only_late:
                 reason = "was live already" if report.passed else report.failures
                 record_attempt(workspace, assignment, live.release)
@@ -210,7 +210,7 @@ def _bring(
         log(f"a fresh copy takes the place of what is live: {trouble}")
         version = write_repository(workspace, release, anew=True)
     try:
-        report = server.deploy(version, asked, allowed)
+        report = server.deploy(version, requests, allowed)
     except DeploymentRefusedError as refused:
         back = live or before
         kept = back.release if back else None
@@ -250,34 +250,34 @@ def _roll_back(workspace: Workspace, assignment: Assignment, live: str | None, r
     return f". Production was rolled back to {live}" if rolled else ""
 
 
-def probes(workspace: Workspace, release: Release) -> list[Probe]:
-    """The release's probes with the bytes of their photos."""
+def golden_requests(workspace: Workspace, release: Release) -> list[GoldenRequest]:
+    """The golden requests of a release, with the bytes of their photos."""
     bundle = workspace.releases.bundle(release)
     stored, threshold = read_json(bundle / "probes.json"), read_json(bundle / "recognizer.json")["identification_threshold"]
-    files = workspace.repository.locate(release.trained_commit, "photos", [probe["md5"] for probe in stored])
+    files = workspace.repository.locate(release.trained_commit, "photos", [golden["md5"] for golden in stored])
     return [
-        Probe(
-            content=files[probe["md5"]].read_bytes(),
-            embedding=np.array(probe["embedding"], np.float32),
-            identity=probe["identity"],
-            score=probe["score"],
+        GoldenRequest(
+            content=files[golden["md5"]].read_bytes(),
+            embedding=np.array(golden["embedding"], np.float32),
+            identity=golden["identity"],
+            score=golden["score"],
             threshold=threshold,
         )
-        for probe in stored
+        for golden in stored
     ]
 
 
 def trouble_of_live(workspace: Workspace, live: ModelVersion) -> str | None:
-    """Asks what is live about one photo; a sentence where it answers otherwise than offline. Lateness is no trouble.
+    """The trouble of the live release in a sentence, by one golden request; None where it answers as offline. Lateness is no trouble.
 
     Raises UserError where it cannot be known what the answer should be.
     """
     release = workspace.releases.get(live.release)
     if release.commit != live.release_commit:
         raise UserError(f"{live.release} is live from another data repository.")
-    asked, expected = probes(workspace, release)[:1], budget(workspace, release)
-    client = target(workspace).client(SECONDS_TO_ANSWER, probe=True)
-    report = verify(client, live.release, asked, expected)
+    requests, expected = golden_requests(workspace, release)[:1], budget(workspace, release)
+    client = target(workspace).client(SECONDS_TO_ANSWER, internal=True)
+    report = check_deployment(client, live.release, requests, expected)
     return None if report.passed or report.only_late else f"The server answers wrongly: {report.failures}."
 
 

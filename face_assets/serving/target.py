@@ -7,17 +7,17 @@ from typing import Protocol
 from face_assets.core.errors import RefusedError
 from face_assets.core.params import Serving
 from face_assets.serving.client import RecognizerClient
-from face_assets.serving.deployment_check import Probe, VerificationReport
+from face_assets.serving.deployment_check import DeploymentReport, GoldenRequest
 from face_assets.serving.model_repository import ModelVersion
 from face_assets.serving.triton_server import Ports
 
-PROBES_AFTER = 3
+REQUESTS_AFTER_PROMOTION = 3
 
 
 class DeploymentRefusedError(RefusedError):
     """The candidate did not show what it must; what was live still is. `report` is None where it did not even load."""
 
-    def __init__(self, reason: str, report: VerificationReport | None):
+    def __init__(self, reason: str, report: DeploymentReport | None):
         super().__init__(reason)
         self.report = report
 
@@ -58,17 +58,17 @@ class Target(Protocol):
     def forget(self) -> None:
         """Lets go of what was live here, since another target answers by now."""
 
-    def deploy(self, candidate: ModelVersion, probes: Sequence[Probe], budget: Serving) -> VerificationReport:
+    def deploy(self, candidate: ModelVersion, golden: Sequence[GoldenRequest], budget: Serving) -> DeploymentReport:
         """Makes the candidate live, verified before and after, also where what is live cannot be brought back.
 
         Raises DeploymentRefusedError; then what was live has not changed.
         """
 
-    def verify_live(self, probes: Sequence[Probe], budget: Serving) -> VerificationReport:
+    def check_live(self, golden: Sequence[GoldenRequest], budget: Serving) -> DeploymentReport:
         """Asks what is live. Raises UserError where nothing is."""
 
     def sweep(self, keep: int) -> None:
         """Deletes all releases but the newest `keep`, the live and the previous one."""
 
-    def client(self, seconds: float = 60.0, probe: bool = False) -> RecognizerClient:
-        """A client that asks as callers do; `probe` as in RecognizerClient. Raises UserError where no server was started."""
+    def client(self, seconds: float = 60.0, internal: bool = False) -> RecognizerClient:
+        """A client of the server; requests of an `internal` one are no traffic. Raises UserError where no server was started."""

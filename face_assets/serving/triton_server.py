@@ -15,15 +15,15 @@ from face_assets.core.files import read_json, write_json
 from face_assets.core.fingerprint import fingerprint
 from face_assets.core.ports import require_free
 from face_assets.core.subprocesses import python
+from face_assets.serving.internal_token import internal_token
 from face_assets.serving.plain_path import plain_path
-from face_assets.serving.probe_token import probe_token
 from face_assets.serving.server_environment import ServingEnvironment
 
 SECONDS_TO_START = 60.0
 LARGEST_LOG = 20_000_000
 LAST_LINES = 5
 TRAFFIC = "FACE_ASSETS_TRAFFIC"  # names the folder of the sketches to the models
-TOKEN = "FACE_ASSETS_PROBE_TOKEN"  # the secret of the platform's own questions, for the models
+TOKEN = "FACE_ASSETS_PROBE_TOKEN"  # the secret of the platform's own requests, for the models
 FRONTEND = "face_assets.serving.frontend"
 SOCKETS = "sockets"
 SHARED_MEMORY = Path("/dev/shm")
@@ -80,7 +80,7 @@ class TritonServer:
         address = Address(host, ports, secrets.token_hex(16), stamp(environment, max_bytes))
         write_json(self.root / "address.json", asdict(address))
         traffic = str(plain_path(self.root) / "traffic")
-        variables = environment.variables(cores) | {TRAFFIC: traffic, TOKEN: probe_token(self.root)}
+        variables = environment.variables(cores) | {TRAFFIC: traffic, TOKEN: internal_token(self.root)}
         command = python("-m", FRONTEND, str(max_bytes), *self._command(environment, address))
         processes.start(command, self.log, self.record, variables, self.root)
         self._wait(address)

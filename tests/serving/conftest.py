@@ -21,7 +21,7 @@ from face_assets.detection.mtcnn import Detector, DetectorConfig
 from face_assets.embedding.engine import Engine
 from face_assets.gallery.enrolment import templates_of, write_gallery
 from face_assets.gallery.search import Gallery
-from face_assets.serving.deployment_check import Probe
+from face_assets.serving.deployment_check import GoldenRequest
 from face_assets.serving.embedded import EmbeddedTarget
 from face_assets.serving.model_repository import ModelVersion, write_models
 from face_assets.serving.server_environment import ServingEnvironment, ensure_environment
@@ -74,14 +74,14 @@ class Kit:
         crop = detector.crop(image, detector.detect(image).boxes[0])
         return Engine(bundle / "embedder.xml", "f32", 1).embed(crop[None])[0]
 
-    def probes(self, release: str) -> list[Probe]:
+    def golden_requests(self, release: str) -> list[GoldenRequest]:
         """The offline answers of a release."""
         gallery, made = Gallery.load(self.bundle(release)), []
         for person in PEOPLE:
             content = self.photo(person, 1)
             embedding = self.embed(self.bundle(release), content)
             places, scores = gallery.search(embedding[None])
-            made.append(Probe(content, embedding, gallery.names[places[0]], float(scores[0]), THRESHOLD))
+            made.append(GoldenRequest(content, embedding, gallery.names[places[0]], float(scores[0]), THRESHOLD))
         return made
 
     def write(self, models: Path, release: str, bundle: Path | None = None, commit: str | None = None, anew: bool = False) -> ModelVersion:
@@ -96,7 +96,7 @@ class Kit:
     def deploy(self, target: EmbeddedTarget, release: str) -> ModelVersion:
         """Makes a release live."""
         version = self.write(target.models, release)
-        target.deploy(version, self.probes(release), self.budget)
+        target.deploy(version, self.golden_requests(release), self.budget)
         return version
 
     @staticmethod

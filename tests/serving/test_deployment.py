@@ -105,22 +105,22 @@ def test_a_first_deployment_answers_as_offline(kit: Any, target: EmbeddedTarget)
     asker = client(target)
     asker.require_ready()
     assert asker.live_release() == "v1.0.0"
-    for probe in kit.probes("v1.0.0"):
-        answer = asker.identify(probe.content)
+    for golden in kit.golden_requests("v1.0.0"):
+        answer = asker.identify(golden.content)
         assert answer.release == "v1.0.0"
-        assert answer.faces[0].embedding @ probe.embedding > 0.9999
-        assert answer.faces[0].identity == probe.identity
-        assert answer.faces[0].score == pytest.approx(probe.score, abs=1e-4)
+        assert answer.faces[0].embedding @ golden.embedding > 0.9999
+        assert answer.faces[0].identity == golden.identity
+        assert answer.faces[0].score == pytest.approx(golden.score, abs=1e-4)
 
 
 def test_a_swap_and_a_rollback_under_load_lose_and_mix_nothing(kit: Any, target: EmbeddedTarget) -> None:
     first, second = kit.deploy(target, "v1.0.0"), kit.write(target.models, "v2.0.0")
-    probes = {release: kit.probes(release) for release in ("v1.0.0", "v2.0.0")}
+    golden_requests = {release: kit.golden_requests(release) for release in ("v1.0.0", "v2.0.0")}
     with load(kit, target, grpc=4, http=1) as seen:
         for version in (second, first):
             before = sum(seen.answers.values())
             began = time.monotonic()
-            target.deploy(version, probes[version.release], kit.budget)
+            target.deploy(version, golden_requests[version.release], kit.budget)
             seconds = time.monotonic() - began
             print(f"to {version.release} in {seconds:.1f} s, {sum(seen.answers.values()) - before} answers meanwhile")
             assert client(target).identify(kit.photo(0, 2)).release == version.release
@@ -145,8 +145,8 @@ def counted(self, *arguments, **named):
         os.kill(os.getpid(), signal.SIGKILL)
     return real(self, *arguments, **named)
 setattr(owner, where, counted)
-target, version, probes, budget = pickle.loads(Path(sys.argv[1]).read_bytes())
-target.deploy(version, probes, budget)
+target, version, golden_requests, budget = pickle.loads(Path(sys.argv[1]).read_bytes())
+target.deploy(version, golden_requests, budget)
 """
 MOMENTS = {
     "a candidate half loaded": ("_load", 2),
@@ -164,7 +164,7 @@ def test_a_deployment_killed_anywhere_is_mended_without_failing_a_request(
     other = "v2.0.0" if live.release == "v1.0.0" else "v1.0.0"
     candidate = kit.write(target.models, other)
     job = tmp_path / "job"
-    job.write_bytes(pickle.dumps((target, candidate, kit.probes(other), kit.budget)))
+    job.write_bytes(pickle.dumps((target, candidate, kit.golden_requests(other), kit.budget)))
     where, number = MOMENTS[moment]
     with load(kit, target, grpc=1, http=0) as seen:
         done = subprocess.run([sys.executable, "-c", KILLED, str(job), where, str(number)], check=False, cwd=Path(__file__).parents[2])
@@ -247,7 +247,7 @@ def test_two_deployments_at_once_go_one_after_another(kit: Any, target: Embedded
     def deploy(number: int) -> None:
         mine = EmbeddedTarget(target.root, kit.environment, target.ports, 2)
         try:
-            mine.deploy(versions[number], kit.probes(versions[number].release), kit.budget)
+            mine.deploy(versions[number], kit.golden_requests(versions[number].release), kit.budget)
         except UserError as error:
             failures.append(error)
 
@@ -392,7 +392,7 @@ def test_single_crops_of_many_callers_reach_the_engine_in_batches(kit: Any, tmp_
     kit.change(target.models, version, "face_embedder", {"\n        self.gatherer =": NOTED.format(file=str(noted))})
     target.start()
     request.addfinalizer(target.stop)
-    target.deploy(version, kit.probes("v1.0.0"), kit.budget)
+    target.deploy(version, kit.golden_requests("v1.0.0"), kit.budget)
     noted.write_text("")
 
     caller = InferenceServerClient(f"127.0.0.1:{target.ports.grpc}")
@@ -459,7 +459,7 @@ def test_a_proxy_for_the_world_outside_hides_no_server_of_ours(kit: Any, live: E
     assert before.ready
     live.start()
     assert client(live).identify(kit.photo(0, 2)).faces
-    assert live.verify_live(kit.probes(before.live.release if before.live else "")[:1], kit.budget).passed
+    assert live.check_live(kit.golden_requests(before.live.release if before.live else "")[:1], kit.budget).passed
     assert live.status() == before
 
 

@@ -16,13 +16,13 @@ from face_assets.gallery.enrolment import templates_of, write_gallery
 from face_assets.gallery.search import Gallery
 from face_assets.serving import embedded
 from face_assets.serving.client import Answer, Face, RecognizerClient
-from face_assets.serving.deployment_check import NO_PHOTO, Probe, verify
+from face_assets.serving.deployment_check import NO_PHOTO, GoldenRequest, check_deployment
 from face_assets.serving.embedded import DeploymentRefusedError, EmbeddedTarget
 from face_assets.serving.triton_server import Address
 
 
 class Canned(RecognizerClient):
-    """Answers each probe with a given embedding."""
+    """Answers each golden request with a given embedding."""
 
     def __init__(self, embeddings: dict[bytes, np.ndarray], identity: str):
         super().__init__("nowhere")
@@ -38,11 +38,11 @@ class Canned(RecognizerClient):
 
 
 def report_of(served: list[list[float]], threshold: float = 0.5, identity: str = "a") -> Any:
-    """The report where the offline answer of every probe is (1, 0), person a at 1.0, and the served one `identity`, "" for refused."""
+    """The report where every offline answer is (1, 0), person a at 1.0, and the served one `identity`, "" for nobody."""
     good = np.array([1, 0], np.float32)
-    probes = [Probe(str(number).encode(), good, "a", 1.0, threshold) for number in range(len(served))]
-    vectors = {probe.content: np.array(vector, np.float32) for probe, vector in zip(probes, served, strict=True)}
-    return verify(Canned(vectors, identity), "v1.0.0", probes, Serving())
+    requests = [GoldenRequest(str(number).encode(), good, "a", 1.0, threshold) for number in range(len(served))]
+    vectors = {golden.content: np.array(vector, np.float32) for golden, vector in zip(requests, served, strict=True)}
+    return check_deployment(Canned(vectors, identity), "v1.0.0", requests, Serving())
 
 
 def test_the_same_answers_pass() -> None:
@@ -80,7 +80,7 @@ def test_an_embedding_of_another_size_fails() -> None:
     assert "worst cosine" in report_of([[1, 0, 0]]).failures
 
 
-def test_no_probe_is_no_verification() -> None:
+def test_no_golden_request_is_a_failed_check() -> None:
     assert not report_of([]).passed
 
 
@@ -91,12 +91,17 @@ def live(kit: Any, target: EmbeddedTarget) -> EmbeddedTarget:
 
 
 def refused(
-    kit: Any, live: EmbeddedTarget, match: str, probes: list[Probe], budget: Serving | None = None, bundle: Path | None = None
+    kit: Any,
+    live: EmbeddedTarget,
+    match: str,
+    requests: list[GoldenRequest],
+    budget: Serving | None = None,
+    bundle: Path | None = None,
 ) -> None:
     """The release v2.0.0, or the files of `bundle` under its name, is refused; v1.0.0 answers, and nothing is left of the candidate."""
     candidate = kit.write(live.models, "v2.0.0", bundle, commit=match.replace(" ", ""))
     with pytest.raises(DeploymentRefusedError, match=match):
-        live.deploy(candidate, probes, budget or kit.budget)
+        live.deploy(candidate, requests, budget or kit.budget)
     assert client(live).identify(kit.photo(0, 2)).release == "v1.0.0"
     status = live.status()
     assert (status.ready, status.live.release if status.live else None) == (True, "v1.0.0")
@@ -119,11 +124,11 @@ def index(target: EmbeddedTarget) -> list[tuple[str, str]]:
 
 
 def test_an_engine_of_another_kind_is_refused(kit: Any, live: EmbeddedTarget) -> None:
-    refused(kit, live, "embeddings", kit.probes("v1.0.0"))  # another embedding size than the probes'
+    refused(kit, live, "embeddings", kit.golden_requests("v1.0.0"))  # another embedding size than the golden requests'
 
 
 def test_an_engine_that_answers_otherwise_is_refused(kit: Any, live: EmbeddedTarget) -> None:
-    wrong = [dataclasses.replace(probe, embedding=np.roll(probe.embedding, 1)) for probe in kit.probes("v2.0.0")]
+    wrong = [dataclasses.replace(golden, embedding=np.roll(golden.embedding, 1)) for golden in kit.golden_requests("v2.0.0")]
     refused(kit, live, "worst cosine", wrong)
 
 
@@ -132,7 +137,7 @@ def test_a_gallery_of_other_people_is_refused(kit: Any, live: EmbeddedTarget, tm
     shutil.copytree(kit.bundle("v2.0.0"), bundle)
     gallery = Gallery.load(bundle)
     write_gallery(templates_of(gallery.templates, gallery.names[::-1]), bundle)
-    refused(kit, live, "decisions", kit.probes("v2.0.0"), bundle=bundle)
+    refused(kit, live, "decisions", kit.golden_requests("v2.0.0"), bundle=bundle)
 
 
 def test_a_candidate_that_does_not_load_is_refused(kit: Any, live: EmbeddedTarget, tmp_path: Path) -> None:
@@ -140,29 +145,29 @@ def test_a_candidate_that_does_not_load_is_refused(kit: Any, live: EmbeddedTarge
     shutil.copytree(kit.bundle("v2.0.0"), bundle)
     weights = bundle / "embedder.bin"
     weights.write_bytes(weights.read_bytes()[:100])
-    refused(kit, live, "does not load", kit.probes("v2.0.0"), bundle=bundle)
+    refused(kit, live, "does not load", kit.golden_requests("v2.0.0"), bundle=bundle)
 
 
 def test_a_candidate_over_the_latency_budget_is_refused(kit: Any, live: EmbeddedTarget) -> None:
-    refused(kit, live, r"budget 0.001 ms", kit.probes("v2.0.0"), Serving(max_latency_ms=0.001))
+    refused(kit, live, r"budget 0.001 ms", kit.golden_requests("v2.0.0"), Serving(max_latency_ms=0.001))
 
 
-def test_a_release_without_probes_is_refused(kit: Any, live: EmbeddedTarget) -> None:
-    refused(kit, live, "no probe", [])
+def test_a_release_without_golden_requests_is_refused(kit: Any, live: EmbeddedTarget) -> None:
+    refused(kit, live, "no golden request", [])
 
 
 def test_a_server_that_dies_while_it_is_verified_is_a_sentence_and_comes_back(
     kit: Any, live: EmbeddedTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def kill_then_verify(*arguments: Any) -> Any:
+    def kill_then_check(*arguments: Any) -> Any:
         pid = live.status().pid
         assert pid
         os.kill(pid, signal.SIGKILL)
-        return verify(*arguments)
+        return check_deployment(*arguments)
 
-    monkeypatch.setattr(embedded, "verify", kill_then_verify)
+    monkeypatch.setattr(embedded, "check_deployment", kill_then_check)
     with pytest.raises(UserError, match="does not answer"):
-        live.deploy(kit.write(live.models, "v2.0.0"), kit.probes("v2.0.0"), kit.budget)
+        live.deploy(kit.write(live.models, "v2.0.0"), kit.golden_requests("v2.0.0"), kit.budget)
     monkeypatch.undo()
     assert not live.status().running
     live.start()

@@ -173,7 +173,7 @@ def narrow(kit: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple
     }
     kit.change(target.models, version, "face_recognizer", changes)
     target.start()
-    target.deploy(version, kit.probes("v1.0.0"), kit.budget)
+    target.deploy(version, kit.golden_requests("v1.0.0"), kit.budget)
     yield target, folder
     target.stop()
 
@@ -212,7 +212,7 @@ def test_a_parameter_that_anybody_can_send_hides_no_request(kit: Any, live: Embe
     before = metrics(live).get(name, 0.0)
     photo = kit.photo(PEOPLE[0], 1)
     assert infer(live, request_of(photo, face_assets_probe="true"))[0] == grpc.StatusCode.OK
-    assert live.client(probe=True).identify(photo).faces
+    assert live.client(internal=True).identify(photo).faces
     assert until(lambda: metrics(live).get(name, 0.0) > before)
     infer(live, request_of(photo))
     assert until(lambda: metrics(live).get(name, 0.0) == before + 2)

@@ -117,4 +117,4 @@ def test_a_sweep_keeps_what_is_live_and_what_was_before(kit: Any, target: Embedd
     assert {version.number for version in models.versions(target.models)} == kept
     for folder in (*models.MODELS, "configs"):
         assert {int(one.name) for one in (target.models / folder).iterdir() if one.is_dir()} == kept
-    assert target.verify_live(kit.probes("v2.0.0"), kit.budget).passed
+    assert target.check_live(kit.golden_requests("v2.0.0"), kit.budget).passed

@@ -126,9 +126,9 @@ def _registered(kit: Any, workspace: Workspace, version: str, bundle: Path) -> R
     shutil.copytree(kit.bundle(version), bundle)
     workspace.repository.refresh()
     (photo,) = workspace.repository.files(workspace.repository.resolve("HEAD"), "photos")
-    asked = kit.probes(version)[0]
-    probe = {"md5": photo.md5, "embedding": asked.embedding.tolist(), "identity": asked.identity, "score": asked.score}
-    write_json(bundle / "probes.json", [probe])
+    asked = kit.golden_requests(version)[0]
+    stored = {"md5": photo.md5, "embedding": asked.embedding.tolist(), "identity": asked.identity, "score": asked.score}
+    write_json(bundle / "probes.json", [stored])
     git("commit", "-q", "--allow-empty", "-m", version, cwd=Path(workspace.settings.repo or ""))
     workspace.repository.refresh()
     commit = workspace.repository.resolve("HEAD")

@@ -97,7 +97,7 @@ def test_traffic_is_told_by_release_and_outlives_a_kill(kit: Any, target: Embedd
     asked = CLIENTS * PHOTOS
     for release in ("v1.0.0", "v2.0.0"):
         with scraped(target) as seen:
-            kit.deploy(target, release)  # its probes are no traffic
+            kit.deploy(target, release)  # its golden requests are no traffic
             ask(kit, target)
         first = [one.get('face_assets_photos_total{release="v1.0.0"}', 0.0) for one in seen]
         assert first == sorted(first), "a deployment takes nothing back"
@@ -152,7 +152,7 @@ def fragile(kit: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
     changes = {begins: begins + FAULTS.format(folder=str(folder)), ends: MUTE.format(folder=str(folder))}
     kit.change(target.models, version, "face_embedder", changes)
     target.start()
-    target.deploy(version, kit.probes("v1.0.0"), kit.budget)
+    target.deploy(version, kit.golden_requests("v1.0.0"), kit.budget)
     yield target, folder
     target.stop()
 

@@ -23,11 +23,15 @@ class Inside:
     folder: Path
     token: str
 
-    def client(self, server: str | None = None, seconds: float = 60.0, probe: bool = False) -> RecognizerClient:
+    def client(self, server: str | None = None, seconds: float = 60.0, internal: bool = False) -> RecognizerClient:
         """A client of what is live, or of one server whatever its part in the traffic."""
         key = Keys(self.folder).own()
         return RecognizerClient(
-            f"{self.address}:{GRPC}", seconds=seconds, probe=self.token if probe else None, key=key, headers=self._headers(server)
+            f"{self.address}:{GRPC}",
+            seconds=seconds,
+            internal_token=self.token if internal else None,
+            key=key,
+            headers=self._headers(server),
         )
 
     def is_ready(self, server: str | None = None) -> bool:

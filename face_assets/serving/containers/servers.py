@@ -76,7 +76,7 @@ class Servers:
 
     def client(self, colour: str, number: int) -> RecognizerClient:
         """A client of one server, whatever its part in the traffic."""
-        return self.inside.client(self.slot(colour, number), probe=True)
+        return self.inside.client(self.slot(colour, number), internal=True)
 
     def start(self, colour: str, image: str, version: ModelVersion, labels: Mapping[str, str]) -> None:
         """Starts what of the colour does not run with this release, and waits until all can be asked. Raises UserError with its log."""

@@ -19,10 +19,10 @@ from face_assets.serving.containers.gateway import Doors, Gateway
 from face_assets.serving.containers.images import Images
 from face_assets.serving.containers.inside import Inside
 from face_assets.serving.containers.servers import COLOURS, SECONDS_TO_STOP, Servers, Size
-from face_assets.serving.deployment_check import Check, Probe, VerificationReport, verify
+from face_assets.serving.deployment_check import Check, DeploymentReport, GoldenRequest, check_deployment
+from face_assets.serving.internal_token import internal_token
 from face_assets.serving.model_repository import ModelVersion
-from face_assets.serving.probe_token import probe_token
-from face_assets.serving.target import PROBES_AFTER, DeploymentRefusedError, Status
+from face_assets.serving.target import REQUESTS_AFTER_PROMOTION, DeploymentRefusedError, Status
 
 LOCK = ".deployment.lock"
 POLL_SECONDS = 0.5
@@ -53,7 +53,7 @@ class ContainerTarget:
     @cached_property
     def inside(self) -> Inside:
         """The platform's own way to the servers."""
-        return Inside(self.network.address(GATEWAY_PLACE), self.folder, probe_token(self.folder.parent))
+        return Inside(self.network.address(GATEWAY_PLACE), self.folder, internal_token(self.folder.parent))
 
     @cached_property
     def servers(self) -> Servers:
@@ -84,11 +84,11 @@ class ContainerTarget:
         """Whether a deployment, or a start, is under way."""
         return is_locked(self.folder / LOCK)
 
-    def client(self, seconds: float = 60.0, probe: bool = False) -> RecognizerClient:
+    def client(self, seconds: float = 60.0, internal: bool = False) -> RecognizerClient:
         """A client of the gateway, with the platform's own key. Raises UserError where nothing was started."""
         if not self.was_started():
             raise UserError("No server was started: `face-assets up`.")
-        return self.inside.client(seconds=seconds, probe=probe)
+        return self.inside.client(seconds=seconds, internal=internal)
 
     def start(self) -> None:
         """Brings up the gateway and what is live, and removes what a killed deployment left. Raises UserError."""
@@ -108,7 +108,7 @@ class ContainerTarget:
             self.__dict__.pop(name, None)
         return bool(found)
 
-    def deploy(self, candidate: ModelVersion, probes: Sequence[Probe], budget: Serving) -> VerificationReport:
+    def deploy(self, candidate: ModelVersion, golden: Sequence[GoldenRequest], budget: Serving) -> DeploymentReport:
         """Makes the candidate live, verified before, during and after. Raises DeploymentRefusedError; then what was live still is."""
         with file_lock(self.folder / LOCK):
             image = self.build(candidate)
@@ -116,10 +116,10 @@ class ContainerTarget:
             _, _, live = self._state()
             colour = next(one for one in COLOURS if one != live)
             try:
-                report = self._verify_candidate(colour, image, candidate, probes, budget)
+                report = self._check_candidate(colour, image, candidate, golden, budget)
                 if live and not broken:
                     report = self._watch(colour, live, report, budget)
-                self._promote(colour, live, candidate, probes, budget)
+                self._promote(colour, live, candidate, golden, budget)
                 self._write_state(candidate, colour)
             except BaseException:
                 with suppress(UserError):  # an engine that is gone: the next start does it
@@ -128,12 +128,12 @@ class ContainerTarget:
             self._settle(colour, live)
             return report
 
-    def verify_live(self, probes: Sequence[Probe], budget: Serving) -> VerificationReport:
+    def check_live(self, golden: Sequence[GoldenRequest], budget: Serving) -> DeploymentReport:
         """Asks what is live, through the gateway. Raises UserError where nothing is."""
         live, _, _ = self._state()
         if live is None:
             raise UserError("Nothing is live on this server.")
-        return verify(self.client(probe=True), live.release, probes, budget)
+        return check_deployment(self.client(internal=True), live.release, golden, budget)
 
     def is_current(self) -> bool:
         """Whether the live servers run the image that their release has by now."""
@@ -157,7 +157,7 @@ class ContainerTarget:
         """Whether the gateway, where its last start put it, answers with what is live."""
         file = self.folder / "gateway.json"
         address = str(read_json(file).get("address", "")) if self.was_started() and file.is_file() else ""
-        return bool(address) and Inside(address, self.folder, probe_token(self.folder.parent)).is_ready()
+        return bool(address) and Inside(address, self.folder, internal_token(self.folder.parent)).is_ready()
 
     @property
     def _network_name(self) -> str:
@@ -206,9 +206,9 @@ class ContainerTarget:
             self.gateway.wait_for_drain(self.servers.slots_of(other))
             self.gateway.command(haproxy.retire(self.servers.slots_of(other)))
 
-    def _verify_candidate(
-        self, colour: str, image: str, candidate: ModelVersion, probes: Sequence[Probe], budget: Serving
-    ) -> VerificationReport:
+    def _check_candidate(
+        self, colour: str, image: str, candidate: ModelVersion, golden: Sequence[GoldenRequest], budget: Serving
+    ) -> DeploymentReport:
         try:
             self.servers.start(colour, image, candidate, {})
         except EngineGoneError:
@@ -216,7 +216,12 @@ class ContainerTarget:
         except UserError as error:
             raise DeploymentRefusedError(f"it does not start: {error}", None) from error
         reports = [
-            verify(self.servers.client(colour, number), candidate.release, probes[: None if number == 0 else PROBES_AFTER], budget)
+            check_deployment(
+                self.servers.client(colour, number),
+                candidate.release,
+                golden[: None if number == 0 else REQUESTS_AFTER_PROMOTION],
+                budget,
+            )
             for number in range(self.size.replicas)
         ]
         for report in reports:
@@ -224,7 +229,7 @@ class ContainerTarget:
                 raise DeploymentRefusedError(self.servers.trouble(colour) or report.failures, report)
         return reports[0]
 
-    def _watch(self, colour: str, live: str, report: VerificationReport, budget: Serving) -> VerificationReport:
+    def _watch(self, colour: str, live: str, report: DeploymentReport, budget: Serving) -> DeploymentReport:
         """Gives the candidate its share for its time. Raises DeploymentRefusedError once it fails; returns the report with the checks."""
         slots = self.servers.slots_of(colour)
         before = {one: read_traffic(self.servers.addresses(one)) for one in (colour, live)}
@@ -250,13 +255,13 @@ class ContainerTarget:
         counts = self.gateway.counts()
         return sum(counts[door, slot].lost for door in haproxy.DOORS for slot in slots)
 
-    def _promote(self, colour: str, live: str | None, candidate: ModelVersion, probes: Sequence[Probe], budget: Serving) -> None:
+    def _promote(self, colour: str, live: str | None, candidate: ModelVersion, golden: Sequence[GoldenRequest], budget: Serving) -> None:
         """All traffic to the candidate; what was live takes no new request and waits for the verdict through the gateway."""
         try:
             self.gateway.command(haproxy.admit(self.servers.slots_of(colour)))
             if live:
                 self.gateway.command(haproxy.drain(self.servers.slots_of(live)))
-            report = verify(self.client(probe=True), candidate.release, probes[:PROBES_AFTER], budget)
+            report = check_deployment(self.client(internal=True), candidate.release, golden[:REQUESTS_AFTER_PROMOTION], budget)
             if not report.passed:
                 raise DeploymentRefusedError(f"after the promotion: {self.servers.trouble(colour) or report.failures}", report)
             self.servers.keep(colour)

@@ -19,7 +19,7 @@ FOLDER = "FACE_ASSETS_TRAFFIC"
 FLUSH = "FACE_ASSETS_TRAFFIC_FLUSH"
 WINDOW = "FACE_ASSETS_TRAFFIC_WINDOW"
 """Seconds between writes, and of a window."""
-PROBE = "face_assets_probe"
+INTERNAL = "face_assets_probe"
 """The request parameter of questions that the platform itself asks; they are no traffic. Its value is the token."""
 TOKEN = "FACE_ASSETS_PROBE_TOKEN"
 """The secret of server and platform; without it every request is traffic."""
@@ -104,7 +104,7 @@ class Traffic:
 
     def _counts(self, parameters: str) -> bool:
         """Whether a request is traffic: all are but a candidate's, and those that carry the platform's token."""
-        return self.is_live and not is_probe(parameters, self._token)
+        return self.is_live and not is_internal(parameters, self._token)
 
     def _remember(self, event: str, reason: str) -> None:
         with self._lock:
@@ -163,12 +163,12 @@ class Traffic:
         tell(event, release=self.release, **facts)
 
 
-def is_probe(parameters: str, token: str) -> bool:
+def is_internal(parameters: str, token: str) -> bool:
     """Whether a request's parameters, as JSON, carry the token of the platform's own questions."""
-    if not token or PROBE not in parameters:
+    if not token or INTERNAL not in parameters:
         return False
     try:
-        stated = json.loads(parameters)[PROBE]
+        stated = json.loads(parameters)[INTERNAL]
     except (ValueError, KeyError, TypeError, RecursionError):
         return False
     return isinstance(stated, str) and hmac.compare_digest(stated.encode("utf-8", "surrogatepass"), token.encode())

@@ -61,7 +61,7 @@ class Box:
     def deploy(self, target: ContainerTarget, release: str) -> ModelVersion:
         """Makes a release live."""
         version = self.write(release)
-        target.deploy(version, self.kit.probes(release), self.budget())
+        target.deploy(version, self.kit.golden_requests(release), self.budget())
         return version
 
     def asker(self, key: str) -> RecognizerClient:

@@ -100,21 +100,21 @@ def wait_until_ready(target: Any) -> None:
 
 def test_no_request_fails_through_deployment_rollback_kill_and_refusal(box: Any, live: Any, key: str) -> None:
     second = box.write("v2.0.0")
-    probes = {release: box.kit.probes(release) for release in ("v1.0.0", "v2.0.0")}
+    golden_requests = {release: box.kit.golden_requests(release) for release in ("v1.0.0", "v2.0.0")}
     gateway, began = live.gateway.container(), time.time()
     with load(box, key) as seen:
         time.sleep(1)
-        report = live.deploy(second, probes["v2.0.0"], box.budget(canary_seconds=4.0))
+        report = live.deploy(second, golden_requests["v2.0.0"], box.budget(canary_seconds=4.0))
         assert {"canary errors", "canary latency"} <= {check.name for check in report.checks}
         between = dict(seen.answers)
         assert len(box.containers()) == 2  # the gateway, and one release's server
-        live.deploy(box.write("v1.0.0"), probes["v1.0.0"], box.budget())  # a rollback
+        live.deploy(box.write("v1.0.0"), golden_requests["v1.0.0"], box.budget())  # a rollback
         (server,) = Engine(box.home).containers("server")
         kill(server)  # the engine brings it back; who asks meanwhile waits
         time.sleep(1)
         wait_until_ready(live)
         with pytest.raises(DeploymentRefusedError, match="embeddings"):
-            live.deploy(second, probes["v1.0.0"], box.budget())  # it answers otherwise than it should
+            live.deploy(second, golden_requests["v1.0.0"], box.budget())  # it answers otherwise than it should
         before = seen.answers["v1.0.0"]
         time.sleep(1)
     print(f"{sum(seen.answers.values())} requests: {dict(seen.answers)}, wrong: {seen.wrong[:3]}", flush=True)
@@ -154,7 +154,7 @@ def test_a_candidate_that_dies_with_its_share_of_the_traffic_is_refused_and_nobo
     with load(box, key) as seen, ThreadPoolExecutor(1) as pool:
         killing = pool.submit(kill_the_candidate, seen)
         with pytest.raises(DeploymentRefusedError, match="canary"):
-            live.deploy(box.write("v2.0.0"), box.kit.probes("v2.0.0"), box.budget(canary_seconds=30.0))
+            live.deploy(box.write("v2.0.0"), box.kit.golden_requests("v2.0.0"), box.budget(canary_seconds=30.0))
         killing.result()
         time.sleep(0.5)
     assert seen.wrong == []
@@ -170,7 +170,7 @@ def test_a_candidate_that_is_slow_with_its_share_of_the_traffic_is_refused(box: 
     box.kit.change(box.folder / "models", version, "face_recognizer", {asked: slow})
     budget = box.budget(canary_seconds=60.0, max_latency_ms=2000.0)
     with load(box, key) as seen, pytest.raises(DeploymentRefusedError, match="canary latency"):
-        live.deploy(version, box.kit.probes("v2.0.0"), budget)
+        live.deploy(version, box.kit.golden_requests("v2.0.0"), budget)
     assert seen.wrong == []
     assert (live.status().live.release, live.status().ready, len(box.containers())) == ("v1.0.0", True, 2)
 
@@ -211,7 +211,9 @@ def test_two_deployments_at_once_go_one_after_another(box: Any, live: Any) -> No
     versions = {release: box.write(release) for release in ("v2.0.0", "v1.0.0")}
     budget = box.budget(canary_seconds=0.0)
     with ThreadPoolExecutor(2) as pool:
-        done = [pool.submit(box.target().deploy, version, box.kit.probes(release), budget) for release, version in versions.items()]
+        done = [
+            pool.submit(box.target().deploy, version, box.kit.golden_requests(release), budget) for release, version in versions.items()
+        ]
     assert all(one.result().passed for one in done)
     assert live.status().ready
     assert len(box.containers()) == 2
@@ -220,7 +222,7 @@ def test_two_deployments_at_once_go_one_after_another(box: Any, live: Any) -> No
 def test_too_little_memory_is_named_and_who_asks_what_is_live_does_not_notice(box: Any, live: Any, key: str) -> None:
     small = box.target(size=Size(1, 80, 2.0))
     with load(box, key) as seen, pytest.raises(DeploymentRefusedError, match=r"out of memory at 80 MiB .FACE_ASSETS_DOCKER_MEMORY_MB"):
-        small.deploy(box.write("v2.0.0"), box.kit.probes("v2.0.0"), box.budget())
+        small.deploy(box.write("v2.0.0"), box.kit.golden_requests("v2.0.0"), box.budget())
     assert seen.wrong == []
     assert set(seen.answers) == {"v1.0.0"}
     assert (live.status().live.release, live.status().ready, len(box.containers())) == ("v1.0.0", True, 2)
@@ -260,7 +262,7 @@ def test_another_image_of_what_is_live_takes_its_place_as_a_release_does(box: An
         changed.start()
         assert [container.id for container in Engine(box.home).containers("server")] == [before.id]
         assert live.is_current() and not changed.is_current()
-        changed.deploy(version, box.kit.probes(version.release), box.budget())
+        changed.deploy(version, box.kit.golden_requests(version.release), box.budget())
     assert changed.is_current() and not live.is_current()
     assert seen.wrong == [] and set(seen.answers) == {version.release}
 
@@ -369,7 +371,7 @@ def test_an_engine_that_goes_away_in_a_build_or_deployment_gets_a_sentence_and_t
     there = box.target()
     monkeypatch.setattr(ContainerTarget, "_watch", lambda *_: other.cut() or there.gateway.counts())
     with pytest.raises(EngineGoneError, match="systemctl start docker"):
-        there.deploy(box.write("v2.0.0"), box.kit.probes("v2.0.0"), box.budget())
+        there.deploy(box.write("v2.0.0"), box.kit.golden_requests("v2.0.0"), box.budget())
     with pytest.raises(EngineGoneError):
         box.target().status()
     assert box.asker(key).identify(box.kit.photo(0, 2)).release == "v1.0.0"  # nobody who asks notices

@@ -285,7 +285,7 @@ def test_the_rate_is_not_for_the_platform_itself(box: Any, live: Any) -> None:
     strict = box.doors(live, limits=Limits(1, 20.0))
     strict.start()
     for _ in range(15):
-        assert strict.client(probe=True).identify(box.kit.photo(0, 2)).release == "v1.0.0"
+        assert strict.client(internal=True).identify(box.kit.photo(0, 2)).release == "v1.0.0"
     live.start()
 
 
@@ -325,7 +325,7 @@ def test_with_a_certificate_the_gateway_speaks_tls_alone(box: Any, live: Any, ke
         assert answer.status == 200
     with pytest.raises((OSError, UserError)):
         http(box.ports.http, "/v2/health/live")
-    assert safe.verify_live(box.kit.probes("v1.0.0"), box.budget()).passed  # the platform itself asks inside
+    assert safe.check_live(box.kit.golden_requests("v1.0.0"), box.budget()).passed  # the platform itself asks inside
     live.start()
     assert http(box.ports.http, "/v2/health/live") == 200
 

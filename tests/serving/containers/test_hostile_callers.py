@@ -135,7 +135,7 @@ def test_a_request_over_which_a_server_ends_is_not_sent_again_and_the_server_com
     )
     ends = f"            if 'deadly' in request.parameters():\n                {kill}\n{answer}"
     box.kit.change(box.folder / "models", version, "face_recognizer", {answer: ends})
-    live.deploy(version, box.kit.probes("v2.0.0"), box.budget(canary_seconds=0.0))
+    live.deploy(version, box.kit.golden_requests("v2.0.0"), box.budget(canary_seconds=0.0))
     before = server(box).attrs["RestartCount"]
     asker, image = InferenceServerClient(f"127.0.0.1:{box.ports.http}"), InferInput("IMAGE", [1], "BYTES")
     image.set_data_from_numpy(np.array([box.kit.photo(0, 2)], dtype=np.object_))

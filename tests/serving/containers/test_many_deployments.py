@@ -57,7 +57,7 @@ def test_many_deployments_leave_what_a_few_leave(make_box: Callable[[], Any]) ->
         release = ("v1.0.0", "v2.0.0")[number % 2]
         version = box.write(release, commit=f"{number:08x}")
         started = time.monotonic()
-        target.deploy(version, box.kit.probes(release), box.budget(canary_seconds=0.5))
+        target.deploy(version, box.kit.golden_requests(release), box.budget(canary_seconds=0.5))
         target.sweep(keep=3)
         seconds.append(time.monotonic() - started)
         assert target.status().live.number == version.number

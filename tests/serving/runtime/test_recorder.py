@@ -14,7 +14,7 @@ import pytest
 
 from face_assets.evaluation.feature_histograms import Sketch, without_face
 from face_assets.serving.runtime.recorder import Recorder
-from face_assets.serving.runtime.traffic import Traffic, is_probe
+from face_assets.serving.runtime.traffic import Traffic, is_internal
 
 NO_END = 10**9
 """Seconds of a window that no test sees the end of."""
@@ -193,9 +193,9 @@ def test_many_threads_count_and_one_changes_metrics(tmp_path: Path) -> None:
     ],
 )
 def test_only_the_token_hides_a_question(parameters: str) -> None:
-    assert not is_probe(parameters, "secret")
-    assert not is_probe(parameters, "")
-    assert is_probe('{"face_assets_probe": "secret", "other": 1}', "secret")
+    assert not is_internal(parameters, "secret")
+    assert not is_internal(parameters, "")
+    assert is_internal('{"face_assets_probe": "secret", "other": 1}', "secret")
 
 
 def test_a_problem_of_the_recording_is_told_in_a_line_and_stops_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The secret by which a server knows the platform's own questions, which are no traffic."""
+"""The secret by which a server recognizes the platform's own requests, which are not counted as traffic."""
 
 import os
 import secrets
@@ -8,7 +8,7 @@ from pathlib import Path
 from face_assets.core.files import file_lock
 
 
-def probe_token(root: Path) -> str:
+def internal_token(root: Path) -> str:
     """The token of a serving folder, made at first use and readable by its owner alone."""
     file = root / "probe.token"
     if not file.is_file():
