@@ -122,7 +122,7 @@ def serving_environment(plan: Plan) -> str | None:
 def container_engine(plan: Plan) -> str | None:
     """A docker target without an engine that answers, or with a certificate that cannot be read."""
     if plan.serves and plan.workspace.settings.target == "docker":
-        _ = container_target(plan.workspace).engine.client
+        _ = container_target(plan.workspace).docker.client
     return None
 
 

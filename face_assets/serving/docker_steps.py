@@ -8,8 +8,8 @@ from face_assets.core.fingerprint import fingerprint
 from face_assets.core.project_files import DEPLOY
 from face_assets.registry.releases import Release
 from face_assets.registry.workspace import Workspace
-from face_assets.serving.containers.docker_engine import Engine
-from face_assets.serving.containers.gateway import Doors
+from face_assets.serving.containers.docker_engine import DockerEngine
+from face_assets.serving.containers.gateway import Listeners
 from face_assets.serving.containers.haproxy import Limits
 from face_assets.serving.containers.images import Built, Images, Recipe
 from face_assets.serving.containers.keys import Keys
@@ -31,7 +31,7 @@ def images(workspace: Workspace) -> Images:
     """The images of this home."""
     settings = workspace.settings
     recipe = Recipe(DEPLOY, settings.docker_base, settings.docker_server, settings.docker_name)
-    return Images(Engine(home_name(workspace)), recipe, workspace.home.serving / "models", workspace.home.logs)
+    return Images(DockerEngine(home_name(workspace)), recipe, workspace.home.serving / "models", workspace.home.logs)
 
 
 def build_image(workspace: Workspace, release: Release, version: ModelVersion) -> Built:
@@ -68,21 +68,21 @@ def container_target(workspace: Workspace) -> ContainerTarget:
 
     def build(version: ModelVersion) -> str:
         name = built.name_of(version)
-        if built.engine.image(name) is None:
+        if built.docker.image(name) is None:
             release = workspace.releases.get(version.release)
             if release.commit != version.release_commit:
                 raise UserError(f"The image {name} is gone, and {version.release} of another data repository: run `face-assets run`.")
             build_image(workspace, release, version)
         return name
 
-    doors = Doors(
+    listeners = Listeners(
         settings.host,
         Ports(settings.http_port, settings.grpc_port, settings.metrics_port),
         Limits(settings.gateway_rate, settings.gateway_max_mb),
-        read_certificate(settings.gateway_certificate) if built.engine.is_here() else None,
+        read_certificate(settings.gateway_certificate) if built.docker.is_here() else None,
     )
     size = Size(settings.docker_replicas, settings.docker_memory_mb, settings.docker_cpus or float(settings.cores))
-    return ContainerTarget(folder(workspace), built.engine, built, build, size, doors)
+    return ContainerTarget(folder(workspace), built.docker, built, build, size, listeners)
 
 
 def keys(workspace: Workspace) -> Keys:

@@ -14,10 +14,10 @@ from face_assets.core.params import Serving
 from face_assets.serving import model_repository as models
 from face_assets.serving.client import RecognizerClient
 from face_assets.serving.deployment_check import DeploymentReport, GoldenRequest, check_deployment
+from face_assets.serving.hang_detection import reason_to_keep
 from face_assets.serving.internal_token import internal_token
 from face_assets.serving.model_repository import CANDIDATE, DETECTOR, EMBEDDER, MODELS, RECOGNIZER, ModelVersion
 from face_assets.serving.runtime.limits import MAX_BYTES
-from face_assets.serving.second_look import reason_to_keep
 from face_assets.serving.server_environment import ServingEnvironment
 from face_assets.serving.target import REQUESTS_AFTER_PROMOTION, DeploymentRefusedError, Status
 from face_assets.serving.triton_server import Address, Ports, TritonServer, answers, stamp

@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 from face_assets.embedding.engine import Engine  # noqa: E402
-from face_assets.serving.runtime.dynamic_batching import Gatherer  # noqa: E402
+from face_assets.serving.runtime.dynamic_batching import DynamicBatcher  # noqa: E402
 from face_assets.serving.runtime.limits import Admission, BusyError, Limits  # noqa: E402
 from face_assets.serving.runtime.responses import error_response, send, sentence_of  # noqa: E402
 
@@ -26,10 +26,10 @@ class TritonPythonModel:
         self.side = engine["image_size"]
         embedders = Engine(HERE / "embedder.xml", engine["precision"], int(os.environ.get("FACE_ASSETS_CORES", "1"))).embedders()
         self.admission = Admission(Limits(max_waiting=int(parameters["max_waiting"])))
-        self.gatherer = Gatherer(embedders, int(parameters["preferred_batch"]), int(parameters["queue_delay_us"]) / 1e6)
+        self.batcher = DynamicBatcher(embedders, int(parameters["preferred_batch"]), int(parameters["queue_delay_us"]) / 1e6)
 
     def finalize(self):
-        self.gatherer.close()
+        self.batcher.close()
 
     def execute(self, requests):
         """Answers through the requests' senders, from the engine's threads."""
@@ -45,7 +45,7 @@ class TritonPythonModel:
             except BusyError as error:
                 send(pb_utils, sender, error_response(pb_utils, sentence_of(error)))
                 continue
-            self.gatherer.put(crops, partial(self._answer, sender, crops.nbytes))
+            self.batcher.put(crops, partial(self._answer, sender, crops.nbytes))
 
     def _answer(self, sender, size, found):
         self.admission.leave(size)

@@ -11,7 +11,7 @@ from pathlib import Path
 from face_assets.core import subprocesses
 from face_assets.core.errors import UserError
 from face_assets.core.fingerprint import file_digest
-from face_assets.serving.containers.docker_engine import EngineGoneError
+from face_assets.serving.containers.docker_engine import DockerUnreachableError
 
 CA_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 LAST_LINES = 4
@@ -81,7 +81,7 @@ def _refusal(tag: str, lines: list[str]) -> UserError:
     if "no space left" in whole.lower():
         return UserError(f"The disk is full, so {tag} could not be built: free some space (`docker system df`) and run again.")
     if GONE.search(said):
-        return EngineGoneError(f"The Docker engine went away while {tag} was built ({said}): start it and run again.")
+        return DockerUnreachableError(f"The Docker engine went away while {tag} was built ({said}): start it and run again.")
     missing = re.search(r"(\S+): (?:not found|pull access denied|failed to resolve|failed to do request)", whole)
     if missing and ("load metadata" in whole or "resolve" in whole):
         return UserError(f"An image that {tag} is built from cannot be had ({said}): see FACE_ASSETS_DOCKER_BASE and deploy/base-image.sh.")

@@ -19,7 +19,7 @@ NO_ANSWER = (BACKEND_FAILURE, f"{OURS}photos_failed_total")
 
 @dataclass(frozen=True)
 class Traffic:
-    """Requests to the recognizers of a colour: all, those without an answer, and the answers that were timed with their seconds, summed."""
+    """Requests to the recognizers of a slot: all, those without an answer, and the answers that were timed with their seconds, summed."""
 
     asked: int = 0
     failed: int = 0

@@ -24,12 +24,12 @@ LOG = {"type": "json-file", "config": {"max-size": "10m", "max-file": "3"}}
 USER = 10001  # of the images
 
 
-class EngineGoneError(UnreachableError):
+class DockerUnreachableError(UnreachableError):
     """No engine answers."""
 
 
 @contextmanager
-def engine_errors(doing: str) -> Iterator[None]:
+def docker_errors(doing: str) -> Iterator[None]:
     """Turns what the engine or the way to it says into UserError; `doing` is what was asked, such as "start a server"."""
     import requests
     from docker.errors import APIError, DockerException
@@ -46,7 +46,7 @@ def engine_errors(doing: str) -> Iterator[None]:
             ) from error
         raise UserError(f"The Docker engine would not {doing}: {said}") from error
     except (DockerException, requests.exceptions.RequestException, ConnectionError) as error:
-        raise EngineGoneError(
+        raise DockerUnreachableError(
             f"No Docker engine answers, to {doing} ({_last(error)}): start it (`systemctl start docker`) or set DOCKER_HOST, and run again."
         ) from error
 
@@ -88,7 +88,7 @@ class Network:
         return str(self.subnet[place])
 
 
-class Engine:
+class DockerEngine:
     """One engine and one home's containers on it, which the label HOME_LABEL names."""
 
     def __init__(self, home: str):
@@ -101,10 +101,10 @@ class Engine:
 
     @cached_property
     def client(self) -> Any:
-        """docker-py's client, by DOCKER_HOST and its kin. Raises EngineGoneError."""
+        """docker-py's client, by DOCKER_HOST and its kin. Raises DockerUnreachableError."""
         import docker
 
-        with engine_errors("ask for its version"):
+        with docker_errors("ask for its version"):
             client = docker.from_env(timeout=SECONDS)
             client.ping()
             return client
@@ -112,7 +112,7 @@ class Engine:
     def containers(self, role: str | None = None) -> list[Any]:
         """This home's containers, running or not, by name."""
         labels = [f"{HOME_LABEL}={self.home}"] + ([f"face-assets.role={role}"] if role else [])
-        with engine_errors("list containers"):
+        with docker_errors("list containers"):
             found = self.client.containers.list(all=True, filters={"label": labels}, ignore_removed=True)
             return sorted(found, key=lambda one: str(one.name))
 
@@ -120,7 +120,7 @@ class Engine:
         """The container of a name of ours. Raises UserError where it is somebody else's."""
         from docker.errors import NotFound
 
-        with engine_errors(f"look at {name}"):
+        with docker_errors(f"look at {name}"):
             try:
                 found = self.client.containers.get(name)
             except NotFound:
@@ -133,7 +133,7 @@ class Engine:
         """Starts a container in place of one of ours that has its name; one that does not start leaves nothing. Raises UserError."""
         self.remove(spec.name)
         client = self.client
-        with engine_errors(f"start {spec.name}"):
+        with docker_errors(f"start {spec.name}"):
             end = client.api.create_endpoint_config(ipv4_address=spec.address, aliases=[spec.labels["face-assets.role"]])  # for Prometheus
             place = client.api.create_networking_config({network.name: end})
             host = client.api.create_host_config(
@@ -179,7 +179,7 @@ class Engine:
                 entry = tarfile.TarInfo(name)
                 entry.size, entry.mode, entry.uid, entry.gid, entry.mtime = len(content), 0o600, USER, USER, int(time.time())
                 archive.addfile(entry, io.BytesIO(content))
-        with engine_errors(f"write files for {container.name}"):
+        with docker_errors(f"write files for {container.name}"):
             container.put_archive(folder, packed.getvalue())
 
     def remove(self, name: str, seconds: int = 0) -> bool:
@@ -189,7 +189,7 @@ class Engine:
         found = self.find(name)
         if found is None:
             return False
-        with engine_errors(f"remove {name}"):
+        with docker_errors(f"remove {name}"):
             try:
                 if seconds:
                     found.stop(timeout=seconds)
@@ -202,7 +202,7 @@ class Engine:
         """An image by its name, None where the engine has none such."""
         from docker.errors import ImageNotFound
 
-        with engine_errors(f"look at the image {name}"):
+        with docker_errors(f"look at the image {name}"):
             try:
                 return self.client.images.get(name)
             except ImageNotFound:
@@ -212,7 +212,7 @@ class Engine:
         """Our network, made the first time: with a subnet of its own, for only such a one takes fixed addresses."""
         from docker.errors import NotFound
 
-        with engine_errors(f"make the network {name}"):
+        with docker_errors(f"make the network {name}"):
             try:
                 return Network(name, _subnet(self.client.networks.get(name)))
             except NotFound:
@@ -229,7 +229,7 @@ class Engine:
         """Removes our network, and the volume of its gateway, where they are there and nobody else uses them."""
         from docker.errors import APIError, NotFound
 
-        with engine_errors(f"remove the network {name}"):
+        with docker_errors(f"remove the network {name}"):
             with suppress(NotFound):
                 self.client.volumes.get(f"{name}-gateway").remove()
             try:
@@ -242,7 +242,7 @@ class Engine:
 
     def run_in(self, container: Any, command: Sequence[str]) -> str:
         """What a command in a running container prints, errors too. Raises UserError where it fails."""
-        with engine_errors(f"ask {container.name}"):
+        with docker_errors(f"ask {container.name}"):
             api = self.client.api
             made = api.exec_create(container.id, list(command))["Id"]
             # docker-py's exec_start loses what came together with the head of the answer, which under load is the first part of it

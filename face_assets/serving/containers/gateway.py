@@ -10,9 +10,9 @@ from face_assets.core.files import read_json, write_json
 from face_assets.core.fingerprint import fingerprint
 from face_assets.core.ports import is_taken, require_free
 from face_assets.serving.containers import haproxy
-from face_assets.serving.containers.docker_engine import IMAGE, Engine, Network, Spec, engine_errors
-from face_assets.serving.containers.haproxy import Counts, Limits, Slot
-from face_assets.serving.containers.inside import Inside
+from face_assets.serving.containers.docker_engine import IMAGE, DockerEngine, Network, Spec, docker_errors
+from face_assets.serving.containers.haproxy import BackendServer, Counts, Limits
+from face_assets.serving.containers.internal_listeners import InternalListeners
 from face_assets.serving.containers.keys import Keys
 from face_assets.serving.triton_server import Ports
 
@@ -21,13 +21,14 @@ MAP = f"{FILES}/keys.map"
 SOCKET = "/run/haproxy/admin.sock"
 MEMORY = 1024
 ROLE = "gateway"
+LISTENERS_LABEL = "face-assets.doors"  # as on the containers of earlier versions
 STOPPED = ("created", "restarting", "exited", "dead")
 SECONDS_TO_ANSWER = 20.0
 SECONDS_TO_DRAIN = 60.0
 
 
 @dataclass(frozen=True)
-class Doors:
+class Listeners:
     """Where the gateway is reached: host and ports of this machine, limits, and the certificate's bytes where there is one."""
 
     host: str
@@ -39,39 +40,41 @@ class Doors:
 class Gateway:
     """HAProxy of one home."""
 
-    def __init__(self, engine: Engine, network: Network, template: Path, folder: Path, doors: Doors, inside: Inside):
-        self.engine = engine
+    def __init__(
+        self, docker: DockerEngine, network: Network, template: Path, folder: Path, listeners: Listeners, internal: InternalListeners
+    ):
+        self.docker = docker
         self.network = network
         self.template = template
         self.folder = folder
-        self.doors = doors
+        self.listeners = listeners
         self.keys = Keys(folder)
-        self.name = f"face-assets-{engine.home}-gateway"
-        self.inside = inside
+        self.name = f"face-assets-{docker.home}-gateway"
+        self.internal = internal
 
     def container(self) -> Any | None:
         """The running container, or None."""
-        found = self.engine.find(self.name)
+        found = self.docker.find(self.name)
         return found if found is not None and found.status == "running" else None
 
     def is_ready(self) -> bool:
         """Whether it answers, and a server behind it can be asked."""
-        return self.inside.is_ready()
+        return self.internal.is_ready()
 
-    def ensure(self, image: str, slots: list[Slot]) -> None:
+    def ensure(self, image: str, servers: list[BackendServer]) -> None:
         """Brings the gateway up, by the settings in force: other ports make it anew, other rules reload it. Raises UserError."""
         self.keys.own()
-        container, files = self.container(), self._files(slots)
-        shape = self._shape(slots)
-        ports = self.doors.ports
+        container, files = self.container(), self._files(servers)
+        shape = self._shape(servers)
+        ports = self.listeners.ports
         spec = Spec(
             name=self.name,
             image=image,
-            labels={"face-assets.role": ROLE, IMAGE: image, "face-assets.doors": f"{self.doors.host} {ports}"},
-            address=self.inside.address,
+            labels={"face-assets.role": ROLE, IMAGE: image, LISTENERS_LABEL: f"{self.listeners.host} {ports}"},
+            address=self.internal.address,
             memory=MEMORY,
             cpus=2.0,
-            ports={8000: (self.doors.host, ports.http), 8001: (self.doors.host, ports.grpc), 8002: ("127.0.0.1", ports.metrics)},
+            ports={8000: (self.listeners.host, ports.http), 8001: (self.listeners.host, ports.grpc), 8002: ("127.0.0.1", ports.metrics)},
             volumes={self.name: FILES},
             tmpfs=("/tmp", "/run/haproxy"),
             restart="unless-stopped",
@@ -80,32 +83,32 @@ class Gateway:
         if container is None or any(container.labels.get(name) != value for name, value in spec.labels.items()):
             if container is not None:
                 self._require_free(container)
-            with engine_errors("make a volume"):
-                self.engine.client.volumes.create(self.name, labels={"face-assets.home": self.engine.home})
-            container = self.engine.start(spec, self.network)
+            with docker_errors("make a volume"):
+                self.docker.client.volumes.create(self.name, labels={"face-assets.home": self.docker.home})
+            container = self.docker.start(spec, self.network)
             self._wait(container)
         else:
-            self.engine.put(container, files)
+            self.docker.put(container, files)
             if self._applied(container) != shape:
-                self.engine.run_in(container, ["sh", "-c", "kill -USR2 1"])
+                self.docker.run_in(container, ["sh", "-c", "kill -USR2 1"])
                 time.sleep(0.5)
                 self._wait(container)
                 self._require_config(container)
-        write_json(self.folder / "gateway.json", {"container": container.id, "shape": shape, "address": self.inside.address})
+        write_json(self.folder / "gateway.json", {"container": container.id, "shape": shape, "address": self.internal.address})
         self.apply_keys()
 
     def _require_free(self, container: Any) -> None:
         """Raises UserError for a wanted port that somebody else holds, while the gateway that runs still has its own."""
         held = {int(one["HostPort"]) for ends in container.attrs["HostConfig"]["PortBindings"].values() for one in ends}
-        host, ports = self.doors.host, self.doors.ports
+        host, ports = self.listeners.host, self.listeners.ports
         for name, address, port in (("HTTP", host, ports.http), ("GRPC", host, ports.grpc), ("METRICS", "127.0.0.1", ports.metrics)):
             if port not in held and is_taken(address, port):
                 require_free(address, port, f"the gateway's {name}", f"FACE_ASSETS_{name}_PORT")
 
-    def write_config(self, slots: list[Slot]) -> None:
+    def write_config(self, servers: list[BackendServer]) -> None:
         """What HAProxy reads when it is started again: the servers that are live by now."""
         container = self._require()
-        self.engine.put(container, {"haproxy.cfg": self._files(slots)["haproxy.cfg"]})
+        self.docker.put(container, {"haproxy.cfg": self._files(servers)["haproxy.cfg"]})
 
     def apply_keys(self) -> bool:
         """Makes the keys that are known those in force; returns whether at once, and not with the gateway's next start.
@@ -113,64 +116,69 @@ class Gateway:
         Raises UserError where a gateway that runs may still go on with others.
         """
         with self.keys.lock():
-            container = self.engine.find(self.name)
+            container = self.docker.find(self.name)
             if container is None:  # its start brings the keys
                 return False
-            self.engine.put(container, {"keys.map": self.keys.map().encode()})
-            with engine_errors("look at the gateway"):
+            self.docker.put(container, {"keys.map": self.keys.map().encode()})
+            with docker_errors("look at the gateway"):
                 container.reload()  # asked after the file was put: whoever starts from here on reads it
             if container.status in STOPPED:
                 return False
             self._wait(container)
-            self._tell_keys()
+            self._update_keys()
             return True
 
-    def _tell_keys(self) -> None:
+    def _update_keys(self) -> None:
         wanted = {key.digest: key.name for key in self.keys.all()}
-        known = {words[1]: words[2] for words in (line.split() for line in self.tell([f"show map {MAP}"]).splitlines()) if len(words) == 3}
+        known = {words[1]: words[2] for words in (line.split() for line in self.query([f"show map {MAP}"]).splitlines()) if len(words) == 3}
         commands = [f"del map {MAP} {digest}" for digest in known if known[digest] != wanted.get(digest)]
         commands += [f"add map {MAP} {digest} {name}" for digest, name in wanted.items() if known.get(digest) != name]
         if commands:
-            self.command(commands)
+            self.execute(commands)
 
-    def command(self, commands: list[str]) -> None:
+    def execute(self, commands: list[str]) -> None:
         """Commands that answer nothing where they did what they should. Raises UserError with what they say otherwise."""
-        said = " ".join(self.tell(commands).split())
+        said = " ".join(self.query(commands).split())
         if said:
             raise UserError(f"HAProxy would not do as it was told: {said}")
 
-    def tell(self, commands: list[str]) -> str:
+    def query(self, commands: list[str]) -> str:
         """What the runtime API answers (management guide, 9.3). Raises UserError where no gateway runs."""
         script = 'printf "%s\\n" "$1" | socat -t 10 - UNIX-CONNECT:' + SOCKET
-        return self.engine.run_in(self._require(), ["sh", "-c", script, "sh", "; ".join(commands)])
+        return self.docker.run_in(self._require(), ["sh", "-c", script, "sh", "; ".join(commands)])
 
     def counts(self) -> dict[tuple[str, str], Counts]:
         """Requests by proxy and server."""
-        return haproxy.parse_counts(self.tell(["show stat"]))
+        return haproxy.parse_counts(self.query(["show stat"]))
 
     def refused_keys(self) -> int:
         """Requests without a key in force, since HAProxy was started or reloaded."""
         return self.counts()["no_key", "BACKEND"].requests
 
-    def wait_for_drain(self, slots: list[str]) -> None:
+    def wait_for_drain(self, servers: list[str]) -> None:
         """Waits until the last request of these servers has been answered."""
         ends = time.monotonic() + SECONDS_TO_DRAIN
         while time.monotonic() < ends:
             counts = self.counts()
-            if not any(counts[door, slot].under_way for door in haproxy.DOORS for slot in slots if (door, slot) in counts):
+            if not any(
+                counts[protocol, server].under_way for protocol in haproxy.PROTOCOLS for server in servers if (protocol, server) in counts
+            ):
                 return
             time.sleep(0.1)
 
-    def _files(self, slots: list[Slot]) -> dict[str, bytes]:
-        tls = self.doors.certificate is not None
-        files = {"haproxy.cfg": haproxy.render(self.template, slots, self.doors.limits, tls).encode(), "keys.map": self.keys.map().encode()}
-        return files | ({"tls.pem": self.doors.certificate} if self.doors.certificate is not None else {})
+    def _files(self, servers: list[BackendServer]) -> dict[str, bytes]:
+        tls = self.listeners.certificate is not None
+        files = {
+            "haproxy.cfg": haproxy.render(self.template, servers, self.listeners.limits, tls).encode(),
+            "keys.map": self.keys.map().encode(),
+        }
+        return files | ({"tls.pem": self.listeners.certificate} if self.listeners.certificate is not None else {})
 
-    def _shape(self, slots: list[Slot]) -> str:
+    def _shape(self, servers: list[BackendServer]) -> str:
         """Names what only a reload can change: all but which servers are live, and the keys."""
-        empty = [Slot(slot.name, slot.address, False) for slot in slots]
-        certificate = (self.doors.certificate or b"").hex()
-        return fingerprint(haproxy.render(self.template, empty, self.doors.limits, bool(certificate)), certificate)
+        empty = [BackendServer(server.name, server.address, False) for server in servers]
+        certificate = (self.listeners.certificate or b"").hex()
+        return fingerprint(haproxy.render(self.template, empty, self.listeners.limits, bool(certificate)), certificate)
 
     def _applied(self, container: Any) -> str | None:
         file = self.folder / "gateway.json"
@@ -191,15 +199,15 @@ class Gateway:
             if container.status != "running":
                 break
             try:
-                if self.tell(["show version"]).strip():  # nothing from a worker that ends just now
+                if self.query(["show version"]).strip():  # nothing from a worker that ends just now
                     return
             except UserError as error:
                 said = str(error)
             time.sleep(0.1)
-        with engine_errors("read HAProxy's log"):
+        with docker_errors("read HAProxy's log"):
             log = " ".join(container.logs(tail=6).decode(errors="replace").split())
         raise UserError(f"The gateway did not start: {log or said}")
 
     def _require_config(self, container: Any) -> None:
         """After a reload that HAProxy refused, the old worker goes on with the old rules: say so."""
-        self.engine.run_in(container, ["haproxy", "-c", "-q", "-f", f"{FILES}/haproxy.cfg"])
+        self.docker.run_in(container, ["haproxy", "-c", "-q", "-f", f"{FILES}/haproxy.cfg"])

@@ -15,12 +15,12 @@ BUFFER_BYTES = 524_288
 BUFFERS = 1400  # 700 MiB; the gateway has 1024 MiB
 HEADER_BYTES = 16_384
 JSON_BYTES = 16_384  # nesting of 80,000 does not end Triton 2.51, and 200,000 does
-DOORS = ("http", "grpc")
-BACKENDS = (*DOORS, "metrics")
+PROTOCOLS = ("http", "grpc")
+BACKENDS = (*PROTOCOLS, "metrics")
 
 
 @dataclass(frozen=True)
-class Slot:
+class BackendServer:
     """A place for a server, of which half are live and half are free for a candidate."""
 
     name: str
@@ -57,13 +57,13 @@ class Counts:
     under_way: int
 
 
-def render(template: Path, slots: Sequence[Slot], limits: Limits, tls: bool) -> str:
+def render(template: Path, servers: Sequence[BackendServer], limits: Limits, tls: bool) -> str:
     """haproxy.cfg."""
     from jinja2 import Environment, StrictUndefined
 
     made = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     return made.from_string(template.read_text(encoding="utf-8")).render(
-        slots=slots,
+        servers=servers,
         rate=limits.rate,
         largest=int(limits.megabytes * 1_000_000),
         tls=tls,
@@ -77,25 +77,25 @@ def render(template: Path, slots: Sequence[Slot], limits: Limits, tls: bool) -> 
     )
 
 
-def admit(slots: Sequence[str], weight: int = WEIGHT) -> list[str]:
+def admit(servers: Sequence[str], weight: int = WEIGHT) -> list[str]:
     """Commands that let servers take traffic; only with the full weight do they also stand in where no other is up."""
-    commands = [f"set server {door}/{slot} weight {weight}" for door in DOORS for slot in slots]
-    commands += [f"set server {door}/{slot} state ready" for door in DOORS for slot in slots]
+    commands = [f"set server {protocol}/{server} weight {weight}" for protocol in PROTOCOLS for server in servers]
+    commands += [f"set server {protocol}/{server} state ready" for protocol in PROTOCOLS for server in servers]
     if weight == WEIGHT:
-        commands += [f"set server {door}/{slot}-waits state ready" for door in DOORS for slot in slots]
-        commands += [f"set server metrics/{slot} state ready" for slot in slots]
+        commands += [f"set server {protocol}/{server}-waits state ready" for protocol in PROTOCOLS for server in servers]
+        commands += [f"set server metrics/{server} state ready" for server in servers]
     return commands
 
 
-def drain(slots: Sequence[str]) -> list[str]:
+def drain(servers: Sequence[str]) -> list[str]:
     """Commands after which servers get no new request, and end those that they have."""
-    commands = [f"set server {door}/{slot}-waits state maint" for door in DOORS for slot in slots]
-    return [*commands, *(f"set server {backend}/{slot} state drain" for backend in BACKENDS for slot in slots)]
+    commands = [f"set server {protocol}/{server}-waits state maint" for protocol in PROTOCOLS for server in servers]
+    return [*commands, *(f"set server {backend}/{server} state drain" for backend in BACKENDS for server in servers)]
 
 
-def retire(slots: Sequence[str]) -> list[str]:
+def retire(servers: Sequence[str]) -> list[str]:
     """Commands that take drained servers out."""
-    return [f"set server {backend}/{slot} state maint" for backend in BACKENDS for slot in slots]
+    return [f"set server {backend}/{server} state maint" for backend in BACKENDS for server in servers]
 
 
 def share_weight(share: float) -> int:

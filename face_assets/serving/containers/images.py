@@ -15,7 +15,7 @@ from face_assets.core.errors import UserError
 from face_assets.core.files import file_lock
 from face_assets.core.fingerprint import file_digest, fingerprint
 from face_assets.serving.containers.builder import build, fill
-from face_assets.serving.containers.docker_engine import HOME_LABEL, Engine, EngineGoneError, engine_errors
+from face_assets.serving.containers.docker_engine import HOME_LABEL, DockerEngine, DockerUnreachableError, docker_errors
 from face_assets.serving.model_repository import DETECTOR, EMBEDDER, MODELS, RECOGNIZER, ModelVersion, configuration
 
 NUMBER = 1  # of the version in an image: every image has one release, and the same number gives the same layers
@@ -51,8 +51,8 @@ class Built:
 class Images:
     """Builds what is not there yet; log: a folder for the builds' output."""
 
-    def __init__(self, engine: Engine, recipe: Recipe, models: Path, logs: Path):
-        self.engine = engine
+    def __init__(self, docker: DockerEngine, recipe: Recipe, models: Path, logs: Path):
+        self.docker = docker
         self.recipe = recipe
         self.models = models
         self.logs = logs
@@ -61,7 +61,7 @@ class Images:
         """The gateway's image."""
         dockerfile = self.recipe.deploy / "gateway.Dockerfile"
         name = f"face-assets/gateway:{fingerprint(file_digest(dockerfile), self.recipe.base)}"
-        if self.engine.image(name) is None:
+        if self.docker.image(name) is None:
             self._build("gateway", dockerfile, name, None, {}, {}, {"BASE": self.recipe.base})
         return name
 
@@ -78,7 +78,7 @@ class Images:
         """NVIDIA's server with the packages of our models; None where it cannot be pulled, and then the wheel's server takes its place."""
         try:
             return self._server_image(self._server_name("triton-nvidia"), NVIDIA, {})
-        except EngineGoneError:
+        except DockerUnreachableError:
             raise
         except UserError as error:
             logging.getLogger(__name__).warning("NVIDIA's image is not used, but the wheel's server, which is older: %s", error)
@@ -89,7 +89,7 @@ class Images:
         return f"face-assets/{name}:{fingerprint(digests, *made_from)}"
 
     def _server_image(self, name: str, stage: str, arguments: Mapping[str, str]) -> str:
-        if self.engine.image(name) is None:
+        if self.docker.image(name) is None:
             files = {"requirements.txt": self.recipe.deploy / "requirements-serving.txt"}
             self._build("server", self.recipe.deploy / "serving.Dockerfile", name, stage, files, {}, arguments)
         return name
@@ -97,7 +97,7 @@ class Images:
     def name_of(self, version: ModelVersion) -> str:
         """The image of a release as it was written on this home."""
         files = [file_digest(file) for file in self._server_files()]
-        made_from = fingerprint(self.engine.home, version.number, version.digest, files, self.recipe.base, self.recipe.server)
+        made_from = fingerprint(self.docker.home, version.number, version.digest, files, self.recipe.base, self.recipe.server)
         return f"{self.recipe.name}:{version.release}-{made_from[:8]}"
 
     def _server_files(self) -> list[Path]:
@@ -107,7 +107,7 @@ class Images:
     def release(self, version: ModelVersion, labels: Mapping[str, str]) -> Built:
         """The image of a release, built where it is not there. Raises UserError; then no image has changed."""
         name = self.name_of(version)
-        found = self.engine.image(name)
+        found = self.docker.image(name)
         if found is not None:
             return self._built(name, found, 0.0, False, "")
         started = time.monotonic()
@@ -126,9 +126,9 @@ class Images:
                 config.write_text(configuration(self.models, model, version.number, NUMBER), encoding="utf-8")
                 files[f"release/{model}/config.pbtxt"] = config
             dockerfile = self.recipe.deploy / "serving.Dockerfile"
-            ours = {HOME_LABEL: self.engine.home, "face-assets.number": str(version.number), "face-assets.digest": version.digest}
+            ours = {HOME_LABEL: self.docker.home, "face-assets.number": str(version.number), "face-assets.digest": version.digest}
             log = self._build("release", dockerfile, name, "release", files, {**labels, **ours}, {"SERVER": server})
-        made = self.engine.image(name)
+        made = self.docker.image(name)
         if made is None:
             raise UserError(f"{name} was built, and the engine does not have it: is DOCKER_HOST the same for all?")
         return self._built(name, made, time.monotonic() - started, True, str(log))
@@ -137,12 +137,12 @@ class Images:
         """Puts an image into a registry; returns its digest there. Raises UserError."""
         target, _, tag = name.rpartition(":")
         there = f"{registry.rstrip('/')}/{target}"
-        image = self.engine.image(name)
+        image = self.docker.image(name)
         if image is None:
             raise UserError(f"There is no image {name} to push.")
-        with engine_errors(f"push {there}:{tag}"):
+        with docker_errors(f"push {there}:{tag}"):
             image.tag(there, tag)
-            lines: list[dict[str, Any]] = list(self.engine.client.images.push(there, tag, stream=True, decode=True))
+            lines: list[dict[str, Any]] = list(self.docker.client.images.push(there, tag, stream=True, decode=True))
         failed = next((line["error"] for line in lines if "error" in line), None)
         if failed:
             raise UserError(f"The registry did not take {there}:{tag} (FACE_ASSETS_DOCKER_REGISTRY): {failed}")
@@ -152,18 +152,18 @@ class Images:
         """Removes this home's release images but `keep`, and what builds that were replaced left."""
         from docker.errors import APIError
 
-        with engine_errors("remove old images"):
-            for image in self.engine.client.images.list(filters={"label": f"{HOME_LABEL}={self.engine.home}"}):
+        with docker_errors("remove old images"):
+            for image in self.docker.client.images.list(filters={"label": f"{HOME_LABEL}={self.docker.home}"}):
                 for tag in image.tags:
                     if not any(tag == name or tag.endswith(f"/{name}") for name in keep):
                         try:
-                            self.engine.client.images.remove(tag)
+                            self.docker.client.images.remove(tag)
                         except APIError as error:
                             if error.status_code not in (404, 409):  # gone by now, or in use
                                 raise
 
     def _built(self, name: str, image: Any, seconds: float, made_now: bool, log: str) -> Built:
-        server = self.engine.image(self.server())
+        server = self.docker.image(self.server())
         size = image.attrs["Size"]
         added = size - (server.attrs["Size"] if server else 0)
         return Built(name, str(image.id), round(size / 1e6, 1), round(added / 1e6, 1), round(seconds, 1), made_now, log)

@@ -1,4 +1,4 @@
-"""Triton servers in containers: so many of a colour, each at its fixed address, started, waited for, asked after, removed."""
+"""Triton servers in containers: so many of a slot, each at its fixed address, started, waited for, asked after, removed."""
 
 import os
 import time
@@ -10,14 +10,15 @@ from typing import Any
 
 from face_assets.core.errors import UserError
 from face_assets.serving.client import RecognizerClient
-from face_assets.serving.containers.docker_engine import IMAGE, USER, Engine, Network, Spec, engine_errors
-from face_assets.serving.containers.haproxy import Slot
-from face_assets.serving.containers.inside import Inside
+from face_assets.serving.containers.docker_engine import IMAGE, USER, DockerEngine, Network, Spec, docker_errors
+from face_assets.serving.containers.haproxy import BackendServer
+from face_assets.serving.containers.internal_listeners import InternalListeners
 from face_assets.serving.model_repository import ModelVersion
 from face_assets.serving.triton_server import TOKEN, TRAFFIC
 
-COLOURS = ("blue", "green")
-FIRST_PLACE = {"blue": 11, "green": 61}  # in the network: of up to 50 servers each
+SLOTS = ("blue", "green")
+SLOT_LABEL = "face-assets.colour"  # as on the containers of earlier versions
+FIRST_ADDRESS = {"blue": 11, "green": 61}  # in the network: of up to 50 servers each
 MOST = 50
 SECONDS_TO_LOAD = 120.0
 SECONDS_TO_STOP = 30
@@ -43,60 +44,62 @@ class Size:
 class Servers:
     """The servers of one home."""
 
-    def __init__(self, engine: Engine, network: Network, size: Size, traffic: Path, inside: Inside):
+    def __init__(self, docker: DockerEngine, network: Network, size: Size, traffic: Path, internal: InternalListeners):
         """inside: the way to them; traffic: the folder for sketches of the traffic, which the servers fill."""
-        self.engine = engine
+        self.docker = docker
         self.network = network
         self.size = size
         self.traffic = traffic
-        self.inside = inside
+        self.internal = internal
 
-    def slots(self, live: str | None) -> list[Slot]:
-        """The places of both colours, as the gateway knows them."""
+    def backend_servers(self, live: str | None) -> list[BackendServer]:
+        """The places of both slots, as the gateway knows them."""
         return [
-            Slot(self.slot(colour, i), self.address(colour, i), colour == live) for colour in COLOURS for i in range(self.size.replicas)
+            BackendServer(self.server_name(slot, number), self.address(slot, number), slot == live)
+            for slot in SLOTS
+            for number in range(self.size.replicas)
         ]
 
     @staticmethod
-    def slot(colour: str, number: int) -> str:
+    def server_name(slot: str, number: int) -> str:
         """The name of a place."""
-        return f"{colour}{number}"
+        return f"{slot}{number}"
 
-    def slots_of(self, colour: str) -> list[str]:
-        """The names of a colour's places."""
-        return [self.slot(colour, number) for number in range(self.size.replicas)]
+    def server_names(self, slot: str) -> list[str]:
+        """The names of a slot's places."""
+        return [self.server_name(slot, number) for number in range(self.size.replicas)]
 
-    def address(self, colour: str, number: int) -> str:
+    def address(self, slot: str, number: int) -> str:
         """The address of a place."""
-        return self.network.address(FIRST_PLACE[colour] + number)
+        return self.network.address(FIRST_ADDRESS[slot] + number)
 
-    def addresses(self, colour: str) -> list[str]:
-        """The addresses of a colour's places."""
-        return [self.address(colour, number) for number in range(self.size.replicas)]
+    def addresses(self, slot: str) -> list[str]:
+        """The addresses of a slot's places."""
+        return [self.address(slot, number) for number in range(self.size.replicas)]
 
-    def client(self, colour: str, number: int) -> RecognizerClient:
+    def client(self, slot: str, number: int) -> RecognizerClient:
         """A client of one server, whatever its part in the traffic."""
-        return self.inside.client(self.slot(colour, number), internal=True)
+        return self.internal.client(self.server_name(slot, number), internal=True)
 
-    def start(self, colour: str, image: str, version: ModelVersion, labels: Mapping[str, str]) -> None:
-        """Starts what of the colour does not run with this release, and waits until all can be asked. Raises UserError with its log."""
-        marks = {**labels, "face-assets.role": ROLE, "face-assets.colour": colour, "face-assets.release": version.release}
+    def start(self, slot: str, image: str, version: ModelVersion, labels: Mapping[str, str]) -> None:
+        """Starts what of the slot does not run with this release, and waits until all can be asked. Raises UserError with its log."""
+        marks = {**labels, "face-assets.role": ROLE, SLOT_LABEL: slot, "face-assets.release": version.release}
         marks |= {"face-assets.number": str(version.number), "face-assets.digest": version.digest, IMAGE: image}
         user = self._own_traffic()
         specs = [
             Spec(
-                name=self._name(colour, number),
+                name=self._name(slot, number),
                 image=image,
                 labels=marks,
-                address=self.address(colour, number),
+                address=self.address(slot, number),
                 memory=self.size.memory,
                 cpus=self.size.cpus,
                 shared_memory=SHARED_MEMORY,
                 environment={
                     "FACE_ASSETS_CORES": str(max(1, int(self.size.cpus))),
                     TRAFFIC: INSIDE,
-                    TOKEN: self.inside.token,
-                    GATEWAY: self.inside.address,
+                    TOKEN: self.internal.token,
+                    GATEWAY: self.internal.address,
                 },
                 volumes={str(self.traffic): INSIDE},
                 user=user,
@@ -105,50 +108,50 @@ class Servers:
         ]
         for spec in specs:
             if not self._runs(spec, marks):
-                self.engine.start(spec, self.network)
+                self.docker.start(spec, self.network)
         for spec in specs:
             left = STARTS
             while not self._wait(spec):
                 left -= 1
                 if not left or not self._crashed(spec.name):
                     raise UserError(self._why_it_ended(spec.name))
-                self.engine.start(spec, self.network)
+                self.docker.start(spec, self.network)
 
-    def have_image(self, colour: str, image: str) -> bool:
-        """Whether all of a colour were started from the image."""
-        return all(container.labels.get(IMAGE) == image for container in self._of(colour))
+    def have_image(self, slot: str, image: str) -> bool:
+        """Whether all of a slot were started from the image."""
+        return all(container.labels.get(IMAGE) == image for container in self._of(slot))
 
-    def keep(self, colour: str) -> None:
-        """From now on the engine brings a server of this colour back when it ends, and after a restart of the machine."""
-        for container in self._of(colour):
-            with engine_errors("set a restart policy"):
+    def keep(self, slot: str) -> None:
+        """From now on the engine brings a server of this slot back when it ends, and after a restart of the machine."""
+        for container in self._of(slot):
+            with docker_errors("set a restart policy"):
                 container.update(restart_policy={"Name": "unless-stopped"})
 
-    def remove(self, colour: str, seconds: int = 0) -> None:
-        """Ends a colour's servers: with `seconds`, each may answer what it was asked."""
-        for container in self._of(colour):
-            self.engine.remove(container.name, seconds)
+    def remove(self, slot: str, seconds: int = 0) -> None:
+        """Ends a slot's servers: with `seconds`, each may answer what it was asked."""
+        for container in self._of(slot):
+            self.docker.remove(container.name, seconds)
 
-    def remove_others(self, colour: str | None) -> None:
-        """Removes all servers of this home but those of a colour's present places."""
-        wanted = {self._name(colour, number) for number in range(self.size.replicas)} if colour else set()
-        for container in self.engine.containers(ROLE):
+    def remove_others(self, slot: str | None) -> None:
+        """Removes all servers of this home but those of a slot's present places."""
+        wanted = {self._name(slot, number) for number in range(self.size.replicas)} if slot else set()
+        for container in self.docker.containers(ROLE):
             if container.name not in wanted:
-                self.engine.remove(container.name, SECONDS_TO_STOP if colour else 0)
+                self.docker.remove(container.name, SECONDS_TO_STOP if slot else 0)
 
-    def run(self, colour: str) -> bool:
-        """Whether all of a colour's servers run."""
-        return not self._ended(colour)
+    def run(self, slot: str) -> bool:
+        """Whether all of a slot's servers run."""
+        return not self._ended(slot)
 
-    def trouble(self, colour: str) -> str | None:
-        """A sentence where one of a colour's servers does not run."""
-        ended = self._ended(colour)
+    def trouble(self, slot: str) -> str | None:
+        """A sentence where one of a slot's servers does not run."""
+        ended = self._ended(slot)
         return self._why_it_ended(ended[0]) if ended else None
 
-    def _ended(self, colour: str) -> list[str]:
-        """The names of a colour's servers that do not run."""
-        running = {container.name for container in self._of(colour) if container.status == "running"}
-        return [name for number in range(self.size.replicas) if (name := self._name(colour, number)) not in running]
+    def _ended(self, slot: str) -> list[str]:
+        """The names of a slot's servers that do not run."""
+        running = {container.name for container in self._of(slot) if container.status == "running"}
+        return [name for number in range(self.size.replicas) if (name := self._name(slot, number)) not in running]
 
     def _own_traffic(self) -> int:
         """The user of the servers, who may write the sketches: whoever runs this, or the image's own in root's place."""
@@ -158,17 +161,17 @@ class Servers:
         own_tree(self.traffic, USER)  # also what the embedded target wrote
         return USER
 
-    def _slot_of(self, spec: Spec) -> str:
+    def _server_name_of(self, spec: Spec) -> str:
         return spec.name.rpartition("-")[2]
 
-    def _name(self, colour: str, number: int) -> str:
-        return f"face-assets-{self.engine.home}-{self.slot(colour, number)}"
+    def _name(self, slot: str, number: int) -> str:
+        return f"face-assets-{self.docker.home}-{self.server_name(slot, number)}"
 
-    def _of(self, colour: str) -> list[Any]:
-        return [container for container in self.engine.containers(ROLE) if container.labels.get("face-assets.colour") == colour]
+    def _of(self, slot: str) -> list[Any]:
+        return [container for container in self.docker.containers(ROLE) if container.labels.get(SLOT_LABEL) == slot]
 
     def _runs(self, spec: Spec, marks: Mapping[str, str]) -> bool:
-        found = self.engine.find(spec.name)
+        found = self.docker.find(spec.name)
         if found is None or found.status not in ("running", "restarting"):
             return False
         if any(found.labels.get(name) != value for name, value in marks.items() if name.startswith("face-assets.") and name != IMAGE):
@@ -176,16 +179,16 @@ class Servers:
         host = found.attrs["HostConfig"]
         made_of = (found.labels.get(IMAGE), host["Memory"], host["NanoCpus"])
         # other limits and another image are for the next server: they may be too small, or not start, and this one is asked
-        return made_of == (spec.image, spec.memory * 2**20, int(spec.cpus * 1e9)) or self.inside.is_ready(self._slot_of(spec))
+        return made_of == (spec.image, spec.memory * 2**20, int(spec.cpus * 1e9)) or self.internal.is_ready(self._server_name_of(spec))
 
     def _wait(self, spec: Spec) -> bool:
         """Whether the server can be asked at last; False where it ended. Raises UserError where it takes too long."""
         ends = time.monotonic() + SECONDS_TO_LOAD
         restarts = None
         while time.monotonic() < ends:
-            if self.inside.is_ready(self._slot_of(spec)):
+            if self.internal.is_ready(self._server_name_of(spec)):
                 return True
-            found = self.engine.find(spec.name)
+            found = self.docker.find(spec.name)
             if found is None or found.status in ("exited", "dead"):
                 return False
             restarts = found.attrs["RestartCount"] if restarts is None else restarts
@@ -196,14 +199,14 @@ class Servers:
         raise UserError(f"{spec.name} was not ready within {SECONDS_TO_LOAD:g} s; its log says: {said}")
 
     def _crashed(self, name: str) -> bool:
-        found = self.engine.find(name)
+        found = self.docker.find(name)
         return found is not None and found.attrs["State"].get("ExitCode") in (ABORTED, SEGMENTATION_FAULT)
 
     def _why_it_ended(self, name: str) -> str:
-        found, ends = self.engine.find(name), time.monotonic() + SECONDS_TO_TELL
+        found, ends = self.docker.find(name), time.monotonic() + SECONDS_TO_TELL
         while found and _was_killed(found) and time.monotonic() < ends:
             time.sleep(0.1)
-            later = self.engine.find(name)
+            later = self.docker.find(name)
             if later is None or later.status == "running":
                 break  # brought back: what is known of its end has been seen
             found = later
@@ -217,7 +220,7 @@ class Servers:
     @staticmethod
     def _log(container: Any) -> str:
         """The last lines of a container's log, those that tell of errors where there are any."""
-        with engine_errors(f"read the log of {container.name}"):
+        with docker_errors(f"read the log of {container.name}"):
             log = container.logs(tail=40).decode(errors="replace").splitlines()
         telling = [line for line in log if " E " in line or "error" in line.lower()] or log
         return " ".join(telling[-LAST_LINES:]) or "nothing"

@@ -14,11 +14,11 @@ from face_assets.serving import model_repository as models
 from face_assets.serving.client import RecognizerClient
 from face_assets.serving.containers import haproxy
 from face_assets.serving.containers.canary import judge, read_traffic
-from face_assets.serving.containers.docker_engine import Engine, EngineGoneError, Network
-from face_assets.serving.containers.gateway import Doors, Gateway
+from face_assets.serving.containers.docker_engine import DockerEngine, DockerUnreachableError, Network
+from face_assets.serving.containers.gateway import Gateway, Listeners
 from face_assets.serving.containers.images import Images
-from face_assets.serving.containers.inside import Inside
-from face_assets.serving.containers.servers import COLOURS, SECONDS_TO_STOP, Servers, Size
+from face_assets.serving.containers.internal_listeners import InternalListeners
+from face_assets.serving.containers.servers import SECONDS_TO_STOP, SLOTS, Servers, Size
 from face_assets.serving.deployment_check import Check, DeploymentReport, GoldenRequest, check_deployment
 from face_assets.serving.internal_token import internal_token
 from face_assets.serving.model_repository import ModelVersion
@@ -26,55 +26,55 @@ from face_assets.serving.target import REQUESTS_AFTER_PROMOTION, DeploymentRefus
 
 LOCK = ".deployment.lock"
 POLL_SECONDS = 0.5
-GATEWAY_PLACE = 5  # in the network
+GATEWAY_ADDRESS = 5  # in the network
 Build = Callable[[ModelVersion], str]
 
 
 class ContainerTarget:
-    """The containers of a home; folder: state.json (what is live, and its colour), keys.json, and the mark that it was started.
+    """The containers of a home; folder: state.json (what is live, and its slot), keys.json, and the mark that it was started.
 
     `build` gives the image of a release, built where it is not there.
     """
 
-    def __init__(self, folder: Path, engine: Engine, images: Images, build: Build, size: Size, doors: Doors):
+    def __init__(self, folder: Path, docker: DockerEngine, images: Images, build: Build, size: Size, listeners: Listeners):
         self.folder = folder
-        self.engine = engine
+        self.docker = docker
         self.images = images
         self.build = build
         self.size = size
-        self.doors = doors
+        self.listeners = listeners
         self.started = folder / "started.json"
 
     @cached_property
     def network(self) -> Network:
         """Our network on the engine."""
-        return self.engine.network(self._network_name)
+        return self.docker.network(self._network_name)
 
     @cached_property
-    def inside(self) -> Inside:
+    def internal(self) -> InternalListeners:
         """The platform's own way to the servers."""
-        return Inside(self.network.address(GATEWAY_PLACE), self.folder, internal_token(self.folder.parent))
+        return InternalListeners(self.network.address(GATEWAY_ADDRESS), self.folder, internal_token(self.folder.parent))
 
     @cached_property
     def servers(self) -> Servers:
-        """The servers of both colours."""
-        return Servers(self.engine, self.network, self.size, self.folder.parent / "traffic", self.inside)
+        """The servers of both slots."""
+        return Servers(self.docker, self.network, self.size, self.folder.parent / "traffic", self.internal)
 
     @cached_property
     def gateway(self) -> Gateway:
         """The gateway."""
-        return Gateway(self.engine, self.network, self.images.recipe.deploy / "haproxy.cfg.j2", self.folder, self.doors, self.inside)
+        return Gateway(self.docker, self.network, self.images.recipe.deploy / "haproxy.cfg.j2", self.folder, self.listeners, self.internal)
 
     def status(self) -> Status:
         """What the containers do now. Raises UserError where no engine answers."""
-        live, previous, colour = self._state()
-        if not self.engine.is_here():
+        live, previous, slot = self._state()
+        if not self.docker.is_here():
             ready = self._is_ready_from_afar()
-            return Status(ready, ready, live, previous, None, self.doors.ports if ready else None)
+            return Status(ready, ready, live, previous, None, self.listeners.ports if ready else None)
         if not self.was_started() or self.gateway.container() is None:
             return Status(False, False, live, previous, None, None)
-        ready = colour is not None and self.servers.run(colour) and self.gateway.is_ready()
-        return Status(True, ready, live, previous, None, self.doors.ports)
+        ready = slot is not None and self.servers.run(slot) and self.gateway.is_ready()
+        return Status(True, ready, live, previous, None, self.listeners.ports)
 
     def was_started(self) -> bool:
         """Whether it was started and not stopped since."""
@@ -88,7 +88,7 @@ class ContainerTarget:
         """A client of the gateway, with the platform's own key. Raises UserError where nothing was started."""
         if not self.was_started():
             raise UserError("No server was started: `face-assets up`.")
-        return self.inside.client(seconds=seconds, internal=internal)
+        return self.internal.client(seconds=seconds, internal=internal)
 
     def start(self) -> None:
         """Brings up the gateway and what is live, and removes what a killed deployment left. Raises UserError."""
@@ -99,12 +99,12 @@ class ContainerTarget:
     def stop(self) -> bool:
         """Removes all our containers; keys and images stay. Returns whether there were any."""
         with file_lock(self.folder / LOCK):
-            found = self.engine.containers()
+            found = self.docker.containers()
             for container in found:
-                self.engine.remove(container.name)
-            self.engine.remove_network(self._network_name)
+                self.docker.remove(container.name)
+            self.docker.remove_network(self._network_name)
             self.started.unlink(missing_ok=True)
-        for name in ("network", "inside", "servers", "gateway"):
+        for name in ("network", "internal", "servers", "gateway"):
             self.__dict__.pop(name, None)
         return bool(found)
 
@@ -114,18 +114,18 @@ class ContainerTarget:
             image = self.build(candidate)
             broken = self._start()
             _, _, live = self._state()
-            colour = next(one for one in COLOURS if one != live)
+            slot = next(one for one in SLOTS if one != live)
             try:
-                report = self._check_candidate(colour, image, candidate, golden, budget)
+                report = self._check_candidate(slot, image, candidate, golden, budget)
                 if live and not broken:
-                    report = self._watch(colour, live, report, budget)
-                self._promote(colour, live, candidate, golden, budget)
-                self._write_state(candidate, colour)
+                    report = self._watch(slot, live, report, budget)
+                self._promote(slot, live, candidate, golden, budget)
+                self._write_state(candidate, slot)
             except BaseException:
                 with suppress(UserError):  # an engine that is gone: the next start does it
-                    self._take_back(colour, live)
+                    self._take_back(slot, live)
                 raise
-            self._settle(colour, live)
+            self._settle(slot, live)
             return report
 
     def check_live(self, golden: Sequence[GoldenRequest], budget: Serving) -> DeploymentReport:
@@ -137,8 +137,8 @@ class ContainerTarget:
 
     def is_current(self) -> bool:
         """Whether the live servers run the image that their release has by now."""
-        live, _, colour = self._state()
-        return live is None or colour is None or self.servers.have_image(colour, self.images.name_of(live))
+        live, _, slot = self._state()
+        return live is None or slot is None or self.servers.have_image(slot, self.images.name_of(live))
 
     def forget(self) -> None:
         """Lets go of what was live here, since another target answers by now."""
@@ -157,14 +157,14 @@ class ContainerTarget:
         """Whether the gateway, where its last start put it, answers with what is live."""
         file = self.folder / "gateway.json"
         address = str(read_json(file).get("address", "")) if self.was_started() and file.is_file() else ""
-        return bool(address) and Inside(address, self.folder, internal_token(self.folder.parent)).is_ready()
+        return bool(address) and InternalListeners(address, self.folder, internal_token(self.folder.parent)).is_ready()
 
     @property
     def _network_name(self) -> str:
-        return f"face-assets-{self.engine.home}"
+        return f"face-assets-{self.docker.home}"
 
     def _state(self) -> tuple[ModelVersion | None, ModelVersion | None, str | None]:
-        """What is live, what was before, and the colour of what is live."""
+        """What is live, what was before, and the slot of what is live."""
         file = self.folder / "state.json"
         if not file.is_file():
             return None, None, None
@@ -172,52 +172,52 @@ class ContainerTarget:
         live, previous = (ModelVersion(**stored[name]) if stored[name] else None for name in ("live", "previous"))
         return live, previous, stored["colour"] if live else None
 
-    def _write_state(self, candidate: ModelVersion, colour: str) -> None:
+    def _write_state(self, candidate: ModelVersion, slot: str) -> None:
         live, previous, _ = self._state()
         if live and live.number != candidate.number:
             previous = live
-        stored = {"live": asdict(candidate), "previous": asdict(previous) if previous else None, "colour": colour}
+        stored = {"live": asdict(candidate), "previous": asdict(previous) if previous else None, "colour": slot}
         write_json(self.folder / "state.json", stored)
 
     def _start(self) -> UserError | None:
         """Returns why what is live does not start: that must not bar the way to what would."""
-        live, _, colour = self._state()
+        live, _, slot = self._state()
         write_json(self.started, {})
         broken = None
-        self.gateway.ensure(self.images.gateway(), self.servers.slots(colour))
-        if live and colour:
+        self.gateway.ensure(self.images.gateway(), self.servers.backend_servers(slot))
+        if live and slot:
             try:
-                self.servers.start(colour, self.build(live), live, {})
-            except EngineGoneError:
+                self.servers.start(slot, self.build(live), live, {})
+            except DockerUnreachableError:
                 raise
             except UserError as error:
                 broken = error
-            self.servers.keep(colour)
-        self._admit_only(colour)
-        self.servers.remove_others(colour)
+            self.servers.keep(slot)
+        self._admit_only(slot)
+        self.servers.remove_others(slot)
         return broken
 
-    def _admit_only(self, colour: str | None) -> None:
-        """All traffic to a colour, and the other's places free once their last request has been answered."""
-        if colour:
-            self.gateway.command(haproxy.admit(self.servers.slots_of(colour)))
-        for other in (one for one in COLOURS if one != colour):
-            self.gateway.command(haproxy.drain(self.servers.slots_of(other)))
-            self.gateway.wait_for_drain(self.servers.slots_of(other))
-            self.gateway.command(haproxy.retire(self.servers.slots_of(other)))
+    def _admit_only(self, slot: str | None) -> None:
+        """All traffic to a slot, and the other's places free once their last request has been answered."""
+        if slot:
+            self.gateway.execute(haproxy.admit(self.servers.server_names(slot)))
+        for other in (one for one in SLOTS if one != slot):
+            self.gateway.execute(haproxy.drain(self.servers.server_names(other)))
+            self.gateway.wait_for_drain(self.servers.server_names(other))
+            self.gateway.execute(haproxy.retire(self.servers.server_names(other)))
 
     def _check_candidate(
-        self, colour: str, image: str, candidate: ModelVersion, golden: Sequence[GoldenRequest], budget: Serving
+        self, slot: str, image: str, candidate: ModelVersion, golden: Sequence[GoldenRequest], budget: Serving
     ) -> DeploymentReport:
         try:
-            self.servers.start(colour, image, candidate, {})
-        except EngineGoneError:
+            self.servers.start(slot, image, candidate, {})
+        except DockerUnreachableError:
             raise
         except UserError as error:
             raise DeploymentRefusedError(f"it does not start: {error}", None) from error
         reports = [
             check_deployment(
-                self.servers.client(colour, number),
+                self.servers.client(slot, number),
                 candidate.release,
                 golden[: None if number == 0 else REQUESTS_AFTER_PROMOTION],
                 budget,
@@ -226,23 +226,23 @@ class ContainerTarget:
         ]
         for report in reports:
             if not report.passed:
-                raise DeploymentRefusedError(self.servers.trouble(colour) or report.failures, report)
+                raise DeploymentRefusedError(self.servers.trouble(slot) or report.failures, report)
         return reports[0]
 
-    def _watch(self, colour: str, live: str, report: DeploymentReport, budget: Serving) -> DeploymentReport:
+    def _watch(self, slot: str, live: str, report: DeploymentReport, budget: Serving) -> DeploymentReport:
         """Gives the candidate its share for its time. Raises DeploymentRefusedError once it fails; returns the report with the checks."""
-        slots = self.servers.slots_of(colour)
-        before = {one: read_traffic(self.servers.addresses(one)) for one in (colour, live)}
-        lost_before = self._lost(slots)
-        self.gateway.command(haproxy.admit(slots, haproxy.share_weight(budget.canary_share)))
+        servers = self.servers.server_names(slot)
+        before = {one: read_traffic(self.servers.addresses(one)) for one in (slot, live)}
+        lost_before = self._lost(servers)
+        self.gateway.execute(haproxy.admit(servers, haproxy.share_weight(budget.canary_share)))
         ends = time.monotonic() + budget.canary_seconds
         over = False
         checks: list[Check] = []
         while not over:
             over = time.monotonic() >= ends
-            trouble = self.servers.trouble(colour)
-            meanwhile = {one: read_traffic(self.servers.addresses(one)).since(before[one]) for one in (colour, live)}
-            checks = judge(meanwhile[colour], meanwhile[live], self._lost(slots) - lost_before, budget, over)
+            trouble = self.servers.trouble(slot)
+            meanwhile = {one: read_traffic(self.servers.addresses(one)).since(before[one]) for one in (slot, live)}
+            checks = judge(meanwhile[slot], meanwhile[live], self._lost(servers) - lost_before, budget, over)
             checks += [Check("canary", trouble is None, trouble or "its servers ran")]
             so_far = replace(report, checks=[*report.checks, *checks])
             if not so_far.passed:
@@ -251,32 +251,32 @@ class ContainerTarget:
                 time.sleep(POLL_SECONDS)
         return replace(report, checks=[*report.checks, *checks])
 
-    def _lost(self, slots: list[str]) -> int:
+    def _lost(self, servers: list[str]) -> int:
         counts = self.gateway.counts()
-        return sum(counts[door, slot].lost for door in haproxy.DOORS for slot in slots)
+        return sum(counts[protocol, server].lost for protocol in haproxy.PROTOCOLS for server in servers)
 
-    def _promote(self, colour: str, live: str | None, candidate: ModelVersion, golden: Sequence[GoldenRequest], budget: Serving) -> None:
+    def _promote(self, slot: str, live: str | None, candidate: ModelVersion, golden: Sequence[GoldenRequest], budget: Serving) -> None:
         """All traffic to the candidate; what was live takes no new request and waits for the verdict through the gateway."""
         try:
-            self.gateway.command(haproxy.admit(self.servers.slots_of(colour)))
+            self.gateway.execute(haproxy.admit(self.servers.server_names(slot)))
             if live:
-                self.gateway.command(haproxy.drain(self.servers.slots_of(live)))
+                self.gateway.execute(haproxy.drain(self.servers.server_names(live)))
             report = check_deployment(self.client(internal=True), candidate.release, golden[:REQUESTS_AFTER_PROMOTION], budget)
             if not report.passed:
-                raise DeploymentRefusedError(f"after the promotion: {self.servers.trouble(colour) or report.failures}", report)
-            self.servers.keep(colour)
+                raise DeploymentRefusedError(f"after the promotion: {self.servers.trouble(slot) or report.failures}", report)
+            self.servers.keep(slot)
         except UserError as error:
-            if isinstance(error, (DeploymentRefusedError, EngineGoneError)):
+            if isinstance(error, (DeploymentRefusedError, DockerUnreachableError)):
                 raise
             raise DeploymentRefusedError(f"the promotion failed: {error}", None) from error
 
-    def _take_back(self, colour: str, live: str | None) -> None:
+    def _take_back(self, slot: str, live: str | None) -> None:
         self._admit_only(live)
-        self.servers.remove(colour)
+        self.servers.remove(slot)
 
-    def _settle(self, colour: str, old: str | None) -> None:
+    def _settle(self, slot: str, old: str | None) -> None:
         """A restarted gateway finds what is live by now; what was live before ends once its last request has been answered."""
-        self.gateway.write_config(self.servers.slots(colour))
-        self._admit_only(colour)
+        self.gateway.write_config(self.servers.backend_servers(slot))
+        self._admit_only(slot)
         if old:
             self.servers.remove(old, SECONDS_TO_STOP)

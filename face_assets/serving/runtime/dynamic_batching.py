@@ -40,7 +40,7 @@ class _Asked:
         return np.stack(vectors)
 
 
-class Gatherer:
+class DynamicBatcher:
     """Rows of all callers in one queue, of which each thread takes a batch as it comes free."""
 
     def __init__(self, embedders: Sequence[Callable[[Crops], Floats]], batch: int, delay: float):

@@ -10,8 +10,8 @@ import pytest
 
 from face_assets.core.params import Serving
 from face_assets.serving.client import RecognizerClient
-from face_assets.serving.containers.docker_engine import Engine
-from face_assets.serving.containers.gateway import Doors
+from face_assets.serving.containers.docker_engine import DockerEngine
+from face_assets.serving.containers.gateway import Listeners
 from face_assets.serving.containers.haproxy import Limits
 from face_assets.serving.containers.images import Images, Recipe
 from face_assets.serving.containers.servers import Size
@@ -34,20 +34,20 @@ class Box:
     home: str
 
     def target(self, **changes: Any) -> ContainerTarget:
-        """The target of this home; changes: size, doors."""
-        engine = Engine(self.home)
+        """The target of this home; changes: size, listeners."""
+        docker = DockerEngine(self.home)
         recipe = Recipe(DEPLOY, self.base, None, "face-assets-test/recognizer")
-        images = Images(engine, recipe, self.folder / "models", self.folder / "logs")
+        images = Images(docker, recipe, self.folder / "models", self.folder / "logs")
 
         def build(version: ModelVersion) -> str:
             return images.release(version, {"org.opencontainers.image.version": version.release}).name
 
-        values = {"size": Size(1, 1024, 2.0), "doors": Doors("127.0.0.1", self.ports, Limits(0, 20.0)), **changes}
-        return ContainerTarget(self.folder / "containers", engine, images, build, **values)
+        values = {"size": Size(1, 1024, 2.0), "listeners": Listeners("127.0.0.1", self.ports, Limits(0, 20.0)), **changes}
+        return ContainerTarget(self.folder / "containers", docker, images, build, **values)
 
-    def doors(self, target: ContainerTarget, **changes: Any) -> ContainerTarget:
-        """The target with other doors."""
-        return self.target(doors=replace(target.doors, **changes))
+    def listeners(self, target: ContainerTarget, **changes: Any) -> ContainerTarget:
+        """The target with other listeners."""
+        return self.target(listeners=replace(target.listeners, **changes))
 
     def budget(self, **changes: Any) -> Serving:
         """What the tests ask of a deployment."""
@@ -70,7 +70,7 @@ class Box:
 
     def containers(self) -> list[str]:
         """The names of this home's containers, without its prefix."""
-        return [container.name.removeprefix(f"face-assets-{self.home}-") for container in Engine(self.home).containers()]
+        return [container.name.removeprefix(f"face-assets-{self.home}-") for container in DockerEngine(self.home).containers()]
 
 
 @pytest.fixture(scope="session")

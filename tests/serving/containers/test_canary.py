@@ -8,7 +8,7 @@ import pytest
 from face_assets.core.params import Serving
 from face_assets.serving.containers.builder import _refusal, fill
 from face_assets.serving.containers.canary import Traffic, judge, parse_traffic
-from face_assets.serving.containers.docker_engine import EngineGoneError
+from face_assets.serving.containers.docker_engine import DockerUnreachableError
 from face_assets.serving.containers.haproxy import share_weight
 
 BUDGET = Serving(max_latency_ms=100.0, canary_max_errors=0.01)
@@ -76,4 +76,4 @@ def test_the_same_content_has_the_same_time_and_other_content_of_the_same_size_a
 
 def test_a_build_that_fails_says_why() -> None:
     assert "disk is full" in str(_refusal("x", ["#5 write /a: no space left on device", "ERROR: failed to build"]))
-    assert isinstance(_refusal("x", ["Cannot connect to the Docker daemon at unix:///var/run/docker.sock."]), EngineGoneError)
+    assert isinstance(_refusal("x", ["Cannot connect to the Docker daemon at unix:///var/run/docker.sock."]), DockerUnreachableError)

@@ -20,8 +20,8 @@ import pytest
 
 from face_assets.core.errors import UserError
 from face_assets.serving.containers import builder, haproxy
-from face_assets.serving.containers.docker_engine import Engine, EngineGoneError
-from face_assets.serving.containers.servers import Size
+from face_assets.serving.containers.docker_engine import DockerEngine, DockerUnreachableError
+from face_assets.serving.containers.servers import SLOT_LABEL, SLOTS, Size
 from face_assets.serving.containers.target import ContainerTarget
 from face_assets.serving.target import DeploymentRefusedError
 from face_assets.serving.triton_server import Ports
@@ -109,7 +109,7 @@ def test_no_request_fails_through_deployment_rollback_kill_and_refusal(box: Any,
         between = dict(seen.answers)
         assert len(box.containers()) == 2  # the gateway, and one release's server
         live.deploy(box.write("v1.0.0"), golden_requests["v1.0.0"], box.budget())  # a rollback
-        (server,) = Engine(box.home).containers("server")
+        (server,) = DockerEngine(box.home).containers("server")
         kill(server)  # the engine brings it back; who asks meanwhile waits
         time.sleep(1)
         wait_until_ready(live)
@@ -131,9 +131,9 @@ def test_servers_side_by_side_share_the_traffic_and_one_that_is_killed_is_not_mi
     with load(box, key) as seen:
         box.deploy(two, "v2.0.0")  # from one server to two: other places, so the gateway is reloaded
         servers = [f"{two._state()[2]}{number}" for number in (0, 1)]
-        before = {slot: two.gateway.counts()["grpc", slot].requests for slot in servers}
-        share = until(lambda: all(two.gateway.counts()["grpc", slot].requests > before[slot] for slot in servers))
-        kill(Engine(box.home).containers("server")[0])
+        before = {server: two.gateway.counts()["grpc", server].requests for server in servers}
+        share = until(lambda: all(two.gateway.counts()["grpc", server].requests > before[server] for server in servers))
+        kill(DockerEngine(box.home).containers("server")[0])
         answered = seen.answers["v2.0.0"]
         assert until(lambda: seen.answers["v2.0.0"] > answered, 10), "the other answers meanwhile"
         wait_until_ready(two)
@@ -147,8 +147,8 @@ def test_servers_side_by_side_share_the_traffic_and_one_that_is_killed_is_not_mi
 def test_a_candidate_that_dies_with_its_share_of_the_traffic_is_refused_and_nobody_notices(box: Any, live: Any, key: str) -> None:
     def kill_the_candidate(seen: Load) -> None:
         until(lambda: seen.answers["v2.0.0"] > 0, 300)
-        for container in Engine(box.home).containers("server"):
-            if container.labels["face-assets.colour"] != live._state()[2]:
+        for container in DockerEngine(box.home).containers("server"):
+            if container.labels[SLOT_LABEL] != live._state()[2]:
                 kill(container)
 
     with load(box, key) as seen, ThreadPoolExecutor(1) as pool:
@@ -177,10 +177,10 @@ def test_a_candidate_that_is_slow_with_its_share_of_the_traffic_is_refused(box: 
 
 def test_what_a_killed_deployment_left_is_mended_by_the_next_start(box: Any, live: Any, key: str) -> None:
     """Killed in the middle of the canary: a candidate runs, and gets traffic."""
-    other = next(colour for colour in ("blue", "green") if colour != live._state()[2])
+    other = next(slot for slot in SLOTS if slot != live._state()[2])
     version = box.write("v2.0.0")
     live.servers.start(other, live.build(version), version, {})
-    live.gateway.command(haproxy.admit(live.servers.slots_of(other), 100))
+    live.gateway.execute(haproxy.admit(live.servers.server_names(other), 100))
     seen, ends = set(), time.monotonic() + 60
     while len(seen) < 2 and time.monotonic() < ends:
         seen.add(box.asker(key).identify(box.kit.photo(0, 2)).release)
@@ -234,8 +234,8 @@ def test_a_sweep_keeps_what_is_live_and_what_was_before(box: Any, live: Any) -> 
     second = box.deploy(live, "v2.0.0")
     others = [live.build(box.kit.write(box.folder / "models", "v1.0.0", commit=commit)) for commit in ("c", "d")]
     live.sweep(keep=0)
-    assert all(live.engine.image(name) is None for name in others)
-    assert live.engine.image(live.images.name_of(first)) and live.engine.image(live.images.name_of(second))
+    assert all(live.docker.image(name) is None for name in others)
+    assert live.docker.image(live.images.name_of(first)) and live.docker.image(live.images.name_of(second))
     back = time.monotonic()
     box.deploy(live, "v1.0.0")
     assert time.monotonic() - back < 300
@@ -245,7 +245,7 @@ def test_an_image_that_is_gone_is_built_again(box: Any, live: Any) -> None:
     version = live.status().live
     name = live.images.name_of(version)
     live.servers.remove_others(None)
-    live.engine.client.images.remove(name, force=True)
+    live.docker.client.images.remove(name, force=True)
     assert live.status().ready is False
     live.start()
     assert live.status().ready
@@ -257,10 +257,10 @@ def test_another_image_of_what_is_live_takes_its_place_as_a_release_does(box: An
     changed.images.recipe = replace(changed.images.recipe, deploy=Path(shutil.copytree(DEPLOY, tmp_path / "deploy")))
     with open(tmp_path / "deploy" / "server" / "serve.py", "a", encoding="utf-8") as file:
         file.write("# another\n")
-    (before,) = Engine(box.home).containers("server")
+    (before,) = DockerEngine(box.home).containers("server")
     with load(box, key) as seen:
         changed.start()
-        assert [container.id for container in Engine(box.home).containers("server")] == [before.id]
+        assert [container.id for container in DockerEngine(box.home).containers("server")] == [before.id]
         assert live.is_current() and not changed.is_current()
         changed.deploy(version, box.kit.golden_requests(version.release), box.budget())
     assert changed.is_current() and not live.is_current()
@@ -276,7 +276,7 @@ def test_a_live_release_that_cannot_be_started_does_not_bar_the_way_to_another(m
     weights.unlink()  # it may be a link to the original
     weights.write_bytes(content[:100])
     target.servers.remove_others(None)
-    target.engine.client.images.remove(target.images.name_of(version), force=True)
+    target.docker.client.images.remove(target.images.name_of(version), force=True)
     with pytest.raises(UserError, match="ended with status"):
         target.start()
     mine.deploy(target, "v2.0.0")
@@ -295,7 +295,7 @@ def test_containers_in_the_way_are_named_or_replaced(box: Any, make_box: Callabl
     target.start()  # one of ours is replaced
     assert target.gateway.container().labels["face-assets.image"] == target.images.gateway()
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        elsewhere = mine.doors(target, ports=Ports(taken.getsockname()[1], mine.ports.grpc, mine.ports.metrics))
+        elsewhere = mine.listeners(target, ports=Ports(taken.getsockname()[1], mine.ports.grpc, mine.ports.metrics))
         before = target.gateway.container().id
         with pytest.raises(UserError, match="FACE_ASSETS_HTTP_PORT"):
             elsewhere.start()
@@ -366,13 +366,13 @@ def test_an_engine_that_goes_away_in_a_build_or_deployment_gets_a_sentence_and_t
         cut_when("build")
         with pytest.raises(UserError, match=r"engine|built"):
             building.result()
-    assert live.engine.image("face-assets-test/cut:1") is None
+    assert live.docker.image("face-assets-test/cut:1") is None
     other = Way(tmp_path)
     there = box.target()
     monkeypatch.setattr(ContainerTarget, "_watch", lambda *_: other.cut() or there.gateway.counts())
-    with pytest.raises(EngineGoneError, match="systemctl start docker"):
+    with pytest.raises(DockerUnreachableError, match="systemctl start docker"):
         there.deploy(box.write("v2.0.0"), box.kit.golden_requests("v2.0.0"), box.budget())
-    with pytest.raises(EngineGoneError):
+    with pytest.raises(DockerUnreachableError):
         box.target().status()
     assert box.asker(key).identify(box.kit.photo(0, 2)).release == "v1.0.0"  # nobody who asks notices
     monkeypatch.undo()
@@ -383,10 +383,10 @@ def test_an_engine_that_goes_away_in_a_build_or_deployment_gets_a_sentence_and_t
 def test_a_release_adds_what_is_new_in_it_and_a_registry_takes_it(
     box: Any, live: Any, tmp_path: Path, free_ports: Callable[[int], list[int]]
 ) -> None:
-    first = live.engine.image(live.build(live.status().live))
+    first = live.docker.image(live.build(live.status().live))
     version = box.write("v1.0.0", commit="e")  # the same engine and detector
     built = live.images.release(version, {})
-    layers, others = (one.attrs["RootFS"]["Layers"] for one in (live.engine.image(built.name), first))
+    layers, others = (one.attrs["RootFS"]["Layers"] for one in (live.docker.image(built.name), first))
     assert built.made_now and built.added_megabytes < 20
     assert layers[:-1] == others[:-1]  # the configuration names the release
     assert layers[-1] != others[-1]
@@ -402,4 +402,4 @@ def test_a_release_adds_what_is_new_in_it_and_a_registry_takes_it(
         registry.terminate()
     assert digest.startswith("sha256:")
     live.images.sweep({live.images.name_of(live.status().live)})
-    assert live.engine.image(built.name) is None
+    assert live.docker.image(built.name) is None

@@ -11,7 +11,7 @@ import pytest
 
 from face_assets.core.errors import UserError
 from face_assets.serving.containers import builder
-from face_assets.serving.containers.docker_engine import Engine, engine_errors
+from face_assets.serving.containers.docker_engine import DockerEngine, docker_errors
 from tests.small_disk import SmallDisk
 
 DISK, RELEASE = 100, 20  # MB
@@ -53,16 +53,16 @@ def test_an_engine_whose_disk_is_full_says_so_keeps_what_it_has_and_builds_once_
         builder.build(tmp_path / "Dockerfile", context, "full:1", None, {}, {}, lambda line: None)
 
     build(b"1")
-    engine = Engine("full")
-    before = engine.image("full:1").id
+    docker = DockerEngine("full")
+    before = docker.image("full:1").id
     disk.leave(5)
     with pytest.raises(UserError, match="disk is full, so full:1 could not be built"):
         build(b"2")
-    assert engine.image("full:1").id == before
+    assert docker.image("full:1").id == before
     disk.leave(0)
-    with pytest.raises(UserError, match="disk of the Docker engine is full"), engine_errors("start a server"):
+    with pytest.raises(UserError, match="disk of the Docker engine is full"), docker_errors("start a server"):
         for _ in range(50):  # each takes a few KB
-            engine.client.api.create_container("full:1")
+            docker.client.api.create_container("full:1")
     disk.clear()
     build(b"2")
-    assert engine.image("full:1").id != before
+    assert docker.image("full:1").id != before

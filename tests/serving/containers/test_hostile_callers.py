@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from face_assets.serving.containers.canary import read_traffic
-from face_assets.serving.containers.docker_engine import Engine
+from face_assets.serving.containers.docker_engine import DockerEngine
 from face_assets.serving.containers.servers import own_tree
-from tests.serving.containers.test_door import http
+from tests.serving.containers.test_gateway import http
 from tests.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -34,7 +34,7 @@ def reply(address: str, port: int, sent: bytes) -> bytes:
 
 def server(box: Any) -> Any:
     """The container of the one server."""
-    (found,) = Engine(box.home).containers("server")
+    (found,) = DockerEngine(box.home).containers("server")
     return found
 
 
@@ -54,29 +54,29 @@ def test_the_platforms_own_key_opens_no_control_and_nobody_elses_names_a_server(
     from tritonclient.grpc import InferenceServerClient
     from tritonclient.utils import InferenceServerException
 
-    slot = live.servers.slots_of(live._state()[2])[0]
-    inside = InferenceServerClient(f"{live.inside.address}:9001")
-    headers = {"authorization": f"Bearer {live.gateway.keys.own()}", "face-assets-server": slot}
-    assert inside.is_model_ready("face_recognizer", headers=headers)
+    server = live.servers.server_names(live._state()[2])[0]
+    asker = InferenceServerClient(f"{live.internal.address}:9001")
+    headers = {"authorization": f"Bearer {live.gateway.keys.own()}", "face-assets-server": server}
+    assert asker.is_model_ready("face_recognizer", headers=headers)
     for call in (
-        inside.get_log_settings,
-        inside.get_trace_settings,
-        inside.get_system_shared_memory_status,
-        inside.unregister_system_shared_memory,
+        asker.get_log_settings,
+        asker.get_trace_settings,
+        asker.get_system_shared_memory_status,
+        asker.unregister_system_shared_memory,
     ):
         with pytest.raises(InferenceServerException, match="403"):
             call(headers=headers)
-    before = live.gateway.counts()[f"http-{slot}", "BACKEND"].requests
+    before = live.gateway.counts()[f"http-{server}", "BACKEND"].requests
     for asker, seen in ((key, 0), (live.gateway.keys.own(), 1)):
-        assert http(box.ports.http, "/v2/models/face_recognizer", asker, None, **{"Face-Assets-Server": slot}) == 200
-        assert live.gateway.counts()[f"http-{slot}", "BACKEND"].requests == before + seen
+        assert http(box.ports.http, "/v2/models/face_recognizer", asker, None, **{"Face-Assets-Server": server}) == 200
+        assert live.gateway.counts()[f"http-{server}", "BACKEND"].requests == before + seen
 
 
 def test_what_has_no_key_or_is_no_request_is_no_evidence_about_a_candidate(box: Any, live: Any, key: str) -> None:
-    colour = live._state()[2]
+    slot = live._state()[2]
 
     def evidence() -> tuple[int, Any]:
-        return live._lost(live.servers.slots_of(colour)), read_traffic(live.servers.addresses(colour))
+        return live._lost(live.servers.server_names(slot)), read_traffic(live.servers.addresses(slot))
 
     before = evidence()
     for _ in range(20):

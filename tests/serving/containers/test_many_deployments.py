@@ -50,7 +50,7 @@ def contexts(engine: Any) -> int:
 def test_many_deployments_leave_what_a_few_leave(make_box: Callable[[], Any]) -> None:
     """Each a release of its own with an image of its own, as two releases in turn; swept after each, as the asset does it."""
     box = make_box()
-    target, engine = box.target(), box.target().engine.client
+    target, engine = box.target(), box.target().docker.client
     before: dict[str, int] = {}
     began, kept, seconds = 0.0, 0, []
     for number in range(BEFORE + DEPLOYMENTS):

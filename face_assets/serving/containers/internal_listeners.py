@@ -16,7 +16,7 @@ SECONDS_TO_ANSWER = 2.0
 
 
 @dataclass(frozen=True)
-class Inside:
+class InternalListeners:
     """address: the gateway's on the containers' network; folder: that of the keys; token: of questions that are no traffic."""
 
     address: str

@@ -22,6 +22,6 @@ def test_what_a_container_prints_is_read_whole_by_who_reads_late(box: Any, live:
     monkeypatch.setattr(http.client.HTTPResponse, "begin", begin_late)
     assert ("http", "BACKEND") in live.gateway.counts()
     with pytest.raises(UserError, match="No such server"):
-        live.gateway.command(["set server http/nobody state ready"])
+        live.gateway.execute(["set server http/nobody state ready"])
     with pytest.raises(UserError, match="status 3"):
-        live.engine.run_in(live.gateway.container(), ["sh", "-c", "exit 3"])
+        live.docker.run_in(live.gateway.container(), ["sh", "-c", "exit 3"])

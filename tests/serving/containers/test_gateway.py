@@ -1,4 +1,4 @@
-"""The gateway is the only door: who may ask, what, how much and how often."""
+"""Keys, limits and rules of the gateway, which is the only public listener."""
 
 import json
 import socket
@@ -21,7 +21,7 @@ import pytest
 from face_assets.cli.keys import add_key, list_keys, revoke_key
 from face_assets.core.errors import UserError
 from face_assets.registry.workspace import Workspace
-from face_assets.serving.containers.docker_engine import Engine
+from face_assets.serving.containers.docker_engine import DockerEngine
 from face_assets.serving.containers.haproxy import Limits
 from face_assets.serving.containers.tls import read_certificate
 from face_assets.serving.docker_steps import container_target
@@ -86,11 +86,11 @@ def test_a_key_is_made_and_revoked_without_a_restart_and_only_its_hash_is_kept(b
 
 def test_a_key_revoked_while_the_gateway_is_down_is_not_in_force_when_it_is_back(box: Any, live: Any, key: str) -> None:
     gateway, photo = live.gateway, box.kit.photo(0, 2)
-    made, container = gateway.keys.add("door"), gateway.container()
+    made, container = gateway.keys.add("caller"), gateway.container()
     assert gateway.apply_keys()
     assert box.asker(made).identify(photo).release == "v1.0.0"
     container.kill()  # the engine does not bring back what it killed
-    gateway.keys.revoke("door")
+    gateway.keys.revoke("caller")
     assert not gateway.apply_keys()
     container.start()
     gateway._wait(container)
@@ -109,19 +109,19 @@ def test_a_revoked_key_is_not_in_force_whatever_the_shell_or_an_engine_that_was_
     target, port = container_target(workspace), workspace.settings.http_port
     target.start()
     try:
-        door, other = (add_key(name).split()[0] for name in ("door", "other"))  # by a shell whose target is the embedded one
-        assert http(port, "/v2", door) == http(port, "/v2", other) == 503  # nothing is live
+        caller, other = (add_key(name).split()[0] for name in ("caller", "other"))  # by a shell whose target is the embedded one
+        assert http(port, "/v2", caller) == http(port, "/v2", other) == 503  # nothing is live
         assert revoke_key("other").endswith("no more: in force.")
         assert http(port, "/v2", other) == 401
         with monkeypatch.context() as away:
             away.setenv("DOCKER_HOST", f"unix://{home}/docker.sock")
-            with pytest.raises(UserError, match=r"may still take the key of door.*systemctl start docker"):
-                revoke_key("door")
+            with pytest.raises(UserError, match=r"may still take the key of caller.*systemctl start docker"):
+                revoke_key("caller")
             with pytest.raises(UserError, match="systemctl start docker"):
                 add_key("third")
-        with pytest.raises(UserError, match="no key named door"):
-            revoke_key("door")
-        assert http(port, "/v2", door) == 401
+        with pytest.raises(UserError, match="no key named caller"):
+            revoke_key("caller")
+        assert http(port, "/v2", caller) == 401
         assert [key["name"] for key in list_keys()["keys"]] == ["face-assets"]
     finally:
         target.stop()
@@ -176,7 +176,7 @@ def test_metrics_are_for_this_machine(box: Any, live: Any) -> None:
 
 def test_a_request_may_be_so_large_and_a_caller_so_frequent(box: Any, live: Any, key: str) -> None:
     container = live.gateway.container().id
-    strict = box.doors(live, limits=Limits(1, 0.5))
+    strict = box.listeners(live, limits=Limits(1, 0.5))
     strict.start()
     small = box.kit.photo(0, 2)
     large = small + bytes(600_000)
@@ -282,7 +282,7 @@ def test_no_caller_can_take_the_gateways_memory(box: Any, live: Any, key: str, w
 
 
 def test_the_rate_is_not_for_the_platform_itself(box: Any, live: Any) -> None:
-    strict = box.doors(live, limits=Limits(1, 20.0))
+    strict = box.listeners(live, limits=Limits(1, 20.0))
     strict.start()
     for _ in range(15):
         assert strict.client(internal=True).identify(box.kit.photo(0, 2)).release == "v1.0.0"
@@ -314,7 +314,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_with_a_certificate_the_gateway_speaks_tls_alone(box: Any, live: Any, key: str, certificate: Path) -> None:
     from tritonclient.grpc import InferenceServerClient
 
-    safe = box.doors(live, certificate=read_certificate(certificate))
+    safe = box.listeners(live, certificate=read_certificate(certificate))
     safe.start()
     public = certificate.with_name("public.pem")
     asker = InferenceServerClient(f"localhost:{box.ports.grpc}", ssl=True, root_certificates=str(public))
@@ -337,7 +337,7 @@ def test_a_certificate_that_is_none_gets_a_sentence(certificate: Path) -> None:
 
 
 def test_the_containers_may_do_little_and_say_what_they_are(box: Any, live: Any) -> None:
-    found = {container.labels["face-assets.role"]: container.attrs for container in Engine(box.home).containers()}
+    found = {container.labels["face-assets.role"]: container.attrs for container in DockerEngine(box.home).containers()}
     for attributes in found.values():
         host = attributes["HostConfig"]
         assert host["ReadonlyRootfs"]
@@ -354,7 +354,7 @@ def test_the_containers_may_do_little_and_say_what_they_are(box: Any, live: Any)
 
 
 def test_the_image_holds_the_server_and_one_release_and_nothing_to_build_with(box: Any, live: Any) -> None:
-    image = live.engine.image(live.build(live.status().live))
+    image = live.docker.image(live.build(live.status().live))
     unwanted = "find / -xdev -path '*-packages/torch' -o -name probes.json -o -path '*/secrets/*'"
     script = f"command -v gcc cc make pip pip3; {unwanted}; ls /models/* /run"
     run = ["docker", "run", "--rm", "--network=none", "--entrypoint", "sh", image.id, "-c", script]
