@@ -84,7 +84,7 @@ build/wheels/.ready: requirements.txt requirements-nodeps.txt deploy/requirement
 clean: down  # removes the environment
 	rm -rf $(VENV)
 
-$(VENV)/.ready: requirements.txt requirements-nodeps.txt setup.py deploy/requirements-serving.txt
+$(VENV)/.ready: requirements.txt requirements-nodeps.txt setup.py pyproject.toml deploy/requirements-serving.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q $(TORCH) -r requirements.txt
