@@ -8,6 +8,13 @@ TORCH := torch==2.13.0
 DOCKER ?= $(shell $(PYTHON) -c 'from face_assets.serving.containers.builder import client; print(client())')
 PLATFORM_IMAGE ?= face-assets/platform:0.1.0
 
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+# pip writes a line for each file of each package: every 25th package, and what takes long, show that it goes on
+PACKAGES := awk '/^Collecting/ && ++n % 25 == 0 { print "  " n " packages found" } /^Installing/ { print "  unpacking " n ", a minute or two" } { fflush() }'
+
 TEST := $(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
 .PHONY: help demo check test test-all bench docs lint format screenshots up down clean wheels platform-image stand-ins compose-up compose-down
@@ -16,7 +23,7 @@ help:  # lists the targets
 	@awk -F ':.*#' '/^[a-z-]+:.*#/ { printf "  %-15s%s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.ready  # sets up, and takes synthetic people from a first commit to a running server
-	$(BIN)/face-assets demo
+	@$(BIN)/face-assets demo
 
 check: lint  # lint, types, and the tests that start no server and take no minutes
 	$(TEST) -m "not slow and not extended" $(PYTEST)
@@ -85,14 +92,20 @@ clean: down  # removes the environment
 	rm -rf $(VENV)
 
 $(VENV)/.ready: requirements.txt requirements-nodeps.txt setup.py pyproject.toml deploy/requirements-serving.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with make PYTHON=python3.12 …")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q $(TORCH) -r requirements.txt
-	$(BIN)/pip install -q --no-deps -r requirements-nodeps.txt
-	$(BIN)/pip install -q --no-deps -e .
-	$(BIN)/python -m face_assets.serving.server_environment
-	touch $@
+	@$(PYTHON) -c 'import sys; sys.exit(sys.platform != "linux" and "Face Assets needs Linux: a machine, a virtual one, or WSL 2 on Windows." or sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with make PYTHON=python3.12 …")'
+	@echo "Installing into $(VENV), 2.5 GB of the disk, in 2 to 10 minutes by the network's speed."
+	@echo "1 of 2: the platform, some 250 packages"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install $(TORCH) -r requirements.txt | $(PACKAGES)
+	@$(BIN)/pip install -q --no-deps -r requirements-nodeps.txt
+	@$(BIN)/pip install -q --no-deps -e .
+	@echo "2 of 2: the Triton Inference Server, half a GB, in 1 or 2 minutes"
+	@$(BIN)/python -m face_assets.serving.server_environment
+	@echo "Installed."
+	@touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.txt
-	$(BIN)/pip install -q $(TORCH) -r requirements.txt -r requirements-dev.txt  # together: moto alone takes a botocore that dvc-s3 does not
-	touch $@
+	@echo "Installing what the tests need"
+	@# together: moto alone takes a botocore that dvc-s3 does not
+	@$(BIN)/pip install $(TORCH) -r requirements.txt -r requirements-dev.txt | $(PACKAGES)
+	@touch $@

@@ -49,7 +49,7 @@ def _repository(photos: Path, folder: Path) -> list[Row]:
 
 def _init(photos: Path, repository: Path) -> float:
     remote = _emptied(repository)
-    return _seconds(lambda: create_repository(repository, photos, "", str(remote), None, lambda done, whole, what: None))
+    return _seconds(lambda: create_repository(repository, photos, "", str(remote), None))
 
 
 def _plain_dvc(photos: Path, repository: Path) -> float:

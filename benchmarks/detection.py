@@ -71,7 +71,7 @@ def _whole_step(photos: Path) -> float:
     """All photos of a commit, as a run makes them: found in DVC's cache, searched, listed and drawn."""
     with tempfile.TemporaryDirectory() as folder:
         repository = Path(folder) / "repository"
-        create_repository(repository, photos, default_params_yaml(), None, None, lambda done, whole, what: None)
+        create_repository(repository, photos, default_params_yaml(), None, None)
         workspace = Workspace(Settings(home=Path(folder) / "home", repo=str(repository)))
         workspace.repository.refresh()
         commit = workspace.repository.resolve("HEAD")

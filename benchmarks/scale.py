@@ -43,7 +43,7 @@ def _measure(photos: Path, size: int) -> tuple[dict[str, float], float]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _write(photos, folder / "photos", size)
-        create_repository(folder / "data", folder / "photos", default_params_yaml(), None, None, lambda done, whole, what: None)
+        create_repository(folder / "data", folder / "photos", default_params_yaml(), None, None)
         workspace = Workspace(Settings(home=folder / "home", repo=str(folder / "data")))
         workspace.repository.refresh()
         commit = workspace.repository.resolve("HEAD")

@@ -160,7 +160,7 @@ def original(tmp_path_factory: pytest.TempPathFactory, make_photos: Callable[[Pa
     """A data repository made once, for the tests to copy."""
     folder = tmp_path_factory.mktemp("original")
     photos = make_photos(folder / "photos")
-    create_repository(folder / "data", photos, "train: {epochs: 1}\n", None, None, lambda done, whole, what: None)
+    create_repository(folder / "data", photos, "train: {epochs: 1}\n", None, None)
     return folder / "data"
 
 

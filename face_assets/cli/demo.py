@@ -1,18 +1,17 @@
 """`face-assets demo`: synthetic people from a first commit to a running server, and a short report."""
 
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import click
-from tqdm import tqdm
 
 from face_assets.automation.services import start_ui, ui_address
 from face_assets.cli.commit_runs import figures_text, run_commit
 from face_assets.cli.new_repository import init_repository
 from face_assets.cli.recognition import identify_photos
 from face_assets.core.outside_text import echo
+from face_assets.core.progress import progress_bar
 from face_assets.core.settings import load_settings
 from face_assets.demo.synthetic import write_people
 from face_assets.storage.home import Home
@@ -33,7 +32,7 @@ def run_demo() -> int:
     _draw(folder)
     if not (repository / "photos.dvc").is_file() or not (folder / "data.dvc-remote").is_dir():
         echo("Making the data repository (git, DVC, a DVC remote)…", err=True)
-        init_repository(repository, folder / "photos", None, PARAMS, None, str(folder / "data.dvc-remote"), lambda done, whole, what: None)
+        init_repository(repository, folder / "photos", None, PARAMS, None, str(folder / "data.dvc-remote"))
     report = run_commit(str(repository), "HEAD", "live", quiet=False)
     if not report["success"]:
         return 3 if report["refused"] else 1
@@ -54,11 +53,8 @@ def _draw(folder: Path) -> None:
     for name, arguments in wanted.items():
         if (folder / name).is_dir():
             continue
-        with (
-            tqdm(desc=f"drawing {name}", file=sys.stderr, disable=not sys.stderr.isatty(), unit=" photos") as bar,
-            new_directory(folder / name) as aside,
-        ):
-            write_people(aside, **arguments, progress=bar.update)
+        with progress_bar(f"drawing {name}") as progress, new_directory(folder / name) as aside:
+            write_people(aside, **arguments, progress=progress)
 
 
 def _ask(folder: Path) -> dict[str, Any]:

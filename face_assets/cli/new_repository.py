@@ -8,8 +8,6 @@ from face_assets.core.params import default_params_yaml, parse_params
 from face_assets.core.yaml_io import expanded
 from face_assets.dataset.repository_creation import create_repository
 
-Progress = Callable[[int, int, str], None]
-
 
 def init_repository(
     path: Path,
@@ -18,7 +16,6 @@ def init_repository(
     params_file: Path | None,
     weights: str | None,
     remote: str | None,
-    progress: Progress,
     note: Callable[[str], None] = lambda line: None,
 ) -> str:
     """Makes the data repository and returns its commit. Raises UserError before anything is made when the input does not fit.
@@ -34,7 +31,7 @@ def init_repository(
     if weights:
         text = _with_weights(text, weights)
     parse_params(text, str(params_file or "params.yaml"))
-    return create_repository(path, photos, text, remote, gallery, progress, note)
+    return create_repository(path, photos, text, remote, gallery, note)
 
 
 def _with_weights(text: str, weights: str) -> str:

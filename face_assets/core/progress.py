@@ -1,20 +1,45 @@
-"""Progress of long work, as lines of a log."""
+"""Progress of long work: a bar on a terminal, and a line each ten seconds in a log or a file."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from time import monotonic
 
-SECONDS_A_LINE = 5.0
+from face_assets.core.outside_text import echo
+
+SECONDS_A_LINE = 10.0
+
+Progress = Callable[[int, int], None]
+"""Called with how many are done, and of how many."""
 
 
-def every_few_seconds(log: Callable[[str], None], done_word: str) -> Callable[[int, int], None]:
-    """Progress as lines of the log that say how many are `done_word`, and how fast."""
-    started = last = monotonic()
+def progress_lines(log: Callable[[str], None], doing: str, unit: str = "photos", clock: Callable[[], float] = monotonic) -> Progress:
+    """Progress as lines of a log: how many, and how fast. One each SECONDS_A_LINE, and the last."""
+    started = last = clock()
 
     def progress(done: int, whole: int) -> None:
         nonlocal last
-        now = monotonic()
-        if now - last > SECONDS_A_LINE or done == whole:
+        now = clock()
+        if now - last >= SECONDS_A_LINE or done == whole:
             last = now
-            log(f"{done_word} {done:,} of {whole:,} photos, {done / max(now - started, 1e-6):,.0f} a second")
+            log(f"{doing} {done:,} of {whole:,} {unit}, {done / max(now - started, 1e-6):,.0f} a second")
 
     return progress
+
+
+@contextmanager
+def progress_bar(doing: str, unit: str = "photos") -> Iterator[Progress]:
+    """Progress on standard error: a bar where that is a terminal, else `progress_lines`."""
+    if not sys.stderr.isatty():
+        yield progress_lines(partial(echo, err=True), doing, unit)
+        return
+    from tqdm import tqdm
+
+    with tqdm(desc=doing, unit=f" {unit}", file=sys.stderr) as bar:
+
+        def progress(done: int, whole: int) -> None:
+            bar.total = whole
+            bar.update(done - bar.n)
+
+        yield progress

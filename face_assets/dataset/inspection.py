@@ -1,20 +1,19 @@
 """What is known of a photo as a file: whether it can be read, its size, and a hash that near duplicates share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from face_assets.core.batches import batched
 from face_assets.core.files import read_content
+from face_assets.core.progress import Progress
 from face_assets.dataset.decoding import UnusablePhoto, inspect
 from face_assets.storage.content_store import ContentStore, Entry
 
 BATCH = 512
 
 
-def inspect_photos(
-    photos: Mapping[str, Path], store: ContentStore, max_megapixels: float, workers: int, progress: Callable[[int, int], None]
-) -> None:
+def inspect_photos(photos: Mapping[str, Path], store: ContentStore, max_megapixels: float, workers: int, progress: Progress) -> None:
     """Inspects the photos (md5 → file) and keeps what it found under the md5; `progress` gets (done, all).
 
     Facts: {"format", "width", "height", "mode", "hash": 16 hex digits} or {"problem": sentence}. A problem is of the bytes themselves:

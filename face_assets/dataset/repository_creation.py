@@ -8,6 +8,7 @@ from pathlib import Path
 from face_assets.core.errors import UserError
 from face_assets.core.files import SHARED, write_text
 from face_assets.core.identifiers import printable
+from face_assets.core.progress import progress_bar
 from face_assets.core.rights import outside
 from face_assets.core.yaml_io import is_path
 from face_assets.dataset.photo_survey import survey
@@ -15,7 +16,6 @@ from face_assets.registry.dvc import run_dvc
 from face_assets.registry.dvc_config import read_config
 from face_assets.registry.git import GitError, git
 
-Progress = Callable[[int, int, str], None]
 COPIES_AT_ONCE = 8  # most of a small copy is waiting for the file system
 README = """# Face photos
 
@@ -34,7 +34,6 @@ def create_repository(
     params_text: str,
     remote: str | None,
     gallery: Path | None,
-    progress: Progress,
     note: Callable[[str], None] = lambda line: None,
 ) -> str:
     """Makes the repository, or ends what a killed call began; returns the commit. Raises UserError.
@@ -59,7 +58,7 @@ def create_repository(
     if not (path / ".git").exists():
         git("init", "-q", "-b", "main", cwd=path)
     for name, found in surveys.items():
-        copy_photos(folders[name], found.files, path / name, progress)
+        copy_photos(folders[name], found.files, path / name)
     if not (path / "params.yaml").is_file():
         write_text(path / "params.yaml", params_text, SHARED)
     if not (path / "README.md").is_file():
@@ -85,9 +84,9 @@ def _is_committed(path: Path, name: str) -> bool:
 
 
 @outside()
-def commit_photos(path: Path, added: Path, message: str, progress: Progress = lambda done, whole, what: None) -> str:
+def commit_photos(path: Path, added: Path, message: str) -> str:
     """Copies a folder of photos into the repository's photos, commits and pushes to the DVC remote; returns the commit."""
-    copy_photos(added, survey(added).files, path / "photos", progress)
+    copy_photos(added, survey(added).files, path / "photos")
     return _commit(path, ["photos"], message)
 
 
@@ -119,15 +118,14 @@ def _identity(path: Path) -> dict[str, str]:
     return {}
 
 
-def copy_photos(source: Path, files: list[Path], target: Path, progress: Progress) -> None:
+def copy_photos(source: Path, files: list[Path], target: Path) -> None:
     """Copies; a file that is there already is replaced, and one that is itself the source stays."""
     root = source.resolve()
     for folder in {file.parent for file in files}:
         (target / folder).mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(COPIES_AT_ONCE) as pool:
+    with ThreadPoolExecutor(COPIES_AT_ONCE) as pool, progress_bar(f"copying {target.name}", "files") as progress:
         for number, _ in enumerate(pool.map(lambda file: _copy(root / file, target / file), files), 1):
-            if number % 500 == 0 or number == len(files):
-                progress(number, len(files), f"copying {target.name}")
+            progress(number, len(files))
 
 
 def _copy(photo: Path, to: Path) -> None:

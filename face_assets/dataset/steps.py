@@ -9,7 +9,7 @@ from typing import Any
 from face_assets.core.errors import RefusedError, UserError
 from face_assets.core.fingerprint import fingerprint
 from face_assets.core.params import Params
-from face_assets.core.progress import every_few_seconds
+from face_assets.core.progress import progress_lines
 from face_assets.core.step_versions import step_version
 from face_assets.core.tables import write_rows
 from face_assets.dataset import duplicates
@@ -109,5 +109,5 @@ def _inspect(workspace: Workspace, commit: str, photos: list[Photo], params: Par
     if missing:
         log(f"inspecting {len(missing):,} photos not seen before of {len(set(md5s)):,}")
         files = workspace.repository.locate(commit, PHOTOS, missing)
-        inspect_photos(files, store, params.photos.max_megapixels, workspace.settings.cores, every_few_seconds(log, "inspected"))
+        inspect_photos(files, store, params.photos.max_megapixels, workspace.settings.cores, progress_lines(log, "inspected"))
     return store.facts(md5s)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
+from face_assets.core.progress import Progress
 from face_assets.demo.drawing import Canvas, Plane, bar, ellipse, fill, glow, ring
 from face_assets.demo.traits import Conditions, Traits, conditions, name_of, traits
 
@@ -165,9 +166,10 @@ def write_people(
     seed: int = 0,
     first_person: int = 0,
     first_photo: int = 0,
-    progress: Callable[[int], object] | None = None,
+    progress: Progress | None = None,
 ) -> None:
-    """Writes folder/NAME/NAME_0001.jpg and so on; `progress` is told of each photo."""
+    """Writes folder/NAME/NAME_0001.jpg and so on; `progress` is called with (done, all) after each photo."""
+    done = 0
     for identity in range(first_person, first_person + people):
         name = name_of(identity)
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -175,5 +177,6 @@ def write_people(
             output = io.BytesIO()
             draw(identity, photo, seed).save(output, "JPEG", quality=QUALITY)
             (folder / name / f"{name}_{photo + 1:04d}.jpg").write_bytes(output.getvalue())
+            done += 1
             if progress:
-                progress(1)
+                progress(done, people * photos)

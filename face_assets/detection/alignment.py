@@ -11,6 +11,7 @@ from typing import Any
 
 from face_assets.core.batches import batched
 from face_assets.core.files import read_content
+from face_assets.core.progress import Progress
 from face_assets.dataset.decoding import UnusablePhoto, decode
 from face_assets.detection.mtcnn import Detector, DetectorConfig, Faces, Pixels, enough
 from face_assets.storage.content_store import ContentStore, Entry
@@ -32,7 +33,7 @@ def align_photos(
     config: DetectorConfig,
     max_megapixels: float,
     workers: int,
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> None:
     """Detects and crops the photos (md5 → file) and keeps the results under the md5; `progress` gets (done, all).
 

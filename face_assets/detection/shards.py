@@ -7,7 +7,7 @@ from pathlib import Path
 
 from face_assets.core.batches import batched
 from face_assets.core.errors import UserError
-from face_assets.core.progress import every_few_seconds
+from face_assets.core.progress import progress_lines
 from face_assets.dataset.manifest import Manifest
 from face_assets.dataset.steps import PHOTOS, version_dataset
 from face_assets.detection.alignment import align_photos, unaligned
@@ -57,7 +57,7 @@ def align_shard(workspace: Workspace, shard: Shard, threads: int, log: Log) -> i
     if missing:
         log(f"shard {shard.index + 1} of {shard.count}: detecting faces in {len(missing):,} photos")
         files = workspace.repository.locate(shard.commit, PHOTOS, missing)
-        progress = every_few_seconds(log, "aligned")
+        progress = progress_lines(log, "aligned")
         networks, config = detector_networks(workspace), detector_config(params.detector)
         align_photos(files, part, networks, config, params.photos.max_megapixels, threads, progress)
     return len(missing)

@@ -13,7 +13,7 @@ import numpy as np
 from face_assets.core.errors import UnreachableError
 from face_assets.core.fingerprint import fingerprint
 from face_assets.core.params import Detector, Params
-from face_assets.core.progress import every_few_seconds
+from face_assets.core.progress import progress_lines
 from face_assets.core.step_versions import step_version
 from face_assets.core.tables import write_rows
 from face_assets.dataset import duplicates
@@ -57,7 +57,7 @@ def align(
     while missing:  # once, but for a run beside this one that refuses under a lower limit
         log(f"detecting faces in {len(missing):,} photos not seen before")
         files = workspace.repository.locate(commit, source, missing)
-        progress = every_few_seconds(log, "aligned")
+        progress = progress_lines(log, "aligned")
         align_photos(
             files, store, detector_networks(workspace), detector_config(detector), max_megapixels, workspace.settings.cores, progress
         )

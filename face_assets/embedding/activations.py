@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from face_assets.embedding.features import blocks_fingerprint, compute_rows, load_rows, telling
+from face_assets.core.progress import progress_lines
+from face_assets.embedding.features import blocks_fingerprint, compute_rows, load_rows
 from face_assets.storage.content_store import ContentStore
 
 if TYPE_CHECKING:
@@ -40,6 +41,6 @@ class StoredActivations:
     def of(self, crops: ContentStore, keys: Sequence[str], mirrored: bool, threads: int, log: Callable[[str], None]) -> np.ndarray:
         """float32 (n, channels, h, w) in the order of `keys`, of the crops or of their mirror images; computes what lacks."""
         store = ContentStore(self.files[mirrored])
-        what = "activations" + " of mirror images" * mirrored
-        compute_rows(self.networks[mirrored], crops, keys, store, threads, telling(what, log))
+        what = "activations of" + " mirror images of" * mirrored
+        compute_rows(self.networks[mirrored], crops, keys, store, threads, progress_lines(log, what, "crops"))
         return load_rows(store, keys, self.shape)

@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from face_assets.core.errors import UserError
 from face_assets.core.files import new_directory
 from face_assets.core.fingerprint import fingerprint
 from face_assets.core.inference import Batches, compile_network
+from face_assets.core.progress import Progress, progress_lines
 from face_assets.storage.content_store import ContentStore, Entry
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def compute_features(
     keys: Sequence[str],
     store: ContentStore,
     threads: int,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> int:
     """Adds to `store` the features of those crops that it lacks, and returns how many that were.
 
@@ -70,7 +70,7 @@ def compute_rows(
     keys: Sequence[str],
     store: ContentStore,
     threads: int,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> int:
     """The same for any network from crops uint8 (n, s, s, 3) to float32 (n, …)."""
     missing = store.missing(keys)
@@ -136,18 +136,8 @@ def stored_features(
 ) -> np.ndarray:
     """float32 (n, 1792) of stored crops, in the order of `keys`; computes those that `folder` lacks, and logs how fast."""
     store = ContentStore(folder / f"{trunk_fingerprint(model, whitening, image_size)}.sqlite")
-    compute_features(model, whitening, crops, keys, store, threads, telling("trunk features", log))
+    compute_features(model, whitening, crops, keys, store, threads, progress_lines(log, "trunk features of", "crops"))
     return load_features(store, keys)
-
-
-def telling(what: str, log: Callable[[str], None]) -> Callable[[int, int], None]:
-    """A `progress` that logs how far it is, and how fast."""
-    started = time.monotonic()
-
-    def progress(done: int, every: int) -> None:
-        log(f"{what} of {done:,} of {every:,} crops, {done / (time.monotonic() - started):.0f} a second")
-
-    return progress
 
 
 def head_embeddings(model: "nn.Module", features: np.ndarray) -> np.ndarray:

@@ -18,10 +18,6 @@ from face_assets.registry.git import git
 from tests.conftest import PEOPLE
 
 
-def nothing(done: int, whole: int, what: str) -> None:
-    """No progress to show."""
-
-
 def test_it_holds_the_photos_and_can_grow(repository: Path, tmp_path: Path) -> None:
     photos = repository / "photos"
     before = len(survey(photos).files)
@@ -62,7 +58,7 @@ def test_what_is_not_copied_is_named(photos: Path, tmp_path: Path) -> None:
     (photos / "Ann" / "out.jpg").symlink_to("/etc/hostname")
     os.mkfifo(photos / "Ann" / "pipe.jpg")
     said: list[str] = []
-    commit = create_repository(tmp_path / "data", photos, "", None, None, nothing, said.append)
+    commit = create_repository(tmp_path / "data", photos, "", None, None, said.append)
     taken = {file.path for file in DataRepository(str(tmp_path / "data"), tmp_path / "home").files(commit, "photos")}
     assert taken == {*(f"{name}/{number} a.jpg" for name in PEOPLE for number in range(2)), "ann/3.jpg", "Ann/2024/nested.jpg"}
     named = "\n".join(said)
@@ -87,23 +83,23 @@ def test_photos_that_lie_loose_are_named_before_anything_is_made(tmp_path: Path)
     (tmp_path / "flat").mkdir()
     (tmp_path / "flat" / "1.jpg").write_bytes(b"photo")
     with pytest.raises(UserError, match=r"in no person's folder: '1\.jpg'.*one folder a person"):
-        create_repository(tmp_path / "data", tmp_path / "flat", "", None, None, nothing)
+        create_repository(tmp_path / "data", tmp_path / "flat", "", None, None)
     assert not (tmp_path / "data").exists()
 
 
 def test_what_cannot_be_done_is_said_before_anything_is_made(photos: Path, repository: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no files"):
-        create_repository(tmp_path / "new", tmp_path / "empty", "", None, None, nothing)
+        create_repository(tmp_path / "new", tmp_path / "empty", "", None, None)
     assert not (tmp_path / "new").exists()
     with pytest.raises(UserError, match="data repository already"):
-        create_repository(repository, photos, "", None, None, nothing)
+        create_repository(repository, photos, "", None, None)
     with pytest.raises(UserError, match="no git repository"):
-        create_repository(photos, photos, "", None, None, nothing)
+        create_repository(photos, photos, "", None, None)
 
 
 def _create(path: Path, photos: Path) -> None:
-    create_repository(path, photos, "", None, None, nothing)
+    create_repository(path, photos, "", None, None)
 
 
 def test_what_a_killed_init_left_is_finished(photos: Path, tmp_path: Path) -> None:
@@ -118,7 +114,7 @@ def test_what_a_killed_init_left_is_finished(photos: Path, tmp_path: Path) -> No
         assert process.exitcode == -signal.SIGKILL
         assert not git("for-each-ref", cwd=data), "killed before the commit"
     (data / "photos" / "Ann" / "0 a.jpg").write_bytes(b"half")
-    commit = create_repository(data, photos, "", None, None, nothing)
+    commit = create_repository(data, photos, "", None, None)
     read = DataRepository(str(data), tmp_path / "home")
     files = read.files(commit, "photos")
     located = read.locate(commit, "photos", [file.md5 for file in files])
@@ -141,7 +137,7 @@ def test_a_team_s_repository_is_joined_without_a_git_identity_and_keeps_its_remo
     before = f"""[core]\n    remote = team\n['remote "team"']\n    url = "{tmp_path}/team, store"\n"""
     (data / ".dvc" / "config").write_text(before)
     photos.rename(data / "photos")
-    commit = create_repository(data, data / "photos", "", None, None, nothing)
+    commit = create_repository(data, data / "photos", "", None, None)
     assert (data / ".dvc" / "config").read_text() == before
     assert len(survey(data / "photos").files) == 6, "the photos were in place already"
     assert (tmp_path / "team, store" / "files").is_dir()
@@ -155,18 +151,18 @@ def test_a_remote_that_cannot_be_written_is_told_with_its_reason_and_the_next_ca
     photos, repository, blocked = make_photos(tmp_path / "photos"), tmp_path / "data", tmp_path / "blocked"
     blocked.write_text("no folder")
     with pytest.raises(UserError, match=rf"dvc push: .*{blocked}"):
-        create_repository(repository, photos, "", str(blocked / "remote"), None, nothing)
+        create_repository(repository, photos, "", str(blocked / "remote"), None)
     blocked.unlink()
-    assert create_repository(repository, photos, "", str(blocked / "remote"), None, nothing)
+    assert create_repository(repository, photos, "", str(blocked / "remote"), None)
 
 
 def test_a_path_with_blanks_quotes_and_letters_beyond_ascii_is_written_and_read(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="both kinds of quotes"):
-        create_repository(tmp_path / "Zoë's" / '"faces"', photos, "", None, None, nothing)
+        create_repository(tmp_path / "Zoë's" / '"faces"', photos, "", None, None)
     assert not (tmp_path / "Zoë's").exists()
     data = tmp_path / "Zoë's, faces #1" / "r"
     data.parent.mkdir()
-    commit = create_repository(data, photos, "", None, None, nothing)
+    commit = create_repository(data, photos, "", None, None)
     shutil.rmtree(data / ".dvc" / "cache")
     read = DataRepository(str(data), tmp_path / "hömé 's")
     assert len(read.locate(commit, "photos", [file.md5 for file in read.files(commit, "photos")])) == 6

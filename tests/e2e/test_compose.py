@@ -120,7 +120,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], 
             patch.setenv(f"GIT_{who}_NAME", "Ann")
             patch.setenv(f"GIT_{who}_EMAIL", "ann@example.org")
         write_people(folder / "photos", 14, 4)
-        create_repository(folder / "work", folder / "photos", PARAMS, str(folder / "remote"), None, lambda done, whole, what: None)
+        create_repository(folder / "work", folder / "photos", PARAMS, str(folder / "remote"), None)
         git("clone", "-q", "--bare", folder / "work", folder / "faces.git")
     names = ("UI_PORT", "HTTP_PORT", "GRPC_PORT", "METRICS_PORT", "PROMETHEUS_PORT")
     ports = {f"FACE_ASSETS_{name}": str(port) for name, port in zip(names, free_ports(len(names)), strict=True)}

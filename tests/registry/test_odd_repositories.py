@@ -70,7 +70,7 @@ def test_sha256_chosen_by_gits_settings_ruins_nothing_for_ever(
     data, commit = opened(repository, tmp_path / "home")
     with data.checkout(commit) as clone:
         assert git("rev-parse", "HEAD", cwd=clone).decode().strip() == commit
-    assert len(create_repository(tmp_path / "new", photos, "", None, None, lambda done, whole, what: None)) == len(commit)
+    assert len(create_repository(tmp_path / "new", photos, "", None, None)) == len(commit)
 
 
 def test_a_repository_of_sha256_is_named_at_once(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def original(s3: str, tmp_path_factory: pytest.TempPathFactory, make_photos: Cal
     folder = tmp_path_factory.mktemp("s3")
     photos = make_photos(folder / "photos")
     remote = f"s3://{BUCKET}/store"
-    create_repository(folder / "data", photos, "train: {epochs: 1}\n", remote, None, lambda done, whole, what: None)
+    create_repository(folder / "data", photos, "train: {epochs: 1}\n", remote, None)
     shutil.rmtree(folder / "data" / ".dvc" / "cache")
     return folder / "data"
 

@@ -43,7 +43,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def data(photos: Path, tmp_path: Path, home: Path) -> Path:
     """A data repository of these people that a fresh home follows; its detector overlooks many faces."""
-    create_repository(tmp_path / "data", photos, PARAMS.format(certain=STRICT, more=""), None, None, lambda *_: None)
+    create_repository(tmp_path / "data", photos, PARAMS.format(certain=STRICT, more=""), None, None)
     remember(repo=str(tmp_path / "data"))
     return tmp_path / "data"
 
@@ -138,7 +138,7 @@ def test_a_file_that_stands_twice_in_the_gallery_is_enrolled_once_or_under_nobod
     first, second, third = (shutil.copytree(folder, tmp_path / "gallery" / folder.name) for folder in sorted(photos.iterdir())[:3])
     shutil.copy(min(first.iterdir()), first / "again.jpg")
     shutil.copy(min(second.iterdir()), third / "theirs.jpg")
-    create_repository(tmp_path / "data", photos, PARAMS.format(certain=FINDS_ALL, more=""), None, tmp_path / "gallery", lambda *_: None)
+    create_repository(tmp_path / "data", photos, PARAMS.format(certain=FINDS_ALL, more=""), None, tmp_path / "gallery")
     remember(repo=str(tmp_path / "data"))
     made = Made()
     found = made.parts.gallery.summary

@@ -103,7 +103,7 @@ def team(kit: Any, tmp_path: Path, free_ports: Callable[[int], list[int]]) -> It
     photos = tmp_path / "photos" / "Person"
     photos.mkdir(parents=True)
     (photos / "1.jpg").write_bytes(kit.photo(0, 1))
-    create_repository(tmp_path / "data", tmp_path / "photos", "train: {epochs: 1}\n", None, None, lambda *_: None)
+    create_repository(tmp_path / "data", tmp_path / "photos", "train: {epochs: 1}\n", None, None)
 
     def machine(name: str, **settings: Any) -> Machine:
         http, grpc, metrics = free_ports(3)

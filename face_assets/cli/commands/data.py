@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from face_assets.cli.commands.shared import json_option, print_json, show_progress
+from face_assets.cli.commands.shared import json_option, print_json
 from face_assets.core.outside_text import echo
 
 
@@ -23,7 +23,7 @@ def init(repo: Path, photos: Path, gallery: Path | None, params_file: Path | Non
     from face_assets.cli.new_repository import init_repository
 
     note = partial(echo, err=True)
-    commit = init_repository(repo, photos, gallery, params_file, weights, remote, show_progress, note)
+    commit = init_repository(repo, photos, gallery, params_file, weights, remote, note)
     echo(f"{repo} is a data repository at commit {commit[:12]}. Next: face-assets run --repo {shlex.quote(str(repo))}")
 
 

@@ -90,9 +90,3 @@ def end(report: dict[str, Any], as_json: bool) -> None:
 def print_json(value: Any) -> None:
     """On standard output."""
     click.echo(shown_json(value))
-
-
-def show_progress(done: int, whole: int, what: str) -> None:
-    """A line that overwrites itself on a terminal, nothing elsewhere."""
-    if sys.stderr.isatty():
-        click.echo(f"\r{what}: {done:,} of {whole:,}", nl=done == whole, err=True)
