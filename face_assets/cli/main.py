@@ -10,7 +10,7 @@ from face_assets.core.settings import default_home
 from face_assets.core.user_identity import name_user
 
 COMMANDS = (
-    *(data.init, data.use, data.params, data.feedback),
+    *(data.init, data.commit, data.use, data.params, data.feedback),
     *(runs.run, runs.align, runs.launch, runs.watch, runs.history, runs.demo),
     *(recognition.identify, recognition.verify),
     *(releases.releases, releases.promote, releases.rollback, releases.resume, releases.lineage, releases.compare),

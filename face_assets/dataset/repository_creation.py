@@ -14,14 +14,14 @@ from face_assets.core.yaml_io import is_path
 from face_assets.dataset.photo_survey import survey
 from face_assets.registry.dvc import run_dvc
 from face_assets.registry.dvc_config import read_config
-from face_assets.registry.git import GitError, git
+from face_assets.registry.git import GitError, git, require_identity
 
 COPIES_AT_ONCE = 8  # most of a small copy is waiting for the file system
 README = """# Face photos
 
 `photos/` holds one folder a person, tracked by DVC. Change photos or params.yaml, then:
 
-    dvc add photos && git add photos.dvc params.yaml && git commit -m "…" && dvc push
+    face-assets commit -m "What changed"
 
 Face Assets reads commits of this repository; releases are git tags `face-recognizer@vX.Y.Z`.
 """
@@ -107,9 +107,8 @@ def _commit(path: Path, tracked: list[str], message: str, before: Sequence[Seque
 def _identity(path: Path) -> dict[str, str]:
     """A fallback for a machine on which git knows nobody."""
     try:
-        for who in ("AUTHOR", "COMMITTER"):
-            git("var", f"GIT_{who}_IDENT", cwd=path)
-    except GitError:
+        require_identity(path)
+    except UserError:
         return {
             f"GIT_{who}_{what}": value
             for who in ("AUTHOR", "COMMITTER")

@@ -42,26 +42,26 @@ def try_dvc(cwd: Path, *commands: Sequence[str], silence: float = SILENCE) -> "s
         cwd=cwd,
         env={**environment(), **DVC_ENVIRONMENT},
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
         start_new_session=True,
     ) as process:
         try:
-            said = _errors_of(process, silence)
+            output, said = _words_of(process, silence)
         except BaseException:
             kill(process)
             raise
-    return subprocess.CompletedProcess(process.args, process.returncode, "", said)
+    return subprocess.CompletedProcess(process.args, process.returncode, output, said)
 
 
-def _errors_of(process: "subprocess.Popen[str]", silence: float) -> str:
-    """The standard error of a process that ended. Raises UnreachableError where it stands still for `silence` seconds."""
+def _words_of(process: "subprocess.Popen[str]", silence: float) -> tuple[str, str]:
+    """Standard output and error of a process that ended. Raises UnreachableError where it stands still for `silence` seconds."""
     before = 0.0
     while True:
         try:
-            return process.communicate(timeout=silence)[1]
+            return process.communicate(timeout=silence)
         except subprocess.TimeoutExpired as error:
             now = _moved(process.pid)
             if now - before < LEAST_MOVED:

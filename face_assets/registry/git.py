@@ -101,6 +101,16 @@ def git(
     return output
 
 
+def require_identity(repository: Path) -> None:
+    """Raises UserError where git knows no name or address for a commit."""
+    try:
+        for who in ("AUTHOR", "COMMITTER"):
+            git("var", f"GIT_{who}_IDENT", cwd=repository)
+    except GitError as error:
+        cure = '`git config --global user.name "Your Name"` and `git config --global user.email you@example.org`'
+        raise UserError(f"Git does not know who you are: {cure}.") from error
+
+
 def _reason(said: str) -> str:
     """The line of git's messages that says why it failed, and the cure where git names one."""
     lines = [line.strip() for line in said.splitlines() if line.strip()] or ["no message"]

@@ -28,6 +28,21 @@ def init(repo: Path, photos: Path, gallery: Path | None, params_file: Path | Non
 
 
 @click.command()
+@click.option("-m", "--message", required=True, help="What changed, in a few words.")
+@click.option("--repo", type=click.Path(path_type=Path), default=Path(), help="Your clone of the data repository; the current folder.")
+def commit(message: str, repo: Path) -> None:
+    """Commit and push what changed in your clone of the data repository.
+
+    Adds what changed in the folders of DVC (photos, gallery), their pointers, params.yaml and texts; pushes the photos to the DVC
+    remote, commits, and pushes the branch where git has a remote. What else changed is named and stays as it is.
+    """
+    from face_assets.cli.data_commit import commit_changes
+
+    if commit_changes(repo, message, echo):
+        echo("Next: face-assets run. Where `face-assets up` is on, the daemon has seen the commit and runs it.")
+
+
+@click.command()
 @click.argument("repo")
 def use(repo: str) -> None:
     """Follow the data repository REPO, a path or URL: what later commands, the daemon and the UI work on."""
@@ -76,7 +91,7 @@ def feedback(
 
     if rows:
         files = inbox.import_feedback(repo, rows)
-        print_json([str(file) for file in files]) if as_json else echo(f"{len(files)} written; next: git add inbox && git commit")
+        print_json([str(file) for file in files]) if as_json else echo(f"{len(files)} written; next: face-assets commit -m …")
     elif photo is None:
         found = inbox.feedback_report(repo)
         print_json(found) if as_json else click.echo(found["text"])
@@ -89,4 +104,4 @@ def feedback(
             print_json({**asdict(given), "verdict": given.verdict, "file": str(file)})
         else:
             echo(f"{given.release} took it for {given.answered or 'nobody'}: {given.verdict}.")
-            echo(f"Written: {file}; next: git add inbox && git commit")
+            echo(f"Written: {file}; next: face-assets commit -m …")

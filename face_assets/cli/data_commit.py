@@ -1,0 +1,178 @@
+"""`face-assets commit`: what changed in a clone of the data repository, added to DVC and git, committed and pushed."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+
+from face_assets.core.errors import UserError
+from face_assets.core.params import parse_params
+from face_assets.core.rights import outside
+from face_assets.dataset.photo_survey import survey
+from face_assets.registry.dvc import last_line, run_dvc, try_dvc
+from face_assets.registry.git import GitError, git, require_identity
+
+FOLDERS = ("photos", "gallery")
+"""Tracked by DVC from now on where nobody has done so yet."""
+TEXTS = {".csv", ".json", ".md", ".txt", ".yaml", ".yml"}
+SETTINGS = {".dvcignore", ".dvc/config", "params.yaml"}
+INBOX = "inbox/"
+UNMERGED = {"DD", "AU", "UD", "UA", "DU", "AA", "UU"}
+EXAMPLES = 5
+
+Say = Callable[[str], None]
+
+
+@outside()
+def commit_changes(folder: Path, message: str, say: Say) -> bool:
+    """Commits and pushes what changed in the clone around `folder`; `say` gets a line on each thing done. False where nothing had changed.
+
+    Of DVC's folders what changed, pointers, parameters and texts; anything else stays as it is, and is named. The photos are pushed
+    before the commit is made, so that whoever sees the commit finds them. Raises UserError.
+    """
+    root = _root(folder)
+    if not message.strip():
+        raise UserError("The message is empty: say in a few words what changed.")
+    _require_valid(root)
+    require_identity(root)
+    staged = {path for path, (index, _) in _states(root).items() if index not in " ?"}
+    folders = _changed_folders(root)
+    for name, found in folders.items():
+        say(f"{name}: {found}")
+    say("Comparing with the DVC remote…" if not folders else "Adding to DVC, and pushing to the DVC remote…")
+    if folders:
+        run_dvc(root, ["add", *folders])
+    try:
+        run_dvc(root, ["push"])
+    except UserError as error:
+        raise UserError(f"{error}. Nothing is committed: mend that, and run the same again.") from error
+    paths, others = _sorted_out(root)
+    if paths:
+        present = [path for path, (_, tree) in paths.items() if tree != " "]
+        if present:
+            git("add", "--", *present, cwd=root)
+        git("commit", "-q", "-m", message, "--", *paths, cwd=root)
+        say(f"Committed as {_head(root)[:12]}: {', '.join(paths)}")
+        if already := [path for path in paths if path in staged]:
+            say(f"Staged before, by whomever, and part of the commit: {_some(already)}")
+    else:
+        say(f"Nothing has changed since commit {_head(root)[:12]}.")
+    if others:
+        say(f"Left as it is, for it is no pointer, parameter or text of the data repository: {_some(others)}. Use git for it.")
+    _push(root, say)
+    return bool(paths)
+
+
+def _root(folder: Path) -> Path:
+    """The top of the clone. Raises UserError where there is none, or none with DVC."""
+    try:
+        root = Path(git("rev-parse", "--show-toplevel", cwd=folder).decode().removesuffix("\n"))
+    except (GitError, NotADirectoryError, FileNotFoundError) as error:
+        if isinstance(error, GitError) and "not a git repository" not in str(error):
+            raise
+        raise UserError(f"{folder.absolute()} is in no clone of a data repository: go into yours, or name it by --repo.") from error
+    if not (root / ".dvc").is_dir():
+        raise UserError(f"{root} is a git repository without DVC: `face-assets init` makes a data repository of a folder of photos.")
+    return root
+
+
+def _require_valid(root: Path) -> None:
+    file = root / "params.yaml"
+    if file.is_file():
+        try:
+            parse_params(file.read_text(encoding="utf-8"), "params.yaml")
+        except UnicodeDecodeError as error:
+            raise UserError(f"params.yaml is not UTF-8 text: {error}") from error
+    if conflicts := [path for path, state in _states(root).items() if "".join(state) in UNMERGED]:
+        raise UserError(f"A merge is not done: solve {_some(conflicts)}, `git add` it, and `git commit`.")
+
+
+def _changed_folders(root: Path) -> dict[str, str]:
+    """What DVC tracks here and has changed since it was last added, and what is to be tracked: path → how it changed.
+
+    Raises UserError where adding would lose photos: the last commit's were never fetched into this clone, or the folder is gone.
+    """
+    done = try_dvc(root, ["data", "status", "--json", "--granular"])
+    if done.returncode:
+        raise UserError(f"dvc data status: {last_line(done)}")
+    status = json.loads(done.stdout)
+    missing = set(status.get("not_in_cache", ()))
+    kinds = {kind: status.get("uncommitted", {}).get(kind, []) for kind in ("added", "modified", "deleted", "unknown")}
+    found: dict[str, str] = {}
+    for path in sorted({path for paths in kinds.values() for path in paths}):
+        if any(path.startswith(f"{name}/") for name in found):
+            continue
+        name = path.rstrip("/")
+        if path in missing:
+            raise UserError(f"{path} of the last commit was never fetched into this clone, and would be lost: `dvc pull {name}` first.")
+        if path in kinds["deleted"]:
+            raise UserError(f"{path} is gone: `dvc checkout {name}` brings it back, `dvc remove {name}.dvc` ends its tracking.")
+        files = {kind: sum(one.startswith(path) and not one.endswith("/") for one in paths) for kind, paths in kinds.items()}
+        found[name] = ", ".join(f"{count:,} {kind}" for kind, count in files.items() if count)
+    for name in FOLDERS:
+        if (root / name).is_dir() and not _is_tracked(root, name):
+            found[name] = f"new, {len(survey(root / name).files):,} files"
+    return found
+
+
+def _is_tracked(root: Path, name: str) -> bool:
+    """Whether DVC or git has the folder or a part of it, or it is empty."""
+    return (
+        (root / f"{name}.dvc").exists()
+        or any((root / name).rglob("*.dvc"))
+        or not any((root / name).iterdir())
+        or bool(git("ls-files", "-z", "--", name, cwd=root))
+    )
+
+
+def _states(root: Path) -> dict[str, tuple[str, str]]:
+    """The paths that differ from the last commit and are not ignored, each with git's letters for the index and the working tree."""
+    listed = git("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", cwd=root).decode(errors="surrogateescape")
+    return {line[3:]: (line[0], line[1]) for line in listed.split("\0") if line}
+
+
+def _sorted_out(root: Path) -> tuple[dict[str, tuple[str, str]], list[str]]:
+    """What is committed, with its letters, and what is not."""
+    states = _states(root)
+    ours = {path: state for path, state in sorted(states.items()) if _is_ours(path, is_new=state[0] == "?")}
+    return ours, [path for path in states if path not in ours]
+
+
+def _is_ours(path: str, is_new: bool) -> bool:
+    """Whether a path belongs to the data: a pointer, a setting, or a text. A new text may hold anybody's secrets: only those of the
+    inbox, tables and notes are taken."""
+    file = PurePosixPath(path)
+    if path in SETTINGS or file.suffix == ".dvc" or file.name == ".gitignore":
+        return True
+    return file.suffix in TEXTS and (not is_new or path.startswith(INBOX) or file.suffix in (".csv", ".md"))
+
+
+def _head(root: Path) -> str:
+    return git("rev-parse", "HEAD", cwd=root).decode().strip()
+
+
+def _push(root: Path, say: Say) -> None:
+    """Pushes the branch where git has a remote for it and that lacks commits."""
+    remotes = git("remote", cwd=root).decode().split()
+    if not remotes:
+        return
+    try:
+        branch = git("symbolic-ref", "--short", "HEAD", cwd=root).decode().strip()
+    except GitError:
+        say("Not pushed: HEAD is on no branch. `git switch -c NAME` makes one.")
+        return
+    try:
+        ahead = int(git("rev-list", "--count", "@{upstream}..HEAD", cwd=root))
+        target: Sequence[str] = ()
+    except GitError:  # the branch has no upstream yet
+        remote = "origin" if "origin" in remotes else remotes[0]
+        ahead, target = 1, ("-u", remote, branch)
+    if ahead:
+        try:
+            git("push", "-q", *target, cwd=root)
+        except GitError as error:
+            raise UserError(f"Committed, and not pushed: {error}. `git pull --rebase`, and run the same again.") from error
+        say(f"Pushed the branch {branch}.")
+
+
+def _some(paths: Sequence[str]) -> str:
+    return ", ".join(paths[:EXAMPLES]) + (f" and {len(paths) - EXAMPLES} more" if len(paths) > EXAMPLES else "")
