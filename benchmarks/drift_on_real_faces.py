@@ -19,7 +19,7 @@ from PIL import Image, ImageFilter
 from face_assets.dataset.decoding import decode
 from face_assets.detection.mtcnn import Detector, DetectorConfig
 from face_assets.embedding.engine import Engine
-from face_assets.evaluation.feature_histograms import Sketch, bins_of, measure, without_face
+from face_assets.evaluation.feature_histograms import FeatureHistograms, bins_of, measure, without_face
 from face_assets.evaluation.reference import Reference, make_reference
 from face_assets.monitoring.drift import judge
 
@@ -148,10 +148,10 @@ def _bins(photo: Path) -> Bins:
 
 
 def _drifted(reference: Reference, bins: Bins) -> list[str]:
-    sketch = Sketch("v1.0.0", 0, 3600)
+    histograms = FeatureHistograms("v1.0.0", 0, 3600)
     for row in bins:
-        sketch.add(row, int(row[0]), 0)
-    return judge("", sketch, reference, min_photos=1).drifted
+        histograms.add(row, int(row[0]), 0)
+    return judge("", histograms, reference, min_photos=1).drifted
 
 
 if __name__ == "__main__":

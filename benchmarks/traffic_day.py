@@ -24,7 +24,7 @@ from face_assets.core.params import Serving
 from face_assets.dataset.decoding import decode
 from face_assets.detection.mtcnn import Detector, DetectorConfig
 from face_assets.embedding.engine import Engine
-from face_assets.evaluation.feature_histograms import Sketch
+from face_assets.evaluation.feature_histograms import FeatureHistograms
 from face_assets.evaluation.reference import make_reference
 from face_assets.gallery.enrolment import templates_of, write_gallery
 from face_assets.gallery.search import Gallery
@@ -73,12 +73,12 @@ def main() -> None:
         finally:
             target.stop()
         for hour, (first, last) in enumerate(hours, 1):
-            sketch = Sketch("v1.0.0", 0, SECONDS)
+            histograms = FeatureHistograms("v1.0.0", 0, SECONDS)
             for window in window_names(target.root / "traffic"):
                 if first <= window <= last:
-                    sketch.merge(read_window(target.root / "traffic", window).releases["v1.0.0"])
-            report = judge(first, sketch, reference, A_HOUR)
-            print(f"hour {hour}: {sketch.photos} photos, {sketch.without_face} without a face: {report.verdict}: {report.sentence}")
+                    histograms.merge(read_window(target.root / "traffic", window).releases["v1.0.0"])
+            report = judge(first, histograms, reference, A_HOUR)
+            print(f"hour {hour}: {histograms.photos} photos, {histograms.without_face} without a face: {report.verdict}: {report.sentence}")
 
 
 def _ask(photos: list[Path]) -> list[tuple[str, str]]:

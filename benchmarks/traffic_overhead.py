@@ -28,7 +28,7 @@ from face_assets.serving.runtime.traffic import Traffic
 
 PHOTOS, ROUNDS = 200, 12
 SECONDS, WARM_UP, CALLERS = 10.0, 1.0, 8
-CPU_PHOTOS = 400  # some seconds of a busy server, as between two writes of its sketches
+CPU_PHOTOS = 400  # some seconds of a busy server, as between two writes of its histograms
 PHOTOS_A_PUBLICATION = 50  # a second's
 MICROSECONDS_A_CALL = 45.0  # of one call of Triton's metric API, measured in the real Python backend
 

@@ -12,7 +12,7 @@ from face_assets.core.errors import UserError
 from face_assets.core.fingerprint import fingerprint
 from face_assets.event_log.runs import UNDER_WAY
 from face_assets.notification.message import Message
-from face_assets.notification.notifier import queue_problem, queue_well
+from face_assets.notification.notifier import queue_firing, queue_resolved
 from face_assets.orchestration import jobs
 from face_assets.orchestration.partitions import commits
 from face_assets.orchestration.tags import PARTITION, commit_tags
@@ -91,14 +91,14 @@ def commit_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResour
     try:
         tick = look(workspace, cursor, time.time(), lambda job, commit: _earlier_run(context.instance, job, commit))
     except UserError as error:
-        message = Message("problem", UNREACHABLE, "The data repository cannot be watched", str(error))
-        queue_problem(workspace.settings, message, context.log.warning)
+        message = Message("firing", UNREACHABLE, "The data repository cannot be watched", str(error))
+        queue_firing(workspace.settings, message, context.log.warning)
         return dg.SensorResult(skip_reason=str(error), cursor=context.cursor)
-    queue_well(workspace.settings, Message("well", UNREACHABLE, "The data repository is watched again"), context.log.warning)
+    queue_resolved(workspace.settings, Message("resolved", UNREACHABLE, "The data repository is watched again"), context.log.warning)
     for sentence in tick.said:
         context.log.info(sentence)
     for message in tick.messages:
-        (queue_problem if message.kind == "problem" else queue_well)(workspace.settings, message, context.log.warning)
+        (queue_firing if message.kind == "firing" else queue_resolved)(workspace.settings, message, context.log.warning)
     assert tick.cursor is not None
     return dg.SensorResult(
         run_requests=tick.requests,
@@ -163,7 +163,7 @@ def _take(workspace: Workspace, waiting: list[Waiting], now: float, earlier_run:
         if lacking:
             tick.said.append(f"{lacking}; it waits since {time.strftime('%H:%M:%S', time.localtime(one.since))}")
             if now - one.since > SECONDS_UNTIL_TOLD:
-                tick.messages.append(_message("problem", one, f"Commit {one.commit[:12]} waits", lacking))
+                tick.messages.append(_message("firing", one, f"Commit {one.commit[:12]} waits", lacking))
             pause = min(MOST_SECONDS_TO_WAIT, 2.0 ** min(one.tries, 10))
             yield replace(one, tries=one.tries + 1, next_try=now + pause)
 
@@ -210,10 +210,10 @@ def _ask(workspace: Workspace, one: Waiting, key: str, tick: Tick) -> None:
     tick.observations += observations(workspace, one.commit, tags)
     tick.said.append(f"commit {one.commit[:12]} on {one.branch} asks for {one.job}")
     if one.tries:
-        tick.messages.append(_message("well", one, f"The photos of commit {one.commit[:12]} are there"))
+        tick.messages.append(_message("resolved", one, f"The photos of commit {one.commit[:12]} are there"))
 
 
-def _message(kind: Literal["problem", "well"], one: Waiting, title: str, reason: str = "") -> Message:
+def _message(kind: Literal["firing", "resolved"], one: Waiting, title: str, reason: str = "") -> Message:
     return Message(kind, f"{one.branch}: waiting: {one.commit}", title, reason, commit=one.commit, branch=one.branch)
 
 

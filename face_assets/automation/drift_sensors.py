@@ -11,7 +11,7 @@ from face_assets.monitoring.drift import DriftReport
 from face_assets.monitoring.steps import monitoring_params
 from face_assets.monitoring.windows import finished_windows
 from face_assets.notification.message import Message
-from face_assets.notification.notifier import queue_problem, queue_well
+from face_assets.notification.notifier import queue_firing, queue_resolved
 from face_assets.orchestration import jobs
 from face_assets.orchestration.partitions import FIRST_HOUR, commits
 from face_assets.orchestration.tags import CAUSE, commit_tags
@@ -76,10 +76,12 @@ def drift_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResourc
         return dg.SkipReason(str(error))
     if lasting:
         advice = ASKED if head else f"{NOTHING_NEW} {COMMIT_PHOTOS}" if settings.retrain else COMMIT_PHOTOS
-        queue_problem(workspace.settings, drift_message(lasting, advice), context.log.warning)
+        queue_firing(workspace.settings, drift_message(lasting, advice), context.log.warning)
     elif newest[0].verdict == "no_drift":
-        queue_well(
-            workspace.settings, Message("well", CAUSE_OF_DRIFT, "The traffic is again as the release was tested on"), context.log.warning
+        queue_resolved(
+            workspace.settings,
+            Message("resolved", CAUSE_OF_DRIFT, "The traffic is again as the release was tested on"),
+            context.log.warning,
         )
     return dg.SensorResult(
         run_requests=wanted,
@@ -93,7 +95,7 @@ def drift_message(lasting: Sequence[DriftReport], advice: str) -> Message:
     """What people are told of verdicts of drift, newest first."""
     newest, oldest = lasting[0], lasting[-1]
     return Message(
-        "problem",
+        "firing",
         CAUSE_OF_DRIFT,
         f"The traffic of {newest.release} drifts since {oldest.window} UTC",
         f"{newest.sentence}. {advice}",

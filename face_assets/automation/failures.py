@@ -10,7 +10,7 @@ import dagster as dg
 from face_assets.core.errors import UserError
 from face_assets.event_log.outcomes import Outcome, read_outcome
 from face_assets.notification.message import Message
-from face_assets.notification.notifier import Log, report_problem, report_well, send_unsent
+from face_assets.notification.notifier import Log, report_firing, report_resolved, send_unsent
 from face_assets.orchestration import tags
 from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.registry.workspace import Workspace
@@ -84,7 +84,7 @@ def run_failed(instance: dg.DagsterInstance, run_id: str, workspace: Workspace, 
         return
     outcome = _with_commit(instance, outcome, workspace, log)
     instance.add_run_tags(run_id, tags.reason_tag(f"{outcome.where}: {outcome.reason}"))
-    report_problem(workspace.settings, _problem(outcome), log)
+    report_firing(workspace.settings, _problem(outcome), log)
     for later in _successes_since(instance, outcome):
         _report_success(_with_commit(instance, later, workspace, log), workspace, log)
 
@@ -134,7 +134,7 @@ def _of(outcome: Outcome) -> str:
 def _problem(outcome: Outcome) -> Message:
     cause = (_line(outcome), outcome.asset or outcome.job, outcome.check or ("refusal" if outcome.refused else "failure"), outcome.commit)
     return Message(
-        kind="problem",
+        kind="firing",
         cause=": ".join(part for part in cause if part),
         title=f"{outcome.where} {'refused' if outcome.refused else 'failed for'} {_of(outcome)}",
         reason=outcome.reason,
@@ -147,8 +147,8 @@ def _report_success(outcome: Outcome, workspace: Workspace, log: Log) -> None:
     lines = dict.fromkeys((_line(outcome), PRODUCTION))
     causes = [f"{line}: {name}" for line in lines for name in (outcome.job, *outcome.done)]
     what = f"a run of {', '.join(outcome.done)}" if outcome.job.startswith("__") else outcome.job  # Dagster's own job of chosen assets
-    message = Message("well", _line(outcome), f"{what} went through for {_of(outcome)}", **_facts(outcome))
-    report_well(workspace.settings, message, causes, outcome.ended, log)
+    message = Message("resolved", _line(outcome), f"{what} went through for {_of(outcome)}", **_facts(outcome))
+    report_resolved(workspace.settings, message, causes, outcome.ended, log)
 
 
 def _facts(outcome: Outcome) -> dict[str, Any]:

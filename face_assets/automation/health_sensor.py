@@ -10,7 +10,7 @@ from face_assets.automation.stage_sensor import deployment_under_way
 from face_assets.core.errors import UserError
 from face_assets.event_log.dead_runs import close_dead_runs
 from face_assets.notification.message import Message
-from face_assets.notification.notifier import queue_problem, queue_well
+from face_assets.notification.notifier import queue_firing, queue_resolved
 from face_assets.orchestration import jobs
 from face_assets.orchestration.tags import CAUSE
 from face_assets.orchestration.workspace_resource import WorkspaceResource
@@ -56,8 +56,8 @@ class Trouble:
     def problem(self) -> Message:
         """The message to people."""
         if self.wanted:
-            return Message("problem", BEHIND, f"This machine does not serve {self.wanted.release.version}", self.sentence)
-        return Message("problem", LOST, "The server is brought back", self.sentence)
+            return Message("firing", BEHIND, f"This machine does not serve {self.wanted.release.version}", self.sentence)
+        return Message("firing", LOST, "The server is brought back", self.sentence)
 
 
 @dg.sensor(
@@ -82,7 +82,7 @@ def health_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResour
     if trouble is None:
         if health.troubled:
             for cause in (LOST, BEHIND):
-                queue_well(workspace.settings, Message("well", cause, "The server answers as it must again"), context.log.warning)
+                queue_resolved(workspace.settings, Message("resolved", cause, "The server answers as it must again"), context.log.warning)
         return _result(Health(next_question=next_question), "Nothing is wrong.")
     if trouble.about != health.about:
         health = Health(about=trouble.about)
@@ -93,7 +93,7 @@ def health_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResour
         return _result(health, f"{trouble.sentence}; {deploying} deals with it")
     pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(health.asked, 10))
     health = replace(health, asked=health.asked + 1, next_try=now + pause)
-    queue_problem(workspace.settings, trouble.problem, context.log.warning)
+    queue_firing(workspace.settings, trouble.problem, context.log.warning)
     tags = {CAUSE: "health", "face_assets/trouble": trouble.sentence[:200], "dagster/priority": jobs.DEPLOY_PRIORITY}
     return dg.SensorResult(run_requests=[dg.RunRequest(tags=tags)], cursor=json.dumps(asdict(health)))
 

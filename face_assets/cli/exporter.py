@@ -16,7 +16,7 @@ from face_assets.event_log.instance import open_instance
 from face_assets.event_log.run_totals import count_runs
 from face_assets.monitoring import facts
 from face_assets.monitoring.committed_feedback import committed_feedback
-from face_assets.monitoring.exposition import Log, Part, serve
+from face_assets.monitoring.exposition import Log, MetricsCollector, serve
 from face_assets.monitoring.feedback import Estimate, estimates
 from face_assets.orchestration import jobs
 from face_assets.registry.stages import Assignment
@@ -64,21 +64,21 @@ class Platform:
                 self._production, self._refs = workspace.stages.production(), refs
             return self._production
 
-    def parts(self) -> list[Part]:
+    def collectors(self) -> list[MetricsCollector]:
         """All that is told."""
         instance = self.instance
         return [
-            Part("production", self._release),
-            Part("decision", self._decision),
-            Part("datasets", self._datasets),
-            Part("runs", self._runs),
-            Part("sensors", lambda: facts.sensor_metrics(pipeline_facts.sensors(instance))),
-            Part("daemons", lambda: facts.daemon_metrics(pipeline_facts.heartbeats(instance))),
-            Part("commits", lambda: facts.waiting_metrics(pipeline_facts.waiting(instance))),
-            Part("server", self._server),
-            Part("drift", self._drift),
-            Part("feedback", self._feedback),
-            Part("disk", self._disk),
+            MetricsCollector("production", self._release),
+            MetricsCollector("decision", self._decision),
+            MetricsCollector("datasets", self._datasets),
+            MetricsCollector("runs", self._runs),
+            MetricsCollector("sensors", lambda: facts.sensor_metrics(pipeline_facts.sensors(instance))),
+            MetricsCollector("daemons", lambda: facts.daemon_metrics(pipeline_facts.heartbeats(instance))),
+            MetricsCollector("commits", lambda: facts.waiting_metrics(pipeline_facts.waiting(instance))),
+            MetricsCollector("server", self._server),
+            MetricsCollector("drift", self._drift),
+            MetricsCollector("feedback", self._feedback),
+            MetricsCollector("disk", self._disk),
         ]
 
     def _release(self) -> Iterable[Metric]:
@@ -151,7 +151,7 @@ def run_exporter(log: Log) -> None:
     workspace = Workspace(settings)
     require_free(settings.ui_host, settings.exporter_port, "the exporter", "FACE_ASSETS_EXPORTER_PORT")
     with open_instance(workspace.home) as instance:
-        server, thread = serve(Platform(instance).parts(), settings.ui_host, settings.exporter_port, log)
+        server, thread = serve(Platform(instance).collectors(), settings.ui_host, settings.exporter_port, log)
         log(f"metrics at http://{settings.ui_host}:{settings.exporter_port}/metrics")
         try:
             thread.join()

@@ -1,4 +1,4 @@
-"""Sketches: histograms in fixed bins of what a server sees in a window of time, which merge by addition and hold no face.
+"""Feature histograms of the photos that a server sees in a window of time: fixed bins, merged by addition, without any face.
 
 docs/explanation/drift.md says what is in them and why no face can be made from them.
 """
@@ -82,12 +82,12 @@ BROKEN = (
 )
 
 
-class BrokenSketch(ValueError):
-    """The file is no sketch that this version reads; the message says which and why."""
+class BrokenHistograms(ValueError):
+    """The file holds no feature histograms that this version reads; the message says which and why."""
 
 
 @dataclass
-class Sketch:
+class FeatureHistograms:
     """What one release saw in the window that begins at `window` (seconds since 1970, UTC) and lasts `seconds`.
 
     counts: int64 (features, BINS), of the photos' subjects; `faces` counts all faces, `accepted` those taken for somebody; `shown`: the
@@ -118,8 +118,8 @@ class Sketch:
         if self.unshown >= FEWEST_FACES:
             self.shown, self.unshown = self.counts[FIRST_PROJECTION:].copy(), 0
 
-    def merge(self, other: "Sketch") -> None:
-        """Adds what another sketch of the same release counted."""
+    def merge(self, other: "FeatureHistograms") -> None:
+        """Adds the counts of other histograms of the same release."""
         self.counts += other.counts
         self.shown = self.shown + other.shown
         self.unshown += other.unshown
@@ -147,39 +147,39 @@ class Sketch:
             raise
 
     @staticmethod
-    def load(path: Path) -> "Sketch":
-        """The sketch in a file. Raises BrokenSketch that names the file and what is wrong with it."""
+    def load(path: Path) -> "FeatureHistograms":
+        """Returns the histograms in a file. Raises BrokenHistograms that names the file and the reason."""
         try:
             content = io.BytesIO(_content(path))
             with zipfile.ZipFile(content) as archive:
                 if sum(part.file_size for part in archive.infolist()) > LARGEST_FILE:
-                    raise BrokenSketch(f"{path} is packed, and larger than any sketch")
+                    raise BrokenHistograms(f"{path} is packed, and larger than any feature histograms")
             with np.load(content, allow_pickle=False) as stored:
                 found = str(stored["format"])
                 if found != FORMAT:
-                    raise BrokenSketch(f"{path} has format {found!r}, and {FORMAT!r} is read: another version of the server wrote it")
+                    raise BrokenHistograms(f"{path} has format {found!r}, and {FORMAT!r} is read: another version of the server wrote it")
                 window, seconds, *numbers = (int(number) for number in stored["numbers"])
                 counts = stored["counts"].astype(np.int64)
                 release = str(stored["release"])
-        except BrokenSketch:
+        except BrokenHistograms:
             raise
         except BROKEN as error:
-            raise BrokenSketch(f"{path} is no sketch: {error or type(error).__name__}") from error
+            raise BrokenHistograms(f"{path} holds no feature histograms: {error or type(error).__name__}") from error
         fits = counts.shape == (len(FEATURES), BINS) and len(numbers) == len(COUNTS) and RELEASE.fullmatch(release)
         if not fits or min(*numbers, counts.min()) < 0 or max(*numbers, counts.max()) > MOST or seconds <= 0 or not 0 <= window <= MOST:
-            raise BrokenSketch(f"{path} is no sketch: its numbers do not fit together")
+            raise BrokenHistograms(f"{path} holds no feature histograms: its numbers do not fit together")
         shown = counts[FIRST_PROJECTION:].copy()
-        return Sketch(release, window, seconds, counts, **dict(zip(COUNTS, numbers, strict=True)), shown=shown)
+        return FeatureHistograms(release, window, seconds, counts, **dict(zip(COUNTS, numbers, strict=True)), shown=shown)
 
 
 def _content(path: Path) -> bytes:
-    """The bytes of a file in a folder in which a server's user may put anything: no link, no pipe, and no more than a sketch has."""
+    """The bytes of a file in a folder in which a server's user may put anything: no link, no pipe, and no more than histograms have."""
     with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise BrokenSketch(f"{path} is no file")
+            raise BrokenHistograms(f"{path} is no file")
         content = file.read(LARGEST_FILE + 1)
     if len(content) > LARGEST_FILE:
-        raise BrokenSketch(f"{path} is larger than any sketch")
+        raise BrokenHistograms(f"{path} is larger than any feature histograms")
     return content
 
 

@@ -67,7 +67,7 @@ class Reference:
 
 
 def load_reference(path: Path) -> Reference | None:
-    """The reference in a file; None where there is none. Raises UserError where it cannot be compared with today's sketches."""
+    """The reference in a file; None where there is none. Raises UserError where it cannot be compared with today's histograms."""
     if not path.is_file():
         return None
     try:
@@ -78,12 +78,12 @@ def load_reference(path: Path) -> Reference | None:
         raise UserError(f"{path} is no reference: {error}. Make a new release.") from error
     shapes = {reference.psi_limits.shape, reference.wasserstein_limits.shape}
     if found != FORMAT or reference.counts.shape != (len(FEATURES), BINS) or shapes != {(len(SIZES), len(FEATURES))}:
-        raise UserError(f"{path} is of format {found!r}, and sketches are of {FORMAT!r}: make a new release.")
+        raise UserError(f"{path} is of format {found!r}, and histograms are of {FORMAT!r}: make a new release.")
     return reference
 
 
 def make_reference(bins: Bins, people: npt.NDArray[Any], seed: int = 0) -> Reference | None:
-    """From held-out photos: bins int64 (photos, features), as sketches.bins_of gives, and who is in each, (photos,).
+    """From held-out photos: bins int64 (photos, features), as feature_histograms.bins_of gives, and who is in each, (photos,).
 
     The limits come from a bootstrap over people: again and again the people are halved, windows are drawn from one half and
     compared with the other, and of all features together one window in 1 / FALSE_ALARMS strays past a limit. None where the photos

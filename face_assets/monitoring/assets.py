@@ -29,9 +29,9 @@ def live_traffic(context: dg.AssetExecutionContext, platform: WorkspaceResource)
         window = monitoring.live_window(workspace, context.partition_key)
         for problem in window.problems:
             context.log.warning(problem)
-        totals = {name: sum(getattr(sketch, name) for sketch in window.releases.values()) for name in COUNTS}
+        totals = {name: sum(getattr(histograms, name) for histograms in window.releases.values()) for name in COUNTS}
         facts = totals | {
-            "releases": {release: {name: getattr(sketch, name) for name in COUNTS} for release, sketch in window.releases.items()},
+            "releases": {release: {name: getattr(histograms, name) for name in COUNTS} for release, histograms in window.releases.items()},
             "unreadable_files": list(window.problems),
             "path": workspace.home.traffic / window.name,
         }

@@ -103,7 +103,7 @@ PIPELINE = (
     Panel("Age in production", {"age": "time() - face_assets_production_assigned_timestamp_seconds"}, "s", "stat", 4),
     Panel("Commits waiting", {"waiting": "face_assets_commits_waiting"}, kind="stat", width=4),
     Panel("Free on the disk", {"free": "face_assets_home_disk_free_bytes"}, "bytes", "stat", 4),
-    Panel("Parts of the exporter that are down", {"down": "sum(1 - face_assets_exporter_part_up)"}, kind="stat", width=4),
+    Panel("Exporter's collectors that are down", {"down": "sum(1 - face_assets_scrape_collector_success)"}, kind="stat", width=4),
     Panel(
         "Figures of production",
         {"{{figure}}": 'face_assets_production_figure{figure=~"auc|accuracy|eer|tar_.*|identification_.*"}'},

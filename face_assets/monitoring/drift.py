@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from face_assets.evaluation.feature_histograms import BINS, FEATURES, FIRST_PROJECTION, Sketch
+from face_assets.evaluation.feature_histograms import BINS, FEATURES, FIRST_PROJECTION, FeatureHistograms
 from face_assets.evaluation.histogram_distance import distances
 from face_assets.evaluation.reference import JUDGED, Reference
 
@@ -63,29 +63,33 @@ class DriftReport:
         return DriftReport(**{**values, "features": tuple(FeatureDrift(**one) for one in values["features"])})
 
 
-def judge(window: str, sketch: Sketch, reference: Reference | None, min_photos: int, without: str = "") -> DriftReport:
-    """The report of a release's sketch. without: why there is no reference, in a sentence."""
+def judge(window: str, traffic: FeatureHistograms, reference: Reference | None, min_photos: int, without: str = "") -> DriftReport:
+    """The report of a release's histograms. without: why there is no reference, in a sentence."""
     if reference is None:
-        reason = without or f"{sketch.release} has no reference"
-        return _report(window, sketch, "no_reference", f"No verdict: {reason}")
-    if sketch.photos < min_photos:
-        return _report(window, sketch, "too_few_photos", f"No verdict: {sketch.photos} photos, monitoring.min_photos asks for {min_photos}")
-    features = _features(sketch, reference)
+        reason = without or f"{traffic.release} has no reference"
+        return _report(window, traffic, "no_reference", f"No verdict: {reason}")
+    if traffic.photos < min_photos:
+        return _report(
+            window, traffic, "too_few_photos", f"No verdict: {traffic.photos} photos, monitoring.min_photos asks for {min_photos}"
+        )
+    features = _features(traffic, reference)
     drifted = [one for one in features if one.drifted]
     if not drifted:
-        return _report(window, sketch, "no_drift", f"{sketch.photos:,} photos look as those that the release was tested on", features)
-    return _report(window, sketch, "drift", _sentence(drifted, sketch), features)
+        return _report(window, traffic, "no_drift", f"{traffic.photos:,} photos look as those that the release was tested on", features)
+    return _report(window, traffic, "drift", _sentence(drifted, traffic), features)
 
 
-def _report(window: str, sketch: Sketch, verdict: Verdict, sentence: str, features: tuple[FeatureDrift, ...] = ()) -> DriftReport:
-    numbers = (sketch.photos, sketch.without_face, sketch.refused, sketch.faces, sketch.accepted)
-    return DriftReport(window, sketch.release, verdict, sentence, *numbers, features=features)
+def _report(
+    window: str, traffic: FeatureHistograms, verdict: Verdict, sentence: str, features: tuple[FeatureDrift, ...] = ()
+) -> DriftReport:
+    numbers = (traffic.photos, traffic.without_face, traffic.refused, traffic.faces, traffic.accepted)
+    return DriftReport(window, traffic.release, verdict, sentence, *numbers, features=features)
 
 
-def _features(sketch: Sketch, reference: Reference) -> tuple[FeatureDrift, ...]:
-    found = distances(reference.counts, sketch.counts)
-    seen = sketch.counts.sum(axis=1)
-    means = (sketch.counts * CENTRES).sum(axis=1) / np.maximum(seen, 1)
+def _features(traffic: FeatureHistograms, reference: Reference) -> tuple[FeatureDrift, ...]:
+    found = distances(reference.counts, traffic.counts)
+    seen = traffic.counts.sum(axis=1)
+    means = (traffic.counts * CENTRES).sum(axis=1) / np.maximum(seen, 1)
     before = (reference.counts * CENTRES).sum(axis=1) / np.maximum(reference.counts.sum(axis=1), 1)
     features = []
     for number, feature in enumerate(FEATURES):
@@ -112,11 +116,11 @@ def _features(sketch: Sketch, reference: Reference) -> tuple[FeatureDrift, ...]:
     return tuple(features)
 
 
-def _sentence(drifted: list[FeatureDrift], sketch: Sketch) -> str:
+def _sentence(drifted: list[FeatureDrift], traffic: FeatureHistograms) -> str:
     """The farthest first; directions of the embeddings are told as one."""
     directions = [one for one in drifted if one.name.startswith("embedding_")]
     others = sorted((one for one in drifted if one not in directions), key=lambda one: -one.excess)
     parts = [f"{one.name} {one.mean:.2f} instead of {one.reference_mean:.2f}" for one in others if one.mean is not None]
     if directions:
         parts.append(f"embeddings in {len(directions)} of {len(FEATURES) - FIRST_PROJECTION} directions")
-    return f"{sketch.photos:,} photos differ from those that the release was tested on: {', '.join(parts)}"
+    return f"{traffic.photos:,} photos differ from those that the release was tested on: {', '.join(parts)}"

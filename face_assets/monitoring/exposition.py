@@ -1,4 +1,4 @@
-"""Metrics in parts that do not hold one another up: one that fails or hangs says so in a gauge, and the others are told all the same."""
+"""Exposition of the platform's metrics by independent collectors: one that fails or hangs has success 0 and delays no other."""
 
 import threading
 import time
@@ -15,15 +15,15 @@ from prometheus_client.registry import Collector
 from face_assets.core.direct_connections import open_url
 from face_assets.core.errors import UserError
 
-SECONDS_FOR_A_PART = 5.0
+SECONDS_TO_COLLECT = 5.0
 SECONDS_FRESH = 1.0
-"""Who asks within this time of another gets the same answer, so many scrapers cost what one does."""
+"""Scrapes within this time of another get the same metrics, so many scrapers cost as much as one."""
 Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Part:
-    """Some metrics that are read together. `read` may raise: then the part is down."""
+class MetricsCollector:
+    """Metrics that are read together. `read` may raise: then the collector has success 0."""
 
     name: str
     read: Callable[[], Iterable[Metric]]
@@ -31,91 +31,91 @@ class Part:
 
 @dataclass(frozen=True)
 class _Reading:
-    """A part that is being read, and since when (seconds, monotonic)."""
+    """A collector that is being read, and since when (seconds, monotonic)."""
 
     future: "Future[tuple[list[Metric], float]]"
     began: float
 
 
-class PartsCollector(Collector):
-    """Reads every part in a thread of its own, and says of each whether it could be read and how long that took."""
+class ScrapeCollector(Collector):
+    """Reads every collector in a thread of its own, and adds the success and the duration of each."""
 
-    def __init__(self, parts: Sequence[Part], log: Log, seconds: float = SECONDS_FOR_A_PART):
-        self._parts = parts
+    def __init__(self, collectors: Sequence[MetricsCollector], log: Log, seconds: float = SECONDS_TO_COLLECT):
+        self._collectors = collectors
         self._log = log
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._threads = ThreadPoolExecutor(len(parts), thread_name_prefix="part")
+        self._threads = ThreadPoolExecutor(len(collectors), thread_name_prefix="collector")
         self._readings: dict[str, _Reading] = {}
-        self._troubles: dict[str, str] = {}
-        self._answer: list[Metric] = []
-        self._answered = float("-inf")
+        self._failures: dict[str, str] = {}
+        self._metrics: list[Metric] = []
+        self._collected_at = float("-inf")
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: otherwise registering would read every part."""
+        """Describes nothing: otherwise registering would read every collector."""
         return []
 
     def collect(self) -> Iterable[Metric]:
-        """The metrics of all parts that can be read."""
+        """Returns the metrics of all collectors that succeed."""
         with self._lock:
-            if time.monotonic() - self._answered > SECONDS_FRESH:
-                self._answer = self._read()
-                self._answered = time.monotonic()
-            return self._answer
+            if time.monotonic() - self._collected_at > SECONDS_FRESH:
+                self._metrics = self._read()
+                self._collected_at = time.monotonic()
+            return self._metrics
 
     def _read(self) -> list[Metric]:
         now = time.monotonic()
-        for part in self._parts:
-            if part.name not in self._readings:  # one that hangs is not asked again before it has answered
-                self._readings[part.name] = _Reading(self._threads.submit(_timed, part), now)
+        for collector in self._collectors:
+            if collector.name not in self._readings:  # one that hangs is not started again before it ends
+                self._readings[collector.name] = _Reading(self._threads.submit(_timed, collector), now)
         waited_for = [reading.future for reading in self._readings.values() if reading.began == now]
         wait(waited_for, timeout=self._seconds)
-        up = GaugeMetricFamily("face_assets_exporter_part_up", "Whether the part's metrics could be read.", labels=["part"])
-        took = GaugeMetricFamily("face_assets_exporter_part_seconds", "How long reading the part took.", labels=["part"])
-        answer: list[Metric] = [up, took]
-        for part in self._parts:
-            reading = self._readings[part.name]
-            trouble = self._trouble(part, reading)
+        success = GaugeMetricFamily("face_assets_scrape_collector_success", "Whether the collector succeeded.", labels=["collector"])
+        duration = GaugeMetricFamily("face_assets_scrape_collector_duration_seconds", "How long the collector took.", labels=["collector"])
+        metrics: list[Metric] = [success, duration]
+        for collector in self._collectors:
+            reading = self._readings[collector.name]
+            failure = self._failure(reading)
             if reading.future.done():
-                del self._readings[part.name]
-            if not trouble:
-                metrics, seconds = reading.future.result()
-                answer += metrics
-                took.add_metric([part.name], seconds)
-            up.add_metric([part.name], 0.0 if trouble else 1.0)
-            if trouble != self._troubles.get(part.name, ""):
-                self._log(f"{part.name}: {trouble or 'can be read again'}")
-            self._troubles[part.name] = trouble
-        return answer
+                del self._readings[collector.name]
+            if not failure:
+                collected, seconds = reading.future.result()
+                metrics += collected
+                duration.add_metric([collector.name], seconds)
+            success.add_metric([collector.name], 0.0 if failure else 1.0)
+            if failure != self._failures.get(collector.name, ""):
+                self._log(f"{collector.name}: {failure or 'succeeds again'}")
+            self._failures[collector.name] = failure
+        return metrics
 
-    def _trouble(self, part: Part, reading: _Reading) -> str:
-        """Why the part cannot be told; empty where it can."""
+    def _failure(self, reading: _Reading) -> str:
+        """Returns why the collector failed; empty where it succeeded."""
         if not reading.future.done():
-            return f"has not answered within {self._seconds:g} s"
+            return f"did not end within {self._seconds:g} s"
         error = reading.future.exception()
         if error is None:
             return ""
         return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
 
 
-def _timed(part: Part) -> "tuple[list[Metric], float]":
+def _timed(collector: MetricsCollector) -> "tuple[list[Metric], float]":
     began = time.monotonic()
-    return list(part.read()), time.monotonic() - began
+    return list(collector.read()), time.monotonic() - began
 
 
-def serve(parts: Sequence[Part], host: str, port: int, log: Log) -> "tuple[WSGIServer, threading.Thread]":
-    """Answers scrapes at http://HOST:PORT/metrics, many at once, from threads of this process, which tell of the process too."""
+def serve(collectors: Sequence[MetricsCollector], host: str, port: int, log: Log) -> "tuple[WSGIServer, threading.Thread]":
+    """Serves http://HOST:PORT/metrics from threads of this process, with the metrics of the process itself."""
     registry = CollectorRegistry()
-    registry.register(PartsCollector(parts, log))
+    registry.register(ScrapeCollector(collectors, log))
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     return start_http_server(port, host, registry)
 
 
 def answers(address: str) -> bool:
-    """Whether metrics can be had at http://HOST:PORT."""
+    """Returns True where http://HOST:PORT serves metrics."""
     try:
-        with open_url(f"{address}/metrics", timeout=2 * SECONDS_FOR_A_PART) as answer:
+        with open_url(f"{address}/metrics", timeout=2 * SECONDS_TO_COLLECT) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, TimeoutError, ConnectionError):
         return False

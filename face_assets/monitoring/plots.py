@@ -4,14 +4,14 @@ import io
 
 import numpy as np
 
-from face_assets.evaluation.feature_histograms import BINS, FEATURES, FIRST_PROJECTION, Sketch
+from face_assets.evaluation.feature_histograms import BINS, FEATURES, FIRST_PROJECTION, FeatureHistograms
 from face_assets.evaluation.reference import Reference
 from face_assets.monitoring.drift import DriftReport
 
 SIZE, DPI = (9.0, 4.6), 80
 
 
-def drift_plot(report: DriftReport, sketch: Sketch, reference: Reference) -> bytes:
+def drift_plot(report: DriftReport, traffic: FeatureHistograms, reference: Reference) -> bytes:
     """A small PNG, white behind."""
     from matplotlib.figure import Figure
 
@@ -21,9 +21,9 @@ def drift_plot(report: DriftReport, sketch: Sketch, reference: Reference) -> byt
     for axes, number in zip(panels, range(FIRST_PROJECTION), strict=False):
         feature = FEATURES[number]
         edges = feature.low + feature.width * np.arange(BINS + 1)
-        for counts, colour, label in ((reference.counts[number], "0.6", "reference"), (sketch.counts[number], "C0", "window")):
+        for counts, colour, label in ((reference.counts[number], "0.6", "reference"), (traffic.counts[number], "C0", "window")):
             axes.stairs(counts / max(counts.sum(), 1), edges, color=colour, fill=label == "reference", label=label)
-        used = np.flatnonzero(reference.counts[number] + sketch.counts[number])
+        used = np.flatnonzero(reference.counts[number] + traffic.counts[number])
         if len(used):
             axes.set_xlim(edges[max(used[0] - 1, 0)], edges[min(used[-1] + 2, BINS)])
         drifted = excess[feature.name].drifted

@@ -33,11 +33,11 @@ def report_drift(workspace: Workspace, name: str) -> Drift:
     settings = monitoring_params(workspace)
     reports: list[DriftReport] = []
     plot: bytes | None = None
-    for sketch in sorted(window.releases.values(), key=lambda one: -one.photos):
-        reference, without = find_reference(workspace, sketch.release)
-        report = judge(name, sketch, reference, settings.min_photos, without)
+    for histograms in sorted(window.releases.values(), key=lambda one: -one.photos):
+        reference, without = find_reference(workspace, histograms.release)
+        report = judge(name, histograms, reference, settings.min_photos, without)
         if reference and report.features and not reports:
-            plot = drift_plot(report, sketch, reference)
+            plot = drift_plot(report, histograms, reference)
         reports.append(report)
     file = write_reports(workspace.home.monitoring, name, reports)
     if plot:

@@ -1,11 +1,11 @@
-"""Windows of traffic: the sketches that servers left in a folder, merged by release."""
+"""Windows of traffic: the histograms that servers left in a folder, merged by release."""
 
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from face_assets.evaluation.feature_histograms import BrokenSketch, Sketch
+from face_assets.evaluation.feature_histograms import BrokenHistograms, FeatureHistograms
 from face_assets.serving.runtime.recorder import SECONDS_A_WINDOW, WINDOW_NAME, window_name
 
 SECONDS_TO_SETTLE = 60  # after a window's end, for the last flush of every server
@@ -18,13 +18,13 @@ class Window:
     """The traffic of a window by release, and sentences about files that could not be read."""
 
     name: str
-    releases: dict[str, Sketch] = field(default_factory=dict)
+    releases: dict[str, FeatureHistograms] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
     @property
     def photos(self) -> int:
         """Answered, of all releases."""
-        return sum(sketch.photos for sketch in self.releases.values())
+        return sum(histograms.photos for histograms in self.releases.values())
 
 
 def window_names(folder: Path, after: str = "") -> list[str]:
@@ -41,24 +41,24 @@ def finished_windows(folder: Path, now: float, after: str = "", seconds: int = S
 
 
 def read_window(folder: Path, name: str) -> Window:
-    """The sketches of a window, merged by release; files that are none are told and left out. An hour without traffic is empty."""
-    releases: dict[str, Sketch] = {}
+    """The histograms of a window, merged by release; files that are none are told and left out. An hour without traffic is empty."""
+    releases: dict[str, FeatureHistograms] = {}
     problems: list[str] = []
     files = [] if (folder / name).is_symlink() else sorted((folder / name).glob("*.npz"))
     if len(files) > MOST_FILES:
         problems.append(f"{folder / name} holds {len(files):,} files: those past {MOST_FILES:,} are left out")
     for file in files[:MOST_FILES]:
         try:
-            sketch = Sketch.load(file)
-        except BrokenSketch as error:
+            histograms = FeatureHistograms.load(file)
+        except BrokenHistograms as error:
             problems.append(str(error))
             continue
-        if window_name(sketch.window) != name:
-            problems.append(f"{file} was made for the window {window_name(sketch.window)}: put it back there")
-        elif sketch.release in releases:
-            releases[sketch.release].merge(sketch)
+        if window_name(histograms.window) != name:
+            problems.append(f"{file} was made for the window {window_name(histograms.window)}: put it back there")
+        elif histograms.release in releases:
+            releases[histograms.release].merge(histograms)
         else:
-            releases[sketch.release] = sketch
+            releases[histograms.release] = histograms
     return Window(name, releases, tuple(problems))
 
 

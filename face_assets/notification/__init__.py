@@ -1,1 +1,1 @@
-"""Telling people: what went wrong and when it is well again, once for each cause, by webhook, Slack or e-mail."""
+"""Notification of people by webhook, Slack or e-mail: once when a cause fires, and once when it is resolved."""

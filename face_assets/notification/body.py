@@ -1,4 +1,4 @@
-"""The webhook's body: JSON text with placeholders, filled so that it stays JSON whatever the values hold."""
+"""Body of the webhook: JSON with placeholders, which stays JSON whatever the values contain."""
 
 import json
 import re
@@ -12,7 +12,10 @@ DEFAULT_BODY = json.dumps({name: f"{{{name}}}" for name in ("text", *NAMES[:-1])
 
 
 def filled_body(template: str, message: Message) -> bytes:
-    """The body for a message, in UTF-8. A text that is one placeholder alone becomes the value itself, so figures stay an object."""
+    """Returns the body for a message, in UTF-8.
+
+    A string that is one placeholder alone becomes the value itself, so figures stay an object.
+    """
     values = asdict(message) | {"time": message.when(), "text": message.text()}
     return json.dumps(_fill(parse_body(template), values), ensure_ascii=False, allow_nan=False).encode()
 

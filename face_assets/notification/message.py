@@ -1,4 +1,4 @@
-"""A message: one cause that became a problem, or that is well again."""
+"""Message: one cause that fires, or that is resolved."""
 
 import json
 import math
@@ -16,9 +16,9 @@ LONGEST_FIGURE = 500
 
 @dataclass(frozen=True)
 class Message:
-    """What people are told. `cause` names what the problem comes from, from the general to the special: `main: embedder: gate`."""
+    """A notification. `cause` names the origin of the problem, from the general to the special: `main: embedder: gate`."""
 
-    kind: Literal["problem", "well"]
+    kind: Literal["firing", "resolved"]
     cause: str
     title: str
     reason: str = ""
@@ -32,7 +32,7 @@ class Message:
     time: float = field(default_factory=time.time)
 
     def text(self) -> str:
-        """The message as plain text: the title, the reason, and what is known of the run."""
+        """Returns the message as plain text: title, reason, and the known facts of the run."""
         facts = {
             "commit": self.commit,
             "branch": self.branch,
@@ -41,18 +41,18 @@ class Message:
             "run": " ".join(part for part in (self.job, self.run_id) if part),
             **{name: _short(value) for name, value in self.figures.items()},
         }
-        lines = [f"{'Problem' if self.kind == 'problem' else 'Well again'}: {self.title}"]
+        lines = [f"{self.kind.capitalize()}: {self.title}"]
         lines += self.reason.split("\n") if self.reason else []
         lines += [f"{name}: {value}" for name, value in facts.items() if value != ""]
         lines.append(f"time: {self.when()}")
         return shown_lines(lines)
 
     def when(self) -> str:
-        """The time of the message in ISO 8601, UTC."""
+        """Returns the time of the message in ISO 8601, UTC."""
         return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.time))
 
     def fit_to_send(self) -> "Message":
-        """The message with values that JSON holds, without credentials of URLs, and with a title of one line."""
+        """Returns the message with values that JSON can express, without credentials of URLs, and with a title of one line."""
         values = plain(asdict(self))
         title, reason = shown(" ".join(values["title"].split())), values["reason"].strip()
         if len(reason) > LONGEST_REASON:
@@ -61,7 +61,7 @@ class Message:
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON holds it: NaN and infinities and unknown things as text, and no user or password of a URL in any text."""
+    """Returns the value as JSON expresses it: NaN, infinities and unknown types as text, and no user or password of a URL in any text."""
     if isinstance(value, Mapping):
         return {str(plain(str(key))): plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):

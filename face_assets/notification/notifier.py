@@ -1,4 +1,4 @@
-"""What sensors call: a problem, a problem that is over, and another try at what could not be sent."""
+"""Notifier of the sensors: reports causes that fire or are resolved, and sends what could not be sent before."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -14,54 +14,54 @@ Log = Callable[[str], None]
 to_the_log: Log = logging.getLogger(__name__).warning
 
 
-def queue_problem(settings: Settings, message: Message, log: Log) -> None:
-    """As `report_problem`, but leaves the sending to whoever sends next, and never raises: for sensors that have more to do."""
+def queue_firing(settings: Settings, message: Message, log: Log) -> None:
+    """Queues the message of a cause that fires; the next sender sends it. Never raises, for the sensor has more to do."""
     try:
-        Ledger(settings.home).problem(message, tuple(channels(settings)))
+        Ledger(settings.home).fire(message, tuple(channels(settings)))
     except (UserError, OSError) as error:
-        log(f"{message.title}: cannot be told: {error}")
+        log(f"{message.title}: not queued: {error}")
 
 
-def queue_well(settings: Settings, message: Message, log: Log) -> None:
-    """As `report_well`, but leaves the sending to whoever sends next, and never raises."""
+def queue_resolved(settings: Settings, message: Message, log: Log) -> None:
+    """Queues the message that its cause is resolved; the next sender sends it. Never raises."""
     try:
-        Ledger(settings.home).well(message, (), tuple(channels(settings)), None)
+        Ledger(settings.home).resolve(message, (), tuple(channels(settings)), None)
     except (UserError, OSError) as error:
-        log(f"{message.title}: cannot be told: {error}")
+        log(f"{message.title}: not queued: {error}")
 
 
-def report_problem(settings: Settings, message: Message, log: Log = to_the_log) -> bool:
-    """Tells people of the message's cause, once until it is well again. Returns whether the cause is new.
+def report_firing(settings: Settings, message: Message, log: Log = to_the_log) -> bool:
+    """Notifies people of the message's cause, once until it is resolved. Returns True where the cause is new.
 
-    What a channel does not take is logged, kept and tried again; without a channel only the ledger is kept.
+    A failure of a channel is logged, and its message is kept and sent again. Without a channel only the ledger is written.
     """
     ways = channels(settings)
-    is_new = Ledger(settings.home).problem(message, tuple(ways))
+    is_new = Ledger(settings.home).fire(message, tuple(ways))
     send_unsent(settings, log)
     return is_new
 
 
-def report_well(
+def report_resolved(
     settings: Settings, message: Message, causes: Sequence[str] = (), before: float | None = None, log: Log = to_the_log
 ) -> list[Message]:
-    """Tells people, in one message, that problems are over: `causes` (without them the message's own) and those below them.
+    """Notifies people, in one message, that causes are resolved: `causes` (by default the message's own) and those below them.
 
-    Says nothing when none is open. `before` leaves later problems open. Returns the problems that are over.
+    Sends nothing when none of them fires. `before` keeps later ones firing. Returns the messages of the causes that are resolved.
     """
     ways = channels(settings)
-    closed = Ledger(settings.home).well(message, causes, tuple(ways), before)
+    closed = Ledger(settings.home).resolve(message, causes, tuple(ways), before)
     send_unsent(settings, log)
     return closed
 
 
 def send_unsent(settings: Settings, log: Log = to_the_log) -> None:
-    """Hands messages that wait to the channels that have not taken them."""
-    for trouble in Ledger(settings.home).send(channels(settings)):
-        log(trouble)
+    """Sends waiting messages to the channels that have not accepted them."""
+    for failure in Ledger(settings.home).send(channels(settings)):
+        log(failure)
 
 
 def channels(settings: Settings) -> dict[str, Channel]:
-    """The channels that the settings name; none by default."""
+    """Returns the channels of the settings; none by default."""
     found: dict[str, Channel] = {}
     if settings.notify_webhook:
         found["webhook"] = Webhook(settings.notify_webhook.get_secret_value(), settings.notify_webhook_body or DEFAULT_BODY)

@@ -22,7 +22,7 @@ from face_assets.serving.server_environment import ServingEnvironment
 SECONDS_TO_START = 60.0
 LARGEST_LOG = 20_000_000
 LAST_LINES = 5
-TRAFFIC = "FACE_ASSETS_TRAFFIC"  # names the folder of the sketches to the models
+TRAFFIC = "FACE_ASSETS_TRAFFIC"  # names the folder of the histograms to the models
 TOKEN = "FACE_ASSETS_PROBE_TOKEN"  # the secret of the platform's own requests, for the models
 FRONTEND = "face_assets.serving.frontend"
 SOCKETS = "sockets"

@@ -49,7 +49,7 @@ class Home:
 
     @property
     def traffic(self) -> Path:
-        """Sketches of the traffic, written by the server."""
+        """Feature histograms of the traffic, written by the server."""
         return self.serving / "traffic"
 
     @property

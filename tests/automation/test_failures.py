@@ -183,7 +183,7 @@ def test_an_outcome_has_the_sentence_the_check_and_its_figures(platform: Platfor
 def test_a_refusal_is_one_in_history_command_run_page_and_message(platform: Platform, end: str, where: str, reason: str) -> None:
     run = platform.run(_sha("a"), end, job="commit_to_live")
     platform.tick()
-    assert platform.told == [("problem", f"{where} refused commit {'a' * 12} (main)")]
+    assert platform.told == [("firing", f"{where} refused commit {'a' * 12} (main)")]
     assert platform.tag(run, tags.REASON) == f"{where}: {reason}"
     assert " refused " in CliRunner().invoke(main, ["history", "--failed"]).output
     watched = CliRunner().invoke(main, ["watch", run])
@@ -227,7 +227,7 @@ def test_one_message_for_a_cause_and_one_when_it_is_well(platform: Platform) -> 
     refused = platform.run(_sha("a"), "gate")
     platform.tick()
     post = platform.far_end.posts[0]
-    assert platform.told == [("problem", f"embedder_evaluation: gate refused commit {'a' * 12} (main)")]
+    assert platform.told == [("firing", f"embedder_evaluation: gate refused commit {'a' * 12} (main)")]
     assert (post["commit"], post["branch"], post["author"], post["run_id"]) == (_sha("a"), "main", "Ann", refused)
     assert post["reason"] == "AUC 0.71 is below the floor of 0.9"
     assert post["figures"] == {"auc": 0.71, "tar": {"0.001": 0.6}}
@@ -243,7 +243,7 @@ def test_one_message_for_a_cause_and_one_when_it_is_well(platform: Platform) -> 
 
     platform.run(_sha("c"), "well")
     platform.tick()
-    assert platform.told[3:] == [("well", f"commit_to_evaluation went through for commit {'c' * 12} (main)")]
+    assert platform.told[3:] == [("resolved", f"commit_to_evaluation went through for commit {'c' * 12} (main)")]
     assert len(platform.far_end.posts[3]["reason"].splitlines()) == 3
     platform.run(_sha("d"), "well")
     platform.tick()
@@ -255,24 +255,24 @@ def test_another_branch_or_another_asset_makes_nothing_well(platform: Platform) 
     platform.run(_sha("b"), "well", branch="main2")
     platform.run(_sha("b"), "well", only=["aligned_faces"])
     platform.tick()
-    assert [kind for kind, _ in platform.told] == ["problem"]
+    assert [kind for kind, _ in platform.told] == ["firing"]
     platform.run(_sha("a"), "well", only=["embedder_evaluation"])
     platform.tick()
-    assert [kind for kind, _ in platform.told] == ["problem", "well"]
+    assert [kind for kind, _ in platform.told] == ["firing", "resolved"]
 
 
 def test_production_is_well_when_any_branch_reaches_the_server(platform: Platform) -> None:
     platform.run(None, "failure", job="deploy_production")
     platform.run(None, "failure", job="deploy_production")
     platform.tick()
-    assert platform.told == [("problem", "triton_deployment failed for production")]
+    assert platform.told == [("firing", "triton_deployment failed for production")]
     platform.run(_sha("a"), "well")
     platform.tick()
     assert len(platform.told) == 1, "it stopped at the evaluation"
     ENDS["production"] = "well"
     platform.run(_sha("a"), "well", job="commit_to_live")
     platform.tick()
-    assert platform.told[1:] == [("well", f"commit_to_live went through for commit {'a' * 12} (main)")]
+    assert platform.told[1:] == [("resolved", f"commit_to_live went through for commit {'a' * 12} (main)")]
 
 
 @pytest.mark.parametrize("order", [(failed_runs, refused_runs, succeeded_runs), (succeeded_runs, refused_runs, failed_runs)])
@@ -282,14 +282,14 @@ def test_a_failure_and_its_mending_between_two_ticks_are_told_whatever_sensor_lo
     platform.run(_sha("a"), "well")
     platform.run(_sha("b"), "gate")
     platform.tick(*order)
-    assert [kind for kind, _ in platform.told] == ["problem"], "the success came before"
+    assert [kind for kind, _ in platform.told] == ["firing"], "the success came before"
     platform.run(_sha("c"), "failure")
     platform.run(_sha("c"), "well")
     platform.tick(*order)
     platform.tick(*order)
-    assert [kind for kind, _ in platform.told].count("problem") == 2
-    assert Ledger(platform.home).open() == []
-    closed = [line for post in platform.far_end.posts if post["kind"] == "well" for line in post["reason"].splitlines()]
+    assert [kind for kind, _ in platform.told].count("firing") == 2
+    assert Ledger(platform.home).firing() == []
+    closed = [line for post in platform.far_end.posts if post["kind"] == "resolved" for line in post["reason"].splitlines()]
     assert len(closed) == 2
 
 
@@ -308,7 +308,7 @@ def test_a_run_that_dagster_retries_says_nothing_until_the_last_try(platform: Pl
     assert platform.told == []
     assert killed("0") == "false"
     platform.tick()
-    assert platform.told == [("problem", f"commit_to_live failed for commit {'a' * 12} (main)")]
+    assert platform.told == [("firing", f"commit_to_live failed for commit {'a' * 12} (main)")]
     assert platform.far_end.posts[0]["reason"] == "the process of the run ended before the run did"
 
 
@@ -317,7 +317,7 @@ def test_a_run_of_the_command_is_told_though_marked_for_a_retry_that_never_comes
     run = platform.run(_sha("a"), "failure")
     platform.instance.add_run_tags(run, {WILL_RETRY: "true"})
     platform.tick()
-    assert [kind for kind, _ in platform.told] == ["problem"]
+    assert [kind for kind, _ in platform.told] == ["firing"]
 
 
 def test_a_run_again_that_succeeds_does_not_keep_the_reason_of_the_first(platform: Platform) -> None:
@@ -336,7 +336,7 @@ def test_a_run_launched_in_the_ui_gets_branch_and_author_from_the_repository(
     monkeypatch.setenv("FACE_ASSETS_REPO", str(repository))
     run = platform.run(commit, "gate", branch="")
     platform.tick()
-    assert platform.told == [("problem", f"embedder_evaluation: gate refused commit {commit[:12]} (faces)")]
+    assert platform.told == [("firing", f"embedder_evaluation: gate refused commit {commit[:12]} (faces)")]
     outcome = platform.outcome(run)
     assert (outcome.branch, outcome.author, outcome.subject) == ("faces", "Ann <ann@example.org>", "More photos")
 
@@ -347,7 +347,7 @@ def test_a_repository_that_cannot_be_read_keeps_no_failure_from_being_told(
     monkeypatch.setenv("FACE_ASSETS_REPO", str(tmp_path / "gone"))
     platform.run(_sha("a"), "failure", branch="")
     platform.tick()
-    assert platform.told == [("problem", f"embedder_evaluation failed for commit {'a' * 12} ({'a' * 40})")]
+    assert platform.told == [("firing", f"embedder_evaluation failed for commit {'a' * 12} ({'a' * 40})")]
 
 
 def test_what_could_not_be_sent_is_sent_by_the_sensor_for_it(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -405,7 +405,7 @@ def test_the_daemon_tells_of_a_run_that_the_command_made_in_its_own_process(
             _wait(lambda: _cursors(instance) == {"failed_runs", "refused_runs", "succeeded_runs"}, log)
             told = run(_sha("b"))
             _wait(lambda: far_end.posts, log)
-    assert [(post["kind"], post["asset"], post["run_id"]) for post in far_end.posts] == [("problem", "dataset_version", told)]
+    assert [(post["kind"], post["asset"], post["run_id"]) for post in far_end.posts] == [("firing", "dataset_version", told)]
 
 
 class _daemon:  # noqa: N801

@@ -28,10 +28,10 @@ def people(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def figures(platform: Platform) -> dict[tuple[str, ...], float]:
     platform.workspace().repository.refresh()  # as the sensors do
-    (part,) = [part for part in platform.parts() if part.name == "feedback"]
+    (collector,) = [one for one in platform.collectors() if one.name == "feedback"]
     return {
         (one.name.removeprefix("face_assets_feedback_"), *one.labels.values()): one.value
-        for family in part.read()
+        for family in collector.read()
         for one in family.samples
     }
 

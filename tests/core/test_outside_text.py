@@ -97,10 +97,10 @@ def test_reports_and_messages_keep_their_lines(name: str) -> None:
     text = history_text([{**ROW, "branch": name, "where": name, "reason": name, "decision": name}] * 2, failed=False)
     assert text.count("\n") == 1 and is_harmless(text.replace("\n", ""))
     facts: dict[str, Any] = {"author": name, "branch": name, "asset": name, "figures": {name: name}}
-    plain, hostile = (Message("problem", "c", "title", reason="r", **one).fit_to_send() for one in (_named(facts, "x"), facts))
+    plain, hostile = (Message("firing", "c", "title", reason="r", **one).fit_to_send() for one in (_named(facts, "x"), facts))
     assert hostile.text().count("\n") == plain.text().count("\n")
     assert is_harmless(hostile.text().replace("\n", ""))
-    assert is_harmless(Message("problem", "c", f"{name} failed").fit_to_send().title)
+    assert is_harmless(Message("firing", "c", f"{name} failed").fit_to_send().title)
 
 
 def _named(facts: dict[str, Any], name: str) -> dict[str, Any]:

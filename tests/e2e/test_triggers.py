@@ -169,7 +169,7 @@ def test_a_refused_commit_leaves_production_and_is_told_once_and_once_when_it_is
     before, red = team.live(), red_assets(team.cli.environment["FACE_ASSETS_UI_PORT"])
     refused = team.commit(min_auc=0.9999)
     team.until("the gate refuses", lambda: team.runs_for(refused) == ["CANCELED"])
-    team.until("the problem is told", lambda: told(webhook) == ["problem"])
+    team.until("the problem is told", lambda: told(webhook) == ["firing"])
     assert team.live() == before
     assert red_assets(team.cli.environment["FACE_ASSETS_UI_PORT"]) <= red, "a refusal of one commit is no failure of production's assets"
     (message,) = [one for one in webhook.posts if "embedder_evaluation" in one["text"]]
@@ -180,7 +180,7 @@ def test_a_refused_commit_leaves_production_and_is_told_once_and_once_when_it_is
     assert run["figures"]["figures"]["trained"]["auc"] < 0.9999
     again = team.commit(fpir=0.23)
     team.until_live(again)
-    team.until("it is told that all is well", lambda: told(webhook) == ["problem", "well"])
+    team.until("it is told that all is well", lambda: told(webhook) == ["firing", "resolved"])
 
 
 def test_a_tag_from_a_colleagues_clone_rolls_back(team: Team) -> None:

@@ -1,4 +1,4 @@
-"""Sketches: parts merge to the whole, what is measured means what it says, and files of others are refused."""
+"""Feature histograms: parts merge to the whole, values mean what they say, and foreign files are rejected."""
 
 import contextlib
 from pathlib import Path
@@ -9,8 +9,8 @@ import pytest
 from PIL import Image, ImageFilter
 
 from face_assets.demo.synthetic import draw
-from face_assets.evaluation import feature_histograms as sketches
-from face_assets.evaluation.feature_histograms import NAMES, BrokenSketch, Sketch, bins_of, measure, without_face
+from face_assets.evaluation import feature_histograms
+from face_assets.evaluation.feature_histograms import NAMES, BrokenHistograms, FeatureHistograms, bins_of, measure, without_face
 
 SIZE = 64
 PHOTOS = 30
@@ -29,21 +29,21 @@ def crops() -> npt.NDArray[np.uint8]:
     return np.stack([np.asarray(draw(person, 0, size=160)) for person in range(PHOTOS)])
 
 
-def sketch(bins: npt.NDArray[np.int64]) -> Sketch:
-    made = Sketch("v1.0.0", 3600, 3600)
+def histograms(bins: npt.NDArray[np.int64]) -> FeatureHistograms:
+    made = FeatureHistograms("v1.0.0", 3600, 3600)
     for row in bins:
         made.add(row, 1, 0)
     return made
 
 
 def test_parts_merge_to_the_whole(crops: npt.NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sketches, "FEWEST_FACES", 1)
+    monkeypatch.setattr(feature_histograms, "FEWEST_FACES", 1)
     bins = bins_of(seen(crops))
-    whole, part, other = sketch(bins), sketch(bins[:11]), sketch(bins[11:])
+    whole, part, other = histograms(bins), histograms(bins[:11]), histograms(bins[11:])
     for number, one in enumerate((part, other)):
         one.save(tmp_path / f"{number}.npz")
-    merged = Sketch.load(tmp_path / "0.npz")
-    merged.merge(Sketch.load(tmp_path / "1.npz"))
+    merged = FeatureHistograms.load(tmp_path / "0.npz")
+    merged.merge(FeatureHistograms.load(tmp_path / "1.npz"))
     assert np.array_equal(merged.counts, whole.counts)
     assert (merged.photos, merged.faces, merged.release, merged.window) == (PHOTOS, PHOTOS, "v1.0.0", 3600)
     assert (tmp_path / "0.npz").stat().st_size < 5000
@@ -68,7 +68,7 @@ def test_what_is_measured_means_what_it_says(crops: npt.NDArray[np.uint8]) -> No
 
 
 def test_a_photo_without_a_face_counts_as_such() -> None:
-    made = Sketch("v1.0.0", 0, 3600)
+    made = FeatureHistograms("v1.0.0", 0, 3600)
     made.add(without_face(), 0, 0)
     assert (made.photos, made.without_face, made.counts.sum(), made.counts[0, 0]) == (1, 1, 1, 1)
 
@@ -76,31 +76,31 @@ def test_a_photo_without_a_face_counts_as_such() -> None:
 def test_a_file_tells_of_the_embeddings_of_many_faces_at_a_time(crops: npt.NDArray[np.uint8], tmp_path: Path) -> None:
     bins = np.tile(bins_of(seen(crops)), (4, 1))
     for photos, shown in ((49, 0), (50, 50), (99, 50), (120, 100)):
-        sketch(bins[:photos]).save(tmp_path / "a.npz")
-        stored = Sketch.load(tmp_path / "a.npz").counts
+        histograms(bins[:photos]).save(tmp_path / "a.npz")
+        stored = FeatureHistograms.load(tmp_path / "a.npz").counts
         assert stored[:3].sum(axis=1).tolist() == [photos] * 3
-        assert stored[sketches.FIRST_PROJECTION :].sum(axis=1).tolist() == [shown] * sketches.PROJECTIONS
+        assert stored[feature_histograms.FIRST_PROJECTION :].sum(axis=1).tolist() == [shown] * feature_histograms.PROJECTIONS
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", b"\x80\x04N.", b"x" * 2_000_000], ids=["empty", "torn", "pickle", "huge"])
 def test_a_foreign_file_is_refused_by_name(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(content)
-    with pytest.raises(BrokenSketch, match=r"a\.npz"):
-        Sketch.load(tmp_path / "a.npz")
+    with pytest.raises(BrokenHistograms, match=r"a\.npz"):
+        FeatureHistograms.load(tmp_path / "a.npz")
 
 
-def test_a_torn_or_other_sketch_is_refused(crops: npt.NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_torn_or_foreign_file_is_rejected(crops: npt.NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "a.npz"
-    sketch(bins_of(seen(crops))).save(file)
-    content, counts = file.read_bytes(), Sketch.load(file).counts
+    histograms(bins_of(seen(crops))).save(file)
+    content, counts = file.read_bytes(), FeatureHistograms.load(file).counts
     for place in range(0, len(content), 3):
         file.write_bytes(content[:place])
-        with pytest.raises(BrokenSketch, match="is no sketch"):
-            Sketch.load(file)
+        with pytest.raises(BrokenHistograms, match="holds no feature histograms"):
+            FeatureHistograms.load(file)
         file.write_bytes(content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :])
-        with contextlib.suppress(BrokenSketch):  # or the byte does not count, as that of a date
-            assert np.array_equal(Sketch.load(file).counts, counts)
+        with contextlib.suppress(BrokenHistograms):  # or the byte does not count, as that of a date
+            assert np.array_equal(FeatureHistograms.load(file).counts, counts)
     file.write_bytes(content)
-    monkeypatch.setattr(sketches, "FORMAT", "face-assets-sketch-2")
-    with pytest.raises(BrokenSketch, match="another version"):
-        Sketch.load(file)
+    monkeypatch.setattr(feature_histograms, "FORMAT", "face-assets-sketch-2")
+    with pytest.raises(BrokenHistograms, match="another version"):
+        FeatureHistograms.load(file)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from face_assets.core.errors import UserError
-from face_assets.evaluation.feature_histograms import BINS, FEATURES, NAMES, SIMILARITY, Sketch, bins_of
+from face_assets.evaluation.feature_histograms import BINS, FEATURES, NAMES, SIMILARITY, FeatureHistograms, bins_of
 from face_assets.evaluation.histogram_distance import distances
 from face_assets.evaluation.reference import Reference, load_reference, make_reference
 from face_assets.monitoring import reports
@@ -40,8 +40,8 @@ def reference() -> Reference:
     return made
 
 
-def sketch(bins: Bins) -> Sketch:
-    made = Sketch("v1.0.0", 0, 3600)
+def histograms(bins: Bins) -> FeatureHistograms:
+    made = FeatureHistograms("v1.0.0", 0, 3600)
     for row in bins:
         made.add(row, 1, 0)
     return made
@@ -49,7 +49,7 @@ def sketch(bins: Bins) -> Sketch:
 
 def alarms(reference: Reference, bins: Bins, photos: int, windows: int) -> int:
     random = np.random.default_rng(5)
-    found = [judge("w", sketch(bins[random.choice(len(bins), photos)]), reference, photos) for _ in range(windows)]
+    found = [judge("w", histograms(bins[random.choice(len(bins), photos)]), reference, photos) for _ in range(windows)]
     return sum(report.verdict == "drift" for report in found)
 
 
@@ -61,7 +61,7 @@ def test_other_people_of_the_same_kind_raise_hardly_an_alarm(reference: Referenc
 def test_another_kind_is_found_and_named(reference: Reference, name: str) -> None:
     bins = seen(200, 9, **{name: -1.5})[0]
     assert alarms(reference, bins, 100, 20) == 20
-    report = judge("w", sketch(bins[:100]), reference, 100)
+    report = judge("w", histograms(bins[:100]), reference, 100)
     assert report.drifted[0] == name
     assert name.split("_0")[0] in report.sentence
 
@@ -70,22 +70,22 @@ def test_photos_without_faces_are_drift(reference: Reference) -> None:
     bins = seen(20, 3)[0]
     bins[:40] = -1
     bins[:40, 0] = 0
-    assert judge("w", sketch(bins), reference, 100).drifted[0] == "faces"
+    assert judge("w", histograms(bins), reference, 100).drifted[0] == "faces"
 
 
 def test_who_comes_is_no_drift(reference: Reference) -> None:
     """Enrolled people instead of strangers: the similarity is shown, and not judged."""
-    report = judge("w", sketch(seen(200, 9, similarity=3.0)[0][:100]), reference, 100)
+    report = judge("w", histograms(seen(200, 9, similarity=3.0)[0][:100]), reference, 100)
     assert report.verdict == "no_drift"
     assert report.features[SIMILARITY].psi > 1
     assert report.features[SIMILARITY].psi_limit is None
 
 
 def test_without_enough_photos_or_a_reference_there_is_no_verdict(reference: Reference) -> None:
-    few = judge("w", sketch(seen(10, 1, brightness=5.0)[0]), reference, 100)
+    few = judge("w", histograms(seen(10, 1, brightness=5.0)[0]), reference, 100)
     assert (few.verdict, few.features) == ("too_few_photos", ())
     assert "60 photos" in few.sentence
-    none = judge("w", sketch(seen(50, 1)[0]), None, 100)
+    none = judge("w", histograms(seen(50, 1)[0]), None, 100)
     assert (none.verdict, none.features) == ("no_reference", ())
     assert make_reference(*seen(7, 0)) is None  # too few people to tell chance from drift
 
@@ -124,10 +124,10 @@ def test_reports_are_found_again(reference: Reference, tmp_path: Path) -> None:
     assert reports.latest(tmp_path) is None
     for hour, kind in enumerate(["no_drift", "drift", "too_few_photos", "drift"]):
         window = f"2026-03-01-0{hour}:00"
-        reports.write_reports(tmp_path, window, [judge(window, sketch(kinds[kind]), reference, 100)])
+        reports.write_reports(tmp_path, window, [judge(window, histograms(kinds[kind]), reference, 100)])
         assert (reports.latest(tmp_path) or pytest.fail()).verdict == kind
     reports.write_reports(tmp_path, "2026-03-01-09:00", [])  # an hour without traffic
-    reports.write_reports(tmp_path, "2999-03-01-09:00", [judge("2999-03-01-09:00", sketch(kinds["no_drift"]), reference, 100)])
+    reports.write_reports(tmp_path, "2999-03-01-09:00", [judge("2999-03-01-09:00", histograms(kinds["no_drift"]), reference, 100)])
     (tmp_path / "reports" / "2026-03-01-08:00.json").write_text("torn")
     assert len(reports.lasting(tmp_path, "v1.0.0", 2)) == 2
     assert reports.lasting(tmp_path, "v1.0.0", 3) == []
@@ -135,13 +135,13 @@ def test_reports_are_found_again(reference: Reference, tmp_path: Path) -> None:
     report = reports.latest(tmp_path)
     assert report
     assert DriftReport.from_json(report.to_json()) == report
-    picture = drift_plot(report, sketch(kinds["drift"]), reference)
+    picture = drift_plot(report, histograms(kinds["drift"]), reference)
     assert picture.startswith(b"\x89PNG")
     assert len(picture) < 100_000
 
 
 def test_a_year_of_reports_without_a_verdict_is_quick(tmp_path: Path) -> None:
-    report = judge("", Sketch("v1.0.0", 0, 3600), None, 100)
+    report = judge("", FeatureHistograms("v1.0.0", 0, 3600), None, 100)
     source = reports.write_reports(tmp_path, window_name(0), [report])
     for hour in range(1, 365 * 24):
         (source.parent / f"{window_name(hour * 3600)}.json").hardlink_to(source)

@@ -1,4 +1,4 @@
-"""The metrics' endpoint: parts that fail or hang hide no other, and many ask at once."""
+"""Metrics endpoint: a collector that fails or hangs hides no other, and many scrape at once."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from face_assets.core.errors import UserError
-from face_assets.monitoring.exposition import Part, PartsCollector, serve
+from face_assets.monitoring.exposition import MetricsCollector, ScrapeCollector, serve
 
 
 def good() -> Iterable[Metric]:
@@ -26,7 +26,7 @@ def samples(metrics: Iterable[Metric]) -> dict[str, float]:
     return {"".join((one.name, *one.labels.values())): one.value for family in metrics for one in family.samples}
 
 
-def test_a_part_that_fails_or_hangs_hides_no_other() -> None:
+def test_a_collector_that_fails_or_hangs_hides_no_other() -> None:
     release = threading.Event()
     calls: list[int] = []
 
@@ -36,13 +36,15 @@ def test_a_part_that_fails_or_hangs_hides_no_other() -> None:
         return good()
 
     said: list[str] = []
-    collector = PartsCollector([Part("bad", bad), Part("hangs", hangs), Part("good", good)], said.append, seconds=2.0)
+    collector = ScrapeCollector(
+        [MetricsCollector("bad", bad), MetricsCollector("hangs", hangs), MetricsCollector("good", good)], said.append, seconds=2.0
+    )
     found = samples(collector.collect())
     assert found["good"] == 7.0
     assert "half" not in found
-    up = {name: found[f"face_assets_exporter_part_up{name}"] for name in ("bad", "hangs", "good")}
+    up = {name: found[f"face_assets_scrape_collector_success{name}"] for name in ("bad", "hangs", "good")}
     assert up == {"bad": 0.0, "hangs": 0.0, "good": 1.0}
-    assert said == ["bad: the mirror is gone", "hangs: has not answered within 2 s"]
+    assert said == ["bad: the mirror is gone", "hangs: did not end within 2 s"]
     time.sleep(1.1)
     began = time.monotonic()
     collector.collect()
@@ -50,7 +52,7 @@ def test_a_part_that_fails_or_hangs_hides_no_other() -> None:
     assert len(calls) == 1
     release.set()
     time.sleep(1.1)
-    assert samples(collector.collect())["face_assets_exporter_part_uphangs"] == 1.0
+    assert samples(collector.collect())["face_assets_scrape_collector_successhangs"] == 1.0
 
 
 def test_the_endpoint_answers_many_at_once(free_ports: Callable[[int], list[int]]) -> None:
@@ -62,7 +64,7 @@ def test_the_endpoint_answers_many_at_once(free_ports: Callable[[int], list[int]
         return good()
 
     (port,) = free_ports(1)
-    server, thread = serve([Part("slow", slow)], "127.0.0.1", port, lambda line: None)
+    server, thread = serve([MetricsCollector("slow", slow)], "127.0.0.1", port, lambda line: None)
 
     def scrape(_: int) -> float:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.drift_on_real_faces import CHANGES, chosen_photos, engines, measured
-from face_assets.evaluation.feature_histograms import Sketch
+from face_assets.evaluation.feature_histograms import FeatureHistograms
 from face_assets.evaluation.reference import make_reference
 from face_assets.monitoring.drift import DriftReport, judge
 
@@ -27,10 +27,10 @@ def test_unseen_people_are_no_drift_and_changed_photos_are(real_data: Path, tmp_
     assert reference
 
     def report(bins: np.ndarray) -> DriftReport:
-        sketch = Sketch("v1.0.0", 0, 3600)
+        histograms = FeatureHistograms("v1.0.0", 0, 3600)
         for row in bins:
-            sketch.add(row, max(int(row[0]), 0), 0)
-        return judge("w", sketch, reference, CHANGED)
+            histograms.add(row, max(int(row[0]), 0), 0)
+        return judge("w", histograms, reference, CHANGED)
 
     assert report(plain[~ours]).verdict == "no_drift"
     others = [photo for photo, mine in zip(chosen, ours, strict=True) if not mine][:CHANGED]

@@ -40,7 +40,7 @@ def test_every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not()
     cases = [case for test in yaml.safe_load(CASES.read_text())["tests"] for case in test["alert_rule_test"]]
     assert {case["alertname"] for case in cases if case.get("exp_alerts")} == alerts
     quiet = {case["alertname"] for case in cases if not case.get("exp_alerts")}
-    assert alerts - quiet == {"ExporterPartDown"}, "of which another part is quiet in the same case"
+    assert alerts - quiet == {"ExporterCollectorDown"}, "of which another collector is quiet in the same case"
 
 
 def test_the_dashboards_in_deploy_are_those_of_the_code() -> None:

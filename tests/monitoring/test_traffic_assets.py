@@ -16,7 +16,7 @@ from face_assets.automation.drift_sensors import drift_sensor, traffic_sensor
 from face_assets.core.files import write_json
 from face_assets.core.project_files import ROOT
 from face_assets.core.settings import load_settings
-from face_assets.evaluation.feature_histograms import FEATURES, Sketch, bins_of
+from face_assets.evaluation.feature_histograms import FEATURES, FeatureHistograms, bins_of
 from face_assets.evaluation.reference import make_reference
 from face_assets.monitoring import reports
 from face_assets.monitoring.assets import drift_report, live_traffic
@@ -64,10 +64,10 @@ class Traffic:
 
     def leave(self, hours_ago: int, photos: int = 150, shift: float = 0.0, release: str = "v1.0.0") -> str:
         window = self.now - hours_ago * HOUR
-        sketch = Sketch(release, window, HOUR)
+        histograms = FeatureHistograms(release, window, HOUR)
         for row in seen(photos, abs(hours_ago), shift):
-            sketch.add(row, 1, 1)
-        sketch.save(self.workspace.home.traffic / window_name(window) / f"{release}.x.npz")
+            histograms.add(row, 1, 1)
+        histograms.save(self.workspace.home.traffic / window_name(window) / f"{release}.x.npz")
         return window_name(window)
 
     def report(self, window: str) -> dg.AssetCheckEvaluation:
@@ -201,7 +201,7 @@ def test_a_clock_that_stood_ahead_stops_no_look_at_the_hours_after_it(traffic: T
         write_reports(traffic.workspace.home.monitoring, name, [drift(name)])
     traffic.look(drift_sensor)
     send_unsent(traffic.workspace.settings)
-    assert [post["kind"] for post in traffic.far_end.posts] == ["problem"]
+    assert [post["kind"] for post in traffic.far_end.posts] == ["firing"]
     assert traffic.cursors["drift_sensor"] == f"v1.0.0 {windows[-1]}"
 
 
@@ -239,4 +239,4 @@ def test_drift_that_lasts_is_told_and_a_commit_with_new_inputs_asked_for(traffic
     traffic.workspace.stages.assign("v1.0.0", f"It stays, for commit {never_run}", again=True)
     assert tick(5, 1.5) == []  # the run was made, and gave the release that was there
     tick(4, 0.0)
-    assert [post["kind"] for post in far_end.posts] == ["problem", "problem", "well"]
+    assert [post["kind"] for post in far_end.posts] == ["firing", "firing", "resolved"]

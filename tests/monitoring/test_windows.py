@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from face_assets.evaluation.feature_histograms import BINS, FEATURES, FORMAT, Sketch, without_face
+from face_assets.evaluation.feature_histograms import BINS, FEATURES, FORMAT, FeatureHistograms, without_face
 from face_assets.monitoring.windows import finished_windows, read_window, window_names
 from face_assets.serving.runtime.recorder import window_name
 
@@ -16,11 +16,11 @@ NOON = 1_800_000_000 - 1_800_000_000 % HOUR
 
 
 def write(folder: Path, window: int, release: str = "v1.0.0", photos: int = 1, name: str = "a") -> Path:
-    sketch = Sketch(release, window, HOUR)
+    histograms = FeatureHistograms(release, window, HOUR)
     for _ in range(photos):
-        sketch.add(without_face(), 0, 0)
+        histograms.add(without_face(), 0, 0)
     file = folder / window_name(window) / f"{release}.{name}.npz"
-    sketch.save(file)
+    histograms.save(file)
     return file
 
 
@@ -29,7 +29,7 @@ def test_what_several_servers_left_is_merged_by_release(tmp_path: Path) -> None:
     write(tmp_path, NOON, photos=3, name="b")
     write(tmp_path, NOON, "v2.0.0", photos=4)
     window = read_window(tmp_path, window_name(NOON))
-    assert {release: sketch.photos for release, sketch in window.releases.items()} == {"v1.0.0": 5, "v2.0.0": 4}
+    assert {release: histograms.photos for release, histograms in window.releases.items()} == {"v1.0.0": 5, "v2.0.0": 4}
     assert (window.photos, window.problems) == (9, ())
 
 
@@ -57,7 +57,13 @@ def test_what_a_container_puts_in_place_of_a_file_is_not_followed(tmp_path: Path
     (tmp_path / window_name(NOON + HOUR)).symlink_to(folder)
     window = read_window(tmp_path, window_name(NOON))
     assert (window.releases, len(window.problems)) == ({}, 5)
-    words = ("bomb.npz is packed", "link.npz", "name.npz is no sketch", "pipe.npz is no file", "time.npz is no sketch")
+    words = (
+        "bomb.npz is packed",
+        "link.npz",
+        "name.npz holds no",
+        "pipe.npz is no file",
+        "time.npz holds no",
+    )
     assert [word in problem for word, problem in zip(words, window.problems, strict=True)] == [True] * 5
     assert read_window(tmp_path, window_name(NOON + HOUR)).problems == ()
 

@@ -8,7 +8,7 @@ from face_assets.notification.message import Message
 @pytest.fixture
 def problem() -> Message:
     return Message(
-        kind="problem",
+        kind="firing",
         cause="main: embedder_evaluation: gate: 1234",
         title="embedder_evaluation: gate refused commit 1234 (main)",
         reason='TAR@FAR 1e-3 is 0.71, "floor" 0.9\nand worse than production: 0.95 → 0.71 \\ {title}',

@@ -33,7 +33,7 @@ def test_the_default_body_tells_everything(problem: Message) -> None:
     body = json.loads(filled_body(DEFAULT_BODY, problem))
     assert set(body) == set(NAMES)
     assert body["time"] == "2023-11-14T22:13:20Z"
-    assert body["text"].startswith("Problem: embedder_evaluation: gate refused commit 1234 (main)\nTAR@FAR 1e-3 is 0.71")
+    assert body["text"].startswith("Firing: embedder_evaluation: gate refused commit 1234 (main)\nTAR@FAR 1e-3 is 0.71")
     assert "auc: 0.71" in body["text"]
 
 

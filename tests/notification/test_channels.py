@@ -54,7 +54,7 @@ def test_a_webhook_that_does_not_take_the_message_is_a_sentence(
 ) -> None:
     far_end.status = status
     refusal = _refusal(Webhook(far_end.url(f"/{SECRET}")), problem, caplog)
-    assert refusal == f"The webhook at 127.0.0.1 did not take the message: it answered {said}."
+    assert refusal == f"The webhook at 127.0.0.1 did not accept the message: it responded with {said}."
 
 
 def test_far_ends_that_are_down_are_named(far_end: FarEnd, problem: Message, caplog: pytest.LogCaptureFixture) -> None:
@@ -69,17 +69,17 @@ def test_a_far_end_that_does_not_answer_is_not_waited_for(
 ) -> None:
     monkeypatch.setattr(channels, "SECONDS", 1)
     far_end.may_answer.clear()
-    assert "no answer within 1 s" in _refusal(Webhook(far_end.url(f"/{SECRET}")), problem, caplog)
-    assert "no answer within 1 s" in _refusal(Slack(far_end.url(f"/{SECRET}")), problem, caplog)
+    assert "no response within 1 s" in _refusal(Webhook(far_end.url(f"/{SECRET}")), problem, caplog)
+    assert "no response within 1 s" in _refusal(Slack(far_end.url(f"/{SECRET}")), problem, caplog)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         mail = Email(f"smtp://ann:{SECRET}@127.0.0.1:{silent.getsockname()[1]}", "a@b.c", ["d@e.f"])
-        assert "said nothing for 1 s" in _refusal(mail, problem, caplog)
+        assert "sent nothing for 1 s" in _refusal(mail, problem, caplog)
 
 
 def test_slack_gets_the_text_with_its_own_signs_escaped(far_end: FarEnd, problem: Message) -> None:
     Slack(far_end.url(f"/services/{SECRET}")).send(problem)
     text = far_end.posts[0]["text"]
-    assert text.startswith("Problem: embedder_evaluation: gate refused commit 1234 (main)")
+    assert text.startswith("Firing: embedder_evaluation: gate refused commit 1234 (main)")
     assert "Ann Österreicher &lt;ann@example.org&gt;" in text
     assert '"floor" 0.9\nand worse' in text
 
@@ -162,7 +162,7 @@ def test_mail_reaches_everybody_with_title_and_text(problem: Message, port: int)
         Email(f"smtp://127.0.0.1:{port}", "Platform <faces@example.org>", ["a@example.org", "b@example.org"]).send(problem)
     mail, recipients, _ = mailbox.mails[0]
     assert recipients == ["a@example.org", "b@example.org"]
-    assert mail["Subject"] == "Problem: embedder_evaluation: gate refused commit 1234 (main)"
+    assert mail["Subject"] == "Firing: embedder_evaluation: gate refused commit 1234 (main)"
     assert mail["From"] == "Platform <faces@example.org>"
     assert mail.get_content().splitlines() == problem.text().splitlines()
 
@@ -207,7 +207,7 @@ def test_a_certificate_that_is_not_trusted_gets_no_password(
 def test_a_wrong_password_is_named_as_one_without_being_told(problem: Message, port: int, caplog: pytest.LogCaptureFixture) -> None:
     with _mail_server(Mailbox(), port, authenticator=_knows, auth_require_tls=False):
         mail = Email(f"smtp://ann:not-{SECRET}@127.0.0.1:{port}", "f@example.org", ["a@example.org"])
-        assert "it refused the user or the password (535)" in _refusal(mail, problem, caplog)
+        assert "it rejected the user or the password (535)" in _refusal(mail, problem, caplog)
 
 
 def test_a_password_does_not_leave_the_machine_in_the_clear(problem: Message, port: int, caplog: pytest.LogCaptureFixture) -> None:

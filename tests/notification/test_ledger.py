@@ -6,30 +6,30 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from face_assets.core.errors import UserError
+from face_assets.core.files import write_json
 from face_assets.core.settings import load_settings
-from face_assets.notification import ledger
 from face_assets.notification.channels import Channel, Email, Slack, Webhook
-from face_assets.notification.ledger import FIRST_DELAY, LONGEST_UNSENT, MOST_OPEN, Ledger
+from face_assets.notification.ledger import FIRST_DELAY, LONGEST_UNSENT, MOST_FIRING, Ledger
 from face_assets.notification.message import Message
-from face_assets.notification.notifier import channels, report_problem, report_well, send_unsent
+from face_assets.notification.notifier import channels, report_firing, report_resolved, send_unsent
 from tests.far_end import FarEnd
 
 REPORT = """
 import sys
 from face_assets.notification.message import Message
-from face_assets.notification.notifier import report_problem
+from face_assets.notification.notifier import report_firing
 from face_assets.core.settings import load_settings
 sys.stdin.readline()
-print(report_problem(load_settings(), Message("problem", "repository", "The repository cannot be read")))
+print(report_firing(load_settings(), Message("firing", "repository", "The repository cannot be read")))
 """
-WELL = Message("well", "main", "commit_to_live went through for commit 5678 (main)", time=2e9)
+RESOLVED = Message("resolved", "main", "commit_to_live went through for commit 5678 (main)", time=2e9)
 
 
 @pytest.fixture
@@ -49,41 +49,41 @@ def _kinds(far_end: FarEnd) -> list[str]:
 
 def test_a_cause_is_told_once_and_once_when_it_is_well(hooked: Path, far_end: FarEnd, problem: Message) -> None:
     settings = load_settings()
-    assert report_problem(settings, problem)
-    assert not report_problem(settings, replace(problem, run_id="another run", reason="the same in other words"))
-    assert [message.cause for message in Ledger(hooked).open()] == [problem.cause]
-    assert report_well(settings, WELL) == [problem]
-    assert report_well(settings, WELL) == []
-    assert _kinds(far_end) == ["problem", "well"]
-    assert far_end.posts[1]["reason"] == f"Over: {problem.title}"
-    assert report_problem(settings, problem), "it came back, which is news"
-    assert _kinds(far_end) == ["problem", "well", "problem"]
+    assert report_firing(settings, problem)
+    assert not report_firing(settings, replace(problem, run_id="another run", reason="the same in other words"))
+    assert [message.cause for message in Ledger(hooked).firing()] == [problem.cause]
+    assert report_resolved(settings, RESOLVED) == [problem]
+    assert report_resolved(settings, RESOLVED) == []
+    assert _kinds(far_end) == ["firing", "resolved"]
+    assert far_end.posts[1]["reason"] == f"Resolved: {problem.title}"
+    assert report_firing(settings, problem), "it came back, which is news"
+    assert _kinds(far_end) == ["firing", "resolved", "firing"]
 
 
 def test_well_closes_the_cause_and_what_is_below_it_in_one_message(hooked: Path, far_end: FarEnd, problem: Message) -> None:
     settings = load_settings()
     causes = ["main: gate: 1", "main: gate: 2", "main", "main2: gate: 1", "maintenance"]
     for cause in causes:
-        report_problem(settings, replace(problem, cause=cause, title=cause))
-    assert [closed.cause for closed in report_well(settings, WELL)] == causes[:3]
-    assert far_end.posts[-1]["reason"] == "Over: main: gate: 1\nOver: main: gate: 2\nOver: main"
-    assert [closed.cause for closed in report_well(settings, WELL, ["main2: gate", "none"])] == ["main2: gate: 1"]
-    assert _kinds(far_end) == ["problem"] * 5 + ["well"] * 2
+        report_firing(settings, replace(problem, cause=cause, title=cause))
+    assert [closed.cause for closed in report_resolved(settings, RESOLVED)] == causes[:3]
+    assert far_end.posts[-1]["reason"] == "Resolved: main: gate: 1\nResolved: main: gate: 2\nResolved: main"
+    assert [closed.cause for closed in report_resolved(settings, RESOLVED, ["main2: gate", "none"])] == ["main2: gate: 1"]
+    assert _kinds(far_end) == ["firing"] * 5 + ["resolved"] * 2
 
 
 def test_a_success_does_not_close_what_failed_after_it(home: Path, problem: Message) -> None:
-    told = Ledger(home)
-    told.problem(replace(problem, time=100.0))
-    assert told.well(WELL, before=99.0) == []
-    assert len(told.well(WELL, before=101.0)) == 1
+    ledger = Ledger(home)
+    ledger.fire(replace(problem, time=100.0))
+    assert ledger.resolve(RESOLVED, before=99.0) == []
+    assert len(ledger.resolve(RESOLVED, before=101.0)) == 1
 
 
 def test_without_a_channel_only_the_ledger_is_kept(home: Path, problem: Message) -> None:
     settings = load_settings()
     assert channels(settings) == {}
-    assert report_problem(settings, problem)
+    assert report_firing(settings, problem)
     assert Ledger(home).unsent() == []
-    assert report_well(settings, WELL) == [problem]
+    assert report_resolved(settings, RESOLVED) == [problem]
 
 
 def test_every_channel_that_the_settings_name_is_used(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,19 +96,19 @@ def test_every_channel_that_the_settings_name_is_used(home: Path, monkeypatch: p
 def test_what_a_far_end_missed_is_sent_in_order_when_it_is_up(hooked: Path, far_end: FarEnd, problem: Message) -> None:
     settings, said = load_settings(), list[str]()
     far_end.down()
-    assert report_problem(settings, problem, said.append)
+    assert report_firing(settings, problem, said.append)
     assert len(said) == 1
-    assert "The webhook at 127.0.0.1 did not take the message: Connection refused." in said
-    report_well(settings, WELL, log=said.append)
+    assert "The webhook at 127.0.0.1 did not accept the message: Connection refused." in said
+    report_resolved(settings, RESOLVED, log=said.append)
     assert len(said) == 1, "a far end that is down is left alone for a while"
     far_end.up()
-    told = Ledger(hooked)
+    ledger = Ledger(hooked)
     ways = channels(settings)
-    assert told.send(ways) == []
+    assert ledger.send(ways) == []
     assert far_end.posts == []
-    assert told.send(ways, _later(FIRST_DELAY)) == []
-    assert _kinds(far_end) == ["problem", "well"]
-    assert told.unsent() == []
+    assert ledger.send(ways, _later(FIRST_DELAY)) == []
+    assert _kinds(far_end) == ["firing", "resolved"]
+    assert ledger.unsent() == []
     send_unsent(settings)
     assert len(far_end.posts) == 2
 
@@ -120,13 +120,13 @@ def test_a_channel_that_is_down_keeps_no_other_waiting_and_doubles_nothing(home:
     other.up()
     far_end.down()
     ways: dict[str, Channel] = {"webhook": Webhook(far_end.url()), "slack": Slack(other.url())}
-    told = Ledger(home)
-    told.problem(problem, tuple(ways))
-    assert len(told.send(ways)) == 1
+    ledger = Ledger(home)
+    ledger.fire(problem, tuple(ways))
+    assert len(ledger.send(ways)) == 1
     assert len(other.posts) == 1
     down.may_answer.set()
     down.up()
-    assert told.send(ways, _later(FIRST_DELAY)) == []
+    assert ledger.send(ways, _later(FIRST_DELAY)) == []
     assert (len(down.posts), len(other.posts)) == (1, 1)
     down.down()
     other.down()
@@ -137,42 +137,52 @@ def test_a_far_end_that_stays_down_is_asked_less_and_less_and_given_up_after_thr
 ) -> None:
     far_end.down()
     ways: dict[str, Channel] = {"webhook": Webhook(far_end.url())}
-    told = Ledger(home)
-    told.problem(problem, tuple(ways))
-    tries = [second for second in range(0, 4000, 5) if told.send(ways, _later(second))]
+    ledger = Ledger(home)
+    ledger.fire(problem, tuple(ways))
+    tries = [second for second in range(0, 4000, 5) if ledger.send(ways, _later(second))]
     assert tries[:5] == [0, 15, 45, 105, 225]
     assert {after - before for before, after in pairwise(tries[6:])} == {600}
-    assert told.unsent()
-    assert "Given up after three days on webhook" in told.send(ways, _later(LONGEST_UNSENT + 1))[0]
-    assert told.unsent() == []
-    assert [message.cause for message in told.open()] == [problem.cause]
+    assert ledger.unsent()
+    assert "Dropped after three days without webhook" in ledger.send(ways, _later(LONGEST_UNSENT + 1))[0]
+    assert ledger.unsent() == []
+    assert [message.cause for message in ledger.firing()] == [problem.cause]
 
 
 def test_a_channel_that_is_named_no_more_is_forgotten(home: Path, far_end: FarEnd, problem: Message) -> None:
     far_end.down()
-    told = Ledger(home)
-    told.problem(problem, ("webhook", "slack"))
-    assert told.send({}) == []
-    assert told.unsent() == []
+    ledger = Ledger(home)
+    ledger.fire(problem, ("webhook", "slack"))
+    assert ledger.send({}) == []
+    assert ledger.unsent() == []
 
 
 def test_branches_that_nobody_mends_do_not_pile_up(home: Path, problem: Message, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "MOST_OPEN", 3)
-    assert MOST_OPEN > 100
-    told = Ledger(home)
+    monkeypatch.setattr("face_assets.notification.ledger.MOST_FIRING", 3)
+    assert MOST_FIRING > 100
+    ledger = Ledger(home)
     for number in range(5):
-        told.problem(replace(problem, cause=f"cause {number}"))
-    assert [message.cause for message in told.open()] == ["cause 2", "cause 3", "cause 4"]
+        ledger.fire(replace(problem, cause=f"cause {number}"))
+    assert [message.cause for message in ledger.firing()] == ["cause 2", "cause 3", "cause 4"]
+
+
+def test_a_ledger_of_an_earlier_version_is_read(home: Path, problem: Message) -> None:
+    stored = asdict(problem) | {"kind": "problem"}
+    waiting = {"id": "1", "since": 0.0, "channels": ["webhook"], "message": stored | {"kind": "well"}}
+    write_json(home / "notifications.json", {"open": [stored], "unsent": [waiting], "failing": {}})
+    ledger = Ledger(home)
+    assert ledger.firing() == [problem]
+    assert ledger.unsent() == [replace(problem, kind="resolved")]
+    assert ledger.resolve(RESOLVED) == [problem]
 
 
 def test_a_damaged_ledger_is_named(home: Path, problem: Message) -> None:
-    told = Ledger(home)
-    told.problem(problem)
-    told.path.write_text("{", encoding="utf-8")
+    ledger = Ledger(home)
+    ledger.fire(problem)
+    ledger.path.write_text("{", encoding="utf-8")
     with pytest.raises(UserError, match=r"notifications\.json"):
-        told.open()
-    told.path.unlink()
-    assert told.problem(problem)
+        ledger.firing()
+    ledger.path.unlink()
+    assert ledger.fire(problem)
 
 
 def test_processes_that_meet_the_same_cause_at_once_tell_it_once(hooked: Path, far_end: FarEnd) -> None:
@@ -195,14 +205,14 @@ def test_a_kill_while_sending_loses_no_message(hooked: Path, far_end: FarEnd) ->
     far_end.may_answer.set()
     assert len(Ledger(hooked).unsent()) == 1
     settings = load_settings()
-    assert not report_problem(settings, Message("problem", "repository", "The same from another process"))
+    assert not report_firing(settings, Message("firing", "repository", "The same from another process"))
     assert [post["title"] for post in far_end.posts] == ["The repository cannot be read"] * 2
     send_unsent(settings)
     assert len(far_end.posts) == 2
 
 
 def test_a_kill_before_sending_loses_no_message(hooked: Path, far_end: FarEnd, problem: Message) -> None:
-    Ledger(hooked).problem(problem, ["webhook"])  # what is on the disk when the process is killed here
+    Ledger(hooked).fire(problem, ["webhook"])  # what is on the disk when the process is killed here
     assert json.loads((hooked / "notifications.json").read_text(encoding="utf-8"))["unsent"]
     send_unsent(load_settings())
     assert len(far_end.posts) == 1

@@ -1,4 +1,4 @@
-"""What the real server tells of its traffic: metrics by release and never by person, sketches that a kill does not break."""
+"""What the real server tells of its traffic: metrics by release and never by person, histograms that a kill does not break."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from face_assets.core.errors import UserError
-from face_assets.evaluation.feature_histograms import NAMES, Sketch
+from face_assets.evaluation.feature_histograms import NAMES, FeatureHistograms
 from face_assets.monitoring.triton_metrics import read_traffic
 from face_assets.serving.client import RecognizerClient
 from face_assets.serving.embedded import EmbeddedTarget
@@ -27,7 +27,7 @@ CLIENTS, PHOTOS = 3, 8
 
 @pytest.fixture(scope="module")
 def target(kit: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedTarget]:
-    """A server that writes its sketches every half second."""
+    """A server that writes its histograms every half second."""
     made = kit.target(tmp_path_factory.mktemp("server") / "serving")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("FACE_ASSETS_TRAFFIC_FLUSH", "0.5")
@@ -44,15 +44,15 @@ def metrics(target: EmbeddedTarget) -> dict[str, float]:
     return {name: float(value) for name, _, value in ours}
 
 
-def sketched(target: EmbeddedTarget) -> dict[str, Sketch]:
+def recorded(target: EmbeddedTarget) -> dict[str, FeatureHistograms]:
     """By release."""
-    found: dict[str, Sketch] = {}
+    found: dict[str, FeatureHistograms] = {}
     for file in (target.root / "traffic").glob("*/*.npz"):
-        sketch = Sketch.load(file)
-        if sketch.release in found:
-            found[sketch.release].merge(sketch)
+        histograms = FeatureHistograms.load(file)
+        if histograms.release in found:
+            found[histograms.release].merge(histograms)
         else:
-            found[sketch.release] = sketch
+            found[histograms.release] = histograms
     return found
 
 
@@ -112,13 +112,13 @@ def test_traffic_is_told_by_release_and_outlives_a_kill(kit: Any, target: Embedd
     assert told['face_assets_best_similarity_bucket{release="v2.0.0",le="+Inf"}'] >= asked
     everyone = {f"{release} {person}" for release in ("v1.0.0", "v2.0.0") for person in PEOPLE}
     assert not [name for name in told for person in everyone if person in name]
-    assert until(lambda: sketched(target).get("v2.0.0", Sketch("", 0, 1)).photos == asked)
-    assert until(lambda: sketched(target)["v2.0.0"].refused == CLIENTS)
+    assert until(lambda: recorded(target).get("v2.0.0", FeatureHistograms("", 0, 1)).photos == asked)
+    assert until(lambda: recorded(target)["v2.0.0"].refused == CLIENTS)
 
     pid = target.status().pid
     assert pid
     os.kill(pid, signal.SIGKILL)
-    found = sketched(target)
+    found = recorded(target)
     for release in ("v1.0.0", "v2.0.0"):
         assert (found[release].photos, found[release].refused) == (asked, CLIENTS)
     assert found["v2.0.0"].counts[NAMES.index("brightness")].sum() == asked

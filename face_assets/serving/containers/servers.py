@@ -45,7 +45,7 @@ class Servers:
     """The servers of one home."""
 
     def __init__(self, docker: DockerEngine, network: Network, size: Size, traffic: Path, internal: InternalListeners):
-        """inside: the way to them; traffic: the folder for sketches of the traffic, which the servers fill."""
+        """inside: the way to them; traffic: the folder for histograms of the traffic, which the servers fill."""
         self.docker = docker
         self.network = network
         self.size = size
@@ -154,7 +154,7 @@ class Servers:
         return [name for number in range(self.size.replicas) if (name := self._name(slot, number)) not in running]
 
     def _own_traffic(self) -> int:
-        """The user of the servers, who may write the sketches: whoever runs this, or the image's own in root's place."""
+        """The user of the servers, who may write the histograms: whoever runs this, or the image's own in root's place."""
         self.traffic.mkdir(parents=True, exist_ok=True)
         if os.getuid():
             return os.getuid()

@@ -13,7 +13,7 @@ COUNTERS = {
     "photos_dropped": "Photos not worked on: too many waited, or nobody waited for the answer any more",
     "faces_accepted": "Faces taken for somebody enrolled",
     "faces_refused": "Faces taken for nobody",
-    "traffic_problems": "Problems with metrics, sketches or the clock, each with a line in the log",
+    "traffic_problems": "Problems with metrics, histograms or the clock, each with a line in the log",
 }
 HISTOGRAMS: dict[str, tuple[str, list[float]]] = {
     "faces_per_photo": ("Faces in a photo", [0, 1, 2, 3, 5, 10, 20]),

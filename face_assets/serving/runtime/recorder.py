@@ -1,4 +1,4 @@
-"""The recorder: sketches of the running window in memory, written to a folder every few seconds, while serving goes on."""
+"""The recorder: histograms of the running window in memory, written to a folder every few seconds, while serving goes on."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from face_assets.evaluation.feature_histograms import Sketch
+from face_assets.evaluation.feature_histograms import FeatureHistograms
 
 WINDOW_NAME = "%Y-%m-%d-%H:%M"  # as Dagster names hours
 SECONDS_A_WINDOW = 3600
@@ -30,7 +30,7 @@ def tell(event: str, **facts: Any) -> None:
 
 
 class Recorder:
-    """Counts photos of one release into the sketch of the window that the clock says. For several threads at once."""
+    """Counts photos of one release into the histograms of the window that the clock says. For several threads at once."""
 
     def __init__(
         self,
@@ -48,14 +48,14 @@ class Recorder:
         self._writing = threading.Lock()
         self._token = f"{UNSAFE.sub('_', release)}.{secrets.token_hex(6)}"
         self._opened = 0
-        self._open: Sketch | None = None
-        self._waiting: dict[str, Sketch] = {}  # file below the folder → what it must hold
+        self._open: FeatureHistograms | None = None
+        self._waiting: dict[str, FeatureHistograms] = {}  # file below the folder → what it must hold
         self._dirty: set[str] = set()
         self._ahead = clock() - steady()
         self._failing = False
 
     def add(self, bins: Any, faces: int, accepted: int) -> None:
-        """One answered photo; see Sketch.add."""
+        """One answered photo; see FeatureHistograms.add."""
         with self._lock:
             self._current().add(bins, faces, accepted)
 
@@ -72,9 +72,11 @@ class Recorder:
                 running = self._window()
                 work = {file: self._copy(self._waiting[file]) for file in sorted(self._dirty)}
                 self._dirty.clear()
-            failed = [file for file, sketch in work.items() if not self._write(file, sketch)]
+            failed = [file for file, histograms in work.items() if not self._write(file, histograms)]
             with self._lock:
-                for file in [file for file, sketch in self._waiting.items() if sketch.window != running and file not in self._dirty]:
+                for file in [
+                    file for file, histograms in self._waiting.items() if histograms.window != running and file not in self._dirty
+                ]:
                     del self._waiting[file]
                 if self._open is not None and self._open.window != running:
                     self._open = None
@@ -84,30 +86,30 @@ class Recorder:
     def _window(self) -> int:
         return int(self._clock() // self.seconds) * self.seconds
 
-    def _current(self) -> Sketch:
-        """The running window's sketch. Each opening has a file of its own: a clock set back never overwrites what was written."""
+    def _current(self) -> FeatureHistograms:
+        """The running window's histograms. Each opening has a file of its own: a clock set back never overwrites what was written."""
         window = self._window()
         if self._open is None or self._open.window != window:
-            self._open = Sketch(self.release, window, self.seconds)
+            self._open = FeatureHistograms(self.release, window, self.seconds)
             self._opened += 1
             self._file = f"{window_name(window)}/{self._token}-{self._opened}.npz"
             self._waiting[self._file] = self._open
         self._dirty.add(self._file)
         return self._open
 
-    def _copy(self, sketch: Sketch) -> Sketch:
-        copied = Sketch(sketch.release, sketch.window, sketch.seconds)
-        copied.merge(sketch)
+    def _copy(self, histograms: FeatureHistograms) -> FeatureHistograms:
+        copied = FeatureHistograms(histograms.release, histograms.window, histograms.seconds)
+        copied.merge(histograms)
         return copied
 
-    def _write(self, file: str, sketch: Sketch) -> bool:
+    def _write(self, file: str, histograms: FeatureHistograms) -> bool:
         try:
-            sketch.save(self.folder / file)
+            histograms.save(self.folder / file)
         except OSError as error:
             with self._lock:
                 self._dirty.add(file)
             if not self._failing:  # once, and not again every few seconds
-                self._problem("sketch_not_written", folder=str(self.folder), reason=error.strerror or str(error))
+                self._problem("histograms_not_written", folder=str(self.folder), reason=error.strerror or str(error))
             self._failing = True
             return False
         self._failing = False
@@ -118,7 +120,7 @@ class Recorder:
         for file in gone:
             del self._waiting[file]
             self._dirty.discard(file)
-            self._problem("sketch_lost", window=file.partition("/")[0], reason="it could not be written for too long")
+            self._problem("histograms_lost", window=file.partition("/")[0], reason="it could not be written for too long")
 
     def _notice_jump(self) -> None:
         ahead = self._clock() - self._steady()
@@ -128,5 +130,5 @@ class Recorder:
 
 
 def window_name(window: int) -> str:
-    """The folder of a window's sketches: its beginning in UTC."""
+    """The folder of a window's histograms: its beginning in UTC."""
     return datetime.fromtimestamp(window, UTC).strftime(WINDOW_NAME)

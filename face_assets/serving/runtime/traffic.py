@@ -1,4 +1,4 @@
-"""What face_recognizer tells of its traffic: metrics for Prometheus and sketches for drift, and nothing of any person."""
+"""What face_recognizer tells of its traffic: metrics for Prometheus and histograms for drift, and nothing of any person."""
 
 import hmac
 import json
@@ -15,7 +15,7 @@ from face_assets.serving.runtime.model_metrics import Metrics
 from face_assets.serving.runtime.recorder import SECONDS_A_FLUSH, SECONDS_A_WINDOW, Recorder, tell
 
 FOLDER = "FACE_ASSETS_TRAFFIC"
-"""Where sketches go; without it there are metrics alone."""
+"""Where histograms go; without it there are metrics alone."""
 FLUSH = "FACE_ASSETS_TRAFFIC_FLUSH"
 WINDOW = "FACE_ASSETS_TRAFFIC_WINDOW"
 """Seconds between writes, and of a window."""
@@ -40,7 +40,7 @@ class Traffic:
         self._token = environment.get(TOKEN, "")
         self._lock = threading.Lock()
         self._reasons: dict[tuple[str, str], int] = {}  # (event, reason) → photos
-        self._waiting: list[tuple[Any, ...]] = []  # photos to sketch: faces, those accepted, and what `measure` takes of the subject
+        self._waiting: list[tuple[Any, ...]] = []  # photos to count: faces, accepted faces, and the arguments of `measure` about the subject
         self._ended = threading.Event()
         self._flush_seconds = float(environment.get(FLUSH) or SECONDS_A_FLUSH)
         self._recorder: Recorder | None = None
@@ -68,7 +68,7 @@ class Traffic:
                     self._waiting.append((faces, taken, *subject))
                     many = len(self._waiting) >= MOST_WAITING
                 if many:
-                    self._sketch()
+                    self._count_waiting()
             self._metrics.count(photos=1, photos_without_face=int(not faces), faces_accepted=taken, faces_refused=faces - taken)
             self._metrics.observe("answer_seconds", (seconds,))
             self._metrics.observe("faces_per_photo", (faces,))
@@ -119,7 +119,7 @@ class Traffic:
             self._thread.join()
 
     def _work(self) -> None:
-        """The one thread that publishes metrics and writes sketches."""
+        """The one thread that publishes metrics and writes histograms."""
         publications = max(1, round(self._flush_seconds / SECONDS_A_PUBLICATION))
         pause, turn = min(SECONDS_A_PUBLICATION, self._flush_seconds), 0
         while not self._ended.wait(pause):
@@ -129,7 +129,7 @@ class Traffic:
 
     def _hand_over(self, flush: bool) -> None:
         try:
-            self._sketch()
+            self._count_waiting()
             self._metrics.publish()
             self._tell_unanswered()
             if flush and self._recorder:
@@ -137,8 +137,8 @@ class Traffic:
         except Exception as error:
             self._problem("traffic_not_handed_over", reason=f"{type(error).__name__}: {error}")
 
-    def _sketch(self) -> None:
-        """Sketches the photos that wait: together they cost a third of what each would alone."""
+    def _count_waiting(self) -> None:
+        """Counts the waiting photos: together they cost a third of what each costs alone."""
         with self._lock:
             waiting, self._waiting = self._waiting, []
         if not waiting or self._recorder is None:

@@ -167,7 +167,7 @@ def test_no_link_in_a_containers_folder_gives_a_file_of_the_host_away(tmp_path: 
     (outside / "below").mkdir(parents=True)
     (outside / "below" / "secret").write_text("secret")
     (folder / "window").mkdir(parents=True)
-    (folder / "window" / "sketch").write_text("sketch")
+    (folder / "window" / "histograms").write_text("histograms")
     (folder / "file").symlink_to(outside / "below" / "secret")
     (folder / "window" / "folder").symlink_to(outside, target_is_directory=True)
     own_tree(folder, 10001)

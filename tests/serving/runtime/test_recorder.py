@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from face_assets.evaluation.feature_histograms import Sketch, without_face
+from face_assets.evaluation.feature_histograms import FeatureHistograms, without_face
 from face_assets.serving.runtime.recorder import Recorder
 from face_assets.serving.runtime.traffic import Traffic, is_internal
 
@@ -54,7 +54,7 @@ def stored(folder: Path) -> dict[str, int]:
     """Photos by window."""
     found: dict[str, int] = {}
     for file in sorted(folder.glob("*/*.npz")):
-        found[file.parent.name] = found.get(file.parent.name, 0) + Sketch.load(file).photos
+        found[file.parent.name] = found.get(file.parent.name, 0) + FeatureHistograms.load(file).photos
     return found
 
 
@@ -82,7 +82,7 @@ def test_a_clock_set_back_overwrites_nothing_and_is_told(recorder: Recorder, clo
 
 @contextmanager
 def full_disk() -> Iterator[None]:
-    """A file may grow to 200 bytes, and no sketch is that small: the kernel refuses the rest, as it does on a disk that is full."""
+    """A file may grow to 200 bytes, and no file of histograms is that small: the kernel refuses the rest, as it does on a disk that is full."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200, hard))
     try:
@@ -97,7 +97,7 @@ def test_a_full_disk_is_told_once_and_loses_nothing(recorder: Recorder, clock: C
             recorder.add(without_face(), 0, 0)
             assert not recorder.flush()
             clock.later(3600)
-    assert told == ["sketch_not_written"]
+    assert told == ["histograms_not_written"]
     assert not list((tmp_path / "traffic").glob("*/*")), "nothing is left half written"
     assert recorder.flush()
     assert sum(stored(tmp_path / "traffic").values()) == 3
@@ -180,7 +180,7 @@ def test_many_threads_count_and_one_changes_metrics(tmp_path: Path) -> None:
     assert 25 <= len(family.values["face_assets_face_size_pixels"]) <= 400  # of a flood, a part
     assert len(family.threads) == 1
     (file,) = tmp_path.glob("*/*.npz")
-    found = Sketch.load(file)
+    found = FeatureHistograms.load(file)
     assert (found.photos, found.without_face, found.refused, found.faces) == (201, 1, 1, 400)
 
 
