@@ -17,7 +17,7 @@ from face_assets.notification.message import LONGEST_REASON, Message
 def test_quotes_newlines_backslashes_and_braces_of_values_stay_values(problem: Message) -> None:
     body = filled_body('{"msg": "{kind}: {reason} by {author}", "{asset}": ["{commit}", 3, null]}', problem)
     assert json.loads(body) == {
-        "msg": f"problem: {problem.reason} by {problem.author}",
+        "msg": f"firing: {problem.reason} by {problem.author}",
         "embedder_evaluation": ["1234", 3, None],
     }
 
