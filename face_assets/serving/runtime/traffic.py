@@ -40,7 +40,7 @@ class Traffic:
         self._token = environment.get(TOKEN, "")
         self._lock = threading.Lock()
         self._reasons: dict[tuple[str, str], int] = {}  # (event, reason) → photos
-        self._waiting: list[tuple[Any, ...]] = []  # photos to count: faces, accepted faces, and the arguments of `measure` about the subject
+        self._waiting: list[tuple[Any, ...]] = []  # photos to count: faces, accepted ones, and the arguments of `measure` about the subject
         self._ended = threading.Event()
         self._flush_seconds = float(environment.get(FLUSH) or SECONDS_A_FLUSH)
         self._recorder: Recorder | None = None

@@ -82,7 +82,7 @@ def test_a_clock_set_back_overwrites_nothing_and_is_told(recorder: Recorder, clo
 
 @contextmanager
 def full_disk() -> Iterator[None]:
-    """A file may grow to 200 bytes, and no file of histograms is that small: the kernel refuses the rest, as it does on a disk that is full."""
+    """A file may grow to 200 bytes, less than any file of histograms: the kernel refuses the rest, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200, hard))
     try:
