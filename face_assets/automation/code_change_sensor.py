@@ -2,12 +2,14 @@
 
 import dagster as dg
 
+from face_assets.orchestration.tags import TRIGGER
+
 code_change_sensor = dg.AutomationConditionSensorDefinition(
     "code_change_sensor",
     target=dg.AssetSelection.all(),
     use_user_code_server=True,
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    run_tags={"face_assets/cause": "code"},
+    run_tags={TRIGGER: "code"},
     description="Makes assets again whose code changed, and what is made from them, for the commit that is in production.",
 )

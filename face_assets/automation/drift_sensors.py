@@ -14,7 +14,7 @@ from face_assets.notification.message import Message
 from face_assets.notification.notifier import queue_firing, queue_resolved
 from face_assets.orchestration import jobs
 from face_assets.orchestration.partitions import FIRST_HOUR, commits
-from face_assets.orchestration.tags import CAUSE, commit_tags
+from face_assets.orchestration.tags import TRIGGER, commit_tags
 from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.registry.watch import inputs_of
 from face_assets.registry.workspace import Workspace
@@ -45,7 +45,7 @@ def traffic_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResou
     waiting = (finished if cursor else finished[-WINDOWS_AT_FIRST:])[:WINDOWS_A_TICK]
     if not waiting:
         return dg.SkipReason("No hour with traffic has ended since.")
-    requests = [dg.RunRequest(run_key=name, partition_key=name, tags={CAUSE: "traffic"}) for name in waiting]
+    requests = [dg.RunRequest(run_key=name, partition_key=name, tags={TRIGGER: "traffic"}) for name in waiting]
     return dg.SensorResult(run_requests=requests, cursor=waiting[-1])
 
 

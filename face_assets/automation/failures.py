@@ -104,14 +104,14 @@ def _with_commit(instance: dg.DagsterInstance, outcome: Outcome, workspace: Work
     if not outcome.for_commit or (outcome.branch and outcome.author):
         return outcome
     try:
-        found = tags.commit_tags(workspace, outcome.commit, outcome.cause or "hand")
+        found = tags.commit_tags(workspace, outcome.commit, outcome.trigger or tags.MANUAL)
     except (UserError, OSError) as error:  # the run itself may have failed by it
         log(f"Author and branch of commit {outcome.commit[:12]} cannot be told: {error}")
         return outcome
     instance.add_run_tags(outcome.run_id, found)
-    names = (tags.BRANCH, tags.AUTHOR, tags.SUBJECT, tags.CAUSE)
-    branch, author, subject, cause = (found.get(name, "") for name in names)
-    return replace(outcome, branch=branch, author=author, subject=subject, cause=cause)
+    names = (tags.BRANCH, tags.AUTHOR, tags.SUBJECT, tags.TRIGGER)
+    branch, author, subject, trigger = (found.get(name, "") for name in names)
+    return replace(outcome, branch=branch, author=author, subject=subject, trigger=trigger)
 
 
 def _successes_since(instance: dg.DagsterInstance, failure: Outcome) -> list[Outcome]:

@@ -13,7 +13,7 @@ from face_assets.core.outside_text import echo, shown
 from face_assets.dataset.steps import left_out_text
 from face_assets.event_log.runs import RunReport, Show, Step, run_job
 from face_assets.orchestration import jobs
-from face_assets.orchestration.tags import commit_tags
+from face_assets.orchestration.tags import MANUAL, commit_tags
 from face_assets.registry.workspace import Workspace
 from face_assets.storage.home import Home
 
@@ -37,7 +37,7 @@ def run_commit(repo: str | None, revision: str, until: str, quiet: bool) -> dict
     commit = choose_commit(workspace, revision, quiet)
     require_possible(Plan(workspace, commit, serves=until == "live"))
     named = {"commit": commit, "repository": workspace.repository.shown}
-    return {**named, **run_on_terminal(workspace.home, JOBS[until], commit, commit_tags(workspace, commit, "hand"), quiet)}
+    return {**named, **run_on_terminal(workspace.home, JOBS[until], commit, commit_tags(workspace, commit, MANUAL), quiet)}
 
 
 def run_on_terminal(home: Home, job: str, commit: str | None, tags: Mapping[str, str], quiet: bool) -> dict[str, Any]:

@@ -40,4 +40,4 @@ def _line(row: dict[str, Any]) -> str:
     what = row["job"] if row["outcome"] not in ("failed", "refused") else " ".join(f"{row['where']}: {row['reason']}".split())
     what += f"; {row['decision']}" if row["decision"] else ""
     commit = f"{row['commit'][:12]:<12} {row['branch']:<12}"
-    return f"{when:<19} {row['run_id'][:8]} {row['cause']:<8} {commit} {row['outcome']:<8} {took:>9}  {what}"
+    return f"{when:<19} {row['run_id'][:8]} {row['trigger']:<8} {commit} {row['outcome']:<8} {took:>9}  {what}"

@@ -48,10 +48,10 @@ def launch_assets(repo: str | None, selections: Sequence[str], revision: str | N
     job = job or (ASSET_JOB if selections else COMMIT_TO_LIVE)
     chosen = _of_job(nodes, job, select(nodes, selections) if selections else None)
     commit = _commit(workspace, chosen, revision)
-    run_tags = {tags.CAUSE: "hand"}
+    run_tags = {tags.TRIGGER: tags.MANUAL}
     if commit:
         _require_inputs(webserver, nodes, chosen, commit)
-        run_tags = tags.commit_tags(workspace, commit, cause="hand") | {tags.PARTITION: commit}
+        run_tags = tags.commit_tags(workspace, commit, trigger=tags.MANUAL) | {tags.PARTITION: commit}
         webserver.add_commit(commit)
     names = tuple(node.name for node in chosen)
     run_id = webserver.launch(job, names if selections else None, run_tags)

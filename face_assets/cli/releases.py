@@ -8,7 +8,7 @@ from face_assets.cli.followed_repository import read_repository
 from face_assets.core.errors import UserError
 from face_assets.core.outside_text import echo
 from face_assets.orchestration import jobs
-from face_assets.orchestration.tags import AUTHOR, CAUSE, LONGEST, STAGE_TAG, SUBJECT, commit_tags
+from face_assets.orchestration.tags import AUTHOR, LONGEST, MANUAL, STAGE_TAG, SUBJECT, TRIGGER, commit_tags
 from face_assets.registry.decision import one_line, person_message
 from face_assets.registry.person import git_identity
 from face_assets.registry.stages import Assignment
@@ -83,7 +83,7 @@ def resume_following(reason: str, quiet: bool) -> dict[str, Any]:
     named |= {"released": hold.tag, "run_for": waiting.commit if waiting else None}
     if waiting is None:
         return {**named, "success": True, "refused": False, "tag": assigned.tag}
-    report = run_on_terminal(workspace.home, jobs.COMMIT_TO_LIVE, waiting.commit, commit_tags(workspace, waiting.commit, "hand"), quiet)
+    report = run_on_terminal(workspace.home, jobs.COMMIT_TO_LIVE, waiting.commit, commit_tags(workspace, waiting.commit, MANUAL), quiet)
     if not report["success"] and not report["refused"] and not quiet:
         echo(f"{waiting.release.version} waits no more: `face-assets run --commit {waiting.commit[:12]}` tries again.", err=True)
     return {**named, **report}
@@ -93,7 +93,7 @@ def _promote(workspace: Workspace, version: str, reason: str, follow: bool, quie
     named = version if version.startswith("v") else f"v{version}"
     with promoting(workspace.home.root):
         assigned = _assign(workspace, named, reason, follow, quiet)
-        tags = {CAUSE: "hand", STAGE_TAG: assigned.tag, AUTHOR: assigned.author, SUBJECT: one_line(reason)[:LONGEST]}
+        tags = {TRIGGER: MANUAL, STAGE_TAG: assigned.tag, AUTHOR: assigned.author, SUBJECT: one_line(reason)[:LONGEST]}
         report = run_on_terminal(workspace.home, jobs.DEPLOY_PRODUCTION, None, tags, quiet)
     decided = {"tag": assigned.tag, "decided_by": assigned.author, "reason": reason, "held": not follow}
     return {"version": named, "repository": workspace.repository.shown, **decided, **report}

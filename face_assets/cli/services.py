@@ -8,7 +8,7 @@ from face_assets.cli.monitoring_services import start_monitoring, stop_monitorin
 from face_assets.core.errors import RefusedError, UserError
 from face_assets.event_log.runs import run_job
 from face_assets.orchestration import jobs
-from face_assets.orchestration.tags import CAUSE
+from face_assets.orchestration.tags import MANUAL, TRIGGER
 from face_assets.registry.workspace import Workspace
 from face_assets.serving.steps import stop_servers
 
@@ -33,7 +33,7 @@ def _bring_back(workspace: Workspace) -> str:
     workspace.repository.refresh()
     if workspace.stages.production() is None:
         return "Server: not started, no release is in production yet"
-    report = run_job(workspace.home, jobs.DEPLOY_PRODUCTION, None, {CAUSE: "hand"}, lambda step: None)
+    report = run_job(workspace.home, jobs.DEPLOY_PRODUCTION, None, {TRIGGER: MANUAL}, lambda step: None)
     if not report.success:
         kind = RefusedError if report.refused else UserError
         raise kind("The server: " + "; ".join(dict.fromkeys(report.reasons)))

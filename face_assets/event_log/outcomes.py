@@ -32,7 +32,7 @@ WORDS = {
 class Outcome:
     """A run and how it ended.
 
-    cause: why it was asked for (tags.CAUSE); for_commit: whether the run is kept by a commit, rather than following the stage;
+    trigger: why it was started (tags.TRIGGER); for_commit: whether the run is kept by a commit, rather than following the stage;
     done: the steps that succeeded; asset, check, reason, figures: of what failed first, `check` empty where no check stopped the run;
     refused: whether that was a judgement, rather than something having gone wrong; decision: the stage tag that the run deploys, who
     set it, and why.
@@ -41,7 +41,7 @@ class Outcome:
     run_id: str
     job: str
     status: dg.DagsterRunStatus
-    cause: str
+    trigger: str
     commit: str
     for_commit: bool
     branch: str
@@ -117,7 +117,7 @@ def read_outcome(instance: dg.DagsterInstance, record: dg.RunRecord) -> Outcome:
         run_id=run.run_id,
         job=run.job_name,
         status=run.status,
-        cause=run.tags.get(tags.CAUSE, ""),
+        trigger=tags.trigger_of(run.tags),
         commit=run.tags.get(tags.COMMIT) or partition or str(facts.get("commit") or ""),
         for_commit=bool(partition),
         branch=run.tags.get(tags.BRANCH, ""),

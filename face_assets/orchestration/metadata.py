@@ -15,7 +15,7 @@ from face_assets.core.provenance import environment
 from face_assets.core.settings import default_home
 from face_assets.orchestration.partitions import commits
 from face_assets.orchestration.sentences import MISTAKE, REFUSED_BY_CHECK, Sentence, refusal
-from face_assets.orchestration.tags import CAUSE
+from face_assets.orchestration.tags import MANUAL, trigger_of
 from face_assets.registry.workspace import Workspace
 from face_assets.storage.artifacts import Artifact
 
@@ -65,7 +65,7 @@ def judged(context: dg.AssetExecutionContext, result: dg.MaterializeResult) -> I
 
 
 def _may_try_again(context: dg.AssetExecutionContext) -> bool:
-    return context.retry_number < RETRIES and context.run.tags.get(CAUSE, "hand") != "hand"
+    return context.retry_number < RETRIES and trigger_of(context.run.tags) not in ("", MANUAL)
 
 
 def commit_of(context: dg.AssetExecutionContext | dg.OpExecutionContext, workspace: Workspace) -> CommitId:

@@ -1,5 +1,7 @@
 """Run tags: what a run is for, so that the UI, the history and the sensors can tell runs apart."""
 
+from collections.abc import Mapping
+
 from face_assets.core.errors import UserError
 from face_assets.notification.message import plain
 from face_assets.registry.workspace import Workspace
@@ -11,12 +13,21 @@ BRANCH = "face_assets/branch"
 AUTHOR = "face_assets/author"
 SUBJECT = "face_assets/subject"
 DATASET_VERSION = "face_assets/dataset_version"
-CAUSE = "face_assets/cause"
-"""Why the run was asked for: commit, code, stage, health, schedule, traffic, drift or hand."""
+TRIGGER = "face_assets/trigger"
+"""Why the run was started: commit, code, stage, health, schedule, traffic, drift or manual."""
+MANUAL = "manual"
+FORMER_TRIGGER, FORMER_MANUAL = "face_assets/cause", "hand"
+"""The same in runs of earlier versions."""
 STAGE_TAG = "face_assets/stage_tag"
 REASON = "face_assets/reason"
-"""Why the run failed, so that the list of runs says it."""
+"""Why the run failed; the list of runs shows it."""
 LONGEST = 200
+
+
+def trigger_of(run_tags: Mapping[str, str]) -> str:
+    """The trigger of a run, also of one with the former tag; empty where none is known."""
+    former = run_tags.get(FORMER_TRIGGER, "")
+    return run_tags.get(TRIGGER) or (MANUAL if former == FORMER_MANUAL else former)
 
 
 def reason_tag(sentence: str) -> dict[str, str]:
@@ -25,7 +36,7 @@ def reason_tag(sentence: str) -> dict[str, str]:
     return {REASON: line if len(line) <= LONGEST else line[: LONGEST - 2] + " …"}
 
 
-def commit_tags(workspace: Workspace, commit: str, cause: str, branch: str = "") -> dict[str, str]:
+def commit_tags(workspace: Workspace, commit: str, trigger: str, branch: str = "") -> dict[str, str]:
     """The tags of a run for a commit. `branch` is where it was seen; without it, a branch that holds it."""
     info = workspace.repository.commit_info(commit)
     try:
@@ -38,6 +49,6 @@ def commit_tags(workspace: Workspace, commit: str, cause: str, branch: str = "")
         AUTHOR: info.author,
         SUBJECT: info.subject,
         DATASET_VERSION: pointer.md5 if pointer else "",
-        CAUSE: cause,
+        TRIGGER: trigger,
     }
     return {name: value[:LONGEST] for name, value in tags.items() if value}

@@ -106,7 +106,7 @@ def test_the_first_look_asks_for_the_head_and_the_second_for_nothing(watch: Watc
     tags = watch.requests[0].tags
     assert tags["face_assets/commit"] == watch.head()
     assert tags["face_assets/branch"] == "main"
-    assert tags["face_assets/cause"] == "commit"
+    assert tags["face_assets/trigger"] == "commit"
     assert "Ann" in tags["face_assets/author"]
     assert tags["face_assets/dataset_version"].endswith(".dir")
     assert watch.look() == []

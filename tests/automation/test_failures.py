@@ -117,7 +117,7 @@ class Platform:
     ) -> str:
         """Runs a job as `face-assets run` does; `end`: failure, gate, refusal, exception or well."""
         ENDS[commit or "production"] = end
-        named = {tags.BRANCH: branch, tags.AUTHOR: "Ann", tags.CAUSE: "commit", tags.COMMIT: commit} if commit and branch else {}
+        named = {tags.BRANCH: branch, tags.AUTHOR: "Ann", tags.TRIGGER: "commit", tags.COMMIT: commit} if commit and branch else {}
         if commit:
             add_commit(self.instance, commit)
         done = defs.resolve_job_def(job).execute_in_process(
@@ -171,7 +171,7 @@ def test_an_outcome_has_the_sentence_the_check_and_its_figures(platform: Platfor
     assert (exception.word, exception.asset, exception.check) == ("failed", "embedder_evaluation", "")
     assert exception.reason == "ValueError: invalid literal for int() with base 10: 'no number'"
     assert (well.word, well.asset, well.reason, well.done) == ("done", "", "", ("aligned_faces", "embedder_evaluation"))
-    assert (gate.commit, gate.branch, gate.author, gate.cause, gate.for_commit) == (_sha("b"), "main", "Ann", "commit", True)
+    assert (gate.commit, gate.branch, gate.author, gate.trigger, gate.for_commit) == (_sha("b"), "main", "Ann", "commit", True)
     assert gate.seconds is not None
     assert [outcome.run_id for outcome in read_outcomes(platform.instance, 2, failed=True)] == [exception.run_id, gate.run_id]
 

@@ -125,7 +125,7 @@ def test_a_server_that_was_killed_is_brought_back_and_one_that_was_stopped_is_no
     write_json(record, {"pid": process.pid, "began": 1})
     assert registry.look(health_sensor) == []  # it may be late once
     (asked,) = registry.look(health_sensor)
-    assert asked.tags["face_assets/cause"] == "health"
+    assert asked.tags["face_assets/trigger"] == "health"
     assert "gone" in asked.tags["face_assets/trouble"]
     assert registry.look(health_sensor) == []  # a pause before the next attempt
     assert json.loads(registry.cursor or "")["asked"] == 1

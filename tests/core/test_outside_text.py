@@ -86,7 +86,7 @@ ROW = {
     "job": "j",
     "status": "FAILURE",
     "run_id": "r" * 32,
-    "cause": "commit",
+    "trigger": "commit",
     "commit": "c" * 40,
     "outcome": "failed",
 }

@@ -65,7 +65,7 @@ def test_one_asset_is_launched_for_a_commit_and_followed_to_its_end(cli: Any, co
     assert report["assets"]["dataset_version"]["photos"] == PEOPLE * PHOTOS
     tags = graphql(cli, f'{{ runOrError(runId: "{report["run_id"]}") {{ ... on Run {{ tags {{ key value }} }} }} }}')["runOrError"]["tags"]
     found = {tag["key"]: tag["value"] for tag in tags}
-    assert (found["dagster/partition"], found["face_assets/commit"], found["face_assets/cause"]) == (commit, commit, "hand")
+    assert (found["dagster/partition"], found["face_assets/commit"], found["face_assets/trigger"]) == (commit, commit, "manual")
 
 
 def test_a_launched_run_is_watched_by_the_beginning_of_its_id_and_told_again_when_it_is_over(cli: Any, commit: str) -> None:

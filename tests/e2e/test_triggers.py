@@ -141,7 +141,7 @@ def test_new_photos_go_live_without_a_hand(team: Team) -> None:
     team.until_idle()
     (run,) = [run for run in team.runs() if run["commit"] == commit]
     print(f"the run began {run['started'] - pushed:.1f} s after the push and took {run['seconds']} s")
-    assert (run["cause"], run["branch"], run["subject"], run["status"]) == ("commit", "main", "Add three photos", "SUCCESS")
+    assert (run["trigger"], run["branch"], run["subject"], run["status"]) == ("commit", "main", "Add three photos", "SUCCESS")
 
 
 def test_commits_in_a_row_are_all_accounted_for_and_the_newest_is_live_in_the_end(team: Team) -> None:
@@ -202,7 +202,7 @@ def test_a_tag_from_a_colleagues_clone_rolls_back(team: Team) -> None:
     status = lambda: json.loads(team.cli.run("status", "--json").stdout)["server"]["live"]  # noqa: E731
     print(f"rolled back in {team.until('v1.0.0 is live', lambda: status() == 'v1.0.0'):.0f} s")
     team.until_idle()
-    (run,) = [run for run in team.runs() if run["cause"] == "stage"]
+    (run,) = [run for run in team.runs() if run["trigger"] == "stage"]
     assert (run["job"], run["author"]) == ("deploy_production", "Colleague")
     commit = team.commit(fpir=0.24)
     team.until("the commit has run", lambda: team.runs_for(commit) == ["SUCCESS"])
@@ -244,7 +244,7 @@ def test_a_server_that_was_killed_and_one_that_answers_wrongly_are_mended(team: 
         f"it answered as before after {team.until('it answers as before', lambda: scores() == pytest.approx(before, abs=0.01)):.0f} s more"
     )
     team.until_idle()
-    assert {run["status"] for run in team.runs() if run["cause"] == "health"} == {"SUCCESS"}
+    assert {run["status"] for run in team.runs() if run["trigger"] == "health"} == {"SUCCESS"}
 
 
 def test_an_unreachable_repository_and_photos_that_come_late_lose_no_commit(team: Team) -> None:

@@ -232,7 +232,7 @@ def test_drift_that_lasts_is_told_and_a_commit_with_new_inputs_asked_for(traffic
     (repository / "params.yaml").write_text("monitoring: {lasts: 2, retrain: true}\ntrain: {epochs: 2}\n")
     never_run = commit("-a")
     (asked,) = tick(6, 1.5)
-    assert asked.tags["face_assets/cause"] == "drift"
+    assert asked.tags["face_assets/trigger"] == "drift"
     assert asked.partition_key == never_run
     assert "A run of the newest commit is asked for" in far_end.posts[-1]["reason"]
     assert traffic.look(drift_sensor) == []

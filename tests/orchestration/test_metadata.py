@@ -6,17 +6,19 @@ import pytest
 from face_assets.core.errors import UnreachableError, UserError
 from face_assets.orchestration import metadata
 from face_assets.orchestration.metadata import user_errors
-from face_assets.orchestration.tags import CAUSE
+from face_assets.orchestration.tags import TRIGGER
 
 
 @pytest.mark.parametrize(
     ("error", "good_after", "tags", "tried", "success"),
     [
-        (UnreachableError("the remote is away"), 2, {CAUSE: "commit"}, 3, True),
-        (UnreachableError("the remote is away"), 9, {CAUSE: "commit"}, 4, False),
-        (UnreachableError("the remote is away"), 1, {CAUSE: "hand"}, 1, False),
+        (UnreachableError("the remote is away"), 2, {TRIGGER: "commit"}, 3, True),
+        (UnreachableError("the remote is away"), 9, {TRIGGER: "commit"}, 4, False),
+        (UnreachableError("the remote is away"), 1, {TRIGGER: "manual"}, 1, False),
+        (UnreachableError("the remote is away"), 1, {"face_assets/cause": "hand"}, 1, False),
+        (UnreachableError("the remote is away"), 2, {"face_assets/cause": "commit"}, 3, True),
         (UnreachableError("the remote is away"), 1, {}, 1, False),
-        (UserError("photos.dvc is missing"), 1, {CAUSE: "commit"}, 1, False),
+        (UserError("photos.dvc is missing"), 1, {TRIGGER: "commit"}, 1, False),
     ],
 )
 def test_only_what_may_mend_itself_is_tried_again_and_only_where_nobody_waits(
