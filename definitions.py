@@ -27,7 +27,7 @@ from face_assets.core.settings import default_home
 from face_assets.core.user_identity import name_user
 from face_assets.detection import shard_jobs
 from face_assets.orchestration import jobs
-from face_assets.orchestration.artifact_io import ArtifactHandles
+from face_assets.orchestration.artifact_io import ArtifactIOManager
 from face_assets.orchestration.workspace_resource import WorkspaceResource
 
 keep_private(default_home())  # the webserver, the daemon and every run load this module
@@ -72,5 +72,5 @@ defs = dg.Definitions(
     schedules=[daily_verification],
     # one process a run: it imports torch once, and steps start in a tenth of a second
     executor=dg.in_process_executor,
-    resources={"platform": WorkspaceResource(), "io_manager": ArtifactHandles()},
+    resources={"platform": WorkspaceResource(), "io_manager": ArtifactIOManager()},
 )

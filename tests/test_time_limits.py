@@ -32,7 +32,7 @@ FOR_EVER = {
     ("triton_models/face_detector/model.py", "self.waiting.get"): "the detector's thread waits for work",
     ("face_assets/serving/frontend/", "server.wait"): "the server's process serves until it is stopped, then by wait_for",
     ("face_assets/serving/frontend/", "stopped.wait"): "it serves until a signal comes",
-    ("face_assets/embedding/distributed.py", "ranks.join"): "gloo has a time limit of its own",
+    ("face_assets/embedding/distributed.py", "process_group.join"): "gloo has a time limit of its own",
 }
 
 

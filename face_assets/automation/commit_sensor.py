@@ -71,7 +71,7 @@ class Tick:
 
     requests: list[dg.RunRequest] = field(default_factory=list)
     observations: list[dg.AssetObservation] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
+    log_lines: list[str] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     cursor: Cursor | None = None
 
@@ -89,20 +89,20 @@ def commit_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResour
         return dg.SensorResult(skip_reason="No data repository is named yet: `face-assets use PATH_OR_URL` names one.")
     cursor = Cursor.read(context.cursor, fingerprint(workspace.settings.repo))
     try:
-        tick = look(workspace, cursor, time.time(), lambda job, commit: _earlier_run(context.instance, job, commit))
+        tick = poll(workspace, cursor, time.time(), lambda job, commit: _earlier_run(context.instance, job, commit))
     except UserError as error:
         message = Message("firing", UNREACHABLE, "The data repository cannot be watched", str(error))
         queue_firing(workspace.settings, message, context.log.warning)
         return dg.SensorResult(skip_reason=str(error), cursor=context.cursor)
     queue_resolved(workspace.settings, Message("resolved", UNREACHABLE, "The data repository is watched again"), context.log.warning)
-    for sentence in tick.said:
+    for sentence in tick.log_lines:
         context.log.info(sentence)
     for message in tick.messages:
         (queue_firing if message.kind == "firing" else queue_resolved)(workspace.settings, message, context.log.warning)
     assert tick.cursor is not None
     return dg.SensorResult(
         run_requests=tick.requests,
-        skip_reason=None if tick.requests else "; ".join(tick.said) or "Nothing new.",
+        skip_reason=None if tick.requests else "; ".join(tick.log_lines) or "Nothing new.",
         cursor=tick.cursor.write(),
         dynamic_partitions_requests=[commits.build_add_request([str(request.partition_key) for request in tick.requests])],
         asset_events=tick.observations,
@@ -117,7 +117,7 @@ def _earlier_run(instance: dg.DagsterInstance, job: str, commit: str) -> str | N
     return None
 
 
-def look(workspace: Workspace, cursor: Cursor, now: float, earlier_run: EarlierRun) -> Tick:
+def poll(workspace: Workspace, cursor: Cursor, now: float, earlier_run: EarlierRun) -> Tick:
     """One look at the branches. `earlier_run`: how a job went for a commit before.
 
     Raises UserError where the repository cannot be read; then nothing is accounted for.
@@ -131,53 +131,53 @@ def look(workspace: Workspace, cursor: Cursor, now: float, earlier_run: EarlierR
         repository.refresh()
         heads = repository.mirrored_heads()
         gone = sorted(set(cursor.heads) - set(heads))
-        tick.said += [f"branch {branch} is gone" for branch in gone]
+        tick.log_lines += [f"branch {branch} is gone" for branch in gone]
         for new in new_commits(repository, branches, cursor.heads, heads):
             if new.reason:
-                tick.said.append(f"commit {new.commit[:12]} on {new.branch} {new.reason}: no run")
+                tick.log_lines.append(f"commit {new.commit[:12]} on {new.branch} {new.reason}: no run")
             else:
-                waiting = [*waiting, _as_waiting(new, now)]
-    left = list(_take(workspace, waiting, now, earlier_run, tick))
+                waiting = [*waiting, _waiting(new, now)]
+    left = list(_request_runs(workspace, waiting, now, earlier_run, tick))
     tick.cursor = Cursor(cursor.source, branches.watched(heads), left)
     return tick
 
 
-def _as_waiting(new: NewCommit, now: float) -> Waiting:
+def _waiting(new: NewCommit, now: float) -> Waiting:
     job = jobs.COMMIT_TO_LIVE if new.production else jobs.COMMIT_TO_EVALUATION
     return Waiting(new.commit, new.branch, job, new.production and new.moved_here, now)
 
 
-def _take(workspace: Workspace, waiting: list[Waiting], now: float, earlier_run: EarlierRun, tick: Tick) -> Iterator[Waiting]:
+def _request_runs(workspace: Workspace, waiting: list[Waiting], now: float, earlier_run: EarlierRun, tick: Tick) -> Iterator[Waiting]:
     """Asks for runs of those whose photos are there, and yields those that go on waiting; new ones first, then those due longest."""
     known: dict[str, str | None] = {}
     ends = time.monotonic() + SECONDS_A_TICK
     for one in sorted(waiting, key=lambda waits: waits.next_try):
         if one.next_try > now or time.monotonic() > ends:
-            tick.said.append(f"commit {one.commit[:12]} on {one.branch} waits")
+            tick.log_lines.append(f"commit {one.commit[:12]} on {one.branch} waits")
             yield one
             continue
         try:
-            lacking = _look_at(workspace, one, now, earlier_run, known, tick)
+            lacking = _try_commit(workspace, one, now, earlier_run, known, tick)
         except Exception as error:  # whatever is odd about one commit must not keep the others from running
             lacking = f"commit {one.commit[:12]} cannot be looked at ({type(error).__name__}: {error})"
         if lacking:
-            tick.said.append(f"{lacking}; it waits since {time.strftime('%H:%M:%S', time.localtime(one.since))}")
+            tick.log_lines.append(f"{lacking}; it waits since {time.strftime('%H:%M:%S', time.localtime(one.since))}")
             if now - one.since > SECONDS_UNTIL_TOLD:
                 tick.messages.append(_message("firing", one, f"Commit {one.commit[:12]} waits", lacking))
             pause = min(MOST_SECONDS_TO_WAIT, 2.0 ** min(one.tries, 10))
             yield replace(one, tries=one.tries + 1, next_try=now + pause)
 
 
-def _look_at(
+def _try_commit(
     workspace: Workspace, one: Waiting, now: float, earlier_run: EarlierRun, known: dict[str, str | None], tick: Tick
 ) -> str | None:
     """Asks for the run of a commit where that is right; returns what it has to wait for. `known`: what earlier looks of the tick found."""
     if not workspace.repository.is_on_a_branch(one.commit):
-        tick.said.append(f"commit {one.commit[:12]} is on no branch any more: no run")
+        tick.log_lines.append(f"commit {one.commit[:12]} is on no branch any more: no run")
         return None
     before = earlier_run(one.job, one.commit)
-    if before == "under way" or (before == "well" and not (one.moved_here and _left_behind(workspace, one.commit))):
-        tick.said.append(f"commit {one.commit[:12]} on {one.branch} has run already")
+    if before == "under way" or (before == "well" and not (one.moved_here and _is_superseded(workspace, one.commit))):
+        tick.log_lines.append(f"commit {one.commit[:12]} on {one.branch} has run already")
         return None
     pointers = {name: blob for name, blob in inputs_of(workspace.repository, one.commit).items() if name.endswith(".dvc")}
     where = fingerprint(pointers, str(workspace.repository.read(one.commit, ".dvc/config")))
@@ -187,11 +187,11 @@ def _look_at(
         return known[where]
     # Dagster runs a key once for ever; a branch may be set back to a commit that ran, or forward again to one that was left
     key = f"{one.job}:{one.commit}" + (f":again:{one.since:.0f}" if before else "")
-    _ask(workspace, one, key, tick)
+    _request_run(workspace, one, key, tick)
     return None
 
 
-def _left_behind(workspace: Workspace, commit: str) -> bool:
+def _is_superseded(workspace: Workspace, commit: str) -> bool:
     """Whether production stands for another commit than this one, which ran well before."""
     production = workspace.stages.production()
     return production is not None and production.commit != commit
@@ -204,11 +204,11 @@ def _lacking(workspace: Workspace, commit: str, tracked: tuple[str, ...]) -> str
         return None  # a pointer that nobody can read: the run fails with the sentence, on record
 
 
-def _ask(workspace: Workspace, one: Waiting, key: str, tick: Tick) -> None:
+def _request_run(workspace: Workspace, one: Waiting, key: str, tick: Tick) -> None:
     tags = commit_tags(workspace, one.commit, "commit", one.branch)
     tick.requests.append(dg.RunRequest(run_key=key, job_name=one.job, partition_key=one.commit, tags=tags))
     tick.observations += observations(workspace, one.commit, tags)
-    tick.said.append(f"commit {one.commit[:12]} on {one.branch} asks for {one.job}")
+    tick.log_lines.append(f"commit {one.commit[:12]} on {one.branch} asks for {one.job}")
     if one.tries:
         tick.messages.append(_message("resolved", one, f"The photos of commit {one.commit[:12]} are there"))
 

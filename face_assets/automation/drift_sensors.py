@@ -69,9 +69,9 @@ def drift_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResourc
         if seen == context.cursor:
             return dg.SkipReason(f"No verdict since that on {newest[0].window}.")
         settings = monitoring_params(workspace)
-        lasting = reports.lasting(workspace.home.monitoring, newest[0].release, settings.lasts)
+        lasting = reports.consecutive_drift(workspace.home.monitoring, newest[0].release, settings.lasts)
         head = _worth_running(workspace) if lasting and settings.retrain else None
-        wanted = [_retraining(workspace, newest[0].release, head)] if head else []
+        requests = [_retraining(workspace, newest[0].release, head)] if head else []
     except UserError as error:
         return dg.SkipReason(str(error))
     if lasting:
@@ -84,8 +84,8 @@ def drift_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResourc
             context.log.warning,
         )
     return dg.SensorResult(
-        run_requests=wanted,
-        skip_reason=None if wanted else newest[0].sentence,
+        run_requests=requests,
+        skip_reason=None if requests else newest[0].sentence,
         cursor=seen,
         dynamic_partitions_requests=[commits.build_add_request([head])] if head else [],
     )

@@ -42,21 +42,21 @@ class Health:
 
 @dataclass(frozen=True)
 class Trouble:
-    """What is wrong, in a sentence; `wanted`: the assignment that this machine does not serve, where that is what is wrong."""
+    """What is wrong, in a sentence; `desired`: the assignment that this machine does not serve, where that is what is wrong."""
 
     sentence: str
-    wanted: Assignment | None = None
+    desired: Assignment | None = None
 
     @property
     def about(self) -> str:
         """The stage tag that is not served; empty where the server itself is in trouble."""
-        return self.wanted.tag if self.wanted else ""
+        return self.desired.tag if self.desired else ""
 
     @property
     def problem(self) -> Message:
         """The message to people."""
-        if self.wanted:
-            return Message("firing", BEHIND, f"This machine does not serve {self.wanted.release.version}", self.sentence)
+        if self.desired:
+            return Message("firing", BEHIND, f"This machine does not serve {self.desired.release.version}", self.sentence)
         return Message("firing", LOST, "The server is brought back", self.sentence)
 
 
@@ -89,7 +89,7 @@ def health_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResour
     health = replace(health, troubled=health.troubled + 1, next_question=0.0)
     if health.troubled < LOOKS or now < health.next_try:
         return _result(health, trouble.sentence)
-    if deploying := deployment_under_way(context.instance, workspace, trouble.wanted):
+    if deploying := deployment_under_way(context.instance, workspace, trouble.desired):
         return _result(health, f"{trouble.sentence}; {deploying} deals with it")
     pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(health.asked, 10))
     health = replace(health, asked=health.asked + 1, next_try=now + pause)
@@ -124,7 +124,7 @@ def find_trouble(workspace: Workspace, ask: bool) -> Trouble | None:
     if status.live is None or status.live.release_commit != production.release.commit:
         why = observe(workspace, production, status).why
         live = status.live.release if status.live else "nothing"
-        return Trouble(f"{production.release.version} is in production, and this machine serves {live}: {why}", wanted=production)
+        return Trouble(f"{production.release.version} is in production, and this machine serves {live}: {why}", desired=production)
     wrong = trouble_of_live(workspace, status.live) if ask else None
     return Trouble(wrong) if wrong else None
 

@@ -59,7 +59,7 @@ def _request(assignment: Assignment) -> dg.RunRequest:
 
 def deployment_under_way(instance: dg.DagsterInstance, workspace: Workspace, assignment: Assignment | None) -> str | None:
     """What is deploying, or is about to deploy this assignment; None where nothing is."""
-    if is_promoting(workspace.home.root):
+    if is_promotion_under_way(workspace.home.root):
         return "a command"
     commit = assignment.commit if assignment else None
     for run in instance.get_runs(dg.RunsFilter(statuses=list(UNDER_WAY))):
@@ -70,12 +70,12 @@ def deployment_under_way(instance: dg.DagsterInstance, workspace: Workspace, ass
     return None
 
 
-def promoting(home: Path) -> AbstractContextManager[None]:
+def promotion_lock(home: Path) -> AbstractContextManager[None]:
     """Held by a command from before it assigns a stage tag until it has deployed it, so that the sensor does not do it, too."""
     return file_lock(_lock(home))
 
 
-def is_promoting(home: Path) -> bool:
+def is_promotion_under_way(home: Path) -> bool:
     """Whether a command does so now."""
     return is_locked(_lock(home))
 

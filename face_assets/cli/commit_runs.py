@@ -11,7 +11,7 @@ from face_assets.cli.followed_repository import follow_repository
 from face_assets.cli.preflight import Plan, require_possible
 from face_assets.core.outside_text import echo, shown
 from face_assets.dataset.steps import left_out_text
-from face_assets.event_log.runs import RunReport, Show, Step, run_job
+from face_assets.event_log.runs import Progress, RunReport, ShowProgress, run_job
 from face_assets.orchestration import jobs
 from face_assets.orchestration.tags import MANUAL, commit_tags
 from face_assets.registry.workspace import Workspace
@@ -45,12 +45,12 @@ def run_on_terminal(home: Home, job: str, commit: str | None, tags: Mapping[str,
     return shown_on_terminal(quiet, lambda show: run_job(home, job, commit, tags, show))
 
 
-def shown_on_terminal(quiet: bool, follow: Callable[[Show], RunReport]) -> dict[str, Any]:
+def shown_on_terminal(quiet: bool, follow: Callable[[ShowProgress], RunReport]) -> dict[str, Any]:
     """Follows a run with a line for each asset, and a progress bar where there is a terminal."""
     terminal = sys.stderr.isatty() and not quiet
     with tqdm(total=0, disable=not terminal, file=sys.stderr, bar_format="{desc:<60.60} {n_fmt}/{total_fmt} {elapsed}") as bar:
 
-        def show(step: Step) -> None:
+        def show(step: Progress) -> None:
             if quiet:
                 return
             if step.kind == "planned":

@@ -17,7 +17,7 @@ from face_assets.core.errors import UserError
 from face_assets.core.outside_text import echo
 from face_assets.core.settings import Settings, load_settings
 from face_assets.event_log.instance import open_instance
-from face_assets.event_log.runs import QUEUED, RunReport, Show, Step, find_run, follow_run
+from face_assets.event_log.runs import QUEUED, Progress, RunReport, ShowProgress, find_run, follow_run
 from face_assets.orchestration import tags
 from face_assets.orchestration.jobs import COMMIT_TO_LIVE
 from face_assets.registry.workspace import Workspace
@@ -122,11 +122,11 @@ def _followed(settings: Settings, instance: dg.DagsterInstance, run: dg.DagsterR
     if not quiet:
         echo(f"{_title(run)}: {ui_address(settings)}/runs/{run.run_id}", err=True)
 
-    def follow(show: Show) -> RunReport:
-        def explained(step: Step) -> None:
+    def follow(show: ShowProgress) -> RunReport:
+        def explained(step: Progress) -> None:
             show(step)
             if (step.kind, step.text) == ("state", QUEUED) and processes.recorded(record(Home(settings.home), DAEMON)) is None:
-                show(Step("state", "", "the daemon, which starts queued runs, does not run in this home: `face-assets up` starts it"))
+                show(Progress("state", "", "the daemon, which starts queued runs, does not run in this home: `face-assets up` starts it"))
 
         return follow_run(instance, run.run_id, explained)
 

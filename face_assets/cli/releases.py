@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from face_assets.automation.stage_sensor import promoting
+from face_assets.automation.stage_sensor import promotion_lock
 from face_assets.cli.commit_runs import run_on_terminal
 from face_assets.cli.followed_repository import read_repository
 from face_assets.core.errors import UserError
@@ -13,7 +13,7 @@ from face_assets.registry.decision import one_line, person_message
 from face_assets.registry.person import git_identity
 from face_assets.registry.stages import Assignment
 from face_assets.registry.workspace import Workspace
-from face_assets.release.staging import is_of_production
+from face_assets.release.promotion import is_of_production
 
 
 def list_releases(repo: str | None) -> list[dict[str, Any]]:
@@ -91,7 +91,7 @@ def resume_following(reason: str, quiet: bool) -> dict[str, Any]:
 
 def _promote(workspace: Workspace, version: str, reason: str, follow: bool, quiet: bool) -> dict[str, Any]:
     named = version if version.startswith("v") else f"v{version}"
-    with promoting(workspace.home.root):
+    with promotion_lock(workspace.home.root):
         assigned = _assign(workspace, named, reason, follow, quiet)
         tags = {TRIGGER: MANUAL, STAGE_TAG: assigned.tag, AUTHOR: assigned.author, SUBJECT: one_line(reason)[:LONGEST]}
         report = run_on_terminal(workspace.home, jobs.DEPLOY_PRODUCTION, None, tags, quiet)

@@ -23,7 +23,7 @@ from face_assets.orchestration.tags import PARTITION, REASON
 from face_assets.registry.machines import machines
 from face_assets.registry.stages import Assignment
 from face_assets.registry.workspace import Workspace
-from face_assets.release.staging import holds
+from face_assets.release.promotion import holds
 from face_assets.serving.machine_state import observe
 from face_assets.serving.steps import target
 from face_assets.storage.home import Home

@@ -8,7 +8,7 @@ from face_assets.core.params import Params
 from face_assets.core.step_versions import step_version
 from face_assets.dataset import steps as dataset
 from face_assets.orchestration.conditions import REMAKE
-from face_assets.orchestration.metadata import ARTIFACT, commit_check, commit_of, judged, materialized, user_errors
+from face_assets.orchestration.metadata import ARTIFACT, commit_check, commit_of, enforce_checks, materialized, user_errors
 from face_assets.orchestration.partitions import commits
 from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.storage.artifacts import Artifact
@@ -40,7 +40,7 @@ def dataset_version(context: dg.AssetExecutionContext, platform: WorkspaceResour
         commit = commit_of(context, workspace)
         artifact = dataset.version_dataset(workspace, commit, context.log.info)
         moved = dataset.moved_since_production(workspace, artifact)
-        yield from judged(
+        yield from enforce_checks(
             context, materialized(context, workspace, artifact, checks=lambda: _dataset_checks(artifact, workspace.params(commit), moved))
         )
 

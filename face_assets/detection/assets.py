@@ -7,7 +7,7 @@ import dagster as dg
 from face_assets.core.step_versions import step_version
 from face_assets.detection import steps
 from face_assets.orchestration.conditions import REMAKE
-from face_assets.orchestration.metadata import ARTIFACT, commit_check, commit_of, judged, materialized, user_errors
+from face_assets.orchestration.metadata import ARTIFACT, commit_check, commit_of, enforce_checks, materialized, user_errors
 from face_assets.orchestration.partitions import commits
 from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.storage.artifacts import Artifact
@@ -33,7 +33,7 @@ def aligned_faces(
         commit = commit_of(context, workspace)
         artifact = steps.align_dataset(workspace, commit, dataset_version, context.log.info)
         allowed = workspace.params(commit).detector.max_rejected
-        yield from judged(
+        yield from enforce_checks(
             context,
             materialized(
                 context,

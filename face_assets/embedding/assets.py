@@ -8,7 +8,7 @@ from face_assets.core.step_versions import step_version
 from face_assets.embedding import export_steps as engine
 from face_assets.embedding import steps
 from face_assets.orchestration.conditions import REMAKE
-from face_assets.orchestration.metadata import ARTIFACT, commit_check, commit_of, judged, materialized, user_errors
+from face_assets.orchestration.metadata import ARTIFACT, commit_check, commit_of, enforce_checks, materialized, user_errors
 from face_assets.orchestration.partitions import commits
 from face_assets.orchestration.pools import TRAINING
 from face_assets.orchestration.workspace_resource import WorkspaceResource
@@ -55,7 +55,7 @@ def exported_embedder(
         commit = commit_of(context, workspace)
         artifact = engine.export_embedder(workspace, commit, aligned_faces, face_embedder, context.log.info)
         floor = workspace.params(commit).export.min_cosine
-        yield from judged(
+        yield from enforce_checks(
             context, materialized(context, workspace, artifact, checks=lambda: [_parity(artifact, floor), _precision(artifact)])
         )
 

@@ -53,11 +53,11 @@ def _death(lines: list[str]) -> str:
 
 def _take_part(asked: Path) -> int:
     """What torchrun runs: this process's part of the training. Returns the exit status."""
-    from face_assets.embedding import process_group as ranks
+    from face_assets.embedding import process_group
 
     request, work, output, threads = pickle.loads(asked.read_bytes())
-    speaks = ranks.rank() == 0
-    ranks.join()
+    speaks = process_group.rank() == 0
+    process_group.join()
     try:
         result = train(request, work, output, threads, (lambda line: print(f"{SAID}{line}", flush=True)) if speaks else lambda line: None)
     except UserError as error:

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from face_assets.core import params
-from face_assets.embedding import process_group as ranks
+from face_assets.embedding import process_group
 from face_assets.embedding.learning_curve import verification
 from face_assets.embedding.network import Head, Trunk, Whitening, split, whiten
 
@@ -141,7 +141,7 @@ class EmbedderModule(lightning.LightningModule):  # type: ignore[misc]  # lightn
         self.loss = CosFace(plan.people, self.head.last_linear.out_features, margin=settings.margin, scale=settings.scale)
         if centres is not None:
             self.loss.W.data.copy_(centres.T)
-        ranks.share_statistics(self)
+        process_group.synchronize_batch_norm(self)
         self.strict_loading = False  # checkpoints leave the frozen blocks out
         self.curve: list[dict[str, float]] = []
         self.losses: list[Tensor] = []
@@ -175,7 +175,7 @@ class EmbedderModule(lightning.LightningModule):  # type: ignore[misc]  # lightn
     def training_step(self, batch: Sequence[Tensor], _: int) -> Tensor:
         """The loss of this process's share of a batch, which every process is given whole."""
         inputs, labels, *start = batch
-        mine, weight = ranks.share(len(labels))
+        mine, weight = process_group.shard(len(labels))
         embeddings = self(self._views(inputs)[mine])
         with self._in_f32():
             loss: Tensor = self.loss(embeddings, labels[mine])
@@ -183,7 +183,7 @@ class EmbedderModule(lightning.LightningModule):  # type: ignore[misc]  # lightn
             distance = 1 - (embeddings * start[0][mine]).sum(1).mean()
             loss = loss + self.settings.anchor * distance * self.settings.scale / 8
         loss = loss * weight
-        self.losses.append(ranks.mean(loss.detach()))
+        self.losses.append(process_group.mean(loss.detach()))
         return loss
 
     def _views(self, inputs: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch.distributed.nn import functional as differentiable
 from torch.nn import functional as F
 
 
-def size() -> int:
+def world_size() -> int:
     """How many processes train together: torchrun's WORLD_SIZE, 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
@@ -27,51 +27,51 @@ def rank() -> int:
 
 def join() -> None:
     """Meets the others. Lightning goes on with the group that is there."""
-    if size() > 1 and not torch.distributed.is_initialized():
+    if world_size() > 1 and not torch.distributed.is_initialized():
         torch.distributed.init_process_group("gloo")
 
 
 @contextmanager
-def first_alone() -> Iterator[None]:
+def rank_zero_first() -> Iterator[None]:
     """What the block stores is stored by the first process, while the others wait; they then find it."""
-    if size() > 1 and rank() > 0:
+    if world_size() > 1 and rank() > 0:
         torch.distributed.barrier()
     yield
-    if size() > 1 and rank() == 0:
+    if world_size() > 1 and rank() == 0:
         torch.distributed.barrier()
 
 
-def share(count: int) -> tuple[slice, float]:
+def shard(count: int) -> tuple[slice, float]:
     """This process's rows of a batch of `count`, and the weight of their mean loss: so that the mean of all processes' weighted losses,
     which DDP makes of the gradients, is that of the whole batch. Of a batch with fewer rows than processes some get one for nothing.
     """
-    start, end = count * rank() // size(), count * (rank() + 1) // size()
+    start, end = count * rank() // world_size(), count * (rank() + 1) // world_size()
     if start == end:
         return slice(0, 1), 0.0
-    return slice(start, end), (end - start) * size() / count
+    return slice(start, end), (end - start) * world_size() / count
 
 
 def mean(value: Tensor) -> Tensor:
     """The mean of a value over the processes."""
-    if size() == 1:
+    if world_size() == 1:
         return value
     total = value.clone()
     torch.distributed.all_reduce(total)
-    return total / size()
+    return total / world_size()
 
 
-def agreed(decision: bool) -> bool:
+def broadcast_decision(decision: bool) -> bool:
     """The first process's decision, for all."""
-    if size() == 1:
+    if world_size() == 1:
         return decision
     word = torch.tensor(int(decision))
     torch.distributed.broadcast(word, 0)
     return bool(word)
 
 
-def share_statistics(module: nn.Module) -> None:
+def synchronize_batch_norm(module: nn.Module) -> None:
     """Makes every BatchNorm in `module` learn from the whole batch. torch's SyncBatchNorm does so on GPUs alone."""
-    for part in module.modules() if size() > 1 else ():
+    for part in module.modules() if world_size() > 1 else ():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
             part.forward = partial(_normalize, part)  # type: ignore[method-assign]
 

@@ -71,13 +71,13 @@ class TrainingResult:
 def train(request: TrainingRequest, work: Path, output: Path, threads: int, log: Log) -> TrainingResult:
     """Writes output/embedder.pt (float32 state_dict), output/learning_curve.csv and output/metrics.
 
-    As one of several processes of torchrun (ranks.py) it does its share, and the first of them writes.
+    As one of several processes of torchrun (process_group.py) it does its share, and the first of them writes.
     A run that was killed goes on from work/last.ckpt, and ends with the same bytes on the same machine with the same `threads`.
     Raises UserError for fewer than two people, weights that cannot be used, and a frozen trunk from scratch.
     """
     import torch
 
-    from face_assets.embedding import process_group as ranks
+    from face_assets.embedding import process_group
 
     people = len(set(request.train_labels))
     if people < 2 and request.train.epochs:
@@ -99,7 +99,7 @@ def train(request: TrainingRequest, work: Path, output: Path, threads: int, log:
             result = _train(request, model, work, threads, log)
     finally:
         torch.set_num_threads(usual_threads)
-    if ranks.rank() > 0:
+    if process_group.rank() > 0:
         return result
     output.mkdir(parents=True, exist_ok=True)
     content = io.BytesIO()
@@ -114,7 +114,7 @@ def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: in
     """Trains `model` in place."""
     import torch
 
-    from face_assets.embedding import process_group as ranks
+    from face_assets.embedding import process_group
     from face_assets.embedding.lightning_module import EmbedderModule, EpochBatches, Plan, Rows, batches
 
     settings, from_scratch = request.train, request.weights == SCRATCH
@@ -126,7 +126,7 @@ def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: in
 
     features, start, curve = None, None, []
     if not from_scratch:
-        with ranks.first_alone():
+        with process_group.rank_zero_first():
             features = stored_features(model, whitening, request.image_size, request.crops, keys, request.features, threads, log)
         start = head_embeddings(model, features)
         if measured := verification(start[len(labels) :], validation_labels):
@@ -134,7 +134,7 @@ def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: in
     if not settings.epochs:
         return TrainingResult(embedding_size, 0, 0.0, 0.0, curve)
 
-    with ranks.first_alone():
+    with process_group.rank_zero_first():
         inputs, watched_inputs = _inputs(request, model, features, keys, threads, log)
     columns = [torch.from_numpy(inputs), torch.from_numpy(labels)]
     centres = None
@@ -143,9 +143,9 @@ def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: in
         centres = torch.zeros(len(people), embedding_size).index_add_(0, columns[1], starting)
         columns += [starting] if settings.anchor else []
     sampler = EpochBatches(labels, settings, keep_last=not from_scratch)
-    if from_scratch and sampler.size < ranks.size():
+    if from_scratch and sampler.size < process_group.world_size():
         raise UserError(
-            f"a batch has {sampler.size} photos for {ranks.size()} processes: "
+            f"a batch has {sampler.size} photos for {process_group.world_size()} processes: "
             "set train.batch_size higher, or FACE_ASSETS_TRAIN_PROCESSES lower"
         )
     plan = Plan(whitening, len(people), from_scratch, len(sampler) * settings.epochs, request.fingerprint())
@@ -190,7 +190,7 @@ def _fit(module: "EmbedderModule", training: Any, validation: Any, work: Path, l
     """Runs Lightning's loop; returns photos and seconds of this process."""
     import lightning
 
-    from face_assets.embedding import process_group as ranks
+    from face_assets.embedding import process_group
     from face_assets.embedding.training_callbacks import EpochLog, ResumeFile, resumable
 
     work.mkdir(parents=True, exist_ok=True)
@@ -201,7 +201,7 @@ def _fit(module: "EmbedderModule", training: Any, validation: Any, work: Path, l
     started = time.monotonic()
     with _quiet():
         trainer = lightning.Trainer(
-            **(_together(ranks.size()) if ranks.size() > 1 else {"accelerator": "auto", "devices": 1}),
+            **(_together(process_group.world_size()) if process_group.world_size() > 1 else {"accelerator": "auto", "devices": 1}),
             precision="bf16-mixed" if module.settings.precision == "bf16" and not module.over_features else "32-true",
             max_epochs=module.settings.epochs,
             callbacks=[lines, ResumeFile(checkpoint)],

@@ -12,7 +12,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Checkpoint
 
-from face_assets.embedding import process_group as ranks
+from face_assets.embedding import process_group
 
 MOST_OVERHEAD = 0.1  # of the time may go into checkpoints, so that short epochs are not spent on writing
 
@@ -30,11 +30,11 @@ class ResumeFile(Checkpoint):  # type: ignore[misc]  # lightning is not followed
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
         """Saves, unless that was done a moment ago."""
         started = time.monotonic()
-        if not ranks.agreed(started >= self.next_time):  # every process takes part in saving
+        if not process_group.broadcast_decision(started >= self.next_time):  # every process takes part in saving
             return
         aside = self.path.with_name(f".{self.path.name}.aside")
         trainer.save_checkpoint(aside)
-        if ranks.rank() == 0:
+        if process_group.rank() == 0:
             os.replace(aside, self.path)
         ended = time.monotonic()
         self.next_time = ended + (ended - started) / MOST_OVERHEAD

@@ -9,7 +9,7 @@ from face_assets.core.step_versions import step_version
 from face_assets.evaluation import steps
 from face_assets.evaluation.group_figures import groups_markdown
 from face_assets.orchestration.conditions import REMAKE
-from face_assets.orchestration.metadata import ARTIFACT, commit_check, commit_of, judged, materialized, user_errors
+from face_assets.orchestration.metadata import ARTIFACT, commit_check, commit_of, enforce_checks, materialized, user_errors
 from face_assets.orchestration.partitions import commits
 from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.storage.artifacts import Artifact
@@ -35,7 +35,7 @@ def embedder_evaluation(
         artifact = steps.evaluate_embedder(workspace, commit_of(context, workspace), aligned_faces, exported_embedder, context.log.info)
         plots = {"roc": "roc.png", "scores": "scores.png"}
         more = _single_figures(artifact) | _groups(artifact)
-        yield from judged(context, materialized(context, workspace, artifact, plots, lambda: [_gate(artifact)], **more))
+        yield from enforce_checks(context, materialized(context, workspace, artifact, plots, lambda: [_gate(artifact)], **more))
 
 
 def _groups(artifact: Artifact) -> dict[str, Any]:

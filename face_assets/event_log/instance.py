@@ -18,10 +18,10 @@ WORKSPACE = ROOT / "workspace.yaml"
 
 def prepare_dagster_home(home: Home) -> Path:
     """Makes DAGSTER_HOME below the home, where the settings name no other, and names it in this process's environment. Returns it."""
-    wanted = (DEPLOY / "dagster.yaml").read_bytes()
+    desired = (DEPLOY / "dagster.yaml").read_bytes()
     file = home.dagster / "dagster.yaml"
-    if home.dagster.is_relative_to(home.root) and (not file.is_file() or file.read_bytes() != wanted):
-        write_bytes(file, wanted)
+    if home.dagster.is_relative_to(home.root) and (not file.is_file() or file.read_bytes() != desired):
+        write_bytes(file, desired)
     os.environ["DAGSTER_HOME"] = str(home.dagster)
     os.environ["FACE_ASSETS_HOME"] = str(home.root)
     return home.dagster

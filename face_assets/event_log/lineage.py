@@ -45,11 +45,11 @@ def _before(instance: dg.DagsterInstance, asset: str, release: dict[str, Any]) -
 
 def _materializations(instance: dg.DagsterInstance, asset: str, partition: str | None = None) -> list[dict[str, Any]]:
     """Newest first."""
-    wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[partition] if partition else None)
+    chosen = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[partition] if partition else None)
     found: list[dict[str, Any]] = []
     cursor: str | None = None
     while True:
-        page = instance.fetch_materializations(wanted, limit=PAGE, cursor=cursor)
+        page = instance.fetch_materializations(chosen, limit=PAGE, cursor=cursor)
         for record in page.records:
             materialization = record.asset_materialization
             assert materialization is not None

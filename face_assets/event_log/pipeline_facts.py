@@ -41,8 +41,8 @@ def last_facts(instance: dg.DagsterInstance, asset: dg.AssetKey, commit: str | N
 
 
 def _last(instance: dg.DagsterInstance, asset: dg.AssetKey, commit: str | None = None) -> dg.EventLogRecord | None:
-    wanted = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[commit] if commit else None)
-    return next(iter(instance.fetch_materializations(wanted, limit=1).records), None)
+    chosen = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[commit] if commit else None)
+    return next(iter(instance.fetch_materializations(chosen, limit=1).records), None)
 
 
 def last_drift(instance: dg.DagsterInstance) -> tuple[float, dict[str, float]] | None:

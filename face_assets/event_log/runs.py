@@ -18,7 +18,7 @@ from face_assets.core.subprocesses import OWN_MODULES, python
 from face_assets.event_log.dead_runs import close, close_dead_runs
 from face_assets.event_log.instance import open_instance
 from face_assets.orchestration.partitions import add_commit
-from face_assets.orchestration.sentences import REFUSALS, REFUSED
+from face_assets.orchestration.step_failures import REFUSALS, REFUSED
 from face_assets.orchestration.tags import reason_tag
 from face_assets.storage.home import Home
 
@@ -48,7 +48,7 @@ BEFORE_START = {dg.DagsterRunStatus.QUEUED: QUEUED, dg.DagsterRunStatus.STARTING
 
 
 @dataclass(frozen=True)
-class Step:
+class Progress:
     """What a follower is shown.
 
     kind: "state" (the run is queued or starting), and of an asset "planned", "start", "message", "done", "check" (one that failed)
@@ -61,7 +61,7 @@ class Step:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-Show = Callable[[Step], None]
+ShowProgress = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class RunReport:
 
 
 def run_job(
-    home: Home, job: str, commit: str | None, tags: Mapping[str, str], show: Show, config: Mapping[str, Any] | None = None
+    home: Home, job: str, commit: str | None, tags: Mapping[str, str], show: ShowProgress, config: Mapping[str, Any] | None = None
 ) -> RunReport:
     """Runs `job` in a child process and reports; a child that dies leaves a failed run, not one that seems to go on."""
     run_id = str(uuid.uuid4())
@@ -140,7 +140,7 @@ def _wait_or_kill(child: "subprocess.Popen[bytes]") -> None:
         child.wait(SECONDS_TO_END)
 
 
-def follow_run(instance: dg.DagsterInstance, run_id: str, show: Show) -> RunReport:
+def follow_run(instance: dg.DagsterInstance, run_id: str, show: ShowProgress) -> RunReport:
     """Shows a run of the event log until it is over, whoever launched it; one that is over is told at once."""
     last: dg.DagsterRunStatus | None = None
 
@@ -149,7 +149,7 @@ def follow_run(instance: dg.DagsterInstance, run_id: str, show: Show) -> RunRepo
         run = instance.get_run_by_id(run_id)
         before, last = last, run.status if run else None
         if last != before and last in BEFORE_START:
-            show(Step("state", "", BEFORE_START[last]))
+            show(Progress("state", "", BEFORE_START[last]))
         return run is None or run.is_finished
 
     report = _follow(instance, run_id, ended, show)
@@ -187,7 +187,7 @@ def find_run(instance: dg.DagsterInstance, prefix: str) -> dg.DagsterRun:
     return found[0]
 
 
-def _follow(instance: dg.DagsterInstance, run_id: str, ended: Callable[[], bool], show: Show) -> RunReport:
+def _follow(instance: dg.DagsterInstance, run_id: str, ended: Callable[[], bool], show: ShowProgress) -> RunReport:
     """Shows what the event log says of the run until it has ended and nothing more comes; whether it succeeded is not yet said."""
     report = RunReport(run_id, False, False, {}, {}, [], "")
     started: dict[str, float] = {}
@@ -205,31 +205,31 @@ def _follow(instance: dg.DagsterInstance, run_id: str, ended: Callable[[], bool]
             time.sleep(POLL_SECONDS)
 
 
-def _read(entry: dg.EventLogEntry, report: RunReport, started: dict[str, float]) -> Iterator[Step]:
+def _read(entry: dg.EventLogEntry, report: RunReport, started: dict[str, float]) -> Iterator[Progress]:
     name = entry.step_key or ""
     event = entry.dagster_event
     if event is None:
         if entry.level == logging.INFO:
-            yield Step("message", name, entry.user_message)
+            yield Progress("message", name, entry.user_message)
         return
     if event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED:
-        yield Step("planned", name, "")
+        yield Progress("planned", name, "")
     elif event.event_type == dg.DagsterEventType.STEP_START:
         started[name] = entry.timestamp
-        yield Step("start", name, "")
+        yield Progress("start", name, "")
     elif event.event_type == dg.DagsterEventType.STEP_SUCCESS:
         report.seconds[name] = round(entry.timestamp - started.get(name, entry.timestamp), 2)
-        yield Step("done", name, f"{report.seconds[name]:.1f} s", report.assets.get(name, {}))
+        yield Progress("done", name, f"{report.seconds[name]:.1f} s", report.assets.get(name, {}))
     elif event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
         report.assets[name] = plain_metadata(event.materialization.metadata)
     elif problem := problem_of(event):
         if problem.severe:
             report.reasons.append(problem.sentence())
         if problem.check:
-            yield Step("check", name, problem.sentence())
+            yield Progress("check", name, problem.sentence())
     if event.event_type == dg.DagsterEventType.STEP_FAILURE:
         report.refused = report.refused or is_refusal(event)
-        yield Step("failed", name, report.reasons[-1] if report.reasons else "failed")
+        yield Progress("failed", name, report.reasons[-1] if report.reasons else "failed")
 
 
 def is_refusal(event: dg.DagsterEvent) -> bool:

@@ -7,7 +7,7 @@ import dagster as dg
 from face_assets.core.step_versions import step_version
 from face_assets.gallery import steps
 from face_assets.orchestration.conditions import REMAKE
-from face_assets.orchestration.metadata import ARTIFACT, commit_check, commit_of, judged, materialized, user_errors
+from face_assets.orchestration.metadata import ARTIFACT, commit_check, commit_of, enforce_checks, materialized, user_errors
 from face_assets.orchestration.partitions import commits
 from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.storage.artifacts import Artifact
@@ -35,7 +35,7 @@ def face_gallery(
     with user_errors(context):
         commit = commit_of(context, workspace)
         artifact = steps.enroll(workspace, commit, aligned_faces, embedder_evaluation, exported_embedder, context.log.info)
-        yield from judged(context, materialized(context, workspace, artifact, checks=lambda: [_enrolled(artifact)]))
+        yield from enforce_checks(context, materialized(context, workspace, artifact, checks=lambda: [_enrolled(artifact)]))
 
 
 def _enrolled(artifact: Artifact) -> dg.AssetCheckResult:

@@ -58,7 +58,7 @@ def last(root: Path, most: int, release: str | None = None, judged: bool = False
     return found
 
 
-def lasting(root: Path, release: str, windows: int) -> list[DriftReport]:
+def consecutive_drift(root: Path, release: str, windows: int) -> list[DriftReport]:
     """The last `windows` verdicts on a release, newest first, where all of them are drift; else nothing."""
     found = last(root, windows, release, judged=True)
     return found if len(found) == windows and all(one.verdict == "drift" for one in found) else []

@@ -11,7 +11,7 @@ from face_assets.core.settings import load_settings
 from face_assets.storage.artifacts import Artifact
 
 
-class ArtifactHandles(dg.ConfigurableIOManager):
+class ArtifactIOManager(dg.ConfigurableIOManager):
     """Writes and reads an Artifact's handle under the home, by asset and partition."""
 
     def handle_output(self, context: dg.OutputContext, obj: Artifact) -> None:
@@ -34,7 +34,7 @@ class ArtifactHandles(dg.ConfigurableIOManager):
 
 
 def _is_there(directory: Path) -> bool:
-    """Whether an artifact is there; that it is asked for keeps it there (face_assets.automation.pruning)."""
+    """Whether an artifact is there; that it is asked for keeps it there (face_assets.automation.retention)."""
     if not directory.parent.is_dir():
         return False
     with file_lock(lock_beside(directory)):

@@ -21,8 +21,8 @@ class InProduction(dg.AutomationCondition[dg.AssetKey]):
             return dg.AutomationResult(context, context.candidate_subset)
         commit = _commit_in_production()
         is_partition = commit and context.asset_graph_view.instance.has_dynamic_partition(str(commits.name), commit)
-        wanted = {commit} if commit and is_partition else set[str]()
-        return dg.AutomationResult(context, context.candidate_subset.compute_intersection_with_partition_keys(wanted))
+        production = {commit} if commit and is_partition else set[str]()
+        return dg.AutomationResult(context, context.candidate_subset.compute_intersection_with_partition_keys(production))
 
 
 def _commit_in_production() -> str | None:

@@ -14,7 +14,7 @@ from face_assets.core.identifiers import CommitId, commit_id
 from face_assets.core.provenance import environment
 from face_assets.core.settings import default_home
 from face_assets.orchestration.partitions import commits
-from face_assets.orchestration.sentences import MISTAKE, REFUSED_BY_CHECK, Sentence, refusal
+from face_assets.orchestration.step_failures import REFUSED_BY_CHECK, USER_ERROR, StepFailure, refusal
 from face_assets.orchestration.tags import MANUAL, trigger_of
 from face_assets.registry.workspace import Workspace
 from face_assets.storage.artifacts import Artifact
@@ -47,10 +47,10 @@ def user_errors(context: dg.AssetExecutionContext | None = None) -> Iterator[Non
             raise dg.RetryRequested(RETRIES, seconds_to_wait=SECONDS_BEFORE_A_RETRY * 2**context.retry_number) from error
         if context and isinstance(error, RefusedError):
             raise refusal(context, sentence) from error
-        raise Sentence(sentence, MISTAKE) from error
+        raise StepFailure(sentence, USER_ERROR) from error
 
 
-def judged(context: dg.AssetExecutionContext, result: dg.MaterializeResult) -> Iterator[dg.MaterializeResult]:
+def enforce_checks(context: dg.AssetExecutionContext, result: dg.MaterializeResult) -> Iterator[dg.MaterializeResult]:
     """The result with its checks, on record; then the step ends where a blocking one of them failed.
 
     Of an asset that is kept by commit, a refused check is a warning: Dagster colours the asset by its newest check, and that of production

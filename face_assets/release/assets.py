@@ -9,7 +9,7 @@ from face_assets.orchestration.conditions import REMAKE
 from face_assets.orchestration.metadata import ARTIFACT, commit_of, materialized, user_errors
 from face_assets.orchestration.partitions import commits
 from face_assets.orchestration.pools import REGISTRATION
-from face_assets.orchestration.sentences import refusal
+from face_assets.orchestration.step_failures import refusal
 from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.release import steps as release
 from face_assets.storage.artifacts import Artifact

@@ -23,7 +23,7 @@ from face_assets.evaluation.steps import evaluate_embedder
 from face_assets.registry.releases import Digests, Release
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.release.model_card import CardFacts, model_card
-from face_assets.release.staging import Judge, stage_release
+from face_assets.release.promotion import Judge, stage_release
 from face_assets.release.traffic_reference import release_reference
 from face_assets.storage.artifacts import Artifact
 

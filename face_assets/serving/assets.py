@@ -12,7 +12,7 @@ from face_assets.core.project_files import TRITON_MODELS
 from face_assets.core.step_versions import step_version
 from face_assets.orchestration.conditions import REDEPLOY, REWRITE
 from face_assets.orchestration.jobs import COMMIT_TO_LIVE
-from face_assets.orchestration.metadata import as_metadata, judged, provenance, user_errors
+from face_assets.orchestration.metadata import as_metadata, enforce_checks, provenance, user_errors
 from face_assets.orchestration.pools import DEPLOYMENT
 from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.serving import docker_steps as containers
@@ -118,4 +118,4 @@ def triton_deployment(context: dg.AssetExecutionContext, platform: WorkspaceReso
                 )
             ],
         )
-        yield from judged(context, result)
+        yield from enforce_checks(context, result)

@@ -15,7 +15,7 @@ from face_assets.registry.decision import machine_message
 from face_assets.registry.releases import Release
 from face_assets.registry.stages import Assignment
 from face_assets.registry.workspace import Log, Workspace
-from face_assets.release.staging import holds
+from face_assets.release.promotion import holds
 from face_assets.serving.deployment_check import GoldenRequest, check_deployment
 from face_assets.serving.docker_steps import container_target, containers_started
 from face_assets.serving.embedded import EmbeddedTarget, stop_server, was_started

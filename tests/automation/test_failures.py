@@ -27,7 +27,7 @@ from face_assets.event_log.run_totals import count_runs
 from face_assets.event_log.runs import run_job
 from face_assets.notification.ledger import Ledger
 from face_assets.orchestration import tags
-from face_assets.orchestration.metadata import judged, user_errors
+from face_assets.orchestration.metadata import enforce_checks, user_errors
 from face_assets.orchestration.partitions import add_commit, commits
 from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.registry.git import git
@@ -64,7 +64,7 @@ def embedder_evaluation(context: dg.AssetExecutionContext) -> Iterator[dg.Materi
     figures = {"auc": 0.71, "tar": dg.MetadataValue.json({"0.001": 0.6})}
     gate = dg.AssetCheckResult(check_name="gate", passed=end != "gate", metadata=figures, description="AUC 0.71 is below the floor of 0.9")
     hint = dg.AssetCheckResult(check_name="hint", passed=False, severity=dg.AssetCheckSeverity.WARN, description="only a hint")
-    yield from judged(context, dg.MaterializeResult(check_results=[hint, gate]))
+    yield from enforce_checks(context, dg.MaterializeResult(check_results=[hint, gate]))
 
 
 @dg.asset(deps=[embedder_evaluation])

@@ -15,7 +15,7 @@ import pytest
 
 from face_assets.automation.health_sensor import health_sensor
 from face_assets.automation.machine_sensor import machine_sensor
-from face_assets.automation.stage_sensor import deployment_under_way, promoting, stage_sensor
+from face_assets.automation.stage_sensor import deployment_under_way, promotion_lock, stage_sensor
 from face_assets.core.errors import UserError
 from face_assets.core.files import write_json
 from face_assets.core.settings import load_settings
@@ -107,7 +107,7 @@ def test_a_release_that_a_run_is_about_to_deploy_is_left_to_it(registry: Registr
 
 
 def test_a_command_that_promotes_deploys_by_itself(registry: Registry) -> None:
-    with promoting(registry.home):
+    with promotion_lock(registry.home):
         registry.workspace.stages.assign("v1.0.0", "by hand")
         assert registry.look() == []
         registry.is_live(registry.releases[0])

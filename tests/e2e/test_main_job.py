@@ -170,7 +170,7 @@ LOOK = """
 from face_assets.automation.health_sensor import find_trouble
 from face_assets.registry.workspace import Workspace
 
-print(find_trouble(Workspace.load(), ask=True).wanted.release.version)
+print(find_trouble(Workspace.load(), ask=True).desired.release.version)
 """
 
 

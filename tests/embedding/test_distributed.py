@@ -64,26 +64,26 @@ def test_two_processes_learn_as_one_does(tmp_path: Path, crop_store: ContentStor
 SMALL_NETWORK = """
 import json, sys, torch
 from torch import nn
-from face_assets.embedding import process_group as ranks
+from face_assets.embedding import process_group
 torch.set_num_threads(1)
 torch.manual_seed(0)
 # no biases before a normalisation: their gradient is nothing but noise, which AdamW would make steps of
 network = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(),
                         nn.Linear(288, 4, bias=False), nn.BatchNorm1d(4))
 batches = [(torch.rand(7, 3, 8, 8), torch.randint(0, 4, (7,))) for _ in range(6)]
-ranks.join()
-ranks.share_statistics(network)
-trained = nn.parallel.DistributedDataParallel(network) if ranks.size() > 1 else network
+process_group.join()
+process_group.synchronize_batch_norm(network)
+trained = nn.parallel.DistributedDataParallel(network) if process_group.world_size() > 1 else network
 optimizer = torch.optim.AdamW(network.parameters(), lr=0.01)
 losses = []
 for images, labels in batches:
-    mine, weight = ranks.share(len(labels))
+    mine, weight = process_group.shard(len(labels))
     loss = nn.functional.cross_entropy(trained(images[mine]), labels[mine]) * weight
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
-    losses.append(float(ranks.mean(loss.detach())))
-if ranks.rank() == 0:
+    losses.append(float(process_group.mean(loss.detach())))
+if process_group.rank() == 0:
     kept = {name: value.flatten().tolist() for name, value in network.state_dict().items()}
     open(sys.argv[1], "w").write(json.dumps([losses, kept]))
 """

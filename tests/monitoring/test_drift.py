@@ -129,9 +129,9 @@ def test_reports_are_found_again(reference: Reference, tmp_path: Path) -> None:
     reports.write_reports(tmp_path, "2026-03-01-09:00", [])  # an hour without traffic
     reports.write_reports(tmp_path, "2999-03-01-09:00", [judge("2999-03-01-09:00", histograms(kinds["no_drift"]), reference, 100)])
     (tmp_path / "reports" / "2026-03-01-08:00.json").write_text("torn")
-    assert len(reports.lasting(tmp_path, "v1.0.0", 2)) == 2
-    assert reports.lasting(tmp_path, "v1.0.0", 3) == []
-    assert reports.lasting(tmp_path, "v2.0.0", 1) == []
+    assert len(reports.consecutive_drift(tmp_path, "v1.0.0", 2)) == 2
+    assert reports.consecutive_drift(tmp_path, "v1.0.0", 3) == []
+    assert reports.consecutive_drift(tmp_path, "v2.0.0", 1) == []
     report = reports.latest(tmp_path)
     assert report
     assert DriftReport.from_json(report.to_json()) == report
@@ -147,5 +147,5 @@ def test_a_year_of_reports_without_a_verdict_is_quick(tmp_path: Path) -> None:
         (source.parent / f"{window_name(hour * 3600)}.json").hardlink_to(source)
     began = time.process_time()
     assert reports.last(tmp_path, 1, "v1.0.0", judged=True) == []
-    assert reports.lasting(tmp_path, "v1.0.0", 3) == []
+    assert reports.consecutive_drift(tmp_path, "v1.0.0", 3) == []
     assert time.process_time() - began < 3.0

@@ -35,7 +35,7 @@ from face_assets.registry.machines import MachineState, machines
 from face_assets.registry.person import Person
 from face_assets.registry.releases import Digests, Release
 from face_assets.registry.workspace import Workspace
-from face_assets.release.staging import stage_release
+from face_assets.release.promotion import stage_release
 from face_assets.serving import steps as serving
 from face_assets.serving.machine_state import last_attempt, observe, trouble_of
 from face_assets.serving.server_environment import READY

@@ -54,7 +54,7 @@ def prune(days: int, dry_run: bool, as_json: bool) -> None:
     What goes is made again, or fetched from the DVC remote, when it is wanted. What is in production, the release before it, and the
     newest commits of its branches stay, as do the event log and every photo.
     """
-    from face_assets.cli.pruning_report import prune_home, pruning_text
+    from face_assets.cli.retention_report import prune_home, pruning_text
 
     found = prune_home(days, dry_run)
     print_json(found) if as_json else click.echo(pruning_text(found))

@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from face_assets.orchestration.artifact_io import ArtifactHandles
+from face_assets.orchestration.artifact_io import ArtifactIOManager
 from face_assets.storage.artifacts import Artifact
 
 COMMIT = "0123456789" * 4
@@ -14,7 +14,7 @@ COMMIT = "0123456789" * 4
 def test_a_partition_key_that_is_no_commit_makes_no_path(home: Path, tmp_path: Path) -> None:
     artifact = Artifact("aligned_faces", "a" * 16, tmp_path / "made", {})
     artifact.directory.mkdir()
-    handles = ArtifactHandles()
+    handles = ArtifactIOManager()
     for key in ("../../escaped", "--upload-pack=touch pwned", "a\nb"):
         with pytest.raises(dg.Failure) as refused:
             handles.handle_output(dg.build_output_context(asset_key="aligned_faces", partition_key=key), artifact)

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from face_assets.automation.pruning import prune
+from face_assets.automation.retention import prune
 from face_assets.core.outside_text import shown_lines
 from face_assets.registry.workspace import Workspace
 

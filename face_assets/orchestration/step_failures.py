@@ -13,12 +13,12 @@ from dagster_shared.error import SerializableErrorInfo
 
 REFUSED = "Refused"
 REFUSED_BY_CHECK = "RefusedByCheck"
-MISTAKE = "Mistake"
+USER_ERROR = "Mistake"
 REFUSALS = (REFUSED, REFUSED_BY_CHECK, "DagsterAssetCheckFailedError")
 """The names of a step's error that stand for a refusal, the last in runs of before."""
 
 
-class Sentence(DagsterUserCodeProcessError, dg.Failure):
+class StepFailure(DagsterUserCodeProcessError, dg.Failure):
     """A Failure that is not tried again, stored by the name `kind`.
 
     Of a DagsterUserCodeProcessError Dagster stores the error that it carries, here one without a stack, in place of its own.
@@ -30,7 +30,7 @@ class Sentence(DagsterUserCodeProcessError, dg.Failure):
         super().__init__(sentence, metadata or {}, False, user_code_process_error_infos=[stored])  # type: ignore[no-untyped-call]
 
 
-def refusal(context: dg.OpExecutionContext | dg.AssetExecutionContext, sentence: str, kind: str = REFUSED) -> Sentence:
+def refusal(context: dg.OpExecutionContext | dg.AssetExecutionContext, sentence: str, kind: str = REFUSED) -> StepFailure:
     """What the step is to raise; the run ends as canceled then, with the sentence."""
     context.instance.report_run_canceling(context.run, f"Refused: {sentence}")
-    return Sentence(sentence, kind)
+    return StepFailure(sentence, kind)

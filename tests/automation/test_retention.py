@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from face_assets.automation.pruning import DAY, Pruned, prune
+from face_assets.automation.retention import DAY, Pruned, prune
 from face_assets.core.errors import UserError
 from face_assets.core.files import file_lock, free_lock, lock_beside, write_json
 from face_assets.core.settings import remember
@@ -18,7 +18,7 @@ from face_assets.dataset.steps import version_dataset
 from face_assets.demo.synthetic import write_people
 from face_assets.detection.detectors import crop_store
 from face_assets.detection.steps import align_dataset, read_faces
-from face_assets.orchestration.artifact_io import ArtifactHandles
+from face_assets.orchestration.artifact_io import ArtifactIOManager
 from face_assets.registry.git import git
 from face_assets.registry.releases import Digests, Release
 from face_assets.registry.workspace import Workspace
@@ -189,7 +189,7 @@ def test_what_can_be_loaded_here_and_a_cache_that_is_the_users_stay(machine: Mac
     age(home, 31)
     machine.artifact("of today")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("face_assets.automation.pruning.versions", lambda root: [ModelVersion(1, "v1.0.0", loadable.commit, "")])
+        patch.setattr("face_assets.automation.retention.versions", lambda root: [ModelVersion(1, "v1.0.0", loadable.commit, "")])
         done = prune(machine.workspace, 30)
     assert [piece.paths[0].name for piece in done.pieces] == [other.commit]
     (repository / ".dvc" / "config.local").write_text(f"[cache]\n    dir = {home / 'dvc-cache'}\n")
@@ -211,7 +211,7 @@ def test_what_a_run_reads_by_its_handle_counts_as_used_whatever_the_home_was_cal
     for file in (home / "handles" / "face_embedder").iterdir():
         file.write_text(file.read_text().replace(str(home), str(elsewhere)))
     machine.artifact("of today", "3" * 40)
-    ArtifactHandles().load_input(dg.build_input_context(asset_key=dg.AssetKey("face_embedder"), partition_key="1" * 40))
+    ArtifactIOManager().load_input(dg.build_input_context(asset_key=dg.AssetKey("face_embedder"), partition_key="1" * 40))
     done = prune(machine.workspace, 30)
     assert [piece.paths[0].name for piece in done.pieces] == ["old"]
 

@@ -17,7 +17,7 @@ from face_assets.registry.git import git
 from face_assets.registry.person import PLATFORM, Person, git_identity
 from face_assets.registry.releases import Digests, Release
 from face_assets.registry.workspace import Workspace
-from face_assets.release.staging import Staged, stage_release
+from face_assets.release.promotion import Staged, stage_release
 from face_assets.serving.machine_state import Observed, publish_state, record_attempt
 from face_assets.serving.steps import _roll_back
 from face_assets.serving.target import DeploymentRefusedError
