@@ -15,6 +15,7 @@ from tests.e2e.test_compose import ROOT, missing
 
 STACK = "face-assets-settings"
 IMAGE = "face-assets/platform:0.1.0"
+NAMES_OF_ENTRYPOINT = {"PATH", "HOSTNAME", "HOME", "PWD", "FACE_ASSETS_UMASK", "no_grpc_proxy"}  # with or without secrets
 SLACK = "https://hooks.example.org/it's $HOME\nand `this`"
 CHARTS_DAGSTER_HOME = "/opt/dagster/dagster_home"
 SECONDS_TO_LISTEN = 120.0
@@ -134,7 +135,7 @@ def test_files_that_name_no_variable_stay_files(tmp_path: Path) -> None:
     command = ["docker", "run", "--rm", "--network=none", *mounts, "debian:bookworm-slim", "dash", "/entrypoint", "env"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert {line.split("=")[0] for line in done.stdout.splitlines()} - {"PATH", "HOSTNAME", "HOME", "PWD"} == {"AWS_ACCESS_KEY_ID"}
+    assert {line.split("=")[0] for line in done.stdout.splitlines()} - NAMES_OF_ENTRYPOINT == {"AWS_ACCESS_KEY_ID"}
 
 
 @pytest.mark.slow
