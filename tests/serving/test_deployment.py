@@ -380,7 +380,7 @@ NOTED = """
 
         import time
         embedders = [noted(embed) for embed in embedders]
-        self.gatherer ="""
+        self.batcher ="""
 
 
 def test_single_crops_of_many_callers_reach_the_engine_in_batches(kit: Any, tmp_path: Path, request: pytest.FixtureRequest) -> None:
@@ -389,7 +389,7 @@ def test_single_crops_of_many_callers_reach_the_engine_in_batches(kit: Any, tmp_
 
     target, noted = kit.target(tmp_path / "serving"), tmp_path / "batches"
     version = kit.write(target.models, "v1.0.0")
-    kit.change(target.models, version, "face_embedder", {"\n        self.gatherer =": NOTED.format(file=str(noted))})
+    kit.change(target.models, version, "face_embedder", {"\n        self.batcher =": NOTED.format(file=str(noted))})
     target.start()
     request.addfinalizer(target.stop)
     target.deploy(version, kit.golden_requests("v1.0.0"), kit.budget)

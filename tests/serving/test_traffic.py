@@ -211,7 +211,7 @@ def test_an_answer_that_cannot_be_sent_is_told_and_the_next_are_sent(kit: Any, f
     recognizer = RecognizerClient(f"127.0.0.1:{target.ports.grpc}", seconds=20.0)
     with fault(folder, "mute"):
         for _ in range(3):
-            with pytest.raises(UserError, match="the answer could not be sent"):
+            with pytest.raises(UserError, match="the response could not be sent"):
                 recognizer.identify(kit.photo(PEOPLE[0], 1))
     assert recognizer.identify(kit.photo(PEOPLE[0], 1)).release == "v1.0.0"
     assert '"reason": "MemoryError: no shared memory"' in (target.root / "triton.log").read_text(encoding="utf-8", errors="replace")

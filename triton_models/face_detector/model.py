@@ -1,4 +1,4 @@
-"""face_detector: one encoded photo to boxes, probabilities, landmarks and crops; photos that wait are searched together."""
+"""face_detector: one encoded photo to boxes, probabilities, landmarks and crops; waiting photos are processed together."""
 
 import json
 import sys
@@ -16,13 +16,13 @@ sys.path.insert(0, str(HERE))
 from face_assets.dataset.decoding import decode  # noqa: E402
 from face_assets.detection.mtcnn import Detector, DetectorConfig, enough  # noqa: E402
 from face_assets.serving.runtime.limits import DecodingRoom, Limits, require_waiting_caller, within  # noqa: E402
-from face_assets.serving.runtime.responses import error_response, send, sentence_of  # noqa: E402
+from face_assets.serving.runtime.responses import error_message, error_response, send  # noqa: E402
 
-DETECTOR_BATCH = 4  # of releases that do not say
+DETECTOR_BATCH = 4  # of releases without the parameter
 
 
 class TritonPythonModel:
-    """One detector an instance, with one thread. While it works, photos gather for its next turn, and Triton keeps what is beyond that."""
+    """One detector an instance, with one thread. Meanwhile photos wait for its next batch, and further ones in Triton's queue."""
 
     def initialize(self, args):
         recognizer = json.loads((HERE / "recognizer.json").read_text(encoding="utf-8"))
@@ -40,7 +40,7 @@ class TritonPythonModel:
         self.worker.join()
 
     def execute(self, requests):
-        """Answers through the requests' senders, from the detector's thread."""
+        """Queues the requests; the detector's thread responds through their senders."""
         for request in requests:
             content = pb_utils.get_input_tensor_by_name(request, "IMAGE").as_numpy().ravel()[0]
             self.waiting.put((content, request.get_response_sender(), time.monotonic()))
@@ -51,7 +51,7 @@ class TritonPythonModel:
                 self._answer(*self._gather(asked))
 
     def _gather(self, asked):
-        """The decoded photos of the next turn, and their senders."""
+        """Returns the decoded photos of the next batch, and their senders."""
         images, senders = [], []
         while asked:
             content, sender, came = asked
@@ -60,7 +60,7 @@ class TritonPythonModel:
                 images.append(self._decode(content))
                 senders.append(sender)
             except Exception as error:
-                send(pb_utils, sender, error_response(pb_utils, sentence_of(error)))
+                send(pb_utils, sender, error_response(pb_utils, error_message(error)))
             if len(images) == self.batch or enough(images):
                 break
             asked = self._next()
@@ -72,7 +72,7 @@ class TritonPythonModel:
         return decode(content, self.limits.max_megapixels)
 
     def _next(self):
-        """Who waits already, if anybody does; the end is left for `_work`."""
+        """Returns the next waiting request, or None; the end marker stays for `_work`."""
         try:
             asked = self.waiting.get_nowait()
         except Empty:
@@ -90,11 +90,11 @@ class TritonPythonModel:
             try:
                 response = self._response(image, faces)
             except Exception as error:
-                response = error_response(pb_utils, sentence_of(error))
+                response = error_response(pb_utils, error_message(error))
             send(pb_utils, sender, response)
 
     def _response(self, image, faces):
-        """Boxes within the photo; the crops are cut around them as they were found."""
+        """Returns boxes clipped to the photo; the crops are cut around the unclipped ones."""
         if isinstance(faces, Exception):
             raise faces
         self.limits.check_faces(len(faces.boxes))

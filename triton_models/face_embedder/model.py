@@ -1,4 +1,4 @@
-"""face_embedder: crops to unit vectors; those of many requests are embedded together."""
+"""face_embedder: crops to unit vectors, batched over requests."""
 
 import json
 import os
@@ -14,7 +14,7 @@ sys.path.insert(0, str(HERE))
 from face_assets.embedding.engine import Engine  # noqa: E402
 from face_assets.serving.runtime.dynamic_batching import DynamicBatcher  # noqa: E402
 from face_assets.serving.runtime.limits import Admission, BusyError, Limits  # noqa: E402
-from face_assets.serving.runtime.responses import error_response, send, sentence_of  # noqa: E402
+from face_assets.serving.runtime.responses import error_message, error_response, send  # noqa: E402
 
 
 class TritonPythonModel:
@@ -32,7 +32,7 @@ class TritonPythonModel:
         self.batcher.close()
 
     def execute(self, requests):
-        """Answers through the requests' senders, from the engine's threads."""
+        """Queues the crops; the engine's threads respond through the requests' senders."""
         for request in requests:
             crops, sender = pb_utils.get_input_tensor_by_name(request, "CROPS").as_numpy(), request.get_response_sender()
             if not len(crops) or crops.shape[1:] != (self.side, self.side, 3):
@@ -43,14 +43,14 @@ class TritonPythonModel:
             try:
                 self.admission.enter(crops.nbytes)
             except BusyError as error:
-                send(pb_utils, sender, error_response(pb_utils, sentence_of(error)))
+                send(pb_utils, sender, error_response(pb_utils, error_message(error)))
                 continue
             self.batcher.put(crops, partial(self._answer, sender, crops.nbytes))
 
     def _answer(self, sender, size, found):
         self.admission.leave(size)
         if isinstance(found, Exception):
-            response = error_response(pb_utils, sentence_of(found))
+            response = error_response(pb_utils, error_message(found))
         else:
             response = pb_utils.InferenceResponse([pb_utils.Tensor("EMBEDDINGS", found)])
         send(pb_utils, sender, response)

@@ -1,4 +1,4 @@
-"""face_recognizer: one encoded photo to who is in it, through the detector and the embedder of the same release."""
+"""face_recognizer: one encoded photo to the people in it, through the detector and the embedder of the same release."""
 
 import json
 import os
@@ -15,20 +15,20 @@ sys.path.insert(0, str(HERE))
 
 from face_assets.gallery.search import Gallery  # noqa: E402
 from face_assets.serving.runtime.limits import Admission, Limits, require_waiting_caller  # noqa: E402
-from face_assets.serving.runtime.responses import BUSY, DROPPED, UNUSABLE, error_response, send, sentence_of  # noqa: E402
+from face_assets.serving.runtime.responses import BUSY, DROPPED, UNUSABLE, error_message, error_response, send  # noqa: E402
 from face_assets.serving.runtime.traffic import Traffic  # noqa: E402
 
-PHOTOS_AT_ONCE = 16  # of releases that do not say
+PHOTOS_AT_ONCE = 16  # of releases without the parameter
 
 
 class _SiblingError(Exception):
-    """The sentence of a sibling's error."""
+    """Error response of the detector or the embedder."""
 
 
 class TritonPythonModel:
-    """The gallery and the threshold; the work is done by its siblings, named in the configuration, in its own version.
+    """The gallery and the threshold. The detector and the embedder, named in the configuration, have the same version.
 
-    Many photos are under way at once, each in a thread that waits for the siblings: so the embedder gathers crops over photos.
+    Many photos are under way at once, each in a thread that waits for the two, so the embedder batches crops over photos.
     """
 
     def initialize(self, args):
@@ -52,7 +52,7 @@ class TritonPythonModel:
         self.traffic.close()
 
     def execute(self, requests):
-        """Answers through the requests' senders, so that the next photos come in meanwhile."""
+        """Queues the requests; threads respond through their senders, so that Triton sends the next photos meanwhile."""
         for request in requests:
             sender, came = request.get_response_sender(), time.monotonic()
             try:
@@ -74,14 +74,14 @@ class TritonPythonModel:
         send(pb_utils, sender, response)
 
     def _error(self, request, came, error):
-        """The answer to a photo that gets none, which the traffic counts by its kind."""
+        """Returns the error response for a photo, which the traffic counts by its kind."""
         of_sibling, parameters = isinstance(error, _SiblingError), request.parameters()
-        sentence = str(error) if of_sibling else sentence_of(error)
+        sentence = str(error) if of_sibling else error_message(error)
         if sentence.startswith(UNUSABLE):
             self.traffic.refused(parameters, sentence)
         elif sentence.startswith((BUSY, DROPPED)):
             self.traffic.dropped(parameters, sentence)
-        else:  # of an error here the log must hold no more than its kind: its words may name a person
+        else:  # the log gets the type of such an error only: its message may name a person
             self.traffic.failed(parameters, time.monotonic() - came, sentence if of_sibling else type(error).__name__)
         return error_response(pb_utils, sentence)
 

@@ -1,4 +1,4 @@
-"""The process of the embedded server: starts Triton on Unix sockets that only its owner reaches, listens for it, and ends with it.
+"""Process of the embedded server: starts Triton on private Unix sockets, listens on its ports, and ends with it.
 
 Run in the server's folder, whose address.json says where to listen: `python -m face_assets.serving.frontend MAX_BYTES COMMAND…`.
 """
@@ -14,7 +14,10 @@ from face_assets.serving.frontend.shared_memory import take_own_shared_memory
 
 
 async def run(max_bytes: int, command: list[str]) -> int:
-    """Serves until a signal comes, or Triton cannot be kept; returns its exit status. Raises OSError or RuntimeError for a port in use."""
+    """Serves until a signal, or until Triton cannot be kept running; returns its exit status.
+
+    Raises OSError or RuntimeError for a port in use.
+    """
     from face_assets.serving.frontend.bounds import Bounds
     from face_assets.serving.frontend.grpc import serve_grpc
     from face_assets.serving.frontend.http import HttpFrontend, serve_http
@@ -25,8 +28,8 @@ async def run(max_bytes: int, command: list[str]) -> int:
         loop.add_signal_handler(name, stopped.set)
     address = json.loads(Path("address.json").read_text(encoding="utf-8"))
     host, ports, bounds = address["host"], address["ports"], Bounds.of(max_bytes, address["key"])
-    questions, metrics = (HttpFrontend(f"sockets/{name}", bounds) for name in ("http", "metrics"))
-    await serve_http(questions.handle, host, ports["http"], bounds.largest)
+    inference, metrics = (HttpFrontend(f"sockets/{name}", bounds) for name in ("http", "metrics"))
+    await serve_http(inference.handle, host, ports["http"], bounds.largest)
     await serve_http(metrics.metrics, host, ports["metrics"], bounds.largest)
     grpc = await serve_grpc(f"sockets/grpc:{ports['grpc']}", bounds, host, ports["grpc"])
     status = await keep(command, stopped)
@@ -35,7 +38,7 @@ async def run(max_bytes: int, command: list[str]) -> int:
 
 
 def main() -> None:
-    """The command."""
+    """Runs the command."""
     try:
         take_own_shared_memory()
     except OSError as error:

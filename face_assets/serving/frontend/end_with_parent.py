@@ -1,6 +1,6 @@
 """Becomes another program, which the kernel ends with its parent: `python -m face_assets.serving.frontend.end_with_parent PARENT COMMAND…`.
 
-A program of its own, for a `preexec_fn` makes Python fork, and between fork and exec a process with gRPC's threads can hang for ever.
+It is a separate program, for a `preexec_fn` makes Python fork, and a process with gRPC's threads can hang between fork and exec.
 """
 
 import ctypes
@@ -12,7 +12,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def main() -> None:
-    """The command."""
+    """Runs the command."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != int(sys.argv[1]):
         sys.exit("the parent has ended")

@@ -1,4 +1,4 @@
-"""gRPC of the frontend: the calls that callers need, each message bounded, passed on to Triton's socket."""
+"""gRPC listener of the frontend: forwards the public calls with bounded messages to Triton's socket."""
 
 import asyncio
 from dataclasses import dataclass
@@ -21,20 +21,20 @@ OPEN = {
 INFER = f"{TRITON}ModelInfer"
 CONTROL = {TRITON + name for name in ("RepositoryIndex", "RepositoryModelLoad", "RepositoryModelUnload")}
 KEY = "triton-grpc-protocol-face-assets-key"
-MOST_CALLS = 1024  # also those whose message has not come
+MOST_CALLS = 1024  # including those whose message has not arrived
 UNLIMITED = -1
 RECONNECT = (("grpc.initial_reconnect_backoff_ms", 100), ("grpc.min_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500))
 
 
 @dataclass(frozen=True)
 class GrpcFrontend(GenericRpcHandler):  # type: ignore[misc]
-    """Passes calls on over one channel to the gRPC server of a Unix socket."""
+    """Forwards calls over one channel to the gRPC server of a Unix socket."""
 
     channel: Any
     bounds: Bounds
 
     def service(self, handler_call_details: Any) -> Any:
-        """The handler of a call; None, which is UNIMPLEMENTED, for one that is not Triton's."""
+        """Returns the handler of a call; None, which is UNIMPLEMENTED, for one that is not Triton's."""
         method = handler_call_details.method
         if method not in OPEN and not method.startswith(TRITON):
             return None
@@ -47,7 +47,9 @@ class GrpcFrontend(GenericRpcHandler):  # type: ignore[misc]
     async def _handle(self, method: str, message: bytes, context: Any) -> bytes:
         metadata = dict(context.invocation_metadata() or ())
         if method not in OPEN | {INFER} and not (method in CONTROL and self.bounds.has_key(metadata.get(KEY))):
-            await context.abort(StatusCode.PERMISSION_DENIED, "this is restricted to the platform")  # also shared memory, traces and logs
+            await context.abort(
+                StatusCode.PERMISSION_DENIED, "this is restricted to the platform"
+            )  # includes shared memory, traces and logs
         if method not in CONTROL | {INFER} and len(message) > JSON_BYTES:
             await context.abort(StatusCode.RESOURCE_EXHAUSTED, f"more than {JSON_BYTES} bytes are too much for this call")
         try:
@@ -55,25 +57,25 @@ class GrpcFrontend(GenericRpcHandler):  # type: ignore[misc]
         except BusyError as error:
             await context.abort(StatusCode.RESOURCE_EXHAUSTED, str(error))
         try:
-            return await self._pass_on(method, message, context)
+            return await self._forward(method, message, context)
         finally:
             self.bounds.admission.leave(len(message))
 
-    async def _pass_on(self, method: str, message: bytes, context: Any) -> bytes:
+    async def _forward(self, method: str, message: bytes, context: Any) -> bytes:
         call: Any = self.channel.unary_unary(method)(message, timeout=context.time_remaining())
         try:
-            answer: bytes = await call
+            response: bytes = await call
         except aio.AioRpcError as error:
             await context.abort(error.code(), error.details() or "")
             raise
         except asyncio.CancelledError:
             call.cancel()
             raise
-        return answer
+        return response
 
 
 async def serve_grpc(socket: str, bounds: Bounds, host: str, port: int) -> Any:
-    """Listens, and passes on to the socket. Raises RuntimeError for a port in use."""
+    """Listens, and forwards to the socket. Raises RuntimeError for a port in use."""
     channel = aio.insecure_channel(
         f"unix:{socket}",
         options=[*GRPC_OPTIONS, *RECONNECT, ("grpc.max_send_message_length", UNLIMITED), ("grpc.max_receive_message_length", UNLIMITED)],

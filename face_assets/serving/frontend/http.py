@@ -1,4 +1,4 @@
-"""HTTP of the frontend: bodies of a stated and bounded length, small JSON, passed on to Triton's socket."""
+"""HTTP listener of the frontend: forwards requests of bounded length and small JSON to Triton's socket."""
 
 import asyncio
 import re
@@ -17,18 +17,18 @@ CONTROL = re.compile(r"/v2/repository/(index|models/[^/]+/(load|unload))")
 JSON_LENGTH = "Inference-Header-Content-Length"
 RESTRICTED = re.compile(r"/v2/(repository|systemsharedmemory|cudasharedmemory|trace|logging)(/.*)?|/v2/models/[^/]+/trace/.*")
 KEY = "face-assets-key"
-PASSED_BACK = ("Content-Type", JSON_LENGTH)
+RESPONSE_HEADERS = ("Content-Type", JSON_LENGTH)
 
 
 @dataclass(frozen=True)
 class HttpFrontend:
-    """Passes requests on to the HTTP server of a Unix socket."""
+    """Forwards requests to the HTTP server of a Unix socket."""
 
     socket: str
     bounds: Bounds
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Triton's answer, or the rejection."""
+        """Returns Triton's response. Raises an HTTPException for a rejected request."""
         self._check(request)
         size = request.content_length or 0
         try:
@@ -36,18 +36,18 @@ class HttpFrontend:
         except BusyError as error:
             raise web.HTTPServiceUnavailable(text=f"{error}\n") from error
         try:
-            return await self._pass_on(request, await _body(request))
+            return await self._forward(request, await _body(request))
         finally:
             self.bounds.admission.leave(size)
 
     async def metrics(self, request: web.Request) -> web.Response:
-        """Triton's metrics."""
+        """Returns Triton's metrics."""
         if request.method not in ("GET", "HEAD") or request.path != "/metrics" or request.body_exists:
             raise web.HTTPNotFound
-        return await self._pass_on(request, b"")
+        return await self._forward(request, b"")
 
     def _check(self, request: web.Request) -> None:
-        """Raises an HTTPException for a request that Triton must not see."""
+        """Raises an HTTPException for a request that Triton must not receive."""
         length, headers = request.content_length, request.headers
         if "Transfer-Encoding" in headers:
             raise web.HTTPLengthRequired(text="a Content-Length is needed\n")
@@ -67,20 +67,20 @@ class HttpFrontend:
         if int(stated[:20]) > JSON_BYTES:
             raise _too_large(JSON_BYTES, "the JSON of a request: send tensors as binary data")
 
-    async def _pass_on(self, request: web.Request, body: bytes) -> web.Response:
+    async def _forward(self, request: web.Request, body: bytes) -> web.Response:
         headers = {name: value for name in ("Content-Type", JSON_LENGTH) if (value := request.headers.get(name))}
         try:
             async with (
-                # a connection for each request: one that Triton has closed meanwhile would lose it
+                # one connection a request: a reused one that Triton has closed meanwhile would lose the request
                 ClientSession(
                     connector=UnixConnector(self.socket, force_close=True), timeout=ClientTimeout(), cookie_jar=DummyCookieJar()
                 ) as session,
                 session.request(
                     request.method, URL(f"http://triton{request.raw_path}", encoded=True), data=body, headers=headers, allow_redirects=False
-                ) as answer,
+                ) as response,
             ):
-                passed = {name: value for name in PASSED_BACK if (value := answer.headers.get(name))}
-                return web.Response(status=answer.status, body=await answer.read(), headers=passed)
+                passed = {name: value for name in RESPONSE_HEADERS if (value := response.headers.get(name))}
+                return web.Response(status=response.status, body=await response.read(), headers=passed)
         except ClientError as error:
             raise web.HTTPBadGateway(text="the server does not answer\n") from error
 
@@ -98,7 +98,7 @@ def _too_large(largest: int, what: str = "a request") -> web.HTTPException:
 
 
 async def serve_http(handler: Any, host: str, port: int, largest: int) -> web.AppRunner:
-    """Listens; `handler` answers requests of every path. Raises OSError for a port in use."""
+    """Listens; `handler` responds to requests of every path. Raises OSError for a port in use."""
     app = web.Application(client_max_size=largest + 1)
     app.router.add_route("*", "/{path:.*}", handler)
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, keepalive_timeout=30.0)

@@ -1,4 +1,4 @@
-"""Shared memory of the server's own: Triton makes its regions in /dev/shm readable by everybody, whatever the umask."""
+"""Private shared memory of the server: Triton makes its regions in /dev/shm readable by everybody, whatever the umask."""
 
 import ctypes
 import os
@@ -9,7 +9,7 @@ NO_SUID, NO_DEVICES, RECURSIVE, FOLLOWING = 0x2, 0x4, 0x4000, 0x80000  # linux/m
 
 
 def take_own_shared_memory() -> None:
-    """Mounts a /dev/shm of this process's own (mount_namespaces(7)), as whoever may: root, or anybody where users may make namespaces.
+    """Mounts a private /dev/shm (mount_namespaces(7)), as root, or as a user where users may make namespaces.
 
     To be called before there is a second thread. Raises OSError where that is forbidden.
     """

@@ -1,6 +1,6 @@
-"""Supervision of Triton: started anew, with the models that were loaded, when it or one of its models' processes has died.
+"""Supervision of Triton: restarted, with the models that were loaded, when it or one of its models' processes has died.
 
-A model whose process died answers "stub process is not healthy" for ever, while Triton calls itself healthy.
+A model whose process died responds "stub process is not healthy" for ever, while Triton reports itself healthy.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ from face_assets.serving.frontend import end_with_parent
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 END_WITH_PARENT = python("-m", end_with_parent.__name__, str(os.getpid()))
 SECONDS_TO_END = 8.0
-SECONDS_TO_END_BROKEN = 2.0  # of a Triton that cannot answer its last requests
+SECONDS_TO_END_BROKEN = 2.0  # of a Triton that cannot complete its last requests
 SECONDS_BETWEEN_LOOKS = 2.0
-LOOKS = 2  # in a row that find a process dead: one that is unloaded is dead for a moment
+LOOKS = 2  # consecutive ones that find a process dead: an unloaded one is dead for a moment
 SHORTEST_LIFE = 10.0
-"""Seconds; who dies sooner would do so again."""
+"""Seconds; a process that dies sooner is not restarted."""
 MOST_RESTARTS, WITHIN = 5, 600.0
 MODELS = Path("models")
 CANDIDATE = "candidate_"
@@ -38,7 +38,7 @@ async def keep(command: Sequence[str], stopped: asyncio.Event) -> int:
     restarts: list[float] = []
     while True:
         began = time.monotonic()
-        for socket in SOCKETS.iterdir():  # of the one before
+        for socket in SOCKETS.iterdir():  # of the previous process
             socket.unlink()
         server = await asyncio.create_subprocess_exec(*END_WITH_PARENT, *command, *loaded)
         why = await _end_of(server, stopped)
@@ -47,7 +47,7 @@ async def keep(command: Sequence[str], stopped: asyncio.Event) -> int:
         restarts = [*(when for when in restarts if now - when < WITHIN), now]
         if stopped.is_set() or now - began < SHORTEST_LIFE or len(restarts) > MOST_RESTARTS:
             return server.returncode or 0
-        print(f"{why}: Triton is started anew", file=sys.stderr, flush=True)
+        print(f"{why}: Triton is restarted", file=sys.stderr, flush=True)
         loaded = [
             f"--load-model={file.parent.name}" for file in MODELS.glob("*/config.pbtxt") if not file.parent.name.startswith(CANDIDATE)
         ]
@@ -69,14 +69,14 @@ async def _end_of(server: asyncio.subprocess.Process, stopped: asyncio.Event) ->
 
 
 def _dead_children(pid: int) -> set[int]:
-    """The processes of models that died, and that Triton has not taken notice of."""
+    """Returns the processes of models that died and that Triton has not reaped."""
     with suppress(psutil.NoSuchProcess):
         return {child.pid for child in psutil.Process(pid).children() if child.status() == psutil.STATUS_ZOMBIE}
     return set()
 
 
 async def _end(server: asyncio.subprocess.Process, seconds: float) -> None:
-    """Ends Triton, with KILL after so many seconds, and all processes of its models."""
+    """Ends Triton, with KILL after `seconds`, and all processes of its models."""
     models = psutil.Process().children(recursive=True)
     if server.returncode is None:
         server.terminate()

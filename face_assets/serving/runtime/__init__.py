@@ -1,1 +1,1 @@
-"""What only the server runs: dynamic batching, metrics, traffic."""
+"""Runtime of the server: dynamic batching, limits, metrics, traffic."""

@@ -1,7 +1,7 @@
-"""Crops of many callers, embedded together: an engine is faster on eight crops than on one.
+"""Dynamic batching of crops over requests: an engine is faster on eight crops than on one.
 
-A batcher that looks at its queue alone must choose between short batches and needless waiting. This one also knows who is being served:
-where few are asking nobody waits, and where many are, those just answered are given a moment to ask again.
+A batcher that sees its queue alone has either short batches or needless delay. This one also counts the crops under way: with few callers
+nothing is delayed, and with many it waits a moment for the next requests of those just served.
 """
 
 import threading
@@ -13,24 +13,24 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from face_assets.serving.runtime.recorder import tell
+from face_assets.serving.runtime.recorder import log_event
 
 Crops = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
-FORGOTTEN = 0.9  # what is left of an expectation at the next batch
+FORGOTTEN = 0.9  # factor of the expected number of crops, from batch to batch
 
 Take = Callable[[Floats | Exception], None]
 
 
 @dataclass
-class _Asked:
+class _Request:
     crops: Crops
     take: Take
     since: float
     results: dict[int, Floats | Exception] = field(default_factory=dict)  # by row
 
     def answer(self) -> Floats | Exception:
-        """float32 (n, d), or the first of what went wrong."""
+        """Returns float32 (n, d), or the first error of a row."""
         vectors: list[Floats] = []
         for row in range(len(self.crops)):
             found = self.results[row]
@@ -41,15 +41,18 @@ class _Asked:
 
 
 class DynamicBatcher:
-    """Rows of all callers in one queue, of which each thread takes a batch as it comes free."""
+    """One queue of rows of all requests; each idle thread takes a batch of it."""
 
     def __init__(self, embedders: Sequence[Callable[[Crops], Floats]], batch: int, delay: float):
-        """embedders: one a thread, each uint8 (n, s, s, 3) -> float32 (n, d); batch: the most crops that one takes at once; delay: the
-        most seconds that crops wait for others."""
+        """Starts the threads.
+
+        embedders: one a thread, each uint8 (n, s, s, 3) -> float32 (n, d); batch: largest batch of crops; delay: longest time in seconds
+        that crops wait for others.
+        """
         self._batch, self._delay = batch, delay
-        self._waiting: deque[tuple[_Asked, int]] = deque()
+        self._waiting: deque[tuple[_Request, int]] = deque()
         self._computing = 0
-        self._expected = 0.0  # crops at a time, of late
+        self._expected = 0.0  # crops under way at a time, lately
         self._closed = False
         self._changed = threading.Condition()
         self._threads = [threading.Thread(target=self._work, args=(embed,), name="embedder") for embed in embedders]
@@ -57,15 +60,15 @@ class DynamicBatcher:
             thread.start()
 
     def put(self, crops: Crops, take: Take) -> None:
-        """crops: uint8 (n, s, s, 3) with n >= 1. `take` is called once, in another thread, with float32 (n, d) or with what went wrong."""
-        asked = _Asked(crops, take, time.monotonic())
+        """Queues crops: uint8 (n, s, s, 3) with n >= 1. `take` is called once, in another thread, with float32 (n, d) or with an error."""
+        asked = _Request(crops, take, time.monotonic())
         with self._changed:
             self._waiting.extend((asked, row) for row in range(len(crops)))
             self._expected = max(self._expected, len(self._waiting) + self._computing)
             self._changed.notify()
 
     def close(self) -> None:
-        """Answers what waits, and ends the threads."""
+        """Computes what waits, and ends the threads."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -81,11 +84,11 @@ class DynamicBatcher:
             for asked, answer in self._finished(rows, vectors):
                 try:
                     asked.take(answer)
-                except Exception as error:  # of one caller; the others wait for this thread
-                    tell("answer_not_taken", reason=f"{type(error).__name__}: {error}")
+                except Exception as error:  # of one request; others wait for this thread
+                    log_event("result_not_taken", reason=f"{type(error).__name__}: {error}")
 
-    def _next(self) -> list[tuple[_Asked, int]]:
-        """The rows of the next batch; none at the end."""
+    def _next(self) -> list[tuple[_Request, int]]:
+        """Waits for the next batch and returns its rows; none after `close`."""
         with self._changed:
             while True:
                 if self._waiting:
@@ -102,9 +105,9 @@ class DynamicBatcher:
                 else:
                     self._changed.wait()
 
-    def _finished(self, rows: list[tuple[_Asked, int]], vectors: Floats | Exception) -> list[tuple[_Asked, Floats | Exception]]:
-        """Notes what was computed; returns those whose last row it was."""
-        finished: list[tuple[_Asked, Floats | Exception]] = []
+    def _finished(self, rows: list[tuple[_Request, int]], vectors: Floats | Exception) -> list[tuple[_Request, Floats | Exception]]:
+        """Stores the results of rows; returns the requests that are complete, with their results."""
+        finished: list[tuple[_Request, Floats | Exception]] = []
         with self._changed:
             self._computing -= len(rows)
             for place, (asked, row) in enumerate(rows):

@@ -1,4 +1,4 @@
-"""Limits of a request in the models: bytes, pixels, faces, seconds and how many may wait. Those of training photos stand elsewhere."""
+"""Limits of a request in the models: bytes, pixels, faces, seconds and waiting requests. Training photos have limits of their own."""
 
 import fcntl
 import io
@@ -22,25 +22,25 @@ MAX_FACES = 100
 MAX_WAITING = 128
 MAX_SECONDS = 30.0
 WAITING_BYTES = 8
-"""Waiting photos may hold as many bytes as so many photos of `max_bytes`."""
+"""Bytes of all waiting photos, in photos of `max_bytes`."""
 FORMATS = ("JPEG", "PNG", "WEBP")
 PLAIN_MODES = ("1", "L", "RGB", "YCbCr")
 PLAIN_BYTES, OTHER_BYTES = 11, 20
-"""Peak memory of decoding a pixel: as RGB, and where transparency, 16 bits or another colour space are converted first (measured)."""
+"""Peak memory of decoding a pixel (measured): of RGB, and of images with transparency, 16 bits or another colour space."""
 LARGE_BYTES = 150_000_000
 
 
 class BusyError(Exception):
-    """Too many requests wait already."""
+    """Error: too many requests wait already."""
 
 
 class DroppedError(Exception):
-    """Nobody waits for the answer any more: the caller has left, or the request's time is over."""
+    """Error: the caller has left, or the request's time is over."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """See params.Serving for meanings and bounds; releases that do not state one get the default."""
+    """Limits of a release, as in params.Serving; a release without one of them has its default."""
 
     max_bytes: int = MAX_BYTES
     max_megapixels: float = MAX_MEGAPIXELS
@@ -50,7 +50,7 @@ class Limits:
 
     @staticmethod
     def of(recognizer: Mapping[str, Any]) -> "Limits":
-        """The limits in a release's recognizer.json; never more megapixels than its training photos may have."""
+        """Returns the limits of a release's recognizer.json, with at most the megapixels of its training photos."""
         stated = {one.name: recognizer["serving"][one.name] for one in fields(Limits) if one.name in recognizer["serving"]}
         megapixels = min(stated.pop("max_megapixels", MAX_MEGAPIXELS), recognizer["max_megapixels"])
         return Limits(max_megapixels=megapixels, **stated)
@@ -67,14 +67,14 @@ class Limits:
 
 
 class Admission:
-    """Counts requests that wait or are under way, and their bytes. For several threads at once."""
+    """Admission of requests by the number and bytes of those that wait or are under way. Thread-safe."""
 
     def __init__(self, limits: Limits):
         self._requests, self._bytes = limits.max_waiting, WAITING_BYTES * limits.max_bytes
         self._lock = threading.Lock()
 
     def enter(self, size: int) -> None:
-        """Takes in a request of `size` bytes; each is followed by one `leave`. Raises BusyError."""
+        """Admits a request of `size` bytes, to be followed by one `leave`. Raises BusyError."""
         with self._lock:
             if self._requests < 1 or self._bytes < size:
                 raise BusyError("too many requests wait")
@@ -82,7 +82,7 @@ class Admission:
             self._bytes -= size
 
     def leave(self, size: int) -> None:
-        """Ends a request that was taken in."""
+        """Ends an admitted request."""
         with self._lock:
             self._requests += 1
             self._bytes += size
@@ -91,7 +91,8 @@ class Admission:
 def require_waiting_caller(sender: Any, began: float, seconds: float) -> None:
     """Raises DroppedError where the caller has left, or `seconds` have passed since `began` (time.monotonic).
 
-    sender: the request's response sender, of Triton's Python backend."""
+    sender: the request's response sender, of Triton's Python backend.
+    """
     if sender.is_cancelled():
         raise DroppedError("the caller has left")
     if time.monotonic() - began > seconds:
@@ -99,41 +100,43 @@ def require_waiting_caller(sender: Any, began: float, seconds: float) -> None:
 
 
 class DecodingRoom:
-    """Room for the pixels of photos that are decoded. Of large photos one is under way at a time among all processes that name the same
-    lock file, so that their memory does not add up. A context that ends gives the room back, and may be entered again."""
+    """A lock between processes for the decoding of large photos: one at a time, so that their memory does not add up.
+
+    All processes with the same lock file take part. The end of the context releases the lock; the context may be entered again.
+    """
 
     def __init__(self, lock: Path):
-        """lock: any file that can be read."""
+        """Remembers the lock file: any file that can be read."""
         self._lock = lock
-        self._held: IO[bytes] | None = None
+        self._locked: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def take(self, content: bytes) -> None:
-        """Waits until the photo may be decoded."""
-        if self._held is None and _decoded_bytes(content) > LARGE_BYTES:
-            self._held = open(self._lock, "rb")  # noqa: SIM115  # the lock ends with the file, and with the process
-            fcntl.flock(self._held, fcntl.LOCK_EX)
+        """Waits for the lock, where the photo is large."""
+        if self._locked is None and _decoded_bytes(content) > LARGE_BYTES:
+            self._locked = open(self._lock, "rb")  # noqa: SIM115  # the lock ends with the file, and with the process
+            fcntl.flock(self._locked, fcntl.LOCK_EX)
 
     def __exit__(self, *_: object) -> None:
-        if self._held:
-            self._held.close()
-            self._held = None
+        if self._locked:
+            self._locked.close()
+            self._locked = None
 
 
 def _decoded_bytes(content: bytes) -> float:
-    """Peak memory of decoding a photo, from its header alone; infinite where that cannot be read."""
+    """Returns the peak memory of decoding a photo, from its header alone; infinite where the header cannot be read."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 plain = image.mode in PLAIN_MODES and "transparency" not in image.info
                 return image.width * image.height * (PLAIN_BYTES if plain else OTHER_BYTES)
-    except Exception:  # decode says why the photo cannot be used
+    except Exception:  # `decode` raises the reason
         return float("inf")
 
 
 def within(boxes: npt.NDArray[np.float32], height: int, width: int) -> npt.NDArray[np.float32]:
-    """The part of each box, x1 y1 x2 y2, that lies in the photo: float32 (n, 4)."""
+    """Returns the part of each box, x1 y1 x2 y2, that lies in the photo: float32 (n, 4)."""
     return np.clip(boxes, 0, np.array([width, height, width, height], np.float32))

@@ -1,4 +1,4 @@
-"""The models' own metrics beside Triton's, by release and never by person, through the Python backend's metric API."""
+"""Metrics of the models by release, never by person, through the metric API of Triton's Python backend."""
 
 import ctypes
 import threading
@@ -6,13 +6,13 @@ from collections import Counter
 from typing import Any
 
 COUNTERS = {
-    "photos": "Photos answered",
-    "photos_without_face": "Photos answered in which no face was found",
+    "photos": "Photos with a result",
+    "photos_without_face": "Photos in which no face was found",
     "photos_refused": "Photos that could not be used",
-    "photos_failed": "Photos without an answer by a fault of the server",
-    "photos_dropped": "Photos not worked on: too many waited, or nobody waited for the answer any more",
-    "faces_accepted": "Faces taken for somebody enrolled",
-    "faces_refused": "Faces taken for nobody",
+    "photos_failed": "Photos without a result by a fault of the server",
+    "photos_dropped": "Photos not processed: too many waited, or the caller had left",
+    "faces_accepted": "Faces identified as an enrolled person",
+    "faces_refused": "Faces identified as nobody enrolled",
     "traffic_problems": "Problems with metrics, histograms or the clock, each with a line in the log",
 }
 HISTOGRAMS: dict[str, tuple[str, list[float]]] = {
@@ -20,27 +20,27 @@ HISTOGRAMS: dict[str, tuple[str, list[float]]] = {
     "detection_probability": ("Probability of each face found", [0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 0.9999]),
     "face_size_pixels": ("Side of each face found", [16, 24, 32, 48, 64, 96, 128, 192, 256, 512]),
     "answer_seconds": (
-        "From a photo's arrival to its answer; photos that cannot be used aside",
+        "Time from a photo's arrival to its response, without photos that cannot be used",
         [0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0],
     ),
-    "best_similarity": ("Cosine of each face with the nearest person enrolled", [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]),
+    "best_similarity": ("Cosine of each face with the nearest enrolled person", [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]),
 }
 MOST_WAITING = 10_000
-MOST_A_PUBLICATION = 25  # values of a histogram; a call costs 30 to 45 microseconds, which a busy server does not have for every face
+MOST_A_PUBLICATION = 25  # values of a histogram; a call costs 30 to 45 microseconds, too much for every face on a busy server
 
 
 class Metrics:
-    """Collects in memory; `publish` hands all to the server. Two threads that changed metrics at once would kill Triton 2.51."""
+    """Collects in memory; `publish` sends all to the server. Two threads that change metrics at once kill Triton 2.51."""
 
     def __init__(self, family: Any, release: str):
-        """family: pb_utils.MetricFamily. Every instance and version asks for the same families, and the server shares them."""
+        """Creates the metrics. family: pb_utils.MetricFamily; the server shares families between instances and versions."""
         labels = {"release": release}
         self._lock = threading.Lock()
         self._counted: Counter[str] = Counter()
         self._observed: dict[str, list[float]] = {name: [] for name in HISTOGRAMS}
         families = [
-            *(family(name=f"face_assets_{name}_total", description=said, kind=family.COUNTER) for name, said in COUNTERS.items()),
-            *(family(name=f"face_assets_{name}", description=said, kind=family.HISTOGRAM) for name, (said, _) in HISTOGRAMS.items()),
+            *(family(name=f"face_assets_{name}_total", description=text, kind=family.COUNTER) for name, text in COUNTERS.items()),
+            *(family(name=f"face_assets_{name}", description=text, kind=family.HISTOGRAM) for name, (text, _) in HISTOGRAMS.items()),
         ]
         counters, histograms = families[: len(COUNTERS)], families[len(COUNTERS) :]
         self._counters = {name: one.Metric(labels=labels) for name, one in zip(COUNTERS, counters, strict=True)}
@@ -57,14 +57,14 @@ class Metrics:
             self._counted.update(more)
 
     def observe(self, name: str, values: Any) -> None:
-        """Adds values to a histogram, of which a busy server publishes a part."""
+        """Adds values to a histogram; a busy server publishes a sample of them."""
         with self._lock:
             waiting = self._observed[name]
             if len(waiting) < MOST_WAITING:
                 waiting.extend(float(value) for value in values)
 
     def publish(self) -> None:
-        """Hands over what was collected; one thread calls this, every second."""
+        """Sends the collected values to the server; called by one thread, every second."""
         with self._lock:
             counted, self._counted = self._counted, Counter()
             observed, self._observed = self._observed, {name: [] for name in HISTOGRAMS}
@@ -78,6 +78,6 @@ class Metrics:
 
 
 def _keep_for_ever(one: Any) -> None:
-    """Lets nothing end a metric. The server goes on telling what a release counted; and at the interpreter's end the memory that Triton
-    2.51 would tell of the end is gone, so that the process would crash there."""
+    """Keeps an object until the process ends: the server goes on publishing a release's counts, and Triton 2.51 crashes at the end of the
+    interpreter, whose memory is then gone, when a metric ends there."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(one))

@@ -1,4 +1,4 @@
-"""The recorder: histograms of the running window in memory, written to a folder every few seconds, while serving goes on."""
+"""Recorder of feature histograms: those of the current window are in memory, and written to a folder every few seconds."""
 
 import json
 import re
@@ -17,20 +17,20 @@ WINDOW_NAME = "%Y-%m-%d-%H:%M"  # as Dagster names hours
 SECONDS_A_WINDOW = 3600
 SECONDS_A_FLUSH = 10.0
 JUMP = 30.0
-MOST_WAITING = 48  # windows that a full disk may keep in memory, a few KB each
+MOST_WAITING = 48  # windows in memory while the disk is full, a few KB each
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 Problem = Callable[..., None]
 
 
-def tell(event: str, **facts: Any) -> None:
-    """One problem as one line of JSON in the server's log. Facts hold no image, embedding or name."""
+def log_event(event: str, **facts: Any) -> None:
+    """Writes an event as a line of JSON to the server's log. Facts contain no image, embedding or name."""
     moment = datetime.now(UTC).isoformat(timespec="seconds")
     print(json.dumps({"time": moment, "level": "warning", "event": event, **facts}, default=str), file=sys.stderr, flush=True)
 
 
 class Recorder:
-    """Counts photos of one release into the histograms of the window that the clock says. For several threads at once."""
+    """Counts photos of one release in the histograms of the current window. Thread-safe."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Recorder:
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
     ):
-        """folder: gets FOLDER/WINDOW/RELEASE.TOKEN.npz; problem(event, **facts) is told what went wrong."""
+        """Writes FOLDER/WINDOW/RELEASE.TOKEN.npz. problem(event, **facts): called for each problem."""
         self.folder, self.release, self.seconds = folder, release, window
         self._problem, self._clock, self._steady = problem, clock, steady
         self._lock = threading.Lock()  # of the counts
@@ -49,23 +49,23 @@ class Recorder:
         self._token = f"{UNSAFE.sub('_', release)}.{secrets.token_hex(6)}"
         self._opened = 0
         self._open: FeatureHistograms | None = None
-        self._waiting: dict[str, FeatureHistograms] = {}  # file below the folder → what it must hold
+        self._waiting: dict[str, FeatureHistograms] = {}  # file below the folder → its content
         self._dirty: set[str] = set()
         self._ahead = clock() - steady()
         self._failing = False
 
     def add(self, bins: Any, faces: int, accepted: int) -> None:
-        """One answered photo; see FeatureHistograms.add."""
+        """Counts one photo with a result; see FeatureHistograms.add."""
         with self._lock:
             self._current().add(bins, faces, accepted)
 
     def refused(self) -> None:
-        """One photo that could not be used."""
+        """Counts one photo that could not be used."""
         with self._lock:
             self._current().refused += 1
 
     def flush(self) -> bool:
-        """Writes what changed; a finished window is then let go. False where something could not be written and waits."""
+        """Writes changed histograms and drops finished windows. Returns False where a file could not be written and waits."""
         with self._writing:
             with self._lock:
                 self._notice_jump()
@@ -87,7 +87,7 @@ class Recorder:
         return int(self._clock() // self.seconds) * self.seconds
 
     def _current(self) -> FeatureHistograms:
-        """The running window's histograms. Each opening has a file of its own: a clock set back never overwrites what was written."""
+        """Returns the current window's histograms. Each opening has a file of its own: a clock set back overwrites nothing."""
         window = self._window()
         if self._open is None or self._open.window != window:
             self._open = FeatureHistograms(self.release, window, self.seconds)
@@ -108,7 +108,7 @@ class Recorder:
         except OSError as error:
             with self._lock:
                 self._dirty.add(file)
-            if not self._failing:  # once, and not again every few seconds
+            if not self._failing:  # once, not every few seconds
                 self._problem("histograms_not_written", folder=str(self.folder), reason=error.strerror or str(error))
             self._failing = True
             return False
@@ -130,5 +130,5 @@ class Recorder:
 
 
 def window_name(window: int) -> str:
-    """The folder of a window's histograms: its beginning in UTC."""
+    """Returns the name of a window's folder: its beginning in UTC."""
     return datetime.fromtimestamp(window, UTC).strftime(WINDOW_NAME)

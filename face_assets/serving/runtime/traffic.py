@@ -1,4 +1,4 @@
-"""What face_recognizer tells of its traffic: metrics for Prometheus and histograms for drift, and nothing of any person."""
+"""Traffic of face_recognizer: metrics for Prometheus and feature histograms for drift, without any person."""
 
 import hmac
 import json
@@ -12,29 +12,29 @@ import numpy as np
 
 from face_assets.evaluation.feature_histograms import bins_of, measure, without_face
 from face_assets.serving.runtime.model_metrics import Metrics
-from face_assets.serving.runtime.recorder import SECONDS_A_FLUSH, SECONDS_A_WINDOW, Recorder, tell
+from face_assets.serving.runtime.recorder import SECONDS_A_FLUSH, SECONDS_A_WINDOW, Recorder, log_event
 
 FOLDER = "FACE_ASSETS_TRAFFIC"
-"""Where histograms go; without it there are metrics alone."""
+"""Folder of the histograms; without it there are metrics alone."""
 FLUSH = "FACE_ASSETS_TRAFFIC_FLUSH"
 WINDOW = "FACE_ASSETS_TRAFFIC_WINDOW"
-"""Seconds between writes, and of a window."""
+"""Seconds between writes, and seconds of a window."""
 INTERNAL = "face_assets_probe"
 """The request parameter of questions that the platform itself asks; they are no traffic. Its value is the token."""
 TOKEN = "FACE_ASSETS_PROBE_TOKEN"
-"""The secret of server and platform; without it every request is traffic."""
+"""Secret shared by server and platform; without it every request is traffic."""
 CANDIDATE = "candidate_"
 SECONDS_A_PUBLICATION = 1.0
 MOST_REASONS = 20
 MOST_WAITING = 256
-"""Photos of which the crop is kept until the next publication, 20 MB."""
+"""Photos whose crop is kept until the next publication, 20 MB."""
 
 
 class Traffic:
-    """The traffic of one recognizer. For several threads at once; what goes wrong here is told and counted, and never stops an answer."""
+    """Traffic of one recognizer. Thread-safe. Its errors are logged and counted, and never stop a response."""
 
     def __init__(self, model: str, release: str, family: Any, environment: Mapping[str, str] = os.environ):
-        """model: its name; a candidate's traffic is the platform's own. family: pb_utils.MetricFamily."""
+        """Starts the thread. model: its name; requests to a candidate are the platform's own. family: pb_utils.MetricFamily."""
         self.release = release
         self.is_live = not model.startswith(CANDIDATE)
         self._token = environment.get(TOKEN, "")
@@ -56,8 +56,11 @@ class Traffic:
     def record(
         self, parameters: str, seconds: float, crops: Any, boxes: Any, probabilities: Any, embeddings: Any, similarities: Any, accepted: Any
     ) -> None:
-        """One answered photo and its faces, the subject's first; parameters: the request's, as JSON; seconds: since it came.
-        crops: uint8 (n, s, s, 3), RGB; boxes: float32 (n, 4); probabilities, similarities, accepted: (n,); embeddings: float32 (n, d)."""
+        """Counts one photo with a result and its faces, the subject's first.
+
+        parameters: the request's, as JSON; seconds: since its arrival; crops: uint8 (n, s, s, 3), RGB; boxes: float32 (n, 4);
+        probabilities, similarities, accepted: (n,); embeddings: float32 (n, d).
+        """
         if not self._counts(parameters):
             return
         try:
@@ -79,7 +82,7 @@ class Traffic:
             self._problem("photo_not_recorded", reason=f"{type(error).__name__}: {error}")
 
     def refused(self, parameters: str, reason: str) -> None:
-        """One photo that could not be used, and the server's sentence why."""
+        """Counts one photo that could not be used; reason: the server's message."""
         if not self._counts(parameters):
             return
         if self._recorder:
@@ -88,7 +91,7 @@ class Traffic:
         self._remember("photos_refused", reason)
 
     def failed(self, parameters: str, seconds: float, reason: str) -> None:
-        """One photo without an answer by a fault of the server. Triton counts a request that a model answers with an error as a success."""
+        """Counts one photo without a result by a fault of the server. Triton counts an error response of a model as a success."""
         if not self._counts(parameters):
             return
         self._metrics.count(photos_failed=1)
@@ -96,14 +99,14 @@ class Traffic:
         self._remember("photos_failed", reason)
 
     def dropped(self, parameters: str, reason: str) -> None:
-        """One photo that was not worked on: too many waited, or nobody waited for its answer any more."""
+        """Counts one photo that was not processed: too many waited, or the caller had left."""
         if not self._counts(parameters):
             return
         self._metrics.count(photos_dropped=1)
         self._remember("photos_dropped", reason)
 
     def _counts(self, parameters: str) -> bool:
-        """Whether a request is traffic: all are but a candidate's, and those that carry the platform's token."""
+        """Returns True for traffic: all requests but those to a candidate and those with the platform's token."""
         return self.is_live and not is_internal(parameters, self._token)
 
     def _remember(self, event: str, reason: str) -> None:
@@ -113,29 +116,29 @@ class Traffic:
             self._reasons[known] = self._reasons.get(known, 0) + 1
 
     def close(self) -> None:
-        """Writes and publishes what is left; a recognizer that is unloaded calls this."""
+        """Writes and publishes the rest; called when the recognizer is unloaded."""
         if self.is_live:
             self._ended.set()
             self._thread.join()
 
     def _work(self) -> None:
-        """The one thread that publishes metrics and writes histograms."""
+        """Publishes metrics and writes histograms, in the one thread for it."""
         publications = max(1, round(self._flush_seconds / SECONDS_A_PUBLICATION))
         pause, turn = min(SECONDS_A_PUBLICATION, self._flush_seconds), 0
         while not self._ended.wait(pause):
             turn += 1
-            self._hand_over(turn % publications == 0)
-        self._hand_over(True)
+            self._publish(turn % publications == 0)
+        self._publish(True)
 
-    def _hand_over(self, flush: bool) -> None:
+    def _publish(self, flush: bool) -> None:
         try:
             self._count_waiting()
             self._metrics.publish()
-            self._tell_unanswered()
+            self._log_reasons()
             if flush and self._recorder:
                 self._recorder.flush()
         except Exception as error:
-            self._problem("traffic_not_handed_over", reason=f"{type(error).__name__}: {error}")
+            self._problem("traffic_not_published", reason=f"{type(error).__name__}: {error}")
 
     def _count_waiting(self) -> None:
         """Counts the waiting photos: together they cost a third of what each costs alone."""
@@ -146,21 +149,21 @@ class Traffic:
         faces, accepted, *subjects = zip(*waiting, strict=True)
         shown = np.array(faces) > 0
         bins = np.tile(without_face(), (len(waiting), 1))
-        if shown.any():  # the others have no subject: their parts are empty
+        if shown.any():  # the others have no subject: their arrays are empty
             bins[shown] = bins_of(measure(np.array(faces)[shown], *(np.concatenate(part) for part in subjects)))
         for photo in zip(bins, faces, accepted, strict=True):
             self._recorder.add(*photo)
 
-    def _tell_unanswered(self) -> None:
-        """A line for each reason and second, however many photos: a flood of bad photos must not fill the disk with lines."""
+    def _log_reasons(self) -> None:
+        """Logs a line for each reason and second, however many photos: a flood of bad photos must not fill the disk."""
         with self._lock:
             reasons, self._reasons = self._reasons, {}
         for (event, reason), number in reasons.items():
-            tell(event, release=self.release, reason=reason, photos=number)
+            log_event(event, release=self.release, reason=reason, photos=number)
 
     def _problem(self, event: str, **facts: Any) -> None:
         self._metrics.count(traffic_problems=1)
-        tell(event, release=self.release, **facts)
+        log_event(event, release=self.release, **facts)
 
 
 def is_internal(parameters: str, token: str) -> bool:
