@@ -335,7 +335,7 @@ def test_the_same_release_is_served_from_containers_to_who_has_a_key(cli: Any, l
     inside = type(cli)({**cli.environment, "FACE_ASSETS_TARGET": "docker"}, cli.folder)
     small = type(cli)({**inside.environment, "FACE_ASSETS_DOCKER_MEMORY_MB": "128"}, cli.folder)
     try:
-        assert "out of memory" in small("up", "--no-ui", status=1)
+        assert "out of memory" in small("up", "--no-ui", status=3)
         status = cli.json("status")  # the embedded server gave up its ports, and has them again
         assert (status["server"]["ready"], status["server"]["live"], status["production"]["version"]) == (True, before, before)
         key = inside("keys", "add", "door").split()[0]
