@@ -91,7 +91,7 @@ def run(photos: Path) -> list[Row]:
         unchanged, _ = platform.run()
         _commit(platform, photos, later)
         _, one = platform.run()
-        (platform.data / "params.yaml").write_text((platform.data / "params.yaml").read_text() + "monitoring: {lasts: 4}\n")
+        (platform.data / "params.yaml").write_text((platform.data / "params.yaml").read_text() + "monitoring: {consecutive_windows: 4}\n")
         git("commit", "-q", "-a", "-m", "Wait longer for drift", cwd=platform.data)
         _, parameters = platform.run()
         platform.command("up")

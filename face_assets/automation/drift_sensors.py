@@ -53,7 +53,7 @@ def traffic_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResou
     job=jobs.commit_to_live,
     minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Tells people of drift that lasts for monitoring.lasts hours; asks for a run of the newest commit if params say so.",
+    description="Notifies people of drift in monitoring.consecutive_windows hours; requests a run of the newest commit where params allow it.",
 )
 def drift_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResource) -> dg.SensorResult | dg.SkipReason:
     """Looks at the last verdicts on what is live; its cursor is the newest that it knows."""
@@ -69,7 +69,7 @@ def drift_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResourc
         if seen == context.cursor:
             return dg.SkipReason(f"No verdict since that on {newest[0].window}.")
         settings = monitoring_params(workspace)
-        lasting = reports.consecutive_drift(workspace.home.monitoring, newest[0].release, settings.lasts)
+        lasting = reports.consecutive_drift(workspace.home.monitoring, newest[0].release, settings.consecutive_windows)
         head = _worth_running(workspace) if lasting and settings.retrain else None
         requests = [_retraining(workspace, newest[0].release, head)] if head else []
     except UserError as error:

@@ -1,10 +1,11 @@
 """params.yaml of a data repository: every parameter of the pipeline, typed, bounded and explained in one place."""
 
+import logging
 import reprlib
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from face_assets.core.errors import UserError
 from face_assets.core.fingerprint import fingerprint
@@ -32,8 +33,8 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def fingerprint(self) -> str:
-        """A digest of the section's values."""
-        return fingerprint(self.model_dump(mode="json"))
+        """A digest of the section's values, under the former names of parameters that were renamed."""
+        return fingerprint(self.model_dump(mode="json", by_alias=True))
 
 
 class Split(Section):
@@ -156,7 +157,14 @@ class Export(Section):
 class Serving(Section):
     """What a deployment must show before it takes traffic."""
 
-    probes: int = Field(16, ge=1, le=1000, description="test photos that the candidate is asked")
+    golden_requests: int = Field(
+        16,
+        ge=1,
+        le=1000,
+        validation_alias=AliasChoices("golden_requests", "probes"),
+        serialization_alias="probes",
+        description="test photos with which the deployment check requests answers of the candidate",
+    )
     max_latency_ms: Positive = Field(1000.0, description="budget for the median answer of face_recognizer, one photo at a time")
     min_cosine: float = Field(0.999, gt=0.0, le=1.0, description="served against offline embedding, worst golden request")
     max_batch: int = Field(32, ge=1, le=256, description="crops that the embedder takes at once")
@@ -204,8 +212,15 @@ class Monitoring(Section):
     """What is asked of the traffic of what is live."""
 
     min_photos: int = Field(100, ge=25, le=10**9, description="photos of an hour below which there is no verdict on drift")
-    lasts: int = Field(3, ge=1, le=168, description="hours with a verdict, in a row, after which drift is told to people")
-    retrain: bool = Field(False, description="ask for a run of the newest commit of production when drift lasts")
+    consecutive_windows: int = Field(
+        3,
+        ge=1,
+        le=168,
+        validation_alias=AliasChoices("consecutive_windows", "lasts"),
+        serialization_alias="lasts",
+        description="consecutive hours with the verdict drift after which people are notified",
+    )
+    retrain: bool = Field(False, description="request a run of the newest commit of production after so many hours of drift")
 
 
 class Params(Section):
@@ -222,6 +237,20 @@ class Params(Section):
     monitoring: Monitoring = Monitoring()
 
 
+RENAMED = {
+    (name, info.serialization_alias): key
+    for name, section in Params.model_fields.items()
+    for key, info in type(section.default).model_fields.items()
+    if info.serialization_alias
+}
+"""(section, former name) → name of the parameters that were renamed. A former name is read for one version, with a warning."""
+
+
+def current_names(values: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Recorded parameters, by section and key, under the names of today."""
+    return {section: {RENAMED.get((section, key), key): value for key, value in keys.items()} for section, keys in values.items()}
+
+
 def parse_params(text: str, where: str = "params.yaml") -> Params:
     """Params from YAML text. Raises UserError that names each wrong key, what was found, and what fits."""
     try:
@@ -232,6 +261,9 @@ def parse_params(text: str, where: str = "params.yaml") -> Params:
         values = {}
     if not isinstance(values, dict):
         raise UserError(f"{where} must be a mapping of sections such as `train:`, found {type(values).__name__}")
+    for (section, former), name in RENAMED.items():
+        if isinstance(values.get(section), dict) and former in values[section]:
+            logging.getLogger(__name__).warning("%s: `%s.%s` is now called `%s.%s`", where, section, former, section, name)
     try:
         return Params.model_validate(values)
     except ValidationError as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from face_assets.core.files import read_json
+from face_assets.core.params import current_names
 from face_assets.evaluation.group_figures import figure_cell
 from face_assets.evaluation.hardest_pairs import Regression, read_pairs, worst_regressions
 from face_assets.registry.releases import Release
@@ -81,7 +82,7 @@ def _side(release: Release, bundle: Path) -> Side:
         dataset_version=provenance["dataset_version"],
         evaluation=read_json(bundle / "evaluation.json")["trained"],
         thresholds=(recognizer["verification_threshold"], recognizer["identification_threshold"]),
-        parameters=provenance["parameters"],
+        parameters=current_names(provenance["parameters"]),
         photos=frozenset(listed.read_text(encoding="utf-8").splitlines()) if listed.is_file() else None,
         groups=read_json(grouped) if grouped.is_file() else {},
     )

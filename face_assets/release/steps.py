@@ -105,7 +105,7 @@ def _bundle(workspace: Workspace, commit: str, params: Params, parts: Parts, dir
         "embedding_size": parts.embedder.summary["embedding_size"],
         "verification_threshold": parts.evaluation.summary["verification_threshold"],
         "identification_threshold": parts.gallery.summary["identification_threshold"],
-        "serving": params.serving.model_dump(mode="json"),
+        "serving": params.serving.model_dump(mode="json", by_alias=True),  # as earlier versions read it
     }
     write_json(directory / "recognizer.json", recognizer)
     _write_splits(parts.aligned, directory / "splits.csv")
@@ -130,7 +130,7 @@ def _golden_requests(workspace: Workspace, params: Params, parts: Parts, log: Lo
     from face_assets.gallery.search import Gallery
 
     faces = read_faces(parts.aligned, "test")
-    faces = faces[:: max(1, len(faces) // params.serving.probes)][: params.serving.probes]
+    faces = faces[:: max(1, len(faces) // params.serving.golden_requests)][: params.serving.golden_requests]
     embeddings = served_vectors(workspace, params, parts.exported, [face.md5 for face in faces], log)
     gallery = Gallery.load(parts.gallery.directory)
     places, scores = gallery.search(embeddings)

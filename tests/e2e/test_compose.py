@@ -27,7 +27,7 @@ from tests.e2e.untrained import UNTRAINED
 
 ROOT = Path(__file__).parents[2]
 STACK = "face-assets-e2e"
-PARAMS = UNTRAINED + "serving: {probes: 4, max_latency_ms: 30000, canary_seconds: 1}\n"
+PARAMS = UNTRAINED + "serving: {golden_requests: 4, max_latency_ms: 30000, canary_seconds: 1}\n"
 SECONDS, SECONDS_TO_LIVE = 300.0, 900.0  # on a busy machine
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]

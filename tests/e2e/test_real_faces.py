@@ -13,7 +13,7 @@ detector: {{choose: most_central}}
 embedder: {{weights: {weights}, whitening: per_image}}
 train: {{epochs: 10}}
 evaluation: {{far: 0.01, fpir: 0.05, max_regression: 0.02}}
-serving: {{probes: 8, max_latency_ms: 5000}}
+serving: {{golden_requests: 8, max_latency_ms: 5000}}
 """
 
 pytestmark = [pytest.mark.slow, pytest.mark.real]

@@ -114,7 +114,7 @@ def traffic(original: Path, bundle: Callable[[bytes], Path], tmp_path_factory: p
         shutil.copytree(original.with_name(name), folder / name)
     config = folder / "data" / ".dvc" / "config"
     config.write_text(config.read_text().replace(str(original.parent), str(folder)))
-    (folder / "data" / "params.yaml").write_text("monitoring: {lasts: 2, retrain: true}\n")
+    (folder / "data" / "params.yaml").write_text("monitoring: {consecutive_windows: 2, retrain: true}\n")
     with pytest.MonkeyPatch.context() as patched, dg.instance_for_test() as instance:
         for who in ("AUTHOR", "COMMITTER"):
             patched.setenv(f"GIT_{who}_NAME", "Ann")
@@ -229,7 +229,7 @@ def test_drift_that_lasts_is_told_and_a_commit_with_new_inputs_asked_for(traffic
     assert tick(7, 1.5) == []  # nor is there anything new in a commit that changes no inputs
     traffic.cursors.clear()
     traffic.forget_messages()
-    (repository / "params.yaml").write_text("monitoring: {lasts: 2, retrain: true}\ntrain: {epochs: 2}\n")
+    (repository / "params.yaml").write_text("monitoring: {consecutive_windows: 2, retrain: true}\ntrain: {epochs: 2}\n")
     never_run = commit("-a")
     (asked,) = tick(6, 1.5)
     assert asked.tags["face_assets/trigger"] == "drift"
