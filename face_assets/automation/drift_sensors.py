@@ -53,7 +53,7 @@ def traffic_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResou
     job=jobs.commit_to_live,
     minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Notifies people of drift in monitoring.consecutive_windows hours; requests a run of the newest commit where params allow it.",
+    description="Notifies people of drift in monitoring.consecutive_windows hours; requests a run of the newest commit if params say so.",
 )
 def drift_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResource) -> dg.SensorResult | dg.SkipReason:
     """Looks at the last verdicts on what is live; its cursor is the newest that it knows."""
