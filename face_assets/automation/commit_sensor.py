@@ -25,7 +25,7 @@ from face_assets.registry.workspace import Workspace
 SECONDS_BETWEEN_TICKS = 2
 SECONDS_A_TICK = 20.0  # for looking at commits; Dagster gives a tick 60
 MOST_SECONDS_TO_WAIT = 10.0
-SECONDS_UNTIL_TOLD = 60.0
+SECONDS_UNTIL_NOTIFIED = 60.0
 UNREACHABLE = "repository: unreachable"
 EarlierRun = Callable[[str, str], str | None]
 
@@ -162,7 +162,7 @@ def _request_runs(workspace: Workspace, waiting: list[Waiting], now: float, earl
             lacking = f"commit {one.commit[:12]} cannot be looked at ({type(error).__name__}: {error})"
         if lacking:
             tick.log_lines.append(f"{lacking}; it waits since {time.strftime('%H:%M:%S', time.localtime(one.since))}")
-            if now - one.since > SECONDS_UNTIL_TOLD:
+            if now - one.since > SECONDS_UNTIL_NOTIFIED:
                 tick.messages.append(_message("firing", one, f"Commit {one.commit[:12]} waits", lacking))
             pause = min(MOST_SECONDS_TO_WAIT, 2.0 ** min(one.tries, 10))
             yield replace(one, tries=one.tries + 1, next_try=now + pause)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from face_assets.core.errors import UserError
-from face_assets.core.files import PARTIAL, free_lock, lock_beside, read_json
+from face_assets.core.files import PARTIAL, free_lock, lock_path, read_json
 from face_assets.registry.availability import not_in_remote
 from face_assets.registry.releases import RELEASE, Release
 from face_assets.registry.workspace import Workspace
@@ -23,29 +23,29 @@ ALIGNED = "aligned_faces"
 
 
 @dataclass(frozen=True)
-class Piece:
-    """What goes as a whole.
+class PruningCandidate:
+    """Files and folders that are removed together or not at all.
 
-    paths: in the order in which they may go; marks: files whose mtime says when it was used, at last at `used`; locks: of its users.
+    paths: in the order of removal; usage_files: files whose newest mtime is the time of the last use, `used`; locks: of its users.
     """
 
     kind: str
     paths: tuple[Path, ...]
-    marks: tuple[Path, ...]
+    usage_files: tuple[Path, ...]
     used: float
     locks: tuple[Path, ...]
 
     @staticmethod
-    def of(kind: str, paths: Sequence[Path], marks: Sequence[Path], *locks: Path) -> "Piece":
-        """Used when the marks say now."""
-        return Piece(kind, tuple(paths), tuple(marks), _last_use(marks), locks)
+    def of(kind: str, paths: Sequence[Path], usage_files: Sequence[Path], *locks: Path) -> "PruningCandidate":
+        """The candidate with the time of its last use, read from `usage_files`."""
+        return PruningCandidate(kind, tuple(paths), tuple(usage_files), _last_use(usage_files), locks)
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """What was removed, the bytes of the disk that it gave back, and sentences about what had to stay."""
+    """The candidates that were removed, the bytes freed on the disk, and notes on what had to stay."""
 
-    pieces: list[Piece]
+    removed: list[PruningCandidate]
     freed: int
     notes: list[str]
 
@@ -58,15 +58,15 @@ def prune(workspace: Workspace, days: int, dry_run: bool = False) -> Pruned:
     """
     notes: list[str] = []
     kept = _kept(workspace, notes)
-    pieces = [*_artifacts(workspace), *_stores(workspace), *_trainings(workspace)]
+    candidates = [*_artifacts(workspace), *_stores(workspace), *_trainings(workspace)]
     now = time.time()
-    before = min(now, max((piece.used for piece in pieces), default=now)) - days * DAY
-    kept |= _crops_of(workspace, [piece for piece in pieces if piece.used >= before or kept.intersection(piece.paths)])
-    pieces += [*_leftovers(workspace), *_releases(workspace, kept, before, notes)]
-    unused = [piece for piece in pieces if piece.used < before and not kept.intersection(piece.paths)]
-    sizes = {piece: _sizes(piece) for piece in unused}
-    removed = unused if dry_run else [piece for piece in unused if _remove(piece, notes)]
-    return Pruned(removed, _freed([sizes[piece] for piece in removed]), notes)
+    before = min(now, max((candidate.used for candidate in candidates), default=now)) - days * DAY
+    kept |= _crops_of(workspace, [candidate for candidate in candidates if candidate.used >= before or kept.intersection(candidate.paths)])
+    candidates += [*_leftovers(workspace), *_releases(workspace, kept, before, notes)]
+    unused = [candidate for candidate in candidates if candidate.used < before and not kept.intersection(candidate.paths)]
+    sizes = {candidate: _sizes(candidate) for candidate in unused}
+    removed = unused if dry_run else [candidate for candidate in unused if _remove(candidate, notes)]
+    return Pruned(removed, _freed([sizes[candidate] for candidate in removed]), notes)
 
 
 def _kept(workspace: Workspace, notes: list[str]) -> set[Path]:
@@ -80,75 +80,85 @@ def _kept(workspace: Workspace, notes: list[str]) -> set[Path]:
         workspace.repository.refresh()
     except (UserError, OSError) as error:
         notes.append(f"{error} What production needs is taken from the last look.")
-    now = workspace.stages.production() or next(reversed(workspace.stages.held()), None)
-    staged = [one for one in (now, now and workspace.stages.held_before(now), workspace.stages.waiting()) if one]
+    now = workspace.stages.production() or next(reversed(workspace.stages.effective()), None)
+    staged = [one for one in (now, now and workspace.stages.previous(now), workspace.stages.waiting()) if one]
     commits = {*workspace.production_heads(), *(one.release.trained_commit for one in staged), *(one.commit for one in staged)}
-    named = [Path(read_json(file)["directory"]) for commit in commits for file in workspace.home.handles.glob(f"*/{commit}.json")]
+    named = [
+        Path(read_json(file)["directory"]) for commit in commits for file in workspace.home.artifact_references.glob(f"*/{commit}.json")
+    ]
     releases = {one.release.commit for one in staged} | {one.release_commit for one in versions(workspace.home.serving / "models")}
     # by the names below the home, which may have had another path when the handles were written
     found = {root / "artifacts" / one.parent.name / one.name for one in named} | {root / "releases" / one.name for one in named}
     return found | {root / "releases" / commit for commit in releases}
 
 
-def _artifacts(workspace: Workspace) -> Iterator[Piece]:
+def _artifacts(workspace: Workspace) -> Iterator[PruningCandidate]:
     for folder in _folders(workspace.home.artifacts.root, "*/*"):
-        yield Piece.of("artifacts", [folder], [folder, lock_beside(folder)], lock_beside(folder))
+        yield PruningCandidate.of("artifacts", [folder], [folder, lock_path(folder)], lock_path(folder))
 
 
-def _stores(workspace: Workspace) -> Iterator[Piece]:
+def _stores(workspace: Workspace) -> Iterator[PruningCandidate]:
     """Stores by content; beside one with trunk features stands the folder of its network."""
     for pattern in ("crops/*.sqlite", "crops/parts/*/*.sqlite", "inspections/*.sqlite", "embeddings/*.sqlite", "features/*/*.sqlite"):
         for file in workspace.home.root.glob(pattern):
             # the journal first: without it SQLite still finds all but the newest entries, and with another's it would not
             paths = [*(file.with_name(file.name + end) for end in ("-wal", "-shm")), file, file.with_suffix("")]
             kind = f"stores of {file.relative_to(workspace.home.root).parts[0]}"
-            yield Piece.of(kind, paths, [file, lock_beside(file)], lock_beside(file))
+            yield PruningCandidate.of(kind, paths, [file, lock_path(file)], lock_path(file))
 
 
-def _crops_of(workspace: Workspace, staying: Sequence[Piece]) -> set[Path]:
+def _crops_of(workspace: Workspace, staying: Sequence[PruningCandidate]) -> set[Path]:
     """The crop stores of the lists of aligned faces that stay: a run that makes none of the lists reads them."""
-    summaries = [path / SUMMARY for piece in staying for path in piece.paths if path.parent.name == ALIGNED]
+    summaries = [path / SUMMARY for candidate in staying for path in candidate.paths if path.parent.name == ALIGNED]
     return {workspace.home.root / "crops" / f"{read_json(file)['detector']}.sqlite" for file in summaries if file.is_file()}
 
 
-def _trainings(workspace: Workspace) -> Iterator[Piece]:
+def _trainings(workspace: Workspace) -> Iterator[PruningCandidate]:
     """Checkpoints of trainings that never ended."""
     for folder in _folders(workspace.home.training, "*"):
-        lock = lock_beside(workspace.home.artifacts.root / "face_embedder" / folder.name)
-        yield Piece.of("checkpoints", [folder], [lock, folder, *folder.rglob("*")], lock)
+        lock = lock_path(workspace.home.artifacts.root / "face_embedder" / folder.name)
+        yield PruningCandidate.of("checkpoints", [folder], [lock, folder, *folder.rglob("*")], lock)
 
 
-def _leftovers(workspace: Workspace) -> Iterator[Piece]:
+def _leftovers(workspace: Workspace) -> Iterator[PruningCandidate]:
     """What killed processes left half made, or half removed."""
     root = workspace.home.root
     for pattern in ("artifacts/*/", "releases/", "features/*/", "training/"):
         for folder in root.glob(f"{pattern}{PARTIAL}*"):
-            yield Piece.of("leftovers", [folder], [folder], lock_beside(folder.with_name(folder.name[len(PARTIAL) :].rpartition("-")[0])))
+            yield PruningCandidate.of(
+                "leftovers", [folder], [folder], lock_path(folder.with_name(folder.name[len(PARTIAL) :].rpartition("-")[0]))
+            )
 
 
-def _releases(workspace: Workspace, kept: set[Path], before: float, notes: list[str]) -> list[Piece]:
+def _releases(workspace: Workspace, kept: set[Path], before: float, notes: list[str]) -> list[PruningCandidate]:
     """Releases that the DVC remote has: as they were fetched, and what the platform's DVC cache holds of them and no other needs."""
     if not workspace.settings.repo:
         return []
     repository = workspace.repository
-    found: list[tuple[Release, list[Path], Piece]] = []
+    found: list[tuple[Release, list[Path], PruningCandidate]] = []
     for release in workspace.releases.all():
         folder = workspace.releases.folder(release)
         try:
-            held = repository.held(release.commit, RELEASE)
+            cached = repository.cached_files(release.commit, RELEASE)
         except UserError as error:
             notes.append(str(error))
             continue
-        if held or folder.is_dir():
-            marks = [folder, lock_beside(folder), *held[-1:]]
+        if cached or folder.is_dir():
+            usage_files = [folder, lock_path(folder), *cached[-1:]]
             locks = workspace.releases.fetching, workspace.releases.registering
-            found.append((release, held, Piece.of("releases", [folder, *held], marks, *locks)))
-    unused = [release for release, _, piece in found if piece.used < before and not kept.intersection(piece.paths)]
+            found.append((release, cached, PruningCandidate.of("releases", [folder, *cached], usage_files, *locks)))
+    unused = [release for release, _, candidate in found if candidate.used < before and not kept.intersection(candidate.paths)]
     going = _in_remote(workspace, unused, notes)
-    staying = {path for release, held, _ in found if release.version not in going for path in held}
+    staying = {path for release, cached, _ in found if release.version not in going for path in cached}
     return [
-        Piece(piece.kind, tuple(path for path in piece.paths if path not in staying), piece.marks, piece.used, piece.locks)
-        for release, _, piece in found
+        PruningCandidate(
+            candidate.kind,
+            tuple(path for path in candidate.paths if path not in staying),
+            candidate.usage_files,
+            candidate.used,
+            candidate.locks,
+        )
+        for release, _, candidate in found
         if release.version in going
     ]
 
@@ -180,32 +190,32 @@ def _folders(root: Path, pattern: str) -> Iterator[Path]:
     return (path for path in root.glob(f"{pattern}/") if not path.name.startswith("."))
 
 
-def _last_use(marks: Sequence[Path]) -> float:
+def _last_use(usage_files: Sequence[Path]) -> float:
     """The newest mtime, in seconds since the epoch; 0 where none of them is there."""
     newest = 0.0
-    for mark in marks:
+    for file in usage_files:
         try:
-            newest = max(newest, mark.lstat().st_mtime)
+            newest = max(newest, file.lstat().st_mtime)
         except FileNotFoundError:
             continue
     return newest
 
 
-def _remove(piece: Piece, notes: list[str]) -> bool:
+def _remove(candidate: PruningCandidate, notes: list[str]) -> bool:
     """Whether it went: what is in use by now stays."""
     try:
-        with ExitStack() as held:
-            for lock in piece.locks:
-                held.enter_context(free_lock(lock))
-            if _last_use(piece.marks) > piece.used:
+        with ExitStack() as locks:
+            for lock in candidate.locks:
+                locks.enter_context(free_lock(lock))
+            if _last_use(candidate.usage_files) > candidate.used:
                 return False
-            for path in piece.paths:
+            for path in candidate.paths:
                 _delete(path)
     except BlockingIOError:
-        notes.append(f"{piece.paths[0]} is in use: it stays.")
+        notes.append(f"{candidate.paths[0]} is in use: it stays.")
         return False
     except OSError as error:
-        notes.append(f"{error.filename or piece.paths[0]} cannot be removed: {error.strerror}.")
+        notes.append(f"{error.filename or candidate.paths[0]} cannot be removed: {error.strerror}.")
         return False
     return True
 
@@ -225,9 +235,9 @@ def _delete(path: Path) -> None:
 Sizes = list[tuple[tuple[int, int], int, int]]
 
 
-def _sizes(piece: Piece) -> Sizes:
+def _sizes(candidate: PruningCandidate) -> Sizes:
     """(inode, bytes on the disk, number of links) of each of its files."""
-    files = [file for path in piece.paths for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()]
+    files = [file for path in candidate.paths for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()]
     return [((stat.st_dev, stat.st_ino), stat.st_blocks * BLOCK, stat.st_nlink) for stat in (file.lstat() for file in files)]
 
 

@@ -55,7 +55,7 @@ def roll_back(reason: str, quiet: bool) -> dict[str, Any]:
     now = workspace.stages.production()
     if now is None:
         raise UserError("No release is in production: there is nothing to roll back from.")
-    before = workspace.stages.held_before(now)
+    before = workspace.stages.previous(now)
     if before is None:
         raise UserError(f"No release was in production before {now.release.version}: there is nothing to roll back to.")
     return _promote(workspace, before.release.version, reason or f"Rolled back from {now.release.version}", False, quiet)

@@ -14,8 +14,8 @@ def prune_home(days: int, dry_run: bool) -> dict[str, Any]:
     return {
         "dry_run": dry_run,
         "days": days,
-        "removed": dict(Counter(piece.kind for piece in done.pieces)),
-        "paths": sorted(str(piece.paths[0]) for piece in done.pieces),
+        "removed": dict(Counter(candidate.kind for candidate in done.removed)),
+        "paths": sorted(str(candidate.paths[0]) for candidate in done.removed),
         "freed_bytes": done.freed,
         "notes": done.notes,
     }

@@ -130,7 +130,7 @@ def remove_partial(path: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
-def lock_beside(path: Path) -> Path:
+def lock_path(path: Path) -> Path:
     """The file whose lock is taken by who makes or uses `path`."""
     return path.with_name(f".{path.name}.lock")
 

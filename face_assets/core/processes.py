@@ -15,7 +15,7 @@ from face_assets.core.errors import UserError
 from face_assets.core.files import read_json, write_json
 from face_assets.core.rights import OWNER_ALONE
 
-MARK = "FACE_ASSETS_PROCESS_OF"
+OWNER_VARIABLE = "FACE_ASSETS_PROCESS_OF"
 """The variable that names the record to a process and to all that it starts: of a killed one's children there is no other trace."""
 POLL_SECONDS = 0.1
 CLOCK_ERROR = 3600.0  # seconds by which a clock may have been set meanwhile
@@ -32,7 +32,7 @@ class Process:
 def start(command: Sequence[str], log: Path, record: Path, environment: Mapping[str, str], cwd: Path) -> Process:
     """Starts `command` in a session of its own, its output appended to `log`, and records it in `record`."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    variables = {**environment, MARK: str(record.resolve())}
+    variables = {**environment, OWNER_VARIABLE: str(record.resolve())}
     with open(log, "ab") as output:
         child = subprocess.Popen(
             list(command),
@@ -98,7 +98,7 @@ def descendants(record: Path) -> list[psutil.Process]:
     mark, found = str(record.resolve()), []
     for one in psutil.process_iter():
         try:
-            if one.pid != os.getpid() and one.environ().get(MARK) == mark:
+            if one.pid != os.getpid() and one.environ().get(OWNER_VARIABLE) == mark:
                 found.append(one)
         except psutil.Error:  # gone by now, or another user's
             continue

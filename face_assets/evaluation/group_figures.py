@@ -76,8 +76,8 @@ def groups_markdown(groups: Mapping[str, Mapping[str, dict]], notes: Sequence[st
                 lines.append(f"| {shown_in_markdown(name)} | {by_name[name]['people']} | {cells} |")
             lines.append("")
         lines += _listed([group["note"] for group in by_name.values() if group["note"]])
-    told = {group["note"] for by_name in groups.values() for group in by_name.values()}
-    return "\n".join([*lines, *_listed([note for note in notes if note not in told])])
+    noted = {group["note"] for by_name in groups.values() for group in by_name.values()}
+    return "\n".join([*lines, *_listed([note for note in notes if note not in noted])])
 
 
 def _listed(notes: Sequence[str]) -> list[str]:

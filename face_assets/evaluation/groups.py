@@ -218,9 +218,11 @@ def judge_gaps(found: Mapping[str, Sequence[Group]], bound: float) -> tuple[list
         return [], notes
     measured = gaps(found)
     reasons = [f"{said}: {gap.gap:.3f} apart, more than evaluation.max_group_gap {bound:g}" for gap, said in measured if gap.gap > bound]
-    told = {gap.attribute for gap, _ in measured}
+    comparable = {gap.attribute for gap, _ in measured}
     notes += [
-        f"{name}: no two groups are large enough, so evaluation.max_group_gap is not shown to hold" for name in found if name not in told
+        f"{name}: no two groups are large enough, so evaluation.max_group_gap is not shown to hold"
+        for name in found
+        if name not in comparable
     ]
     return reasons, notes
 

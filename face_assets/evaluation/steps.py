@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from face_assets.biometrics.verification import Evaluation
     from face_assets.registry.releases import Release
 
-BESIDE = "trained, where production finds a face"
+TRAINED_FOR_COMPARISON = "trained, where production finds a face"
 
 
 def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, exported: Artifact, log: Log) -> Artifact:
@@ -47,11 +47,11 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
         start = embed(workspace, Embedding.of(params, resolve_weights(workspace, commit)), md5s, log)
         trained = _measure(params, vectors, people)
         figures = {"trained": trained, "start": _measure(params, start, people)}
-        beside, left_out = _beside_production(workspace, commit, production, md5s, people, vectors, log) if production else ({}, 0)
-        figures |= beside
+        comparison, left_out = _production_figures(workspace, commit, production, md5s, people, vectors, log) if production else ({}, 0)
+        figures |= comparison
         for name, found in figures.items():
             log(f"{name}: AUC {found.auc:.4f}, accuracy {found.accuracy:.4f} over {found.pairs:,} pairs of {found.photos:,} photos")
-        compared = (beside.get(BESIDE, trained), beside["production"]) if beside else None
+        compared = (comparison.get(TRAINED_FOR_COMPARISON, trained), comparison["production"]) if comparison else None
         verdict = gate.judge(trained, compared, params.evaluation)
         gate_notes = [*_left_out(production, left_out, len(faces), compared is not None), *verdict.notes]
         for note in gate_notes:
@@ -92,11 +92,13 @@ def _measure(params: Params, embeddings: np.ndarray, people: np.ndarray) -> "Eva
     return evaluate(embeddings, people, params.evaluation.far, params.evaluation.seed)
 
 
-def _beside_production(
+def _production_figures(
     workspace: Workspace, commit: str, release: "Release", md5s: Sequence[str], people: np.ndarray, vectors: np.ndarray, log: Log
 ) -> tuple[dict[str, "Evaluation"], int]:
-    """Production's figures on the test photos in which it finds a face, and how many it leaves out: where it does, BESIDE are those of
-    the trained embedder's `vectors` on the same photos. No figures where the photos make no pairs."""
+    """Production's figures on the test photos in which it finds a face, and the number of those in which it finds none.
+
+    Where there are such, TRAINED_FOR_COMPARISON are the figures of the trained embedder's `vectors` on the same photos. No figures where
+    the photos make no pairs."""
     from face_assets.biometrics.verification import has_pairs
 
     params = workspace.params(commit)
@@ -106,7 +108,7 @@ def _beside_production(
         return {}, left_out
     theirs = _embed_by_release(workspace, release, [md5s[row] for row in seen], log)
     figures = {"production": _measure(params, theirs, people[seen])}
-    return figures | ({BESIDE: _measure(params, vectors[seen], people[seen])} if left_out else {}), left_out
+    return figures | ({TRAINED_FOR_COMPARISON: _measure(params, vectors[seen], people[seen])} if left_out else {}), left_out
 
 
 def _left_out(production: "Release | None", left_out: int, photos: int, compared: bool) -> list[str]:

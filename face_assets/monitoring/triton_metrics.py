@@ -37,10 +37,10 @@ def read_traffic(address: str, seconds: float) -> Traffic:
 
 def parse_traffic(text: str) -> Traffic:
     """The traffic in Prometheus's text format. A server without metrics of ours has counted nothing. Raises ValueError."""
-    told = totals(text)
+    values = totals(text)
     return Traffic(
-        **{name: int(told[f"{OURS}{name}_total"]) for name in COUNTERS},
-        requests=int(told[SUCCESS] + told[FAILURE]),
-        failures=int(told[FAILURE] + told[f"{OURS}photos_failed_total"]),
-        milliseconds=told[SECONDS] * 1000 / told[ANSWERS] if told[ANSWERS] else None,
+        **{name: int(values[f"{OURS}{name}_total"]) for name in COUNTERS},
+        requests=int(values[SUCCESS] + values[FAILURE]),
+        failures=int(values[FAILURE] + values[f"{OURS}photos_failed_total"]),
+        milliseconds=values[SECONDS] * 1000 / values[ANSWERS] if values[ANSWERS] else None,
     )

@@ -1,21 +1,21 @@
-"""Handles: which artifact an asset holds for a commit, as a small JSON file; the bytes stay where they are."""
+"""The IO manager: the reference from an asset and a commit to its artifact, a small JSON file; the artifact stays where it is."""
 
 from pathlib import Path
 
 import dagster as dg
 
 from face_assets.core.errors import UserError
-from face_assets.core.files import file_lock, lock_beside, read_json, write_json
+from face_assets.core.files import file_lock, lock_path, read_json, write_json
 from face_assets.core.identifiers import commit_id
 from face_assets.core.settings import load_settings
 from face_assets.storage.artifacts import Artifact
 
 
 class ArtifactIOManager(dg.ConfigurableIOManager):
-    """Writes and reads an Artifact's handle under the home, by asset and partition."""
+    """Writes and reads references to artifacts in the state directory, by asset and partition."""
 
     def handle_output(self, context: dg.OutputContext, obj: Artifact) -> None:
-        """Remembers the artifact."""
+        """Writes the reference to the artifact."""
         write_json(_file(context), obj.to_json())
 
     def load_input(self, context: dg.InputContext) -> Artifact:
@@ -37,7 +37,7 @@ def _is_there(directory: Path) -> bool:
     """Whether an artifact is there; that it is asked for keeps it there (face_assets.automation.retention)."""
     if not directory.parent.is_dir():
         return False
-    with file_lock(lock_beside(directory)):
+    with file_lock(lock_path(directory)):
         return directory.is_dir()
 
 

@@ -19,7 +19,7 @@ from face_assets.core.identifiers import COMMIT_ID, CommitId, printable
 from face_assets.core.yaml_io import expanded, is_path
 from face_assets.registry import dvc_config
 from face_assets.registry.dvc import last_line, try_dvc
-from face_assets.registry.git import NO_FILTERS, OURS, GitError, git, given
+from face_assets.registry.git import NO_FILTERS, OURS, GitError, config_options, git
 from face_assets.registry.listing import TrackedFile, read_listing
 from face_assets.registry.pointer import Pointer, parse_pointer
 
@@ -99,7 +99,17 @@ class DataRepository:
     def _fetch(self, specs: list[str], prune: bool = True, seconds: float = SECONDS_TO_TRANSFER) -> None:
         """Into the mirror, under its lock. `prune`: the specs are all there is, and what they do not name goes."""
         options = ("--no-tags", "--update-shallow", *(("--prune", "--force") if prune else ()))
-        git(*given(OURS | HOUSEKEEPING), "fetch", "-q", *options, "--end-of-options", self.source, *specs, cwd=self.mirror, seconds=seconds)
+        git(
+            *config_options(OURS | HOUSEKEEPING),
+            "fetch",
+            "-q",
+            *options,
+            "--end-of-options",
+            self.source,
+            *specs,
+            cwd=self.mirror,
+            seconds=seconds,
+        )
 
     def _drop_stale_locks(self) -> None:
         """Under our own lock nobody writes to the mirror: git's lock files there are what a killed process left."""
@@ -254,7 +264,7 @@ class DataRepository:
             return False
         return len(self._in_caches(files)) == len(files)
 
-    def held(self, commit: str, name: str) -> list[Path]:
+    def cached_files(self, commit: str, name: str) -> list[Path]:
         """What the platform's own cache holds of a tracked folder, its listing last; without the listing, nothing. Fetches nothing.
 
         Nothing either where that cache is the user's, too. Raises UserError for a listing that is broken.
@@ -353,7 +363,7 @@ class DataRepository:
         config = self.dvc_settings(commit)
         with self._clone_folder() as folder:
             clone = folder / "data"
-            git("clone", "-q", "--template=", *given(OURS), "--shared", "--no-checkout", "--end-of-options", self.mirror, clone)
+            git("clone", "-q", "--template=", *config_options(OURS), "--shared", "--no-checkout", "--end-of-options", self.mirror, clone)
             if (self.mirror / "shallow").is_file():  # git then copies what the branches reach instead of sharing all
                 git("fetch", "-q", "--no-tags", "--update-shallow", "--end-of-options", self.mirror, commit, cwd=clone)
             git("update-ref", "--no-deref", "--end-of-options", "HEAD", commit, cwd=clone)

@@ -17,7 +17,7 @@ from configobj import ConfigObj, ConfigObjError
 from face_assets.core.errors import UserError
 from face_assets.core.identifiers import shown
 from face_assets.core.yaml_io import expanded, is_path
-from face_assets.registry.git import OURS, GitError, git, given
+from face_assets.registry.git import OURS, GitError, config_options, git
 
 Config = dict[str, dict[str, str]]
 MOST_BYTES = 256 * 1024
@@ -137,7 +137,7 @@ def is_own(path: Path) -> bool:
 def _is_tracked(path: Path) -> bool:
     """Whether git brought a file to its folder, by the index of the repository around it; also where that cannot be told."""
     try:
-        return bool(git(*given(OURS), "ls-files", "-z", "--", path.name, cwd=path.parent))
+        return bool(git(*config_options(OURS), "ls-files", "-z", "--", path.name, cwd=path.parent))
     except GitError as error:
         return "not a git repository" not in str(error)
 

@@ -55,7 +55,7 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in BOUND}
 
 
-def given(settings: Mapping[str, str]) -> list[str]:
+def config_options(settings: Mapping[str, str]) -> list[str]:
     """The settings as git takes them: for one command, and `git clone` for the repository it makes."""
     return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
@@ -74,7 +74,7 @@ def git(
 ) -> bytes:
     """The standard output of a git command, fed with `content`. Raises GitError, also when it takes more than `seconds`, or of memory for
     data more than so many bytes."""
-    command = ["git", *given(SETTINGS), *map(str, arguments)]
+    command = ["git", *config_options(SETTINGS), *map(str, arguments)]
     variables = {"GIT_SSH_COMMAND": SSH, **environment(), **QUIET, **(env or {})}
     with subprocess.Popen(
         command,

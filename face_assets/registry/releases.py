@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,20 @@ SECONDS_TO_PUSH = 120.0
 
 @dataclass(frozen=True)
 class Digests:
-    """What decides a version: `space` the embeddings, `recognition` gallery and thresholds, `packaging` the whole bundle."""
+    """Digests that decide a version: of all that determines an embedding, of gallery and thresholds, of the whole bundle."""
 
-    space: str
+    embeddings: str
     recognition: str
     packaging: str
+
+    def to_json(self) -> dict[str, str]:
+        """JSON-able values, under the names that release.json has had from the first version."""
+        return {"space": self.embeddings, "recognition": self.recognition, "packaging": self.packaging}
+
+    @staticmethod
+    def from_json(values: Mapping[str, str]) -> "Digests":
+        """The digests that `to_json` wrote. Raises KeyError and TypeError."""
+        return Digests(values["space"], values["recognition"], values["packaging"])
 
 
 @dataclass(frozen=True)
@@ -127,7 +136,7 @@ class Releases:
                 "version": version,
                 "trained_commit": trained_commit,
                 "inputs": inputs,
-                "digests": asdict(digests),
+                "digests": digests.to_json(),
                 "metrics": dict(metrics),
             }
             write_json(clone / "release.json", facts)
@@ -186,7 +195,7 @@ def _parse(version: str, commit: str, content: bytes | None, deprecated: bool) -
         return None
     try:
         facts = json.loads(content)
-        digests = Digests(**facts["digests"])
+        digests = Digests.from_json(facts["digests"])
         trained = identifiers.commit_id(facts["trained_commit"])
         release = Release(facts["version"], commit, trained, str(facts["inputs"]), digests, dict(facts["metrics"]), deprecated)
     except (ValueError, KeyError, TypeError, RecursionError, UserError):
@@ -205,7 +214,7 @@ def next_version(digests: Digests, last: Release | None) -> str:
     if last is None:
         return "v1.0.0"
     major, minor, patch = numbers(last.version)
-    if digests.space != last.digests.space:
+    if digests.embeddings != last.digests.embeddings:
         return f"v{major + 1}.0.0"
     if digests.recognition != last.digests.recognition:
         return f"v{major}.{minor + 1}.0"

@@ -61,7 +61,7 @@ class Stages:
         by_commit = {release.commit: release for release in self.releases.all()}
         return [_assignment(tag, by_commit) for tag in self._tags() if tag.stage == stage and tag.commit in by_commit]
 
-    def held(self, stage: str = "production") -> list[Assignment]:
+    def effective(self, stage: str = "production") -> list[Assignment]:
         """The assignments that held, oldest first: without those taken out again or rolled back by a machine, and without that rollback."""
         held: list[Assignment] = []
         for assignment in self.history(stage):
@@ -75,9 +75,9 @@ class Stages:
                 held.append(assignment)
         return held
 
-    def held_before(self, now: Assignment, stage: str = "production") -> Assignment | None:
+    def previous(self, now: Assignment, stage: str = "production") -> Assignment | None:
         """The last assignment that held of another release than `now`'s: what a rollback goes to."""
-        earlier = [one for one in self.held(stage) if one.release.commit != now.release.commit]
+        earlier = [one for one in self.effective(stage) if one.release.commit != now.release.commit]
         return earlier[-1] if earlier else None
 
     def production(self) -> Assignment | None:

@@ -114,7 +114,7 @@ def _figures(facts: CardFacts) -> list[str]:
         "",
         *_table(header, rows),
         "",
-        *_beside_production(facts),
+        *_photos_compared(facts),
         *_precisions(facts),
         *_verdict(facts),
         f"Two photos are taken for one person from a cosine of **{facts.verification_threshold:.4f}** ({_far(facts)}). "
@@ -141,7 +141,7 @@ def _groups(facts: CardFacts) -> list[str]:
     ]
 
 
-def _beside_production(facts: CardFacts) -> list[str]:
+def _photos_compared(facts: CardFacts) -> list[str]:
     every = facts.figures["trained"]["photos"]
     if "production" not in facts.figures or facts.figures["production"]["photos"] == every:
         return []

@@ -115,7 +115,7 @@ def _newer(workspace: Workspace, commit: str) -> Assignment | None:
     after = _made_from(workspace, commit)
     stages = workspace.stages
     waiting = stages.waiting()
-    return next((one for one in ([waiting] if waiting else []) + stages.held()[::-1] if one.commit in after), None)
+    return next((one for one in ([waiting] if waiting else []) + stages.effective()[::-1] if one.commit in after), None)
 
 
 def _made_from(workspace: Workspace, commit: str) -> set[str]:

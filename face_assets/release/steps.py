@@ -182,7 +182,7 @@ def _register(workspace: Workspace, commit: str, params: Params, parts: Parts, i
     recognizer = json.loads((bundle / "recognizer.json").read_text(encoding="utf-8"))
     thresholds = (recognizer["verification_threshold"], recognizer["identification_threshold"])
     digests = Digests(
-        space=fingerprint(engine, parts.exported.summary["precision"], detector_fingerprint(workspace, params.detector)),
+        embeddings=fingerprint(engine, parts.exported.summary["precision"], detector_fingerprint(workspace, params.detector)),
         recognition=fingerprint(file_digest(bundle / "gallery.npz"), thresholds),
         packaging=tree_digest(bundle),
     )
@@ -199,10 +199,10 @@ def _plots(parts: Parts) -> dict[str, Path]:
 def _judge(workspace: Workspace, commit: str, parts: Parts, log: Log) -> Judge:
     """The gate's verdict beside a release, once more where another one is in production than when the embedder was evaluated."""
 
-    def judge(beside: Release | None) -> list[str]:
+    def judge(production: Release | None) -> list[str]:
         evaluation = parts.evaluation
-        if beside and evaluation.summary["production"] != beside.version:
-            log(f"{beside.version} came into production since the evaluation: the gate judges beside it")
+        if production and evaluation.summary["production"] != production.version:
+            log(f"{production.version} came into production since the evaluation: the gate compares with it")
             evaluation = evaluate_embedder(workspace, commit, parts.aligned, parts.exported, log)
         return [] if evaluation.summary["passed"] else list(evaluation.summary["reasons"])
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from face_assets.core.files import file_lock, lock_beside, new_directory, read_json, remove_partial, write_json
+from face_assets.core.files import file_lock, lock_path, new_directory, read_json, remove_partial, write_json
 
 SUMMARY = "summary.json"
 SECONDS_TO_MAKE = 7 * 24 * 3600.0  # another process may be training
@@ -50,7 +50,7 @@ class ArtifactStore:
 
         Of two runs that want the same artifact at once, one makes it and the other waits.
         """
-        with file_lock(lock_beside(self.root / kind / fingerprint), seconds=SECONDS_TO_MAKE):
+        with file_lock(lock_path(self.root / kind / fingerprint), seconds=SECONDS_TO_MAKE):
             found = self.find(kind, fingerprint)
             if found:
                 return found

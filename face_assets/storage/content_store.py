@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from face_assets.core.files import file_lock, lock_beside
+from face_assets.core.files import file_lock, lock_path
 
 KEYS_A_QUERY = 500
 SECONDS_TO_WAIT = 120.0
@@ -33,7 +33,7 @@ class ContentStore:
     def __init__(self, path: Path):
         self.path = path
         # under a lock, for SQLite does not wait where two make a file's journal at once
-        with file_lock(lock_beside(path)), closing(self._connect()) as connection, connection:
+        with file_lock(lock_path(path)), closing(self._connect()) as connection, connection:
             connection.execute(f"PRAGMA page_size={PAGE}")  # of a new file; one that is there keeps its own
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, facts TEXT NOT NULL, blob BLOB)")

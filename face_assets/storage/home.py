@@ -23,7 +23,7 @@ class Home:
         return expanded(os.environ.get(DAGSTER_HOME) or self.root / "dagster")
 
     @property
-    def handles(self) -> Path:
+    def artifact_references(self) -> Path:
         """Which artifact each asset holds for each commit."""
         return self.root / "handles"
 

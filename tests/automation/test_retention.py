@@ -11,7 +11,7 @@ import pytest
 
 from face_assets.automation.retention import DAY, Pruned, prune
 from face_assets.core.errors import UserError
-from face_assets.core.files import file_lock, free_lock, lock_beside, write_json
+from face_assets.core.files import file_lock, free_lock, lock_path, write_json
 from face_assets.core.settings import remember
 from face_assets.dataset.repository_creation import create_repository
 from face_assets.dataset.steps import version_dataset
@@ -43,7 +43,7 @@ def on_disk(root: Path) -> int:
 
 
 def kinds(done: Pruned) -> dict[str, int]:
-    return {kind: [piece.kind for piece in done.pieces].count(kind) for kind in {piece.kind for piece in done.pieces}}
+    return {kind: [candidate.kind for candidate in done.removed].count(kind) for kind in {candidate.kind for candidate in done.removed}}
 
 
 class Machine:
@@ -67,7 +67,7 @@ class Machine:
 
         home = self.workspace.home
         made = home.artifacts.make("face_embedder", fingerprint, fill)
-        write_json(home.handles / "face_embedder" / f"{commit}.json", made.to_json())
+        write_json(home.artifact_references / "face_embedder" / f"{commit}.json", made.to_json())
         return made
 
     def release(self, content: bytes, stage: bool = False) -> Release:
@@ -105,12 +105,12 @@ def test_what_was_long_unused_goes_and_what_production_and_its_branches_name_sta
     machine.artifact("used")
     ContentStore(home / "crops" / "detector.sqlite").put([Entry("a", {}, b"0")])
     before = on_disk(home)
-    with free_lock(lock_beside(home / "artifacts" / "face_embedder" / "in-use")):
-        told = prune(machine.workspace, 30, dry_run=True)
+    with free_lock(lock_path(home / "artifacts" / "face_embedder" / "in-use")):
+        planned = prune(machine.workspace, 30, dry_run=True)
         assert on_disk(home) == before
         done = prune(machine.workspace, 30)
     assert kinds(done) == {"artifacts": 1, "stores of features": 1, "leftovers": 1, "checkpoints": 1}
-    assert len(told.pieces) == len(done.pieces) + 1  # what is in use is only seen when it is to go
+    assert len(planned.removed) == len(done.removed) + 1  # what is in use is only seen when it is to go
     assert before - on_disk(home) == done.freed > 700_000
     assert {folder.name for folder in (home / "artifacts" / "face_embedder").iterdir() if folder.is_dir()} == {
         "production",
@@ -129,14 +129,14 @@ def test_a_home_where_nothing_runs_keeps_what_it_has(machine: Machine, home: Pat
     machine.release(b"a")
     ContentStore(home / "crops" / "detector.sqlite")
     age(home, 400)
-    assert prune(machine.workspace, 30).pieces == []
+    assert prune(machine.workspace, 30).removed == []
 
 
 def test_clocks_that_stood_ahead_remove_nothing(machine: Machine, home: Path) -> None:
     machine.artifact("one")
     machine.artifact("ahead")
-    age(lock_beside(home / "artifacts" / "face_embedder" / "ahead"), -400)
-    assert prune(machine.workspace, 30).pieces == []
+    age(lock_path(home / "artifacts" / "face_embedder" / "ahead"), -400)
+    assert prune(machine.workspace, 30).removed == []
 
 
 def test_a_release_out_of_use_goes_but_for_what_another_shares_and_comes_back(machine: Machine, home: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_release_out_of_use_goes_but_for_what_another_shares_and_comes_back(ma
     assert kinds(done) == {"releases": 1}
     assert before - on_disk(home) == done.freed > 0
     repository = machine.workspace.repository
-    assert repository.held(old.commit, "release") == []
+    assert repository.cached_files(old.commit, "release") == []
     for release in (former, present):
         pointer = repository.pointer(release.commit, "release")
         assert pointer and repository.is_cached(pointer.md5)  # with the file that all three share
@@ -168,7 +168,7 @@ def test_a_release_that_the_remote_lacks_a_file_of_or_does_not_tell_stays(machin
     shutil.move(remote, remote.with_name("away"))
     remote.write_text("no folder")
     done = prune(machine.workspace, 30)
-    assert done.pieces == []
+    assert done.removed == []
     assert "v1.0.0 stay" in done.notes[0]
     remote.unlink()
     shutil.move(remote.with_name("away"), remote)
@@ -176,7 +176,7 @@ def test_a_release_that_the_remote_lacks_a_file_of_or_does_not_tell_stays(machin
     lost = remote / "files" / "md5" / md5[:2] / md5[2:]
     lost.rename(remote / "lost")
     done = prune(machine.workspace, 30)
-    assert (done.pieces, done.notes) == ([], ["v1.0.0 is not in the DVC remote: it stays."])
+    assert (done.removed, done.notes) == ([], ["v1.0.0 is not in the DVC remote: it stays."])
     (remote / "lost").rename(lost)
     with file_lock(machine.workspace.releases.fetching, shared=True):
         assert "in use" in prune(machine.workspace, 30).notes[0]
@@ -191,7 +191,7 @@ def test_what_can_be_loaded_here_and_a_cache_that_is_the_users_stay(machine: Mac
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("face_assets.automation.retention.versions", lambda root: [ModelVersion(1, "v1.0.0", loadable.commit, "")])
         done = prune(machine.workspace, 30)
-    assert [piece.paths[0].name for piece in done.pieces] == [other.commit]
+    assert [candidate.paths[0].name for candidate in done.removed] == [other.commit]
     (repository / ".dvc" / "config.local").write_text(f"[cache]\n    dir = {home / 'dvc-cache'}\n")
     before = on_disk(home / "dvc-cache")
     assert kinds(prune(machine.workspace, 30)) == {"releases": 1}
@@ -213,7 +213,7 @@ def test_what_a_run_reads_by_its_handle_counts_as_used_whatever_the_home_was_cal
     machine.artifact("of today", "3" * 40)
     ArtifactIOManager().load_input(dg.build_input_context(asset_key=dg.AssetKey("face_embedder"), partition_key="1" * 40))
     done = prune(machine.workspace, 30)
-    assert [piece.paths[0].name for piece in done.pieces] == ["old"]
+    assert [candidate.paths[0].name for candidate in done.removed] == ["old"]
 
 
 def test_one_that_cannot_go_is_told_and_the_others_go(machine: Machine, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +230,7 @@ def test_one_that_cannot_go_is_told_and_the_others_go(machine: Machine, home: Pa
 
     monkeypatch.setattr(os, "rename", refuse)
     done = prune(machine.workspace, 30)
-    assert [piece.paths[0].name for piece in done.pieces] == ["old"]
+    assert [candidate.paths[0].name for candidate in done.removed] == ["old"]
     assert "foreign cannot be removed: Permission denied." in done.notes[0]
 
 
@@ -275,5 +275,5 @@ def test_production_is_known_from_the_last_look_where_the_repository_is_away(mac
     assert workspace.repository.local == repository
     repository.rename(repository.with_name("away"))
     done = prune(workspace, 30)
-    assert [piece.paths[0].name for piece in done.pieces] == ["old"]
+    assert [candidate.paths[0].name for candidate in done.removed] == ["old"]
     assert "the last look" in done.notes[0]

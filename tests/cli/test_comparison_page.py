@@ -5,11 +5,11 @@ from face_assets.evaluation.hardest_pairs import Pair, worst_regressions
 from face_assets.registry.releases import Digests, Release
 from face_assets.release.comparison import Comparison, Side
 
-OF_SPACE = Digests(space="s", recognition="r", packaging="p")
+DIGESTS = Digests(embeddings="s", recognition="r", packaging="p")
 
 
 def side(version: str) -> Side:
-    release = Release(version, "c" * 40, "t" * 40, "i", OF_SPACE, {})
+    release = Release(version, "c" * 40, "t" * 40, "i", DIGESTS, {})
     return Side(release, "d.dir", {"people": 9}, (0.5, 0.5), {}, frozenset(), {})
 
 

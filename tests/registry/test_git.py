@@ -10,7 +10,7 @@ import pytest
 
 from face_assets.core.errors import UserError
 from face_assets.registry.data_repository import DataRepository
-from face_assets.registry.git import OURS, GitError, git, given
+from face_assets.registry.git import OURS, GitError, config_options, git
 from face_assets.registry.releases import Digests, Releases
 from face_assets.registry.stages import Stages
 from face_assets.registry.watch import Branches, new_commits
@@ -127,7 +127,7 @@ def test_settings_of_the_user_change_neither_releases_nor_what_is_seen_of_commit
     repository: Path, user: Path, tmp_path: Path, bundle: Callable[[bytes], Path]
 ) -> None:
     def theirs(*arguments: str | Path, author: str = "Ann") -> None:
-        git(*given(OURS), *arguments, cwd=repository, env={"GIT_AUTHOR_NAME": author, "HAS_KEY": "yes"})
+        git(*config_options(OURS), *arguments, cwd=repository, env={"GIT_AUTHOR_NAME": author, "HAS_KEY": "yes"})
 
     theirs("commit", "-q", "-S", "--amend", "--no-edit")
     source = tmp_path / "source.git"
@@ -154,13 +154,13 @@ def test_settings_of_the_user_change_neither_releases_nor_what_is_seen_of_commit
 
 @pytest.mark.usefixtures("user")
 def test_no_commit_asks_for_a_key_and_a_refusal_is_told_without_colours(repository: Path, tmp_path: Path) -> None:
-    git(*given(OURS), "commit", "-q", "--allow-empty", "-m", "Unsigned", cwd=repository)
+    git(*config_options(OURS), "commit", "-q", "--allow-empty", "-m", "Unsigned", cwd=repository)
     git("clone", "-q", "--bare", repository, tmp_path / "source.git")
     tag = tmp_path / "source.git" / "refs" / "tags" / "one"
     tag.parent.mkdir(exist_ok=True)
     tag.write_text(git("hash-object", "-w", "--stdin", cwd=tmp_path / "source.git", content=b"mine").decode())
     with pytest.raises(GitError) as raised:
-        git(*given(OURS), "push", "-q", tmp_path / "source.git", "main:refs/tags/one", cwd=repository)
+        git(*config_options(OURS), "push", "-q", tmp_path / "source.git", "main:refs/tags/one", cwd=repository)
     assert str(raised.value).startswith("git push: ")
     assert "\x1b" not in str(raised.value)
 

@@ -253,7 +253,7 @@ def test_what_a_machine_rolled_back_never_held_the_stage(released: Path, tmp_pat
     assert not stages.assign("v1.0.0", machine_message("late"), condition=lambda: stages.last() == refused), (
         "something else is there by now"
     )
-    assert [one.release.version for one in stages.held()] == ["v1.0.0", "v1.1.0"]
+    assert [one.release.version for one in stages.effective()] == ["v1.0.0", "v1.1.0"]
     assert stages.hold() is None, "no person decided"
 
 

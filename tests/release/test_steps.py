@@ -13,7 +13,7 @@ from face_assets.demo.synthetic import write_people
 from face_assets.detection.steps import align_dataset
 from face_assets.embedding.export_steps import export_embedder
 from face_assets.embedding.steps import train_embedder
-from face_assets.evaluation.steps import BESIDE, evaluate_embedder
+from face_assets.evaluation.steps import TRAINED_FOR_COMPARISON, evaluate_embedder
 from face_assets.gallery.steps import enroll
 from face_assets.registry.git import git
 from face_assets.registry.workspace import Workspace
@@ -91,7 +91,7 @@ def test_a_release_is_measured_on_the_faces_that_production_overlooks_and_made_o
         "trained": every,
         "start": every,
         "production": every - left_out,
-        BESIDE: every - left_out,
+        TRAINED_FOR_COMPARISON: every - left_out,
     }
     sentence = f"v1.0.0 finds no face in {left_out} of {every} test photos"
     assert any(sentence in line for line in made.log)

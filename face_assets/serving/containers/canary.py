@@ -11,7 +11,7 @@ from face_assets.serving.deployment_check import Check
 from face_assets.serving.triton_counters import ANSWERS, BACKEND_FAILURE, FAILURE, OURS, SECONDS, SUCCESS, totals
 
 ENOUGH = 10  # requests from which on a slow candidate is stopped before its time is over
-SECONDS_TO_TELL = 2.0
+METRICS_SECONDS = 2.0
 # Faults of a server's own: a model that fails, and one that answers with an error, which is a success to Triton. What a caller did wrong
 # (a photo that cannot be used, a request that is none) and what was turned away is no evidence about a candidate.
 NO_ANSWER = (BACKEND_FAILURE, f"{OURS}photos_failed_total")
@@ -48,7 +48,7 @@ def read_traffic(addresses: Iterable[str]) -> Traffic:
 
 def _of_one(address: str) -> Traffic:
     try:
-        with open_url(f"http://{address}:8002/metrics", timeout=SECONDS_TO_TELL) as answer:
+        with open_url(f"http://{address}:8002/metrics", timeout=METRICS_SECONDS) as answer:
             text = answer.read().decode()
     except (urllib.error.URLError, OSError):
         return Traffic()
@@ -57,8 +57,10 @@ def _of_one(address: str) -> Traffic:
 
 def parse_traffic(text: str) -> Traffic:
     """The traffic of a server in Prometheus's text format."""
-    told = totals(text)
-    return Traffic(int(told[SUCCESS] + told[FAILURE]), int(sum(told[name] for name in NO_ANSWER)), int(told[ANSWERS]), told[SECONDS])
+    values = totals(text)
+    return Traffic(
+        int(values[SUCCESS] + values[FAILURE]), int(sum(values[name] for name in NO_ANSWER)), int(values[ANSWERS]), values[SECONDS]
+    )
 
 
 def judge(candidate: Traffic, live: Traffic, lost: int, budget: Serving, over: bool) -> list[Check]:

@@ -25,7 +25,7 @@ SECONDS_TO_STOP = 30
 LAST_LINES = 4
 STARTS = 3  # Triton 2.51 now and then ends with a segmentation fault, or aborts, while it starts, and starts well the next time
 ABORTED, KILLED, SEGMENTATION_FAULT = 134, 137, 139
-SECONDS_TO_TELL = 2.0  # why it was killed
+SECONDS_TO_REPORT = 2.0  # why it was killed
 ROLE = "server"
 GATEWAY = "FACE_ASSETS_GATEWAY"  # names to a server the one address that it lets in
 INSIDE = "/var/lib/face-assets/traffic"
@@ -203,7 +203,7 @@ class Servers:
         return found is not None and found.attrs["State"].get("ExitCode") in (ABORTED, SEGMENTATION_FAULT)
 
     def _why_it_ended(self, name: str) -> str:
-        found, ends = self.docker.find(name), time.monotonic() + SECONDS_TO_TELL
+        found, ends = self.docker.find(name), time.monotonic() + SECONDS_TO_REPORT
         while found and _was_killed(found) and time.monotonic() < ends:
             time.sleep(0.1)
             later = self.docker.find(name)
@@ -222,8 +222,8 @@ class Servers:
         """The last lines of a container's log, those that tell of errors where there are any."""
         with docker_errors(f"read the log of {container.name}"):
             log = container.logs(tail=40).decode(errors="replace").splitlines()
-        telling = [line for line in log if " E " in line or "error" in line.lower()] or log
-        return " ".join(telling[-LAST_LINES:]) or "nothing"
+        errors = [line for line in log if " E " in line or "error" in line.lower()] or log
+        return " ".join(errors[-LAST_LINES:]) or "nothing"
 
 
 def _was_killed(container: Any) -> bool:
