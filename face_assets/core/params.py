@@ -2,6 +2,7 @@
 
 import logging
 import reprlib
+from functools import cache
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -105,7 +106,14 @@ class Train(Section):
     weight_decay: float = Field(0.001, ge=0.0, le=1e9)
     margin: float = Field(0.35, ge=0.0, lt=1.0, description="CosFace margin on the cosine")
     scale: Positive = Field(32.0, description="CosFace scale")
-    anchor: float = Field(1.0, ge=0.0, le=1e9, description="pull towards the starting embedding, which keeps what it knew; 0 for none")
+    embedding_regularization: float = Field(
+        1.0,
+        ge=0.0,
+        le=1e9,
+        validation_alias=AliasChoices("embedding_regularization", "anchor"),
+        serialization_alias="anchor",
+        description="weight of the distance to the starting embedding in the loss, which keeps what it has learned; 0 for none",
+    )
     photos_per_person: int = Field(0, ge=0, le=64, description="photos of a person in a batch; 0 shuffles plainly")
     flip: bool = Field(True, description="mirror crops at random where the trunk is trained")
     precision: Literal["f32", "bf16"] = Field(
@@ -251,6 +259,12 @@ def current_names(values: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]
     return {section: {RENAMED.get((section, key), key): value for key, value in keys.items()} for section, keys in values.items()}
 
 
+@cache
+def _warn_once(sentence: str) -> None:
+    """Logs a warning once in a process: sensors read the same commit again and again."""
+    logging.getLogger(__name__).warning(sentence)
+
+
 def parse_params(text: str, where: str = "params.yaml") -> Params:
     """Params from YAML text. Raises UserError that names each wrong key, what was found, and what fits."""
     try:
@@ -263,7 +277,7 @@ def parse_params(text: str, where: str = "params.yaml") -> Params:
         raise UserError(f"{where} must be a mapping of sections such as `train:`, found {type(values).__name__}")
     for (section, former), name in RENAMED.items():
         if isinstance(values.get(section), dict) and former in values[section]:
-            logging.getLogger(__name__).warning("%s: `%s.%s` is now called `%s.%s`", where, section, former, section, name)
+            _warn_once(f"{where}: `{section}.{former}` is now called `{section}.{name}`; the former name is read for one more version")
     try:
         return Params.model_validate(values)
     except ValidationError as error:

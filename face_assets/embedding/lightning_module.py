@@ -181,7 +181,7 @@ class EmbedderModule(lightning.LightningModule):  # type: ignore[misc]  # lightn
             loss: Tensor = self.loss(embeddings, labels[mine])
         if start:
             distance = 1 - (embeddings * start[0][mine]).sum(1).mean()
-            loss = loss + self.settings.anchor * distance * self.settings.scale / 8
+            loss = loss + self.settings.embedding_regularization * distance * self.settings.scale / 8
         loss = loss * weight
         self.losses.append(process_group.mean(loss.detach()))
         return loss

@@ -141,7 +141,7 @@ def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: in
     if start is not None:
         starting = torch.from_numpy(start[: len(labels)])
         centres = torch.zeros(len(people), embedding_size).index_add_(0, columns[1], starting)
-        columns += [starting] if settings.anchor else []
+        columns += [starting] if settings.embedding_regularization else []
     sampler = EpochBatches(labels, settings, keep_last=not from_scratch)
     if from_scratch and sampler.size < process_group.world_size():
         raise UserError(

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from face_assets.core.errors import UserError
-from face_assets.core.params import Params, current_names, default_params_yaml, parse_params
+from face_assets.core.params import Params, _warn_once, current_names, default_params_yaml, parse_params
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{here}: &{here} [{', '.join([f'*{before}'] * 9)}]\n" for before, here in pairwise("abcdefghi")
@@ -71,13 +71,16 @@ def test_the_printed_defaults_are_the_defaults() -> None:
 
 
 def test_a_former_name_is_read_with_a_warning_and_changes_no_fingerprint(caplog: pytest.LogCaptureFixture) -> None:
-    former = parse_params("serving: {probes: 3}\nmonitoring: {lasts: 2}")
+    _warn_once.cache_clear()
+    former = parse_params("train: {anchor: 2}\nserving: {probes: 3}\nmonitoring: {lasts: 2}")
+    assert "`train.anchor` is now called `train.embedding_regularization`" in caplog.text
     assert "`serving.probes` is now called `serving.golden_requests`" in caplog.text
     assert "`monitoring.lasts` is now called `monitoring.consecutive_windows`" in caplog.text
     caplog.clear()
-    today = parse_params("serving: {golden_requests: 3}\nmonitoring: {consecutive_windows: 2}")
+    today = parse_params("train: {embedding_regularization: 2}\nserving: {golden_requests: 3}\nmonitoring: {consecutive_windows: 2}")
     assert not caplog.text
     assert former == today and former.fingerprint() == today.fingerprint()
+    assert today.train.fingerprint() == "551484ffe51e6148", "as before the rename, so that no embedder is trained anew"
     assert parse_params("").fingerprint() == "d195bb8de9b64261"
     assert current_names({"serving": {"probes": 3, "max_batch": 1}}) == {"serving": {"golden_requests": 3, "max_batch": 1}}
     with pytest.raises(UserError, match=r"unknown key `serving.probes`"):

@@ -66,7 +66,7 @@ def request(place: Path, crops: ContentStore, weights: str, **settings: object) 
 
 
 def test_training_the_head_keeps_the_trunk_and_lowers_the_loss(tmp_path: Path, crop_store: ContentStore, weights: str) -> None:
-    asked = request(tmp_path, crop_store, weights, anchor=0.0)
+    asked = request(tmp_path, crop_store, weights, embedding_regularization=0.0)
     result = train(asked, tmp_path / "work", tmp_path / "out", 1, silent)
     before, after = torch.load(weights), torch.load(tmp_path / "out" / "embedder.pt")
     changed = {key for key in after if not torch.equal(before[key].float(), after[key].float())}
@@ -125,9 +125,15 @@ def test_from_scratch_people_come_apart(tmp_path: Path, crop_store: ContentStore
 
 
 def test_a_strong_pull_keeps_the_starting_embeddings(tmp_path: Path, crop_store: ContentStore, weights: str) -> None:
-    def moved(anchor: float) -> float:
-        out = tmp_path / str(anchor)
-        train(request(tmp_path, crop_store, weights, anchor=anchor, learning_rate=0.01), out / "work", out, 1, silent)
+    def moved(regularization: float) -> float:
+        out = tmp_path / str(regularization)
+        train(
+            request(tmp_path, crop_store, weights, embedding_regularization=regularization, learning_rate=0.01),
+            out / "work",
+            out,
+            1,
+            silent,
+        )
         vectors = [
             embed_stored(load_embedder(name, 512, 0), "per_image", 80, crop_store, KEYS, tmp_path / "features", 1, silent)
             for name in (weights, str(out / "embedder.pt"))

@@ -24,7 +24,7 @@ PARAMS = """
 split: {{validation: 0.1, test: 0.6, min_test_people: 2}}
 detector: {{image_size: 80, margin: 16, thresholds: [0.6, 0.7, {certain}]}}
 embedder: {{weights: scratch, embedding_size: 32}}
-train: {{unfreeze: all, epochs: 0, batch_size: 16, anchor: 0.0, scale: 16.0}}
+train: {{unfreeze: all, epochs: 0, batch_size: 16, embedding_regularization: 0.0, scale: 16.0}}
 evaluation: {{far: 0.05, fpir: 0.1, min_auc: 0.0, min_accuracy: 0.0, max_regression: 1.0{more}}}
 """
 STRICT, FINDS_ALL = 0.99, 0.7
