@@ -1,1 +1,1 @@
-"""What every room needs: errors, files, processes, settings, parameters, fingerprints."""
+"""Errors, files, processes, settings, parameters and fingerprints, which every room needs."""

@@ -1,4 +1,4 @@
-"""itertools.batched, which Python 3.11 lacks."""
+"""Backport of itertools.batched, which Python 3.11 lacks."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice

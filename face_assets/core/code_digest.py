@@ -57,7 +57,7 @@ def _imported(tree: ast.Module) -> tuple[str, ...]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:  # no import of this package is relative: ruff says so
+        elif isinstance(node, ast.ImportFrom) and node.module:  # ruff forbids relative imports
             found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return tuple(sorted({name for name in found if name.startswith(f"{NAME}.") and file_of(name).is_file()}))
 

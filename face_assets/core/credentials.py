@@ -1,4 +1,4 @@
-"""What belongs in no sentence, log or event: users and passwords in URLs, and keys that the environment holds for DVC's remotes."""
+"""Removal of secrets from messages, logs and events: users and passwords in URLs, and the environment's keys for DVC remotes."""
 
 import os
 import re
@@ -8,7 +8,7 @@ SECRET_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_T
 
 
 def without_credentials(text: str) -> str:
-    """The text without user and password in what looks like a URL, and without the environment's keys."""
+    """The text without users and passwords in URLs and without the environment's keys."""
     for name in SECRET_VARIABLES:
         if value := os.environ.get(name):
             text = text.replace(value, f"${name}")

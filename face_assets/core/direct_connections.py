@@ -1,14 +1,14 @@
-"""Connections to our own servers: never through a proxy, which http_proxy and its kin set for the world outside."""
+"""Connections to our own servers, never through a proxy that http_proxy or its kin name."""
 
 import urllib.request
 from http.client import HTTPResponse
 from typing import Any, cast
 
 GRPC_OPTIONS: tuple[tuple[str, Any], ...] = (("grpc.enable_http_proxy", 0),)
-"""Of every gRPC channel to a server of ours."""
+"""Options of every gRPC channel to one of our servers."""
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def open_url(url: str | urllib.request.Request, timeout: float) -> HTTPResponse:
-    """As urllib's urlopen, without a proxy. Raises URLError, HTTPError, TimeoutError and ConnectionError as that does."""
+    """Opens a URL as urllib's urlopen does, without a proxy. Raises URLError, HTTPError, TimeoutError and ConnectionError."""
     return cast(HTTPResponse, _OPENER.open(url, timeout=timeout))

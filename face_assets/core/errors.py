@@ -1,4 +1,4 @@
-"""The errors that a user can mend, each with a sentence that says what was found and what to do next."""
+"""Errors that a user can fix, each with a message that names what was found and the next step."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from face_assets.core.outside_text import shown_lines
 class UserError(Exception):
     """Something outside the code is wrong: a file, a setting, a service. Its message is shown without a traceback.
 
-    Each argument is a line; characters in it that could forge another are escaped, for it may quote names from outside.
+    Each argument is a line; characters in it that could forge another are escaped, since it may quote names from outside.
     """
 
     def __str__(self) -> str:
@@ -16,15 +16,15 @@ class UserError(Exception):
 
 
 class RefusedError(UserError):
-    """The platform judged a candidate, its photos or what was asked for, and said no: what is live stays live."""
+    """The platform rejected a candidate, its photos or a request: the live release stays."""
 
 
 class UnreachableError(UserError):
-    """A service that does not answer now and may by itself answer later: trying again is worth it."""
+    """A service is not reachable now; a later try may succeed."""
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, and those that it came of, to the first."""
+    """Yields the error and those that caused it, down to the first."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

@@ -1,4 +1,4 @@
-"""Files that move whole: written aside, fsynced, renamed; and locks between processes."""
+"""Atomic writes of files and folders (temporary name, fsync, rename), and locks between processes."""
 
 import errno
 import fcntl
@@ -17,13 +17,13 @@ from typing import Any
 from face_assets.core.errors import UnreachableError, UserError
 from face_assets.core.full_disk import is_full
 
-PRIVATE = 0o600  # state: its owner's alone, whatever the umask
-SHARED = 0o666  # a file in somebody's own folder: as the umask has it
+PRIVATE = 0o600  # state is private to its owner, whatever the umask
+SHARED = 0o666  # a file in a folder of the user's: the umask decides
 LOCK_SECONDS = 1800.0
-"""For what takes minutes, such as a fetch; what may take longer says so."""
+"""Time limit of a lock around minutes of work, such as a fetch; longer work passes its own."""
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.005, 0.25
 PARTIAL = ".partial-"
-"""Begins the name of a folder that is being made, or removed."""
+"""Prefix of a folder that is being written or removed."""
 
 
 def fsync_directory(directory: Path) -> None:
@@ -68,7 +68,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_content(path: Path, md5: str) -> bytes:
-    """The bytes of a file that is kept by content. Raises UserError where they are others, so that no verdict on them is kept."""
+    """The bytes of a file that is named by its md5. Raises UserError where they have another, so that no verdict on them is stored."""
     content = path.read_bytes()
     if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
         raise UserError(f"{path} is damaged: its content is not that of md5 {md5}. Delete it, so that it is fetched again, and run again.")
@@ -82,7 +82,7 @@ def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
 
 
 def link_or_copy(source: str | Path, target: str | Path) -> None:
-    """A hard link, so that bytes stand once on the disk; a copy where the file system has no links."""
+    """Makes a hard link, which takes no space on the disk; a copy where the file system has no links."""
     try:
         os.link(source, target)
     except OSError:
@@ -100,10 +100,10 @@ def fsync_tree(directory: Path) -> None:
 
 @contextmanager
 def new_directory(path: Path) -> Iterator[Path]:
-    """A directory to fill; it takes its name `path` only when the block ends well, and gives way if `path` exists then.
+    """Creates a directory to fill. It is renamed to `path` when the block ends without an error, and removed if `path` exists by then.
 
-    What a killed process leaves is a `.partial-*` folder beside `path`, which nothing reads; who makes it under a lock can
-    `remove_partial`. Raises OSError where the disk is full.
+    A killed process leaves a `.partial-*` folder next to `path`, which nothing reads; a caller with a lock can `remove_partial` it.
+    Raises OSError where the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f"{PARTIAL}{path.name}-", dir=path.parent))
@@ -117,7 +117,7 @@ def new_directory(path: Path) -> Iterator[Path]:
                 raise
         fsync_directory(path.parent)
     except Exception as error:
-        if is_full(aside) and not (isinstance(error, OSError) and error.errno):  # said now, for what was written is removed
+        if is_full(aside) and not (isinstance(error, OSError) and error.errno):  # checked before the files are removed
             raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {error}", str(path)) from error
         raise
     finally:
@@ -125,24 +125,24 @@ def new_directory(path: Path) -> Iterator[Path]:
 
 
 def remove_partial(path: Path) -> None:
-    """Removes what killed processes left of `new_directory(path)`. For whom a lock assures that nobody fills it now."""
+    """Removes what killed processes left of `new_directory(path)`. The caller's lock excludes that a process fills it now."""
     for left in path.parent.glob(f"{PARTIAL}{path.name}-*"):
         shutil.rmtree(left, ignore_errors=True)
 
 
 def lock_path(path: Path) -> Path:
-    """The file whose lock is taken by who makes or uses `path`."""
+    """Path of the file that is locked while `path` is made or used."""
     return path.with_name(f".{path.name}.lock")
 
 
 @contextmanager
 def file_lock(path: Path, shared: bool = False, seconds: float = LOCK_SECONDS) -> Iterator[None]:
-    """Waits for, and holds, a lock that ends with the process, however it ends; `shared`: with others who hold it so.
+    """Waits for a lock and keeps it until the block or the process ends; `shared`: together with other shared users.
 
-    Its mtime says when it was last taken. Raises UnreachableError that names the holder where it is not free within `seconds`.
+    The file's mtime is the time of the last lock. Raises UnreachableError that names the holder where it is not free within `seconds`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+", encoding="utf-8") as file:  # read, too: NFS shares a lock on no other
+    with open(path, "a+", encoding="utf-8") as file:  # opened for reading, too, as NFS needs it for a shared lock
         _take(file.fileno(), fcntl.LOCK_SH if shared else fcntl.LOCK_EX, path, seconds)
         os.utime(file.fileno())
         yield
@@ -166,7 +166,7 @@ def _take(descriptor: int, how: int, path: Path, seconds: float) -> None:
 
 @contextmanager
 def free_lock(path: Path) -> Iterator[None]:
-    """Holds the lock if nobody does (else BlockingIOError), for who is no user of what it guards: the mtime stays."""
+    """Takes the lock if it is free, else raises BlockingIOError. The mtime stays, for the caller does not use what the lock guards."""
     path.parent.mkdir(parents=True, exist_ok=True)
     is_new = not path.exists()
     with open(path, "a", encoding="utf-8") as file:
@@ -177,7 +177,7 @@ def free_lock(path: Path) -> Iterator[None]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether some process holds the lock now."""
+    """True while a process holds the lock."""
     try:
         with open(path, "r+", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,7 @@
 """Names from outside, parsed into types before they become part of a path or a command: commits, revisions, versions, repositories, paths.
 
 Partition keys, arguments, settings, pointers and tags are written by others. Each parser returns the text as its type, or raises
-UserError with a sentence that quotes it, shortened and without control characters.
+UserError whose message quotes it, shortened and without control characters.
 """
 
 import re
@@ -21,7 +21,7 @@ Version = NewType("Version", str)
 Source = NewType("Source", str)
 """A data repository as git reaches it: an absolute path, or an address of TRANSPORTS."""
 TrackedPath = NewType("TrackedPath", str)
-"""A file's path below a repository's root or a tracked folder, in its one spelling: no `..`, no doubled or trailing slash."""
+"""A file's path below a repository's root or a tracked folder, normalized: no `..`, no doubled or trailing slash."""
 
 COMMIT_ID = re.compile(r"[0-9a-f]{40}")
 REVISION = re.compile(r"[^-\x00-\x1f\x7f\ud800-\udfff][^\x00-\x1f\x7f\ud800-\udfff]{0,255}")
@@ -29,7 +29,7 @@ VERSION = re.compile(r"v(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})", r
 TRANSPORTS = ("file", "ssh", "git", "http", "https")
 SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 HELPER = re.compile(r"[a-z0-9+.-]*::", re.IGNORECASE)
-"""Begins an address that git hands to a program, as ext:: hands it to the shell."""
+"""Start of an address that git passes to a program, as ext:: passes it to the shell."""
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 LONGEST_SOURCE, SHOWN = 4096, 80
 
@@ -62,7 +62,7 @@ def source(text: str) -> tuple[Source, Path | None]:
     here = expanded(text)
     try:
         local = here.resolve() if here.exists() else None
-    except OSError:  # a part too long for a file's name, or a folder that may not be read: git's own words say which
+    except OSError:  # a part too long for a file's name, or a folder that may not be read: git's own message names it
         local = None
     if local:
         return Source(str(local)), local
@@ -80,17 +80,17 @@ def tracked_path(text: object) -> TrackedPath:
 
 
 def is_below(path: str) -> bool:
-    """Whether a path in its one spelling stays in the folder that it is relative to."""
+    """True for a normalized path that stays in the folder that it is relative to."""
     return path != "." and not path.startswith("/") and ".." not in path.split("/")
 
 
 def printable(text: str) -> str:
-    """The text with whatever steers a terminal, or turns the direction of writing, as its escape."""
+    """The text with escapes for what controls a terminal or changes the direction of text."""
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 def shown(value: object) -> str:
-    """A value from outside as it stands in a sentence: quoted, shortened, without control characters and passwords."""
+    """A value from outside as messages show it: quoted, shortened, without control characters and passwords."""
     if isinstance(value, str):
         return repr(without_credentials(value if len(value) <= SHOWN else f"{value[:SHOWN]}…"))
     return f"a value of the type {type(value).__name__}"

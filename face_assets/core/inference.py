@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 _first = threading.Lock()
-"""OpenVINO makes its tables of types at their first use, under a lock of its own: of two threads that come first at once, one may hold
-that lock and wait for Python's, and the other the other way round. So they are made by one thread, before any infers."""
+"""OpenVINO makes its tables of types at their first use, under a lock of its own. Two threads that need them at once could deadlock on that
+lock and Python's. One thread therefore makes them before any inference."""
 
 
 def compile_network(network: Any, threads: int, streams: int, precision: str = "f32", **settings: Any) -> Any:
@@ -19,15 +19,15 @@ def compile_network(network: Any, threads: int, streams: int, precision: str = "
     with _first:
         ov.Tensor(np.zeros(1, np.float32)).element_type.to_dtype()
     settings |= {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": streams}
-    # pinned, every process with one thread would infer on the first processor, and the others stand still
+    # with pinning, every process of one thread would run on the first processor and leave the others idle
     return ov.Core().compile_model(network, "CPU", settings | {"ENABLE_CPU_PINNING": False})
 
 
 class Batches:
-    """A compiled network over any number of images: a batch on each of its threads, and one more that waits, so that no thread does.
+    """A compiled network over any number of images: a batch on each of its threads, and one more queued, so that no thread idles.
 
-    Our threads wait for the inferences, not a callback of OpenVINO's AsyncInferQueue: its worker asks for Python's lock once more when
-    the last result is there already. A network dropped then waits for the worker with that lock held, or is gone under it.
+    Our threads wait for the inferences, not a callback of OpenVINO's AsyncInferQueue: its worker takes Python's lock once more after the
+    last result. A network that is dropped then deadlocks with the worker, or is freed while the worker uses it.
     """
 
     def __init__(self, compiled: Any, threads: int, batch: int):
@@ -47,5 +47,5 @@ class Batches:
 
         with ThreadPoolExecutor(len(self._requests)) as pool:
             for _ in pool.map(work, self._requests):
-                pass  # raises what an inference raised
+                pass  # re-raises an error of an inference
         return rows

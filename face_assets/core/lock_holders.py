@@ -8,7 +8,7 @@ LONGEST_COMMAND = 80
 
 
 def holders(file: Path) -> str:
-    """Who holds a lock of the file, with their commands; in other containers and on other machines nobody is seen."""
+    """Names the processes that hold a lock of the file, with their commands; those of other containers and machines are not visible."""
     try:
         inode = str(file.stat().st_ino)
         rows = [line.split() for line in Path("/proc/locks").read_text(encoding="utf-8").splitlines()]

@@ -1,4 +1,4 @@
-"""A JSON text with placeholders, as people write the webhook's body in the settings."""
+"""Template of the webhook's body in the settings: JSON with placeholders in its texts."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Text from outside (names, subjects, answers, other programs' words) as a terminal, a log and a message show it: harmless."""
+"""Escaping of text from outside (names, subjects, responses, other programs' output) for terminals, logs and messages."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import click
 
-# what moves the cursor, begins a line, turns the direction of text, or is not seen; and half characters, which no terminal can show
+# what moves the cursor, begins a line, changes the direction of text or is invisible; and surrogates, which no terminal can show
 CONTROLS, LINE_BREAKS = "\\x00-\\x1f\\x7f-\\x9f", "\\u2028\\u2029"
 DIRECTIONS = "\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u206f"
 UNSEEN = "\\u00ad\\u200b\\u2060-\\u2065\\ufeff\\ufff9-\\ufffb\\U000e0000-\\U000e007f\\ud800-\\udfff"
@@ -26,12 +26,12 @@ def shown_lines(lines: Iterable[object]) -> str:
 
 
 def shown_in_markdown(text: object) -> str:
-    """The same in Markdown, where it makes no link, picture, tag, heading or cell."""
+    """The text escaped for Markdown, so that it makes no link, picture, tag, heading or cell."""
     return MARKUP.sub(r"\\\g<0>", shown(text))
 
 
 def shown_json(value: object) -> str:
-    """Readable JSON, in which such characters stand as JSON's own escapes: scripts read the text as it is."""
+    """Readable JSON with such characters as JSON escapes: a script that parses it gets the text unchanged."""
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
     return UNSAFE_IN_JSON.sub(lambda found: json.dumps(found[0])[1:-1], text)
 

@@ -29,7 +29,7 @@ Block = Literal["head", "block8", "repeat_3", "mixed_7a", "repeat_2", "mixed_6a"
 
 
 class Section(BaseModel):
-    """A part of params.yaml: unknown keys are refused, values never change."""
+    """A section of params.yaml: immutable, unknown keys are rejected."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -39,7 +39,7 @@ class Section(BaseModel):
 
 
 class Split(Section):
-    """How identities are divided; an identity keeps its split when photos or people are added."""
+    """Division of the identities; an identity keeps its split when photos or people are added."""
 
     validation: Fraction = Field(0.1, description="share of the identities that training watches but does not learn from")
     test: Fraction = Field(0.2, description="share of the identities that only the evaluation sees")
@@ -54,9 +54,9 @@ class Split(Section):
 
 
 class Photos(Section):
-    """What a photo may be."""
+    """Limits for photos."""
 
-    max_megapixels: float = Field(100.0, gt=0.0, le=178.0, description="larger images are refused before they are decoded")
+    max_megapixels: float = Field(100.0, gt=0.0, le=178.0, description="larger images are rejected before they are decoded")
     max_unusable: Fraction = Field(0.05, description="share of unreadable photos past which the data set's check fails")
     near_duplicate_distance: int = Field(3, ge=0, le=16, description="bits of 64 in which the hashes of near duplicates may differ")
 
@@ -81,7 +81,7 @@ class Detector(Section):
 
 
 class Embedder(Section):
-    """Where the network starts from and what it is fed."""
+    """Starting weights and input of the network."""
 
     weights: FilePath = Field(
         "vggface2",
@@ -91,12 +91,13 @@ class Embedder(Section):
         512, ge=16, le=2048, description="length of the vector when training from scratch; otherwise the weights decide"
     )
     whitening: Literal["fixed", "per_image"] = Field(
-        "fixed", description="fixed: (x - 127.5) / 128, facenet-pytorch's; per_image: (x - mean) / std, facenet's own"
+        "fixed",
+        description="input normalization: fixed is (x - 127.5) / 128, facenet-pytorch's; per_image is (x - mean) / std, facenet's own",
     )
 
 
 class Train(Section):
-    """How the embedder is trained."""
+    """Training of the embedder."""
 
     unfreeze: Block = Field("head", description="head (over stored trunk features), a block from which on to train, or all")
     epochs: int = Field(12, ge=0, le=10_000, description="0 keeps the starting weights")
@@ -123,11 +124,14 @@ class Train(Section):
 
 
 class Evaluation(Section):
-    """What is measured on the test identities, and what the gate asks of it."""
+    """Measurement on the test identities, and the conditions of the gate."""
 
     far: float = Field(1e-3, gt=0.0, lt=1.0, description="false accept rate of the threshold for two photos")
     fpir: float = Field(
-        0.01, gt=0.0, lt=1.0, description="share of strangers whom the gallery may take for somebody: sets the threshold of identification"
+        0.01,
+        gt=0.0,
+        lt=1.0,
+        description="share of strangers whom the gallery may identify as somebody: sets the threshold of identification",
     )
     min_auc: Fraction = Field(0.9, description="gate: absolute floor")
     min_accuracy: Fraction = Field(0.8, description="gate: absolute floor of the 10-fold accuracy")
@@ -163,7 +167,7 @@ class Export(Section):
 
 
 class Serving(Section):
-    """What a deployment must show before it takes traffic."""
+    """Deployment checks, batching and limits of requests."""
 
     golden_requests: int = Field(
         16,
@@ -186,13 +190,13 @@ class Serving(Section):
         10_000,
         ge=0,
         le=60_000_000,
-        description="how long crops wait for others, where as many were there of late: about what a caller takes to ask again",
+        description="how long crops wait for others, if that many arrived lately: about the time between two requests of a caller",
     )
     photos_at_once: int = Field(
         16,
         ge=1,
         le=256,
-        description="photos that the recognizer has under way: enough that crops of many photos reach the embedder together",
+        description="photos that the recognizer processes at once: enough that crops of many photos reach the embedder together",
     )
     detector_batch: int = Field(
         4,
@@ -209,7 +213,7 @@ class Serving(Section):
     max_waiting: int = Field(
         128, ge=1, le=10_000, description="photos that the recognizer takes in at once; those beyond are rejected as UNAVAILABLE"
     )
-    max_seconds: Positive = Field(30.0, le=3600.0, description="a photo that was not worked on for so long is dropped")
+    max_seconds: Positive = Field(30.0, le=3600.0, description="a photo that waits longer is dropped")
 
     canary_share: float = Field(0.1, gt=0.0, le=0.5, description="docker target: about this share of the traffic goes to a candidate first")
     canary_seconds: float = Field(10.0, ge=0.0, le=3600.0, description="docker target: and for so long")
@@ -217,7 +221,7 @@ class Serving(Section):
 
 
 class Monitoring(Section):
-    """What is asked of the traffic of what is live."""
+    """Drift of the live release's traffic."""
 
     min_photos: int = Field(100, ge=25, le=10**9, description="photos of an hour below which there is no verdict on drift")
     consecutive_windows: int = Field(
@@ -228,7 +232,7 @@ class Monitoring(Section):
         serialization_alias="lasts",
         description="consecutive hours with the verdict drift after which people are notified",
     )
-    retrain: bool = Field(False, description="request a run of the newest commit of production after so many hours of drift")
+    retrain: bool = Field(False, description="request a run of the newest commit of production when drift persists")
 
 
 class Params(Section):
@@ -266,7 +270,7 @@ def _warn_once(sentence: str) -> None:
 
 
 def parse_params(text: str, where: str = "params.yaml") -> Params:
-    """Params from YAML text. Raises UserError that names each wrong key, what was found, and what fits."""
+    """Params from YAML text. Raises UserError that names each wrong key, the value found, and what fits."""
     try:
         values: Any = parse_yaml(text)
     except ValueError as error:
@@ -295,7 +299,7 @@ def _sentence(error: Any) -> str:
 
 
 def _found(value: object) -> str:
-    """A value as it stands in a sentence: on one line, and not longer than a person reads."""
+    """A value as messages show it: on one line, and shortened."""
     try:
         text = reprlib.repr(value)
     except ValueError:  # Python writes no numbers of more than 4,300 digits

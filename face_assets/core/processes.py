@@ -16,14 +16,14 @@ from face_assets.core.files import read_json, write_json
 from face_assets.core.rights import OWNER_ALONE
 
 OWNER_VARIABLE = "FACE_ASSETS_PROCESS_OF"
-"""The variable that names the record to a process and to all that it starts: of a killed one's children there is no other trace."""
+"""Environment variable with the record's path, inherited by all that a process starts: the only trace of a killed process's children."""
 POLL_SECONDS = 0.1
 CLOCK_ERROR = 3600.0  # seconds by which a clock may have been set meanwhile
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process and the moment it began (clock ticks since boot), since pids are used again."""
+    """A pid and the start time of its process (clock ticks since boot), since pids are used again."""
 
     pid: int
     began: int
@@ -58,7 +58,7 @@ def recorded(record: Path) -> Process | None:
 
 
 def ran_at(pid: int, timestamp: float) -> bool:
-    """Whether the process that has this number now is the one that had it at `timestamp` (seconds since the epoch)."""
+    """True if the process with this pid now is the one that had it at `timestamp` (seconds since the epoch)."""
     began = _began(pid)
     if began is None:
         return False
@@ -68,13 +68,13 @@ def ran_at(pid: int, timestamp: float) -> bool:
 
 
 def stop(record: Path, seconds: float = 10.0) -> bool:
-    """Ends the recorded process and all that it started, also where it is gone itself: with TERM, and after `seconds` with KILL.
+    """Ends the recorded process and all that it started, even where that process is gone: by TERM, and after `seconds` by KILL.
 
     Returns whether there was any. Raises UserError where one does not end.
     """
     process, before = recorded(record), descendants(record)
     if process:
-        for how in (signal.SIGTERM, signal.SIGCONT):  # one that was suspended takes no notice before it goes on
+        for how in (signal.SIGTERM, signal.SIGCONT):  # a suspended one handles TERM only after CONT
             _signal_group(process.pid, how)
         ends = time.monotonic() + seconds
         while recorded(record) and time.monotonic() < ends:
@@ -94,11 +94,11 @@ def stop(record: Path, seconds: float = 10.0) -> bool:
 
 
 def descendants(record: Path) -> list[psutil.Process]:
-    """The processes that carry the record's mark."""
-    mark, found = str(record.resolve()), []
+    """The running processes whose OWNER_VARIABLE names the record."""
+    name, found = str(record.resolve()), []
     for one in psutil.process_iter():
         try:
-            if one.pid != os.getpid() and one.environ().get(OWNER_VARIABLE) == mark:
+            if one.pid != os.getpid() and one.environ().get(OWNER_VARIABLE) == name:
                 found.append(one)
         except psutil.Error:  # gone by now, or another user's
             continue
@@ -106,7 +106,7 @@ def descendants(record: Path) -> list[psutil.Process]:
 
 
 def _leader(record: Path) -> int | None:
-    """The recorded process's number, as that of its group, unless another process has it by now."""
+    """The recorded pid, which is that of its process group, unless another process has it by now."""
     if not record.is_file():
         return None
     process = Process(**read_json(record))
@@ -123,7 +123,7 @@ def _signal_group(leader: int, how: signal.Signals) -> None:
 
 
 def _began(pid: int) -> int | None:
-    """Field 22 of /proc/PID/stat (man 5 proc), None for a process that is gone or a zombie."""
+    """The start time from field 22 of /proc/PID/stat (man 5 proc), None for a process that is gone or a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except (FileNotFoundError, ProcessLookupError):

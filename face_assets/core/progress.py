@@ -11,11 +11,11 @@ from face_assets.core.outside_text import echo
 SECONDS_A_LINE = 10.0
 
 Progress = Callable[[int, int], None]
-"""Called with how many are done, and of how many."""
+"""Callback with the number done, and the number of all."""
 
 
 def progress_lines(log: Callable[[str], None], doing: str, unit: str = "photos", clock: Callable[[], float] = monotonic) -> Progress:
-    """Progress as lines of a log: how many, and how fast. One each SECONDS_A_LINE, and the last."""
+    """A progress callback that logs count and rate, one line each SECONDS_A_LINE, and the last."""
     started = last = clock()
 
     def progress(done: int, whole: int) -> None:

@@ -1,4 +1,4 @@
-"""The project's files beside this package: triton_models/, deploy/, definitions.py and workspace.yaml."""
+"""The project's files outside this package: triton_models/, deploy/, definitions.py and workspace.yaml."""
 
 import sysconfig
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a result was made with: interpreter, libraries, processor."""
+"""Environment in which a result was made: interpreter, libraries, processor."""
 
 import platform
 from functools import cache
@@ -23,7 +23,7 @@ LIBRARIES = (
 
 @cache
 def environment() -> dict[str, str]:
-    """Names and versions of what decides results; `fingerprint` digests the rest."""
+    """Names and versions of what affects results; `fingerprint` is a digest of the others."""
     facts = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
     for library in LIBRARIES:
         try:

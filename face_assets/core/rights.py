@@ -1,4 +1,4 @@
-"""Rights of files: state is its owner's alone; what is written to other places follows the umask of the person."""
+"""Permissions of files: state is private to its owner; files in other places follow the user's umask."""
 
 import os
 from collections.abc import Iterator
@@ -7,26 +7,26 @@ from pathlib import Path
 
 OWNER_ALONE = 0o077
 UMASK = "FACE_ASSETS_UMASK"
-"""The variable by which a process that we start learns the person's umask, since it inherits ours."""
-SIGNS_OF_A_HOME = ("settings.json", "dagster", "artifacts")
+"""Environment variable with the user's umask, for processes that inherit ours."""
+STATE_ENTRIES = ("settings.json", "dagster", "artifacts")
 
 
 def keep_private(home: Path) -> None:
-    """From now on only the user reads what this process and its children write, and the home; for an entry point to call."""
+    """Makes what this process and its children write from now on, and the state directory, private to the user. Entry points call it."""
     os.environ.setdefault(UMASK, f"{os.umask(OWNER_ALONE):03o}")
     _close(home)
 
 
 def umask_outside() -> int:
-    """The person's umask, as `subprocess` takes it for a program that writes to other places; -1 for that of this process."""
+    """The user's umask, as `subprocess` takes it for a program that writes to other places; -1 for that of this process."""
     return int(os.environ.get(UMASK, "-1"), 8)
 
 
 @contextmanager
 def outside() -> Iterator[None]:
-    """Meanwhile files get the rights that the person's umask says: for a data repository, a DVC remote, a page that was asked for."""
-    persons = umask_outside()
-    ours = os.umask(persons) if persons >= 0 else None  # without `keep_private` it is the person's already
+    """Applies the user's umask in the block, for files in a data repository or DVC remote, or a page that the user wants."""
+    theirs = umask_outside()
+    ours = os.umask(theirs) if theirs >= 0 else None  # without `keep_private` it is the user's already
     try:
         yield
     finally:
@@ -35,11 +35,11 @@ def outside() -> Iterator[None]:
 
 
 def _close(home: Path) -> None:
-    """Closes a home that was made open to everybody, as those of earlier versions are. One that is open to a group was opened by hand."""
+    """Makes a state directory private that is open to everybody, as earlier versions made it. One open to a group was opened on purpose."""
     try:
         found = home.stat()
         is_open = found.st_mode & 0o007 and found.st_uid == os.geteuid()
-        if is_open and any((home / name).exists() for name in SIGNS_OF_A_HOME):
+        if is_open and any((home / name).exists() for name in STATE_ENTRIES):
             home.chmod(0o700)
-    except OSError:  # not there yet, or not to be read: whoever needs it says so
+    except OSError:  # it does not exist yet or cannot be read: whoever needs it reports that
         return

@@ -1,4 +1,4 @@
-"""Settings of the platform on this machine: FACE_ASSETS_* variables over the home's settings.json over defaults."""
+"""Settings of the platform on this machine: FACE_ASSETS_* variables over the state directory's settings.json over defaults."""
 
 import os
 import sys
@@ -23,7 +23,7 @@ SECRETS = ("notify_webhook", "notify_webhook_body", "notify_slack", "notify_smtp
 
 
 def default_home() -> Path:
-    """FACE_ASSETS_HOME, or ~/.face-assets, as an absolute path: the one place that decides it. Raises UserError where there is neither."""
+    """The absolute path of the state directory: FACE_ASSETS_HOME, or ~/.face-assets. Raises UserError where there is neither."""
     named = os.environ.get(PREFIX + "HOME")
     try:
         return expanded(named or Path.home() / ".face-assets").absolute()
@@ -34,12 +34,12 @@ def default_home() -> Path:
 
 
 def usable_cores() -> int:
-    """Processors that this process may use."""
+    """Number of processors that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def _split(value: Any) -> Any:
-    """Patterns from one line of text, as the environment gives them."""
+    """Patterns from one line of text, as in the environment."""
     return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
 
@@ -47,7 +47,7 @@ Patterns = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
-    """Where things are and what they may use; parameters of the pipeline stand in the data repository's params.yaml."""
+    """Paths, addresses and limits of this machine; parameters of the pipeline are in the data repository's params.yaml."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -159,7 +159,7 @@ class Settings(BaseSettings):
 
     @property
     def metrics_address(self) -> str:
-        """Where this machine asks for Triton's metrics, which the gateway publishes on loopback alone."""
+        """Address of Triton's metrics on this machine; the gateway publishes them on loopback alone."""
         return f"{'127.0.0.1' if self.target == 'docker' else self.host}:{self.metrics_port}"
 
     @classmethod
@@ -171,7 +171,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment wins over what the home remembers."""
+        """Ranks the environment above settings.json."""
         return env_settings, init_settings
 
 
@@ -188,7 +188,7 @@ def _address(value: SecretStr | None, schemes: tuple[str, ...]) -> SecretStr | N
         try:
             parts = urlsplit(value.get_secret_value())
             good = parts.scheme in schemes and parts.hostname and parts.port != 0 and value.get_secret_value().isprintable()
-        except ValueError:  # its own words may hold a password
+        except ValueError:  # its message may hold a password
             good = False
         if not good:
             raise ValueError(f"an address that begins with {' or '.join(f'{scheme}://' for scheme in schemes)} and names a host is wanted")
@@ -202,13 +202,13 @@ def _found(key: str, value: Any) -> str:
 def load_settings() -> Settings:
     """The settings in force. Raises UserError that names each wrong key."""
     home = default_home()
-    said = os.environ.get(PREFIX + "HOME", "")
-    if said.startswith("~") and not expanded(said).is_absolute():
-        raise UserError(f"{PREFIX}HOME: {said} is below the home of a user whom this machine does not know.")
+    named = os.environ.get(PREFIX + "HOME", "")
+    if named.startswith("~") and not expanded(named).is_absolute():
+        raise UserError(f"{PREFIX}HOME: {named} is below the home of a user whom this machine does not know.")
     file = home / SETTINGS_FILE
     try:
         remembered: dict[str, Any] = read_json(file) if file.exists() else {}
-        return Settings(**remembered).model_copy(update={"home": home})  # the environment's own text of it is neither expanded nor absolute
+        return Settings(**remembered).model_copy(update={"home": home})  # the environment's text of it is neither expanded nor absolute
     except ValueError as error:
         if not isinstance(error, ValidationError):
             raise UserError(f"{file} is not JSON: {error}. Mend or delete it.") from error
@@ -220,7 +220,7 @@ def load_settings() -> Settings:
 
 
 def remember(**values: Any) -> None:
-    """Keeps settings in the home for commands, the UI and the daemon to come."""
+    """Stores settings in the state directory for later commands, the UI and the daemon."""
     home = default_home()
     file = home / SETTINGS_FILE
     with file_lock(home / ".settings.lock"):

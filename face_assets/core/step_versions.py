@@ -1,7 +1,7 @@
-"""Versions of the steps: what a step made is made again when its version changes, and not when a line of its code moves.
+"""Versions of the steps: the results of a step are made again when its version changes, and not when a line of its code moves.
 
-step_versions.json keeps the version of each step beside a digest of the code that it runs. Whoever changes that code says whether results
-change, and a test fails until it is said: `python -m face_assets.core.step_versions same STEP…` or `… new STEP…`.
+step_versions.json holds the version of each step and a digest of the code that it runs. After a change of that code a test fails until its
+author declares the results the same or new: `python -m face_assets.core.step_versions same STEP…` or `… new STEP…`.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import TypedDict
 from face_assets.core.code_digest import code_digest
 
 FILE = Path(__file__).with_name("step_versions.json")
-# They carry values and bytes, whose digests stand in the fingerprints anyway: a change of theirs makes no result anew.
+# They pass on values and bytes, whose digests are in the fingerprints anyway: a change of this code changes no result.
 CARRIERS = (
     "face_assets.core.errors",
     "face_assets.core.files",
@@ -27,7 +27,7 @@ CARRIERS = (
 
 
 class Step(TypedDict):
-    """A step: its version, the modules that decide its result, and the digest of their code when that was last looked at."""
+    """A step: its version, the modules that decide its result, and the digest of their code at the last declaration."""
 
     version: str
     modules: list[str]
@@ -46,12 +46,12 @@ def step_version(name: str) -> str:
 
 
 def changed_steps() -> list[str]:
-    """The steps whose code is not what it was when their version was last looked at."""
+    """The steps whose code changed since their last declaration."""
     return [name for name, step in _steps().items() if _code(step) != step["code"]]
 
 
 def settle(names: Sequence[str], same: bool, file: Path = FILE) -> None:
-    """Writes down that the results of steps stay the `same` under the code of today, or else gives them new versions."""
+    """Declares the results of steps the `same` under the present code, or else sets new versions."""
     steps = {name: dict(step) for name, step in _steps(file).items()}
     for name in names:
         code = _code(_steps(file)[name])

@@ -1,4 +1,4 @@
-"""Other programs, each with a time limit: one that hangs is ended with all that it started, and a sentence says so."""
+"""Other programs, each with a time limit: one that hangs is ended with all that it started, and an error names it."""
 
 import os
 import signal
@@ -12,16 +12,16 @@ from pathlib import Path
 from face_assets.core.errors import UserError
 
 OWN_MODULES = {"PYTHONSAFEPATH": "1"}
-"""For a Python whose own children are Pythons, too: none of them takes modules from the folder that it was started in."""
+"""Environment of a Python that starts Pythons: none of them imports modules from its working directory."""
 
 
 class TookTooLongError(UserError):
-    """A program that did not end in its time, and was ended."""
+    """A program exceeded its time limit and was ended."""
 
 
 def python(*arguments: str) -> list[str]:
-    """The command for this Python. It takes no modules from the folder that it is started in, which may be a checked out commit of the
-    data repository: `-m` and `-c` would look there first."""
+    """The command for this Python, without its working directory on the module path: that may be a checked out commit of the data
+    repository, and `-m` and `-c` would look there first."""
     return [sys.executable, "-P", *arguments]
 
 
@@ -29,17 +29,17 @@ def run(command: Sequence[str], seconds: float, environment: Mapping[str, str] |
     """Runs the command to its end. Raises TookTooLongError after so many seconds, OSError where there is no such program."""
     with _started(command, subprocess.PIPE, environment) as process:
         try:
-            output, said = process.communicate(timeout=seconds)
+            output, errors = process.communicate(timeout=seconds)
         except BaseException as error:
             kill(process)
             if isinstance(error, subprocess.TimeoutExpired):
                 raise TookTooLongError(_too_long(command, f"did not end within {seconds:g} s")) from error
             raise
-    return subprocess.CompletedProcess(list(command), process.returncode, output, said)
+    return subprocess.CompletedProcess(list(command), process.returncode, output, errors)
 
 
 def follow(command: Sequence[str], silence: float, write: Callable[[str], None], environment: Mapping[str, str] | None = None) -> int:
-    """Runs the command to its end, each line that it prints given to `write`; returns its exit status.
+    """Runs the command to its end and passes each line that it prints to `write`; returns its exit status.
 
     Raises TookTooLongError where it prints nothing for `silence` seconds: how long it takes in all depends on its work.
     """
@@ -76,11 +76,11 @@ def _next_line(process: "subprocess.Popen[str]", silence: float, hung: threading
     """The next line, empty at the end; a process that prints none in time is killed, which ends its output."""
     assert process.stdout is not None
 
-    def give_up() -> None:
+    def end_hung() -> None:
         hung.set()
         kill(process)
 
-    watch = threading.Timer(silence, give_up)
+    watch = threading.Timer(silence, end_hung)
     watch.daemon = True
     watch.start()
     try:
@@ -90,7 +90,7 @@ def _next_line(process: "subprocess.Popen[str]", silence: float, hung: threading
 
 
 def kill(process: "subprocess.Popen[str]") -> None:
-    """Kills a process that leads a session, and all of it that is left."""
+    """Kills a process that leads a session, and the rest of its session."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 

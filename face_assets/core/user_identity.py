@@ -1,4 +1,4 @@
-"""A user without a name or a home, as in a container that runs under a bare number: libraries get both from the environment."""
+"""Environment of a user without a name or home directory, as in a container under a bare uid: libraries read both from it."""
 
 import os
 import pwd
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def name_user(home: Path) -> None:
-    """Sets HOME, USER and LOGNAME for this process and its children where the system knows no such user; for an entry point to call."""
+    """Sets HOME, USER and LOGNAME for this process and its children where the system knows no such user. Entry points call it."""
     try:
         pwd.getpwuid(os.getuid())
     except KeyError:

@@ -1,4 +1,4 @@
-"""What people write: whatever is odd about their YAML is one error, and a path is told from what is none."""
+"""YAML and paths as people write them: whatever is wrong with the YAML raises one kind of error."""
 
 import re
 from pathlib import Path
@@ -6,12 +6,12 @@ from typing import Any
 
 import yaml
 
-MOST_BYTES = 256 * 1024  # a second or two to read; people write no more
+MOST_BYTES = 256 * 1024  # a second or two to parse; people write no more
 PATH = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,1000}")
 
 
 def parse_yaml(text: str | bytes, most: int = MOST_BYTES) -> Any:
-    """The value. Raises ValueError with PyYAML's reason, or with the name of what it stumbled on."""
+    """Parses YAML. Raises ValueError with PyYAML's reason, or with the name of the error inside PyYAML."""
     if len(text) > most:
         raise ValueError(f"it is longer than {most:,} bytes")
     try:
@@ -23,7 +23,7 @@ def parse_yaml(text: str | bytes, most: int = MOST_BYTES) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which says also of a number that Python does not take where it stands."""
+    """PyYAML's safe loader, which also reports the place of a number that Python does not take."""
 
     def construct_number(self, node: yaml.ScalarNode) -> int:
         """The number. Raises ConstructorError with its place."""
@@ -37,12 +37,12 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_number)
 
 
 def is_path(text: str) -> bool:
-    """Whether it may be a path as far as its letters tell: of sensible length, without control characters and halves of characters."""
+    """True for text that can be a path: of sensible length, without control characters and surrogates."""
     return PATH.fullmatch(text) is not None
 
 
 def expanded(text: str | Path) -> Path:
-    """The path with ~ and ~user replaced; that of a user whom this machine does not know stays as it is."""
+    """The path with ~ and ~user replaced; a user unknown to this machine is left as it is."""
     try:
         return Path(text).expanduser()
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""Whether the bytes of a commit can be had yet: photos are often committed before they are pushed."""
+"""Availability of a commit's bytes in caches and the DVC remote: photos are often committed before they are pushed."""
 
 import json
 import subprocess
@@ -14,20 +14,20 @@ SECONDS_TO_ANSWER = 15.0
 
 
 def missing_bytes(repository: DataRepository, commit: str, tracked: tuple[str, ...]) -> str | None:
-    """A sentence about what of the commit lies neither in a cache nor in its DVC remote; None where all is there.
+    """A message about bytes of the commit that are neither in a cache nor in its DVC remote; None where none are missing.
 
-    In the remote, a folder's listing alone is asked for: DVC pushes it after the files it lists. Raises UserError for a pointer that
-    cannot be read.
+    The remote is checked for a folder's listing alone: DVC pushes it after the files it lists. Raises UserError for a pointer that cannot
+    be read.
     """
     pointers = {name: pointer for name in tracked if (pointer := repository.pointer(commit, name))}
     absent = {name: pointer for name, pointer in pointers.items() if not repository.is_cached(pointer.md5)}
     for pointer in absent.values():
         if pointer.not_pushed:
             raise UserError(pointer.not_pushed)
-    missing = {name: pointer.md5 for name, pointer in absent.items() if pointer.remote is None}  # the fetch looks into other remotes
+    missing = {name: pointer.md5 for name, pointer in absent.items() if pointer.remote is None}  # a fetch reads other remotes
     if not missing:
         return None
-    repository.dvc_settings(commit)  # what a commit may not set is no reason to wait
+    repository.dvc_settings(commit)  # settings that a commit may not make are an error, and no reason to wait
     try:
         missing = not_in_remote(repository, commit, missing)
     except UserError as error:
@@ -38,11 +38,11 @@ def missing_bytes(repository: DataRepository, commit: str, tracked: tuple[str, .
 
 
 def not_in_remote(repository: DataRepository, commit: str, wanted: dict[str, str], patience: int = 1) -> dict[str, str]:
-    """Which of `wanted` (name → md5) the commit's DVC remote lacks. Raises UserError.
+    """The part of `wanted` (name → md5) that the commit's DVC remote lacks. Raises UserError.
 
-    Asked in a process of its own, since some of DVC's file systems wait for minutes; `patience` times SECONDS_TO_ANSWER are theirs.
+    Checked in a process of its own, since some of DVC's file systems wait for minutes; its limit is `patience` times SECONDS_TO_ANSWER.
     """
-    with repository.checkout(commit) as clone:  # here, for a process that is killed removes nothing
+    with repository.checkout(commit) as clone:  # cloned here, since a killed process removes nothing
         command = python("-m", __name__, str(clone))
         try:
             done = subprocess.run(
@@ -51,8 +51,8 @@ def not_in_remote(repository: DataRepository, commit: str, wanted: dict[str, str
         except subprocess.TimeoutExpired as error:
             raise UserError(f"no answer within {patience * SECONDS_TO_ANSWER:g} s") from error
     if done.returncode:
-        words = done.stderr.strip().splitlines() or ["no message"]
-        raise UserError(without_credentials(words[-1]))
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        raise UserError(without_credentials(lines[-1]))
     missing: dict[str, str] = json.loads(done.stdout)
     return missing
 
@@ -66,7 +66,7 @@ def _lacking(clone: str, wanted: dict[str, str]) -> dict[str, str]:
 
 
 def _is_there(remote: Any, md5: str) -> bool:
-    """Not by DVC's own `exists`, which takes a refusal of S3, as for wrong keys, for absence."""
+    """True where the remote has the bytes. DVC's own `exists` takes S3's rejection, as of wrong keys, for absence."""
     try:
         remote.fs.info(remote.oid_to_path(md5))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The user's Git + DVC repository, read at a commit through a mirror of our own."""
+"""The user's Git + DVC repository, read at a commit through the platform's mirror."""
 
 import re
 import shutil
@@ -28,14 +28,14 @@ MOST_BYTES = 20_000_000  # of a file in git; weights may be larger
 MOST_IN_ALL = 200_000_000
 MEMORY_OF_AN_INDEX = 2_000_000_000  # 12 million files; trees may name one another, and so list any number in a few kilobytes
 MOST_FOLDERS, DEEPEST = 100, 4
-"""Looked through for DVC projects: at each depth, and so deep."""
+"""Limits of the search for DVC projects: folders at each depth, and depth."""
 SECONDS_TO_LIST = 20.0
 SECONDS_TO_TRANSFER = 900.0
 SHA1_LENGTH = 40
 OTHER_FORMAT = re.compile(r"^\s*(objectformat|refstorage)\s*=", re.IGNORECASE | re.MULTILINE)
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 MACHINES = "refs/face-assets/machines"
-"""Where each machine on the repository keeps its state, a ref each."""
+"""Prefix of the refs with the state of each machine on the repository."""
 HOUSEKEEPING = {"gc.autoDetach": "false", "maintenance.autoDetach": "false"}
 
 
@@ -59,7 +59,7 @@ class DataRepository:
         self._fetched = False
 
     def refresh(self, seconds: float = SECONDS_TO_TRANSFER) -> None:
-        """Brings branches and tags of the source into the mirror. Raises UserError, also when that takes more than `seconds`."""
+        """Fetches branches and tags of the source into the mirror. Raises UserError, also after `seconds`."""
         with file_lock(self.mirror.with_suffix(".lock")):
             if not (self.mirror / "HEAD").is_file() and self.local:
                 self._require_git(self.local)
@@ -77,7 +77,7 @@ class DataRepository:
         self._fetched = True
 
     def heads(self) -> tuple[dict[str, str], dict[str, str]]:
-        """Branches and the platform's tags of the source, as it says itself, without fetching: name → object. Raises UserError."""
+        """Branches and the platform's tags of the source, listed without fetching: name → object. Raises UserError."""
         try:
             listed = git(
                 "ls-remote", "--end-of-options", self.source, "refs/heads/*", "refs/tags/face-recognizer[@#]*", seconds=SECONDS_TO_LIST
@@ -97,7 +97,7 @@ class DataRepository:
         return dict(line.split("\0") for line in listed.split("\n") if line)
 
     def _fetch(self, specs: list[str], prune: bool = True, seconds: float = SECONDS_TO_TRANSFER) -> None:
-        """Into the mirror, under its lock. `prune`: the specs are all there is, and what they do not name goes."""
+        """Fetches into the mirror, under its lock; `prune` removes refs that `specs` do not name."""
         options = ("--no-tags", "--update-shallow", *(("--prune", "--force") if prune else ()))
         git(
             *config_options(OURS | HOUSEKEEPING),
@@ -112,12 +112,12 @@ class DataRepository:
         )
 
     def _drop_stale_locks(self) -> None:
-        """Under our own lock nobody writes to the mirror: git's lock files there are what a killed process left."""
+        """Removes git's lock files of killed processes: under our own lock nobody else writes to the mirror."""
         for lock in (*self.mirror.glob("*.lock"), *(self.mirror / "refs").rglob("*.lock")):
             lock.unlink(missing_ok=True)
 
     def _make_mirror(self) -> None:
-        """Makes the mirror, also in place of one in a format that DVC and GTO do not read, as git's own settings may once have chosen."""
+        """Makes the mirror, and replaces one in a format that DVC and GTO do not read, which git's settings may once have chosen."""
         config = self.mirror / "config"
         if config.is_file() and OTHER_FORMAT.search(config.read_text(encoding="utf-8", errors="replace")):
             shutil.rmtree(self.mirror)
@@ -130,7 +130,7 @@ class DataRepository:
         )
 
     def _require_git(self, path: Path) -> None:
-        """Raises UserError where git does not take the folder for a repository, with git's reason."""
+        """Raises UserError with git's reason where the folder is no repository."""
         try:
             git("rev-parse", "--git-dir", cwd=path)
         except (GitError, NotADirectoryError) as error:
@@ -144,7 +144,7 @@ class DataRepository:
         return git(*arguments, cwd=self.mirror, content=content)
 
     def resolve(self, revision: str) -> CommitId:
-        """The commit that a name stands for. Raises UserError."""
+        """The commit of a revision. Raises UserError."""
         name = re.sub(r"^HEAD(?=$|[~^])", "refs/source/HEAD", identifiers.revision(revision))
         commit = self._commit_of(name)
         if commit is None:
@@ -161,7 +161,7 @@ class DataRepository:
             return None
 
     def _fetch_commit(self, revision: str) -> None:
-        """Fetches a commit that no branch or tag reaches; a name that is no commit id is simply not there."""
+        """Fetches a commit that no branch or tag reaches. Anything but a commit id is ignored."""
         self.refresh()
         if COMMIT_ID.fullmatch(revision):
             with file_lock(self.mirror.with_suffix(".lock")):
@@ -174,7 +174,9 @@ class DataRepository:
         """A file's bytes at the commit, None where there is none. Raises UserError for a symbolic link, for a pointer of Git LFS, and for
         a file of more than `most` bytes."""
         path = identifiers.tracked_path(path)
-        entry = self.git("ls-tree", "-z", "-l", "--end-of-options", commit, path).decode(errors="replace")  # a `--` would be a path, too
+        entry = self.git("ls-tree", "-z", "-l", "--end-of-options", commit, path).decode(
+            errors="replace"
+        )  # a `--` would be taken for a path
         if not entry:
             return None
         if entry.startswith("120000"):
@@ -188,9 +190,9 @@ class DataRepository:
         return content
 
     def read_many(self, names: Sequence[str], most: int, kind: str = "blob") -> list[bytes | None]:
-        """The objects that names such as COMMIT:PATH stand for, in two calls whatever their number.
+        """The objects of names such as COMMIT:PATH, in two calls whatever their number.
 
-        None where there is none of the kind, where it has more than `most` bytes, and past MOST_IN_ALL bytes of all together.
+        None for one that does not exist, is of another kind, has more than `most` bytes, or comes after MOST_IN_ALL bytes in all.
         """
         sizes = self.git("cat-file", "--batch-check", content="".join(f"{name}\n" for name in names).encode()).split(b"\n")[:-1]
         wanted: dict[bytes, bytes | None] = {}
@@ -217,11 +219,11 @@ class DataRepository:
         return CommitInfo(sha, author, _time(when), subject, tuple(branches.split("\n")[:-1]))
 
     def descendants(self, commit: str, heads: Iterable[str]) -> set[str]:
-        """The commits that were made from `commit`, directly or not, and that one of `heads` holds."""
+        """The descendants of `commit` that one of `heads` contains."""
         return set(self.git("rev-list", "--ancestry-path", "--end-of-options", f"^{commit}", *heads, "--").decode().split())
 
     def is_within(self, commit: str, heads: Sequence[str]) -> bool:
-        """Whether one of `heads` is the commit or was made from it."""
+        """True where one of `heads` is the commit or descends from it."""
         try:
             return bool(heads) and not self.git(
                 "rev-list", "--max-count=1", "--end-of-options", commit, *(f"^{head}" for head in heads), "--"
@@ -230,7 +232,7 @@ class DataRepository:
             return False
 
     def is_on_a_branch(self, commit: str) -> bool:
-        """Whether a branch holds the commit, as of the last refresh."""
+        """True where a branch contained the commit at the last refresh."""
         try:
             return bool(self.git("for-each-ref", "--count=1", f"--contains={commit}", "refs/heads"))
         except GitError:
@@ -250,11 +252,11 @@ class DataRepository:
         return read_listing(listing, f"{name}.dvc at commit {commit[:12]}")
 
     def locate(self, commit: str, name: str, md5s: Iterable[str]) -> dict[str, Path]:
-        """Where the bytes of `md5s` lie on this machine, fetched from the DVC remote where they do not. Read only."""
+        """Read-only paths of `md5s` on this machine, fetched from the DVC remote where they are in no cache."""
         return self._bytes_of(commit, name, list(dict.fromkeys(md5s)))
 
     def is_cached(self, md5: str) -> bool:
-        """Whether the bytes, and of a folder those of every file in it, lie on this machine."""
+        """True where the bytes, and of a folder those of all its files, are in a cache of this machine."""
         found = self._in_caches([md5])
         if not found or not md5.endswith(".dir"):
             return bool(found)
@@ -265,9 +267,9 @@ class DataRepository:
         return len(self._in_caches(files)) == len(files)
 
     def cached_files(self, commit: str, name: str) -> list[Path]:
-        """What the platform's own cache holds of a tracked folder, its listing last; without the listing, nothing. Fetches nothing.
+        """The files of a tracked folder in the platform's own cache, its listing last; none without the listing. Fetches nothing.
 
-        Nothing either where that cache is the user's, too. Raises UserError for a listing that is broken.
+        None either where that cache is the user's, too. Raises UserError for a listing that is broken.
         """
         if self.cache.is_symlink() or self.cache.resolve() in [cache.resolve() for cache in self._caches[1:]]:
             return []
@@ -278,7 +280,7 @@ class DataRepository:
         return [*sorted(path for path in files if path.is_file()), listing]
 
     def is_listed(self, commit: str, name: str) -> bool:
-        """Whether it is known without fetching which files a tracked folder has."""
+        """True where a tracked folder's listing is in a cache."""
         return bool(self._in_caches([self._required(commit, name).md5]))
 
     def _required(self, commit: str, name: str) -> Pointer:
@@ -291,7 +293,7 @@ class DataRepository:
         return pointer
 
     def _elsewhere(self, commit: str) -> str:
-        """A sentence about DVC projects of the commit that do not lie at its root; empty where there are none."""
+        """A message about a DVC project of the commit that is not at its root; empty where there is none."""
         level: list[str] = []
         for _ in range(DEEPEST):
             listed = self.git("ls-tree", "-z", "-d", "--name-only", "--end-of-options", commit, *level).decode(errors="replace")
@@ -310,13 +312,13 @@ class DataRepository:
         if len(found) < len(md5s):
             if reason := self._required(commit, name).not_pushed:
                 raise UserError(reason)
-            said = self._dvc_fetch(commit, name)
+            reason = self._dvc_fetch(commit, name)
             found |= self._in_caches([md5 for md5 in md5s if md5 not in found])
             missing = [md5 for md5 in md5s if md5 not in found]
             if missing:
                 raise UnreachableError(
                     f"{len(missing)} of {len(md5s)} files of {name}.dvc at commit {commit[:12]} are neither in a cache nor in the DVC "
-                    f"remote (such as {missing[0]}): `dvc push` from the machine that has them. DVC said: {said}"
+                    f"remote (such as {missing[0]}): `dvc push` from the machine that has them. DVC said: {reason}"
                 )
         return found
 
@@ -348,23 +350,23 @@ class DataRepository:
         return [self.cache, theirs]
 
     def _dvc_fetch(self, commit: str, name: str) -> str:
-        """Fetches into our cache; returns DVC's last words, since it fails when a single file is missing."""
+        """Fetches into our cache; returns DVC's last message, since it fails when a single file is missing."""
         with self.checkout(commit) as clone:
             write_text(clone / f"{name}.dvc", self._required(commit, name).plain(name))
             return last_line(try_dvc(clone, ["fetch", f"{name}.dvc"]))
 
     @contextmanager
     def checkout(self, commit: str) -> Iterator[Path]:
-        """A temporary clone of ours, detached at the commit, whose DVC cache is the platform's and whose remotes are the source's.
+        """Makes a temporary clone, detached at the commit, with the platform's DVC cache and the source's remotes.
 
-        Its working tree holds a configuration of ours for DVC, and no file of the commit: no filter, hook, link or setting there acts on
-        this machine. Raises UserError.
+        Its working tree holds the platform's configuration for DVC and no file of the commit, so that no filter, hook, link or setting
+        of it acts on this machine. Raises UserError.
         """
         config = self.dvc_settings(commit)
         with self._clone_folder() as folder:
             clone = folder / "data"
             git("clone", "-q", "--template=", *config_options(OURS), "--shared", "--no-checkout", "--end-of-options", self.mirror, clone)
-            if (self.mirror / "shallow").is_file():  # git then copies what the branches reach instead of sharing all
+            if (self.mirror / "shallow").is_file():  # git then copies what the branches reach instead of sharing objects
                 git("fetch", "-q", "--no-tags", "--update-shallow", "--end-of-options", self.mirror, commit, cwd=clone)
             git("update-ref", "--no-deref", "--end-of-options", "HEAD", commit, cwd=clone)
             git("read-tree", "HEAD", cwd=clone, memory=MEMORY_OF_AN_INDEX)
@@ -373,7 +375,7 @@ class DataRepository:
             yield clone
 
     def dvc_settings(self, commit: str) -> dvc_config.Config:
-        """How DVC reaches the remotes of a commit. Raises UserError where the commit has no DVC, or settings that a commit may not make."""
+        """DVC's configuration of a commit's remotes. Raises UserError without DVC, and for settings that a commit may not make."""
         committed, where = self.read(commit, ".dvc/config"), f".dvc/config at commit {commit[:12]}"
         if committed is None:
             elsewhere = self._elsewhere(commit)
@@ -385,13 +387,13 @@ class DataRepository:
 
     @contextmanager
     def _clone_folder(self) -> Iterator[Path]:
-        """A folder below `clones`, locked as long as it is in use; those that killed processes left there are removed."""
-        with ExitStack() as held:
-            with file_lock(self.clones.with_suffix(".lock")):  # else a folder would be there for a moment without its lock
+        """Makes a folder below `clones`, locked while it is in use, and removes those of killed processes."""
+        with ExitStack() as lock:
+            with file_lock(self.clones.with_suffix(".lock")):  # else a folder would exist for a moment without its lock
                 self.clones.mkdir(exist_ok=True)
                 left = [folder for folder in self.clones.iterdir() if not is_locked(folder / "lock")]
                 folder = Path(tempfile.mkdtemp(dir=self.clones))
-                held.enter_context(file_lock(folder / "lock"))
+                lock.enter_context(file_lock(folder / "lock"))
             try:
                 for other in left:
                     shutil.rmtree(other, ignore_errors=True)
@@ -401,7 +403,7 @@ class DataRepository:
 
 
 def _time(text: str) -> str:
-    """A time as git writes it; the beginning of time for one past the year 9999."""
+    """The time as git writes it; the epoch for one past the year 9999."""
     try:
         datetime.fromisoformat(text)
     except ValueError:

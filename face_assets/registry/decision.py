@@ -1,4 +1,4 @@
-"""Decisions about production, as the message of a stage tag records them: who decided, why, and whether commits to come may replace it."""
+"""Decisions about production, as the message of a stage tag records them: decider, reason, and whether later commits may replace it."""
 
 import re
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Literal
 LET_THROUGH, STAYS = "The gate let it through", "It stays"
 ROLLED_BACK = "Rolled back automatically: "
 GAVE_BACK = "Gave production back: "
-"""Begins the message of tags by which earlier versions of the platform rolled back."""
+"""Prefix of the message of tags by which earlier versions of the platform rolled back."""
 LONGEST_REASON = 500
 FOR_COMMIT = re.compile(rf"(?:{LET_THROUGH}|{STAYS}), for commit ([0-9a-f]{{40}})")
 BY_EARLIER_VERSIONS = re.compile(rf"{GAVE_BACK}|v\d+\.\d+\.\d+ failed its verification: ")
@@ -20,7 +20,7 @@ Decider = Literal["gate", "machine", "person"]
 
 @dataclass(frozen=True)
 class Decision:
-    """by: who decided; commit: the one that the gate let a release through for; holds: whether a run for a commit may not replace it."""
+    """by: who decided; commit: the one whose release passed the gate; holds: true where a run for a commit may not replace it."""
 
     by: Decider
     reason: str
@@ -29,7 +29,7 @@ class Decision:
 
     @property
     def is_rollback_by_machine(self) -> bool:
-        """Whether a machine took a release out again whose deployment check had failed."""
+        """True where a machine removed a release from production after its deployment check failed."""
         return self.reason.startswith((GAVE_BACK, ROLLED_BACK))
 
 
@@ -50,12 +50,12 @@ def machine_message(reason: str) -> str:
 
 
 def person_message(reason: str, follow: bool = False) -> str:
-    """The message of a tag set for a person; `follow`: commits to come may replace the release."""
+    """The message of a tag set for a person; `follow`: later commits may replace the release."""
     return f"{one_line(reason)}\n\n{BY}: person\n{PRODUCTION}: {FOLLOWS if follow else HELD}"
 
 
 def read_decision(message: str) -> Decision:
-    """The decision that a tag's message records. Without our trailers, as by `gto assign`, a person decided, and it holds."""
+    """The decision that a tag's message records. One without our trailers, as of `gto assign`, is a person's, and holds."""
     paragraphs = [part.strip() for part in f"\n{message}".split(SIGNATURE)[0].strip().split("\n\n")]
     trailers = {found[1]: found[2] for line in paragraphs[-1].splitlines() if (found := TRAILER.fullmatch(line.strip()))}
     decider = trailers.get(BY)

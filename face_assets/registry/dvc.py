@@ -12,7 +12,7 @@ from face_assets.core.errors import UnreachableError, UserError
 from face_assets.core.subprocesses import kill, python
 from face_assets.registry.git import environment
 
-SILENCE = 300.0  # seconds: a transfer may take hours, and a remote that no longer answers moves nothing
+SILENCE = 300.0  # seconds: a transfer may take hours, but one without a response moves nothing
 LEAST_MOVED, BYTES_A_SECOND = 1_000_000.0, 1_000_000.0
 DVC_ENVIRONMENT = {"DVC_NO_ANALYTICS": "1", "GIT_TERMINAL_PROMPT": "0"}
 SEVERAL = """
@@ -28,7 +28,7 @@ for number, command in enumerate(json.loads(sys.argv[1]), 1):
 
 
 def run_dvc(cwd: Path, *commands: Sequence[str]) -> None:
-    """Commands of this environment's dvc, in one process: it takes half a second to start. Raises UserError with DVC's reason."""
+    """Runs commands of this environment's dvc in one process, which takes half a second to start. Raises UserError with DVC's reason."""
     done = try_dvc(cwd, *commands)
     if done.returncode:
         failed = dict(enumerate((command[0] for command in commands), 1)).get(done.returncode, "was ended")
@@ -36,7 +36,7 @@ def run_dvc(cwd: Path, *commands: Sequence[str]) -> None:
 
 
 def try_dvc(cwd: Path, *commands: Sequence[str], silence: float = SILENCE) -> "subprocess.CompletedProcess[str]":
-    """The same; its exit status is the number of the command that failed. Raises UnreachableError where DVC stands still for `silence`."""
+    """Runs commands; the exit status is the number of the failed one. Raises UnreachableError after `silence` seconds without data."""
     with subprocess.Popen(
         python("-c", SEVERAL, json.dumps(commands)),
         cwd=cwd,
@@ -49,15 +49,15 @@ def try_dvc(cwd: Path, *commands: Sequence[str], silence: float = SILENCE) -> "s
         start_new_session=True,
     ) as process:
         try:
-            output, said = _words_of(process, silence)
+            output, errors = _output_of(process, silence)
         except BaseException:
             kill(process)
             raise
-    return subprocess.CompletedProcess(process.args, process.returncode, output, said)
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
 
-def _words_of(process: "subprocess.Popen[str]", silence: float) -> tuple[str, str]:
-    """Standard output and error of a process that ended. Raises UnreachableError where it stands still for `silence` seconds."""
+def _output_of(process: "subprocess.Popen[str]", silence: float) -> tuple[str, str]:
+    """Standard output and error of a process at its end. Raises UnreachableError where it moves nothing for `silence` seconds."""
     before = 0.0
     while True:
         try:
@@ -72,7 +72,7 @@ def _words_of(process: "subprocess.Popen[str]", silence: float) -> tuple[str, st
 
 
 def _moved(pid: int) -> float:
-    """Bytes that a process read and wrote, with those that a core moves in the time that it computed."""
+    """Bytes that a process read and wrote, plus BYTES_A_SECOND for the time that it computed."""
     try:
         process = psutil.Process(pid)
         counted, used = process.io_counters(), process.cpu_times()
@@ -82,6 +82,6 @@ def _moved(pid: int) -> float:
 
 
 def last_line(done: "subprocess.CompletedProcess[str]") -> str:
-    """What DVC said last, without credentials."""
+    """DVC's last message, without credentials."""
     lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.strip().splitlines() or ["no message"]
     return without_credentials(lines[0].removeprefix("ERROR: ").strip())

@@ -1,9 +1,9 @@
-"""DVC's configuration: the settings of a commit, which is somebody else's, those of this machine, and what our clones get of both.
+"""DVC's configuration: the settings of a commit, which is not trusted, those of this machine, and their merge for our clones.
 
 A commit may name its remotes and how they are reached. It may not name commands, and no files of this machine: an S3 remote's `configpath`
 names a file whose credential_process is any command, and WebDAV's `bearer_token_command` is one. Such settings are taken from this
-machine's user alone: from .dvc/config.local of the working tree, if it is the user's own file and no commit brought it there, and from
-DVC's settings of the user and the system, which DVC reads by itself.
+machine's user alone: from .dvc/config.local of the working tree, if it is the user's own file and not tracked by git, and from DVC's
+settings of the user and the system, which DVC reads by itself.
 """
 
 import os
@@ -40,14 +40,14 @@ ALLOWED = frozenset(
     """.split()  # noqa: SIM905
 )
 """The settings of a remote that a commit may make: every kind's, a folder's, S3's (2 lines), Google's, Azure's (3), ssh's, HTTP's and
-WebDAV's, HDFS', OSS', Google Drive's. DVC itself refuses those that do not belong to the kind."""
+WebDAV's, HDFS', OSS', Google Drive's. DVC itself rejects those that do not belong to the kind."""
 REMOTE = re.compile(r'remote\s*"(?P<name>.*)"', re.IGNORECASE)
 NAME = re.compile(r"[\w .+-]{1,100}")
 PATHS = ("keyfile", "credentialpath", "configpath", "cert_path", "key_path")
 PATHS_OF_GDRIVE = ("gdrive_user_credentials_file", "gdrive_service_account_json_file_path")
-ASKING = ("ask_password", "ask_passphrase")  # at a terminal that is not there
+ASKING = ("ask_password", "ask_passphrase")  # on a terminal, which does not exist
 S3_KEYS = ("access_key_id", "secret_access_key", "session_token")
-"""Left out of our clones: S3's keys come from the environment, as AWS_ACCESS_KEY_ID does, and stand in no file of ours."""
+"""Left out of our clones: S3's keys come from the environment, as AWS_ACCESS_KEY_ID does, and are written to no file."""
 
 
 def read_config(path: Path) -> Config:
@@ -126,7 +126,7 @@ def _require_known(config: Config, name: str, where: str, through: tuple[str, ..
 
 
 def is_own(path: Path) -> bool:
-    """Whether a file belongs to the user who runs this, or to the administrator, and no commit brought it there."""
+    """True for a file of the user who runs this, or of the administrator, that git does not track."""
     try:
         owner = path.stat().st_uid
     except OSError:
@@ -135,7 +135,7 @@ def is_own(path: Path) -> bool:
 
 
 def _is_tracked(path: Path) -> bool:
-    """Whether git brought a file to its folder, by the index of the repository around it; also where that cannot be told."""
+    """True where the repository around a file tracks it, or where git cannot read that repository."""
     try:
         return bool(git(*config_options(OURS), "ls-files", "-z", "--", path.name, cwd=path.parent))
     except GitError as error:
@@ -143,7 +143,7 @@ def _is_tracked(path: Path) -> bool:
 
 
 def merged(committed: Config, local: Path | None, where: str) -> Config:
-    """What a clone of ours is configured with: the commit's remotes, and those of the working tree `local` on this machine, which win.
+    """The configuration of a clone: the commit's remotes, overridden by those of the working tree `local` on this machine.
 
     Raises UserError for what a commit may not set; another user's working tree may set what a commit may.
     """
@@ -166,7 +166,7 @@ def merged(committed: Config, local: Path | None, where: str) -> Config:
 
 
 def _from_here(key: str, value: str, local: Path | None) -> str:
-    """The value; a path relative to DVC's folder of the working tree as an absolute one."""
+    """The value, with a path relative to the working tree's .dvc folder made absolute."""
     is_address = key == "url" and ("://" in value or not value)
     if not local or is_address or key not in ("url", *PATHS, *PATHS_OF_GDRIVE) or expanded(value).is_absolute():
         return value
@@ -174,13 +174,13 @@ def _from_here(key: str, value: str, local: Path | None) -> str:
 
 
 def configure(clone: Path, config: Config, cache: Path) -> None:
-    """Writes the configuration of a clone of ours; `cache` is its DVC cache."""
+    """Writes the configuration of a clone; `cache` is its DVC cache."""
     quiet = {"analytics": "false", "autostage": "false", "check_update": "false", "site_cache_dir": str(clone / ".dvc" / "site")}
-    written = ConfigObj(
+    merged_file = ConfigObj(
         {**config, "core": {**config["core"], **quiet}, "cache": {"dir": str(cache)}}, interpolation=False, encoding="utf-8"
     )
     file = clone / ".dvc" / "config.local"
     file.parent.mkdir(exist_ok=True)
-    file.touch(mode=0o600)  # a remote may have its password here
+    file.touch(mode=0o600)  # the password of a remote may be in it
     with open(file, "wb") as output:
-        written.write(output)
+        merged_file.write(output)

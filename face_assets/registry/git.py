@@ -1,4 +1,4 @@
-"""Git as the registry uses it: one call, its output or a sentence."""
+"""Git commands: one call returns the output or raises an error with git's reason."""
 
 import os
 import resource
@@ -18,13 +18,13 @@ QUIET = {
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_ASKPASS": "",
     "SSH_ASKPASS_REQUIRE": "never",
-    "GIT_HTTP_LOW_SPEED_LIMIT": "1000",  # bytes a second, over so many seconds: then the far end is taken for lost
+    "GIT_HTTP_LOW_SPEED_LIMIT": "1000",  # bytes a second; a slower server is given up after GIT_HTTP_LOW_SPEED_TIME seconds
     "GIT_HTTP_LOW_SPEED_TIME": "30",
-    "GIT_ALLOW_PROTOCOL": ":".join(TRANSPORTS),  # ext:: and other helpers are programs that an address starts
+    "GIT_ALLOW_PROTOCOL": ":".join(TRANSPORTS),  # ext:: and other helpers start programs from an address
     "GIT_LITERAL_PATHSPECS": "1",  # a path is a path, whatever it begins with
     "LC_ALL": "C",
 }
-SETTINGS = {  # they go before the user's: what would change git's answers, ask for a key, or forbid what git does by itself
+SETTINGS = {  # they override the user's that would change git's output, request a key, or forbid what git does by default
     "log.showSignature": "false",
     "i18n.logOutputEncoding": "UTF-8",
     **{f"color.{what}": "false" for what in ("ui", "advice", "push", "remote", "transport")},
@@ -37,31 +37,31 @@ SETTINGS = {  # they go before the user's: what would change git's answers, ask 
     "init.defaultRefFormat": "files",
 }
 OURS = {"core.hooksPath": "/dev/null", "core.autocrlf": "false", "core.fsmonitor": "false", "core.attributesFile": "/dev/null"}
-"""More for repositories that the platform makes for itself; in their own, people's hooks and line ends count."""
+"""Further settings of the platform's own repositories; in those of users, their hooks and line ends apply."""
 NO_FILTERS = "* -filter -text -ident -working-tree-encoding\n"
-"""For info/attributes of a repository of ours, where it outranks what is committed: bytes go in and out as they are, as for Git LFS."""
-BOUND = {  # to one repository, as in a hook, or to a format that DVC and GTO do not read
+"""Content of info/attributes in our repositories, which outranks committed attributes: bytes stay unchanged, as for Git LFS."""
+BOUND = {  # variables that bind git to one repository, as in a hook, or to a format that DVC and GTO do not read
     *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_ATTR_SOURCE"),
     *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE", "GIT_REPLACE_REF_BASE"),
     *("GIT_DEFAULT_HASH", "GIT_DEFAULT_REF_FORMAT"),
 }
 SECONDS = 600.0
-"""For what git does on this machine; a transfer says how long it may take."""
+"""Time limit of git on this machine; transfers pass their own."""
 SSH = "ssh -oBatchMode=yes -oConnectTimeout=10 -oServerAliveInterval=15"
 
 
 def environment() -> dict[str, str]:
-    """This process's environment without what binds git to one repository or format."""
+    """This process's environment without the variables that bind git to one repository or format."""
     return {name: value for name, value in os.environ.items() if name not in BOUND}
 
 
 def config_options(settings: Mapping[str, str]) -> list[str]:
-    """The settings as git takes them: for one command, and `git clone` for the repository it makes."""
+    """Options that set `settings` for one command, and by `git clone` for the repository that it makes."""
     return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
 
 class GitError(UserError):
-    """A git command that failed, with git's own last words."""
+    """A git command failed; the message is git's."""
 
 
 def git(
@@ -72,8 +72,8 @@ def git(
     content: bytes | None = None,
     memory: int | None = None,
 ) -> bytes:
-    """The standard output of a git command, fed with `content`. Raises GitError, also when it takes more than `seconds`, or of memory for
-    data more than so many bytes."""
+    """The standard output of a git command with `content` as its input. Raises GitError, also after `seconds`, or beyond `memory` bytes
+    of data."""
     command = ["git", *config_options(SETTINGS), *map(str, arguments)]
     variables = {"GIT_SSH_COMMAND": SSH, **environment(), **QUIET, **(env or {})}
     with subprocess.Popen(
@@ -84,20 +84,20 @@ def git(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
-        umask=umask_outside() if "push" in arguments else -1,  # into a repository that others read
+        umask=umask_outside() if "push" in arguments else -1,  # pushes write into a repository that others read
     ) as process:
         if memory:
-            with suppress(ProcessLookupError):  # it has ended already
+            with suppress(ProcessLookupError):  # it has ended
                 resource.prlimit(process.pid, resource.RLIMIT_DATA, (memory, memory))
         try:
-            output, said = process.communicate(content or b"", timeout=seconds)
+            output, errors = process.communicate(content or b"", timeout=seconds)
         except BaseException as error:
-            os.killpg(process.pid, signal.SIGKILL)  # git's helpers, too, which would go on without it
+            os.killpg(process.pid, signal.SIGKILL)  # with git's helpers, which would go on without it
             if isinstance(error, subprocess.TimeoutExpired):
                 raise GitError(f"git {_name(arguments)}: no answer within {seconds:g} s") from error
             raise
     if process.returncode:
-        raise GitError(f"git {_name(arguments)}: {printable(without_credentials(_reason(said.decode(errors='replace'))))}")
+        raise GitError(f"git {_name(arguments)}: {printable(without_credentials(_reason(errors.decode(errors='replace'))))}")
     return output
 
 
@@ -111,17 +111,17 @@ def require_identity(repository: Path) -> None:
         raise UserError(f"Git does not know who you are: {cure}.") from error
 
 
-def _reason(said: str) -> str:
-    """The line of git's messages that says why it failed, and the cure where git names one."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["no message"]
+def _reason(errors: str) -> str:
+    """The line of git's messages with the reason, and the remedy where git names one."""
+    lines = [line.strip() for line in errors.splitlines() if line.strip()] or ["no message"]
     strange = next((line for line in lines if "detected dubious ownership" in line), None)
     if strange:
         cure = next((line for line in lines if "safe.directory" in line), "git config --global --add safe.directory PATH")
         return f"{strange}: it belongs to another user. If you trust that user, run `{cure}`"
-    telling = [line for line in lines if line.startswith(("fatal:", "error:", "! "))] or lines
-    return telling[-1]
+    reasons = [line for line in lines if line.startswith(("fatal:", "error:", "! "))] or lines
+    return reasons[-1]
 
 
 def _name(arguments: Sequence[str | Path]) -> str | Path:
-    """The command among the arguments, which may begin with settings of their own."""
+    """The git command among the arguments, which may begin with `-c` options."""
     return next(argument for argument in arguments if argument != "-c" and "=" not in str(argument))

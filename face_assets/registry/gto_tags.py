@@ -1,7 +1,7 @@
-"""The tags of GTO in the data repository, and what GTO makes of them: versions that are registered, and the stages they are in.
+"""GTO's tags in the data repository, and the state that GTO reads from them: registered versions and their stages.
 
 The rules are those of GTO 1.10 (gto/tag.py and gto/base.py), in one pass over all tags; the tests compare with GTO itself, which needs
-seconds for a thousand of them, and stops at one that it did not make. Tags count by their time, whatever number they have, and
+seconds for a thousand of them, and fails at one that it did not make. Tags count by their time, whatever number they have, and
 lightweight ones do not count. In one second a removal wins over what it removes.
 """
 
@@ -30,8 +30,8 @@ MOST_BYTES = 20_000  # of a tag, with its signature
 
 @dataclass(frozen=True)
 class GtoTag:
-    """An annotated tag of the recognizer. version or stage: what it is about, neither where it deprecates the whole; removed: a tag with
-    `!`; number: its counter, 0 for none; when: in seconds since the epoch."""
+    """An annotated tag of the recognizer. version or stage: its subject, neither where it deprecates the whole; removed: a tag with `!`;
+    number: its counter, 0 for none; when: in seconds since the epoch."""
 
     name: str
     commit: str
@@ -48,7 +48,7 @@ class GtoTag:
 
 @dataclass
 class _Times:
-    """When something was last added and last removed."""
+    """Times of the last addition and the last removal."""
 
     added: int = -1
     removed: int = -1
@@ -60,14 +60,14 @@ class _Times:
 
 @dataclass
 class Registry:
-    """What GTO shows after the tags added so far."""
+    """The state that GTO shows after the tags added so far."""
 
     versions: dict[tuple[str, str], _Times] = field(default_factory=dict)
-    """By version and commit."""
+    """Times by version and commit."""
     places: dict[str, tuple[_Times, int]] = field(default_factory=dict)
-    """By commit its version, and which one it was to come."""
+    """Times of the version by commit, and the version's rank in order of registration."""
     stages: dict[str, dict[str, _Times]] = field(default_factory=dict)
-    """By stage and commit."""
+    """Times by stage and commit."""
     assignments: dict[tuple[str, str], GtoTag] = field(default_factory=dict)
     """The last assignment, by stage and commit."""
     last_event: int = -1
@@ -82,7 +82,7 @@ class Registry:
         return registry
 
     def add(self, tag: GtoTag) -> None:
-        """Counts a tag; those about one thing come in the order of their time."""
+        """Applies a tag; tags of one subject come in the order of their time."""
         if tag.version is None and tag.stage is None:
             self.last_deprecation = tag.when
             return
@@ -101,15 +101,15 @@ class Registry:
 
     @property
     def is_deprecated(self) -> bool:
-        """Whether the recognizer as a whole is, and nothing was registered or assigned since."""
+        """True where the recognizer as a whole is deprecated, and nothing was registered or assigned since."""
         return self.last_deprecation > self.last_event
 
     def registered(self) -> set[tuple[str, str]]:
-        """Version and commit of what is registered and neither deregistered nor deprecated."""
+        """Version and commit of each registered version that is neither deregistered nor deprecated."""
         return set() if self.is_deprecated else {key for key, times in self.versions.items() if times.is_active}
 
     def assigned(self, stage: str, commits: Container[str] | None = None) -> GtoTag | None:
-        """The assignment in force, among those of `commits` where given: the youngest that neither it nor its version was taken out."""
+        """The assignment in force, among those of `commits` where given: the newest that is not removed, nor its version deregistered."""
         if self.is_deprecated:
             return None
         found = []
@@ -117,11 +117,11 @@ class Registry:
             version, place = self.places.get(commit, (None, later))
             if commits is not None and commit not in commits:
                 continue
-            if version is None:  # no version: GTO takes the commit for one, and forgets to take it out again
+            if version is None:  # no version: GTO takes the commit for one, and never removes it
                 in_stage, registered = times.added >= 0, times.added
             else:
                 in_stage, registered = version.is_active and times.is_active, version.added
-            if in_stage:  # of one second the version that was registered first
+            if in_stage:  # within one second, the version registered first
                 found.append((times.added, -registered, -place, commit))
         return self.assignments[stage, max(found)[-1]] if found else None
 
@@ -136,8 +136,7 @@ def read_tags(repository: DataRepository) -> list[GtoTag]:
 
 
 def _parse(name: str, content: bytes) -> GtoTag | None:
-    """The tag of an object as git keeps it; None for what GTO does not make, and for a time past the year 9999, at which git's own listing
-    ends and shows no tag at all."""
+    """The tag of a git object; None for one that GTO does not make, and for a time past the year 9999, at which git's own listing fails."""
     parsed, found = TAG.fullmatch(name), OBJECT.fullmatch(content)
     if not parsed or not found:
         return None
@@ -162,12 +161,12 @@ def _parse(name: str, content: bytes) -> GtoTag | None:
 
 
 def _zone(text: str) -> timezone:
-    """The offset +hhmm; UTC where no clock has such."""
+    """The time zone of an offset +hhmm; UTC for one that does not exist."""
     offset = timedelta(hours=int(text[1:3]), minutes=int(text[3:]))
     return timezone(-offset if text[0] == "-" else offset) if offset < timedelta(days=1) else UTC
 
 
 def write_tag(folder: Path, name: str, commit: str, message: str, author: str, email: str, when: int) -> str:
-    """Writes an annotated tag as GTO does into a repository of ours, without a ref; returns its object."""
+    """Writes an annotated tag like GTO's into our repository, without a ref; returns its object id."""
     content = f"object {commit}\ntype commit\ntag {name}\ntagger {author} <{email}> {when} +0000\n\n{message}\n"
     return git("mktag", cwd=folder, content=content.encode()).decode().strip()

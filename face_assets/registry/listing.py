@@ -1,4 +1,4 @@
-"""Listings: the JSON file by which DVC tracks a folder, with the path and md5 of each of its files."""
+"""Listings: the JSON files by which DVC tracks folders, with the path and md5 of each file."""
 
 import json
 import re
@@ -12,10 +12,10 @@ from face_assets.core.identifiers import is_below, shown
 from face_assets.registry.pointer import MD5
 
 NAME = re.compile(r"[^\x00\ud800-\udfff]{1,4096}")
-"""A path that a file system can hold; no file is made of it, and macOS leaves a file called Icon and a carriage return."""
+"""A path that a file system can have. No file is made of it, so control characters pass: macOS has a file "Icon\\r"."""
 BEGIN = re.compile(rb"\s*\[\s*(\]\s*\Z)?")
 ENTRY = re.compile(rb'\s*(\{(?:[^"{}\[\]]|"(?:[^"\\]|\\.)*+")*+\})\s*([,\]])', re.DOTALL)
-"""An object without others in it, and what follows."""
+"""A flat object, and the character that follows it."""
 MOST_BYTES = 512_000_000  # about five million photos
 LONGEST_ENTRY = 64_000
 
@@ -27,7 +27,7 @@ class TrackedFile:
 
 
 def read_listing(file: Path, where: str) -> list[TrackedFile]:
-    """The files of a tracked folder in path order. Raises UserError where the listing is broken, or names what no folder can hold."""
+    """The files of a tracked folder in path order. Raises UserError where the listing is broken, or names files that no folder can have."""
     broken = f"The listing of {where}, {file}, is broken: delete that file, so that it is fetched again."
     if file.stat().st_size > MOST_BYTES:
         raise UserError(f"The listing of {where} is longer than {MOST_BYTES:,} bytes: divide the folder.")
@@ -35,7 +35,7 @@ def read_listing(file: Path, where: str) -> list[TrackedFile]:
         files = [_tracked(entry["relpath"], entry["md5"], where) for entry in _entries(file.read_bytes())]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(broken) from error
-    files.sort(key=lambda one: one.path.replace("/", "\0"))  # what lies in a folder stands behind its name
+    files.sort(key=lambda one: one.path.replace("/", "\0"))  # a folder's files sort right after its name
     for before, after in pairwise(files):
         if before.path == after.path:
             raise UserError(f"{where} lists {shown(after.path)} twice: add the folder again.")
@@ -45,7 +45,7 @@ def read_listing(file: Path, where: str) -> list[TrackedFile]:
 
 
 def _entries(content: bytes) -> Iterator[dict[str, object]]:
-    """The entries, read one by one: brackets alone, read as a whole, take twenty times their own length. Raises ValueError."""
+    """Yields the entries, parsed one by one: nested brackets, parsed as a whole, take twenty times their length. Raises ValueError."""
     begin = BEGIN.match(content)
     if not begin:
         raise ValueError("no list")

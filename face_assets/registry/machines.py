@@ -1,4 +1,4 @@
-"""The state of every machine on a data repository, a git ref each: refs/face-assets/machines/NAME, a commit without files or parents."""
+"""States of the machines on a data repository, a git ref each: refs/face-assets/machines/NAME, a commit without files or parents."""
 
 import json
 from contextlib import suppress
@@ -35,13 +35,13 @@ class MachineState(BaseModel):
 
 
 def machines(repository: DataRepository, now: datetime | None = None) -> list[MachineState]:
-    """The machines seen within GONE_AFTER, by name, as of the last refresh; what is no state of a machine is left out."""
+    """The machines seen within GONE_AFTER, by name, as of the last refresh; refs without a valid state are left out."""
     oldest = (now or datetime.now(UTC)) - GONE_AFTER
     return [state for state in _read(repository).values() if state and state.seen >= oldest][:MOST]
 
 
 def _read(repository: DataRepository) -> dict[str, MachineState | None]:
-    """By ref; None where the ref holds no state of the machine that it is named for."""
+    """The states by ref; None where a ref has no valid state of the machine in its name."""
     names = repository.git("for-each-ref", f"--count={10 * MOST}", "--format=%(objecttype) %(refname)", MACHINES).decode(errors="replace")
     refs = [name for kind, _, name in (line.partition(" ") for line in names.splitlines()) if kind == "commit"]
     found: dict[str, MachineState | None] = {}
@@ -54,7 +54,7 @@ def _read(repository: DataRepository) -> dict[str, MachineState | None]:
 
 
 def publish(repository: DataRepository, state: MachineState) -> None:
-    """Replaces the machine's ref in the data repository, and removes those of machines that are gone. Raises UserError."""
+    """Replaces the machine's ref in the data repository, and removes those not seen for GONE_AFTER. Raises UserError."""
     repository.refresh(SECONDS_TO_PUSH)
     gone = [ref for ref, found in _read(repository).items() if found and found.seen < state.seen - GONE_AFTER]
     mirror = repository.mirror

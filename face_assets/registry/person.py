@@ -1,4 +1,4 @@
-"""The person who decides on this machine, as git knows them."""
+"""Identity of the person who decides on this machine, from git."""
 
 import re
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ PLATFORM = Person(AUTHOR, EMAIL)
 
 
 def git_identity(folder: Path) -> Person:
-    """The identity of git's settings and variables as they hold in `folder`; the platform's where there is none. Git guesses none."""
+    """The identity of git's settings and variables in `folder`; the platform's where there is none. Git guesses none."""
     try:
-        written = git("-c", "user.useConfigOnly=true", "var", "GIT_COMMITTER_IDENT", cwd=folder).decode(errors="replace").strip()
+        identity = git("-c", "user.useConfigOnly=true", "var", "GIT_COMMITTER_IDENT", cwd=folder).decode(errors="replace").strip()
     except GitError:
         return PLATFORM
-    found = IDENTITY.fullmatch(written)
+    found = IDENTITY.fullmatch(identity)
     return Person(found["name"] or PLATFORM.name, found["email"] or PLATFORM.email) if found else PLATFORM

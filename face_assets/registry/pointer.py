@@ -1,4 +1,4 @@
-"""Pointers: what a .dvc file says, and the name of every kind of it that the platform does not read."""
+"""Pointers: the content of .dvc files, and a message for each kind that the platform does not read."""
 
 import re
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ CONFLICT = re.compile(rb"^(<{7}|>{7})( |$)", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Pointer:
-    """What a .dvc file says at a commit: the md5 of the folder or file. remote: the DVC remote that it names, None for the default one;
-    not_pushed: why `dvc push` leaves its bytes out, None where it does not."""
+    """Content of a .dvc file: the md5 of the folder or file. remote: the DVC remote that it names, None for the default one; not_pushed:
+    the reason for which `dvc push` leaves its bytes out, None where it does not."""
 
     md5: str
     size: int | None
@@ -29,13 +29,13 @@ class Pointer:
     not_pushed: str | None = None
 
     def plain(self, name: str) -> str:
-        """NAME.dvc with what a fetch needs alone: dependencies and settings of the committed one would have DVC open what they name."""
+        """Text of NAME.dvc with only what a fetch needs: DVC would open what dependencies and settings of the committed one name."""
         out = {"md5": self.md5, "hash": "md5", "path": PurePosixPath(name).name}
         return str(yaml.safe_dump({"outs": [out | ({"remote": self.remote} if self.remote else {})]}))
 
 
 def parse_pointer(content: bytes, name: str, where: str) -> Pointer:
-    """The pointer to `name` (photos of photos.dvc). Raises UserError that calls what cannot be read by its name."""
+    """The pointer to `name` (photos of photos.dvc). Raises UserError that names the kind of a file that cannot be read."""
     if CONFLICT.search(content):
         raise UserError(f"{where} holds a merge conflict (<<<<<<<): choose a side, or `dvc add {name}` again, and commit.")
     try:
@@ -83,7 +83,7 @@ def _count(value: object, key: str, where: str) -> int | None:
 
 
 def _out(outs: list[dict[str, Any]], name: str) -> dict[str, Any] | None:
-    """The only output, or of several the one of that name. Raises TypeError where they are no mappings."""
+    """The only output, or of several the one with that name. Raises TypeError where they are no mappings."""
     if not isinstance(outs, list) or not all(isinstance(out, dict) for out in outs):
         raise TypeError("outs")
     if len(outs) == 1:
@@ -92,7 +92,7 @@ def _out(outs: list[dict[str, Any]], name: str) -> dict[str, Any] | None:
 
 
 def _source(parsed: dict[str, Any]) -> tuple[str, str] | None:
-    """Of an import its kind, repo or url, and where it comes from."""
+    """Kind, repo or url, and origin of an import; None for a file that was not imported."""
     for dependency in parsed.get("deps") or ():
         if "repo" in dependency:
             return "repo", shown(dependency["repo"].get("url")).strip("'")

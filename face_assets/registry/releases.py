@@ -1,4 +1,4 @@
-"""Releases: immutable bundles tracked by DVC, registered as GTO tags on commits that the tag alone reaches."""
+"""Releases: immutable bundles tracked by DVC, registered as GTO tags on commits that only the tag reaches."""
 
 import json
 import os
@@ -27,7 +27,7 @@ AUTHOR, EMAIL = "Face Assets", "face-assets@localhost"
 TRIES = 5
 OUR_FILES = ("release.dvc", "release.json", "metrics.json", "dvc.yaml")
 MOST_OF_FACTS = 1_000_000  # bytes of a release.json
-MOST_BYTES = 8_000_000  # of a dvc.yaml, which programs write too
+MOST_BYTES = 8_000_000  # of a dvc.yaml, which programs write it, too
 SECONDS_TO_PUSH = 120.0
 
 
@@ -51,7 +51,7 @@ class Digests:
 
 @dataclass(frozen=True)
 class Release:
-    """A registered release; `commit` is the release commit, `trained_commit` its parent; deprecated: whether GTO says so."""
+    """A registered release; `commit` is the release commit, `trained_commit` its parent; deprecated: true where GTO shows it so."""
 
     version: str
     commit: str
@@ -63,7 +63,7 @@ class Release:
 
     @property
     def tag(self) -> str:
-        """Its git tag."""
+        """Name of its git tag."""
         return f"{NAME}@{self.version}"
 
 
@@ -73,14 +73,14 @@ class Releases:
     def __init__(self, repository: DataRepository):
         self.repository = repository
         self.registering = repository.home / ".register.lock"
-        self.fetching = repository.home / ".fetch-release.lock"  # shared by those who fetch; held alone by who removes
+        self.fetching = repository.home / ".fetch-release.lock"  # shared by fetches, exclusive for removal
 
     def all(self) -> list[Release]:
         """Every registered release that is not deprecated, by version."""
         return [release for release in self.with_deprecated() if not release.deprecated]
 
     def with_deprecated(self) -> list[Release]:
-        """Every release that was ever registered, by version; tags on commits that hold no release of ours are left out."""
+        """Every release that was ever registered, by version; tags on other commits are left out."""
         tags = read_tags(self.repository)
         registered = Registry.of(tags).registered()
         made = list(dict.fromkeys((tag.version, tag.commit) for tag in tags if tag.version and not tag.removed))
@@ -89,7 +89,7 @@ class Releases:
         return sorted((release for release in found if release), key=lambda release: numbers(release.version))
 
     def find(self, inputs: str) -> Release | None:
-        """The release made from these inputs, the newest if there are several; also a deprecated one, which is not made again."""
+        """The release made from these inputs, the newest if there are several; a deprecated one, too, since it is not made again."""
         return next((release for release in reversed(self.with_deprecated()) if release.inputs == inputs), None)
 
     def get(self, version: str) -> Release:
@@ -105,7 +105,7 @@ class Releases:
     def register(
         self, bundle: Path, trained_commit: str, inputs: str, digests: Digests, metrics: Mapping[str, Any], plots: Mapping[str, Path]
     ) -> Release:
-        """Registers the bundle under the next version, once for the same inputs. Raises UserError; nothing is visible until all is."""
+        """Registers the bundle under the next version, once for the same inputs, in one visible step. Raises UserError."""
         with file_lock(self.registering):
             for _ in range(TRIES):
                 self.repository.refresh()
@@ -122,8 +122,8 @@ class Releases:
     def _push(
         self, bundle: Path, trained_commit: str, inputs: str, digests: Digests, metrics: Mapping[str, Any], plots: Mapping[str, Path]
     ) -> bool:
-        """False when another machine took the version first."""
-        registered = self.with_deprecated()  # whose versions are taken, and tell what compares with what
+        """Pushes the release; False where another machine took the version first."""
+        registered = self.with_deprecated()  # since their versions are taken, too
         version = self._free(next_version(digests, registered[-1] if registered else None))
         with self.repository.checkout(trained_commit) as clone:
             _require_room(self.repository, trained_commit)
@@ -143,7 +143,7 @@ class Releases:
             run_dvc(clone, ["add", "release"])
             _push_bytes(clone)
             declared = _declared(self.repository.read(trained_commit, "dvc.yaml"), sorted(plots))
-            write_text(clone / "dvc.yaml", declared)  # after DVC's commands, which need nothing of what else it declares
+            write_text(clone / "dvc.yaml", declared)  # after DVC's commands, which do not need its other declarations
             when = git("show", "-s", "--format=%cI", "--end-of-options", trained_commit, cwd=clone).decode().strip()
             git("add", "-f", *OUR_FILES, *(f"plots/{name}" for name in plots), cwd=clone)
             message = f"Release {NAME} {version}"
@@ -153,7 +153,7 @@ class Releases:
             return push_tag(self.repository, clone, tag, write_tag(clone, tag, commit, message, AUTHOR, EMAIL, int(time.time())))
 
     def _free(self, version: str) -> str:
-        """`version`, or the next PATCH that no tag holds: people set tags by hand, too."""
+        """`version`, or the next PATCH without a tag: people set tags manually, too."""
         taken = set(self.repository.git("for-each-ref", "--format=%(refname:lstrip=2)", f"refs/tags/{NAME}@*").decode().splitlines())
         while f"{NAME}@{version}" in taken:
             major, minor, patch = numbers(version)
@@ -161,11 +161,11 @@ class Releases:
         return version
 
     def folder(self, release: Release) -> Path:
-        """Where `bundle` keeps the release's files; its mtime says when they were last asked for."""
+        """The folder of `bundle` for a release; its mtime is the time of the last use."""
         return self.repository.home / "releases" / release.commit
 
     def bundle(self, release: Release) -> Path:
-        """The release's files as a folder on this machine, fetched from the DVC remote where they are not there."""
+        """The folder with the release's files on this machine, fetched from the DVC remote where it does not exist."""
         folder = self.folder(release)
         with file_lock(self.fetching, shared=True):
             try:
@@ -190,7 +190,7 @@ def _push_bytes(clone: Path) -> None:
 
 
 def _parse(version: str, commit: str, content: bytes | None, deprecated: bool) -> Release | None:
-    """None for a tag that somebody set by hand on a commit that is no release of ours."""
+    """The release of a tag; None for a tag that a person set on a commit of another kind."""
     if content is None or not identifiers.VERSION.fullmatch(version):
         return None
     try:
@@ -210,7 +210,7 @@ def numbers(version: str) -> tuple[int, int, int]:
 
 
 def next_version(digests: Digests, last: Release | None) -> str:
-    """MAJOR when embeddings no longer compare with the last release's, MINOR when gallery or threshold changed, else PATCH."""
+    """The next version: MAJOR where embeddings compare no longer with the last ones, MINOR for a new gallery or threshold, else PATCH."""
     if last is None:
         return "v1.0.0"
     major, minor, patch = numbers(last.version)
@@ -222,7 +222,7 @@ def next_version(digests: Digests, last: Release | None) -> str:
 
 
 def identity(when: str) -> dict[str, str]:
-    """The same author and date make the same commit of the same bundle."""
+    """Git's variables for a fixed author and date, by which the same bundle makes the same commit."""
     return {
         f"GIT_{who}_{what}": value
         for who in ("AUTHOR", "COMMITTER")
@@ -232,7 +232,7 @@ def identity(when: str) -> dict[str, str]:
 
 @outside()
 def push_tag(repository: DataRepository, folder: Path, tag: str, written: str) -> bool:
-    """Pushes a tag, an object of `folder`, to the source; False when it is taken there. Raises UserError when that cannot be written."""
+    """Pushes a tag, an object of `folder`, to the source; False where that has the tag. Raises UserError where it cannot be written."""
     ref = f"refs/tags/{tag}"
     try:
         git("push", "-q", "--no-verify", "--end-of-options", repository.source, f"{written}:{ref}", cwd=folder, seconds=SECONDS_TO_PUSH)
@@ -261,12 +261,12 @@ def _declared(dvc_yaml: bytes | None, plots: list[str]) -> str:
 
 
 def _name(entry: Any) -> str:
-    """Of an entry of dvc.yaml: a path, or a path with its settings."""
+    """The path of an entry of dvc.yaml, which is a path, or a path with its settings."""
     return str(next(iter(entry), "")) if isinstance(entry, dict) else str(entry)
 
 
 def _require_room(repository: DataRepository, commit: str) -> None:
-    """Raises UserError where the commit holds something else under the names that a release's files get."""
+    """Raises UserError where the commit has something else under the names of a release's files."""
     entries = repository.git("ls-tree", "-z", "--end-of-options", commit, "release", "plots", *OUR_FILES).decode(errors="replace")
     for kind, name in ((entry.split(" ")[1], entry.split("\t", 1)[1]) for entry in entries.split("\0") if entry):
         if name == "release" or kind != ("tree" if name == "plots" else "blob"):

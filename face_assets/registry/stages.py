@@ -1,4 +1,4 @@
-"""Stages: which release is in production, as GTO's tags in the data repository say."""
+"""Stages: the release in production, by GTO's tags in the data repository."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,15 +14,15 @@ from face_assets.registry.releases import Release, Releases, push_tag
 
 TRIES = 5
 SECONDS_AHEAD = 60
-MOST = 10**12  # a longer number in a tag that somebody made would end in names that git cannot keep
+MOST = 10**12  # a longer number in a tag would lead to names that are too long for git
 PRODUCTION = "production"
 WAITING = "waiting"
-"""The stage of what the gate let through while a person's decision about production holds."""
+"""The stage of releases that passed the gate while a person's decision about production holds."""
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """A stage tag: which release it puts into the stage, or takes out (`gone`), who set it, when and why."""
+    """A stage tag: the release that it puts into the stage or removes (`gone`), its author, time and message."""
 
     release: Release
     tag: str
@@ -35,17 +35,17 @@ class Assignment:
 
     @cached_property
     def decision(self) -> Decision:
-        """Who decided, and why."""
+        """The decision in the tag's message."""
         return read_decision(self.message)
 
     @property
     def place(self) -> tuple[int, str]:
-        """The place among all tags: GTO orders them by time."""
+        """The rank among all tags: GTO orders them by time."""
         return self.when, self.tag
 
     @property
     def commit(self) -> str:
-        """The commit that the release was assigned for: the one that the gate names, else the one it was trained from."""
+        """The commit of the assignment: the one that the gate names, else the one that the release was trained from."""
         return self.decision.commit or self.release.trained_commit
 
 
@@ -57,40 +57,40 @@ class Stages:
         self.repository = releases.repository
 
     def history(self, stage: str = "production") -> list[Assignment]:
-        """Every assignment of the stage, oldest first, as of the last refresh; tags that name no release of ours are left out."""
+        """Every assignment of the stage, oldest first, as of the last refresh; tags of other commits are left out."""
         by_commit = {release.commit: release for release in self.releases.all()}
         return [_assignment(tag, by_commit) for tag in self._tags() if tag.stage == stage and tag.commit in by_commit]
 
     def effective(self, stage: str = "production") -> list[Assignment]:
-        """The assignments that held, oldest first: without those taken out again or rolled back by a machine, and without that rollback."""
-        held: list[Assignment] = []
+        """The assignments that took effect, oldest first: without those removed or rolled back by a machine, and without that rollback."""
+        found: list[Assignment] = []
         for assignment in self.history(stage):
             if assignment.gone:
-                held = [one for one in held if one.release.commit != assignment.release.commit]
+                found = [one for one in found if one.release.commit != assignment.release.commit]
             elif assignment.decision.is_rollback_by_machine:
-                held = _without_last(held)
-                if not held or held[-1].release.commit != assignment.release.commit:
-                    held.append(assignment)
+                found = _without_last(found)
+                if not found or found[-1].release.commit != assignment.release.commit:
+                    found.append(assignment)
             else:
-                held.append(assignment)
-        return held
+                found.append(assignment)
+        return found
 
     def previous(self, now: Assignment, stage: str = "production") -> Assignment | None:
-        """The last assignment that held of another release than `now`'s: what a rollback goes to."""
+        """The previous release's assignment, which a rollback returns to; None where there is none."""
         earlier = [one for one in self.effective(stage) if one.release.commit != now.release.commit]
         return earlier[-1] if earlier else None
 
     def production(self) -> Assignment | None:
-        """What is in production, None where nothing is."""
+        """The assignment in production, None where there is none."""
         return self._current("production")
 
     def hold(self) -> Assignment | None:
-        """The last decision about production, where a person made it and nobody released it; None where production follows commits."""
+        """The last decision about production, if a person made it and it holds; None where production follows commits."""
         last = self.last()
         return last if last and last.decision.holds else None
 
     def waiting(self) -> Assignment | None:
-        """The last that the gate let through since production is held, and that was not put into production since."""
+        """The last release that passed the gate since production is held, unless it is in production now."""
         if not self.hold():
             return None
         decisions = list(self._decisions(PRODUCTION))
@@ -102,11 +102,11 @@ class Stages:
         return None if any(one.release.commit == last.release.commit and one.place > last.place for one in decisions) else last
 
     def last(self, stage: str = PRODUCTION) -> Assignment | None:
-        """The last tag of the stage that changed or confirmed it, an assignment or a removal."""
+        """The last tag that changed or confirmed the stage, an assignment or a removal."""
         return next(reversed(list(self._decisions(stage))), None)
 
     def _decisions(self, stage: str) -> Iterator[Assignment]:
-        """The tags that counted when they were set: taking out a release that was not there changes nothing."""
+        """Yields the tags that took effect when they were set: the removal of a release that is not in the stage has none."""
         by_commit = {release.commit: release for release in self.releases.all()}
         tags = self._tags()
         registry, now = Registry.of(tag for tag in tags if tag.stage is None), None
@@ -118,17 +118,17 @@ class Stages:
                     yield _assignment(tag, by_commit)
 
     def _tags(self) -> list[GtoTag]:
-        """All tags, by time; of one second a removal comes last, for it wins."""
+        """All tags by time; within one second removals last, since they win."""
         return sorted(read_tags(self.repository), key=lambda tag: (tag.when, tag.removed))
 
     def _current(self, stage: str) -> Assignment | None:
-        """The assignment in force, as GTO says; of what is no release of ours, GTO may show another."""
+        """The assignment in force by GTO's rules, among the platform's releases."""
         by_commit = {release.commit: release for release in self.releases.all()}
         tag = Registry.of(read_tags(self.repository)).assigned(stage, by_commit)
         return _assignment(tag, by_commit) if tag else None
 
     def foreign(self, stage: str = PRODUCTION) -> str | None:
-        """A sentence where GTO shows what is no release of ours in the stage; None where it does not."""
+        """A message where GTO shows another commit than a release of the platform in the stage, else None."""
         tag = Registry.of(read_tags(self.repository)).assigned(stage)
         if tag is None or any(release.commit == tag.commit for release in self.releases.all()):
             return None
@@ -138,7 +138,7 @@ class Stages:
         )
 
     def ahead(self) -> str | None:
-        """A sentence where a tag is dated in the future: until then GTO takes every other tag for an older one. None where none is."""
+        """A message where a tag is dated in the future, since until then GTO takes every other tag for an older one; else None."""
         latest = max(read_tags(self.repository), key=lambda tag: tag.when, default=None)
         if latest is None or latest.when <= time.time() + SECONDS_AHEAD:
             return None
@@ -158,8 +158,8 @@ class Stages:
     ) -> Assignment | None:
         """Puts a release into the stage, an older one too (a rollback).
 
-        Returns None when it is there already, unless that is to be recorded `again`, and when `condition`, asked of the repository as it
-        is at that moment, does not hold. Raises UserError.
+        Returns None where it is in the stage, unless that is to be recorded `again`, and where `condition` is false on the refreshed
+        repository. Raises UserError.
         """
         with file_lock(self.repository.home / ".stage.lock"):
             for _ in range(TRIES):
@@ -171,8 +171,8 @@ class Stages:
                 tags = read_tags(self.repository)
                 name = f"{NAME}#{stage}#{max((tag.number for tag in tags if tag.number < MOST), default=0) + 1}"
                 when = _after(max((tag.when for tag in tags if tag.stage), default=0))
-                written = write_tag(self.repository.mirror, name, release.commit, message, who.name, who.email, when)
-                if push_tag(self.repository, self.repository.mirror, name, written):
+                tag_object = write_tag(self.repository.mirror, name, release.commit, message, who.name, who.email, when)
+                if push_tag(self.repository, self.repository.mirror, name, tag_object):
                     self.repository.refresh()
                     return self._current(stage)
         raise self._contended(stage)
@@ -189,7 +189,7 @@ def _assignment(tag: GtoTag, by_commit: Mapping[str, Release]) -> Assignment:
 
 
 def _after(last: int) -> int:
-    """A time in seconds after `last`, which GTO needs to tell two tags apart: waited for, unless the clock that set `last` is far ahead."""
+    """A time in whole seconds after `last`, by which GTO orders two tags; waits for it, unless the clock that set `last` is far ahead."""
     pause = last + 1 - time.time()
     if 0 < pause <= 1:
         time.sleep(pause)
@@ -197,7 +197,7 @@ def _after(last: int) -> int:
 
 
 def _without_last(assignments: list[Assignment]) -> list[Assignment]:
-    """Without those of the last one's release that stand together at the end: it may have been assigned again meanwhile."""
+    """The assignments without those of the last release at the end, which may have been assigned several times in a row."""
     last = assignments[-1:]
     while assignments and assignments[-1].release.commit == last[0].release.commit:
         assignments = assignments[:-1]

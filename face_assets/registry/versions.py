@@ -1,4 +1,4 @@
-"""Data versions of the sources at a commit, read off git alone."""
+"""Data versions of the sources at a commit, read from git alone."""
 
 from face_assets.core.errors import UserError
 from face_assets.registry.workspace import Workspace

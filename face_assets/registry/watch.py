@@ -1,4 +1,4 @@
-"""What is new on the branches of the data repository, and which of its commits change what the pipeline reads."""
+"""New commits on the branches of the data repository, and those that change the pipeline's inputs."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ Inputs = Mapping[str, str]
 
 @dataclass(frozen=True)
 class NewCommit:
-    """A commit that came to a branch. `reason` says why it asks for no run, None where it does; `moved_here`: the branch was
-    elsewhere before and stands there now."""
+    """A new commit of a branch. reason: the reason for which it needs no run, None where it needs one; moved_here: it is the branch's
+    new head."""
 
     commit: str
     branch: str
@@ -26,53 +26,53 @@ class NewCommit:
 
 
 class Branches:
-    """Which branches are watched. Patterns are those of a shell; what matches `production` goes live, what matches `experiments`
-    stops after the evaluation, and the rest is left alone."""
+    """The watched branches, by shell patterns: commits on those that match `production` go live, on those that match `experiments` they
+    stop after the evaluation, and others are ignored."""
 
     def __init__(self, production: tuple[str, ...], experiments: tuple[str, ...]):
         self.production = production
         self.experiments = experiments
 
     def is_production(self, branch: str) -> bool:
-        """Whether its releases go into production."""
+        """True for a branch whose releases go into production."""
         return matches(branch, self.production)
 
     def watched(self, heads: Mapping[str, str]) -> dict[str, str]:
-        """The heads of the watched branches, those of production first."""
+        """The heads of the watched branches, production's first."""
         names = [branch for branch in heads if self.is_production(branch) or matches(branch, self.experiments)]
         return {branch: heads[branch] for branch in sorted(names, key=lambda name: (not self.is_production(name), name))}
 
 
 def matches(branch: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a branch's name fits one of a shell's patterns."""
+    """True for a branch whose name matches one of the shell patterns."""
     return any(fnmatchcase(branch, pattern) for pattern in patterns)
 
 
 def new_commits(repository: DataRepository, branches: Branches, before: Mapping[str, str], heads: Mapping[str, str]) -> Iterator[NewCommit]:
     """The commits by which the watched branches moved from the heads `before` to `heads`, in order on each branch.
 
-    Where nothing was watched before, the heads alone count: the past is not made up for. A branch's history is that of first parents,
-    so a merge is one commit, whose result counts, and not those it brought. Each commit is compared with the one before it on its
-    branch, and the first with where the branch stood. The mirror must hold `heads`.
+    Where nothing was watched before, the heads alone are new, without their history. A branch's history is that of first parents, so a
+    merge is one commit. Each commit is compared with the one before it on its branch, and the first with the branch's former head. The
+    mirror must have `heads`.
     """
-    told: set[str] = set()
+    seen: set[str] = set()
     watched = branches.watched(heads)
     for branch, head in watched.items():
         at = before.get(branch)
         if at == head:
             continue
         if at is not None and not _is_known(repository, at):
-            at = None  # git has forgotten the old head: the branch is as good as new
+            at = None  # git has pruned the old head: the branch is treated as new
         production = branches.is_production(branch)
         commits = _came(repository, head, _known(repository, at, before, heads, watched, production)) if before else [head]
         if not commits and not production:
-            continue  # it came to, or was set back to, what was there before
+            continue  # it was made at, or reset to, a known commit
         earlier = _inputs_before(repository, at, commits) if before else None
         for commit in commits or [head]:
             inputs = inputs_of(repository, commit)
-            if production or commit not in told:
+            if production or commit not in seen:
                 yield NewCommit(commit, branch, production, _why_not(inputs, earlier), moved_here=commit == head and at is not None)
-            told.add(commit)
+            seen.add(commit)
             earlier = inputs
 
 
@@ -84,7 +84,7 @@ def _known(
     watched: Mapping[str, str],
     production: bool,
 ) -> list[str]:
-    """The commits whose history is no news to a branch: where it stood; else, and for experiments, all that any branch held."""
+    """The commits whose history is not new to a branch: its former head; else, and for experiments, the heads of all branches."""
     if production and at is not None:
         return [at]
     elsewhere = [*before.values(), *(commit for branch, commit in heads.items() if branch not in watched)]
@@ -92,13 +92,13 @@ def _known(
 
 
 def _came(repository: DataRepository, head: str, known: list[str]) -> list[str]:
-    """The commits up to the head that are news, oldest first."""
+    """The new commits up to the head, oldest first."""
     listed = repository.git("rev-list", "--first-parent", "--reverse", "--end-of-options", head, *(f"^{commit}" for commit in known), "--")
     return listed.decode().split()
 
 
 def _inputs_before(repository: DataRepository, at: str | None, commits: list[str]) -> Inputs | None:
-    """Those where the branch stood, or of what its first new commit was made from; None where there is no such commit."""
+    """Inputs of the branch's former head, or of the parent of its first new commit; None where there is no such commit."""
     if at is None and commits:
         at = repository.git("show", "-s", "--format=%P", "--end-of-options", commits[0]).decode().partition(" ")[0].strip()
     return inputs_of(repository, at) if at and _is_known(repository, at) else None
@@ -113,7 +113,7 @@ def _is_known(repository: DataRepository, commit: str) -> bool:
 
 
 def _why_not(inputs: Inputs, earlier: Inputs | None) -> str | None:
-    """Why a commit asks for no run; None where it does."""
+    """The reason for which a commit needs no run; None where it needs one."""
     missing = [name for name in ("photos.dvc", PARAMETERS) if name not in inputs]
     if missing:
         return f"holds no {' and no '.join(missing)}"
@@ -121,9 +121,9 @@ def _why_not(inputs: Inputs, earlier: Inputs | None) -> str | None:
 
 
 def inputs_of(repository: DataRepository, commit: str) -> Inputs:
-    """What the pipeline reads at a commit: the git object of each pointer, of params.yaml, and of the files that it names.
+    """The pipeline's inputs at a commit: the git object of each pointer, of params.yaml, and of the files that it names.
 
-    Raises GitError for a commit that the mirror does not hold.
+    Raises GitError for a commit that the mirror does not have.
     """
     found = _objects(repository, commit, (*POINTERS, PARAMETERS))
     named = _named_files(repository, commit) if PARAMETERS in found else []
@@ -138,11 +138,11 @@ def _objects(repository: DataRepository, commit: str, paths: tuple[str, ...]) ->
 
 
 def _named_files(repository: DataRepository, commit: str) -> list[str]:
-    """The paths that params.yaml names as starting weights and as attributes; no names of weights, no absolute paths."""
+    """The paths of starting weights and attributes in params.yaml, without names of known weights and absolute paths."""
     (content,) = repository.read_many([f"{commit}:{PARAMETERS}"], MOST_BYTES)
     try:
         values = parse_yaml(content or b"")
-    except ValueError:  # the run says what is wrong
+    except ValueError:  # the run reports the error
         return []
     found = [_at(values, "embedder", "weights"), _at(values, "evaluation", "attributes")]
     return [str(one) for one in found if isinstance(one, str) and _is_inside(one)]
@@ -154,5 +154,5 @@ def _at(values: object, section: str, key: str) -> object:
 
 
 def _is_inside(path: str) -> bool:
-    """Whether it is a path within the repository, as far as its letters tell."""
+    """True for text that can be a path within the repository."""
     return is_path(path) and not path.startswith(("/", "~", ":", "-")) and ".." not in path.split("/")

@@ -1,4 +1,4 @@
-"""The workspace: settings, home, data repository and releases, as every step of the pipeline needs them."""
+"""The workspace: settings, state directory, data repository and releases, which every step of the pipeline needs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Log = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Workspace:
-    """What a step works on. Cheap to make: nothing is fetched or created until it is asked for."""
+    """Context of every step. Cheap to make: nothing is fetched or created before its first use."""
 
     settings: Settings
 
@@ -29,7 +29,7 @@ class Workspace:
 
     @cached_property
     def home(self) -> Home:
-        """The home's paths and stores."""
+        """Paths and stores of the state directory."""
         return Home(self.settings.home)
 
     @cached_property
@@ -46,7 +46,7 @@ class Workspace:
 
     @cached_property
     def stages(self) -> Stages:
-        """Which release is in which stage."""
+        """The stages of these releases."""
         return Stages(self.releases)
 
     def production_heads(self) -> list[str]:

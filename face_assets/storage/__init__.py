@@ -1,1 +1,1 @@
-"""Where results lie on this machine: the state directory, artifacts, content stores."""
+"""Storage on this machine: the state directory, artifacts, content stores."""

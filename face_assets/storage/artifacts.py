@@ -1,4 +1,4 @@
-"""Artifacts: what an asset made, in a folder named by what it was made from, so that nothing is made twice."""
+"""Artifacts: folders that steps made, named by the fingerprint of their inputs, so that nothing is made twice."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -9,12 +9,12 @@ from typing import Any
 from face_assets.core.files import file_lock, lock_path, new_directory, read_json, remove_partial, write_json
 
 SUMMARY = "summary.json"
-SECONDS_TO_MAKE = 7 * 24 * 3600.0  # another process may be training
+SECONDS_TO_MAKE = 7 * 24 * 3600.0  # another process may be training it
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A finished folder: `kind` and `fingerprint` name it, `summary` says what is in it in JSON-able facts."""
+    """A finished folder: `kind` and `fingerprint` name it, `summary` describes it in JSON-able facts."""
 
     kind: str
     fingerprint: str
@@ -46,7 +46,7 @@ class ArtifactStore:
         return Artifact(kind, fingerprint, directory, read_json(directory / SUMMARY), reused=True)
 
     def make(self, kind: str, fingerprint: str, fill: Callable[[Path], dict[str, Any]]) -> Artifact:
-        """The artifact, made by `fill` (which puts files into a folder and returns the summary) where it is not there yet.
+        """The artifact. Where it does not exist yet, `fill` puts files into a folder and returns the summary.
 
         Of two runs that want the same artifact at once, one makes it and the other waits.
         """

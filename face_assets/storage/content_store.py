@@ -1,4 +1,4 @@
-"""A store of small results kept by content: one SQLite file of (key, facts, blob), whole after a kill at any point."""
+"""Stores of small results by content: one SQLite file of (key, facts, blob), intact after a kill at any point."""
 
 import json
 import sqlite3
@@ -17,7 +17,7 @@ PAGE = 16384  # bytes: a crop of 75 KB in 5 pages instead of 19
 
 @dataclass(frozen=True)
 class Entry:
-    """What is kept under a key: JSON-able facts and, where there are any, bytes."""
+    """Entry of a key: JSON-able facts and, where there are any, bytes."""
 
     key: str
     facts: dict[str, Any]
@@ -27,14 +27,14 @@ class Entry:
 class ContentStore:
     """Entries by key, written in transactions; several processes may read and write at once, the first entry of a key stays.
 
-    SQLite because thousands of 70 KB blobs read faster from it than from as many files, and a kill cannot tear it.
+    SQLite because thousands of 70 KB blobs read faster from it than from as many files, and a kill cannot damage it.
     """
 
     def __init__(self, path: Path):
         self.path = path
-        # under a lock, for SQLite does not wait where two make a file's journal at once
+        # under a lock, since SQLite does not wait where two processes make a file's journal at once
         with file_lock(lock_path(path)), closing(self._connect()) as connection, connection:
-            connection.execute(f"PRAGMA page_size={PAGE}")  # of a new file; one that is there keeps its own
+            connection.execute(f"PRAGMA page_size={PAGE}")  # of a new file; an existing one keeps its own
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, facts TEXT NOT NULL, blob BLOB)")
 
@@ -45,19 +45,19 @@ class ContentStore:
 
     @contextmanager
     def kept_open(self) -> Iterator[None]:
-        """Meanwhile nobody is the last to close the file, which costs a checkpoint: for who puts entries again and again."""
+        """Keeps the file open in the block, so that no put is the last to close it, which costs a checkpoint."""
         with closing(self._connect()) as connection:
             connection.execute("SELECT key FROM entries LIMIT 1").fetchall()
             yield
 
     def put(self, entries: Iterable[Entry]) -> None:
-        """Adds entries in one transaction; a key that is there already keeps what it has."""
+        """Adds entries in one transaction; a key that exists keeps its entry."""
         rows = [(entry.key, json.dumps(entry.facts, ensure_ascii=False), entry.blob) for entry in entries]
         with closing(self._connect()) as connection, connection:
             connection.executemany("INSERT OR IGNORE INTO entries VALUES (?, ?, ?)", rows)
 
     def drop(self, keys: Iterable[str]) -> None:
-        """Forgets the entries of `keys`."""
+        """Removes the entries of `keys`."""
         with closing(self._connect()) as connection, connection:
             connection.executemany("DELETE FROM entries WHERE key = ?", [(key,) for key in keys])
 
@@ -79,6 +79,6 @@ class ContentStore:
         with closing(self._connect()) as connection:
             for start in range(0, len(keys), KEYS_A_QUERY):
                 part = keys[start : start + KEYS_A_QUERY]
-                marks = ",".join("?" * len(part))
-                for key, facts, blob in connection.execute(f"SELECT {columns} FROM entries WHERE key IN ({marks})", part):
+                placeholders = ",".join("?" * len(part))
+                for key, facts, blob in connection.execute(f"SELECT {columns} FROM entries WHERE key IN ({placeholders})", part):
                     yield Entry(key, json.loads(facts), blob)

@@ -1,4 +1,4 @@
-"""The home: one folder with all state, and the stores that stand in it."""
+"""The state directory: one folder with all state of this machine, and the stores in it."""
 
 import os
 from pathlib import Path
@@ -19,12 +19,12 @@ class Home:
 
     @property
     def dagster(self) -> Path:
-        """DAGSTER_HOME: dagster.yaml, and of a platform on one machine the event log and the schedules."""
+        """DAGSTER_HOME: dagster.yaml, and on a platform of one machine the event log and the schedules."""
         return expanded(os.environ.get(DAGSTER_HOME) or self.root / "dagster")
 
     @property
     def artifact_references(self) -> Path:
-        """Which artifact each asset holds for each commit."""
+        """References to the artifact of each asset and commit."""
         return self.root / "handles"
 
     @property
@@ -34,7 +34,7 @@ class Home:
 
     @property
     def training(self) -> Path:
-        """Checkpoints of trainings that have not ended."""
+        """Checkpoints of unfinished trainings."""
         return self.root / "training"
 
     @property
@@ -59,7 +59,7 @@ class Home:
 
     @property
     def logs(self) -> Path:
-        """Logs of what `face-assets up` and `run` started."""
+        """Logs of the processes that `face-assets up` and `run` started."""
         return self.root / "logs"
 
     def crops(self, detector: str) -> ContentStore:
@@ -67,7 +67,7 @@ class Home:
         return ContentStore(self.root / "crops" / f"{detector}.sqlite")
 
     def inspections(self, version: str) -> ContentStore:
-        """What is known of photos as files: key = the photo's md5."""
+        """The store of inspected photo files: key = the photo's md5."""
         return ContentStore(self.root / "inspections" / f"{version}.sqlite")
 
     def embeddings(self, engine: str) -> ContentStore:
