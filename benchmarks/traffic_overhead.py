@@ -116,7 +116,7 @@ def _cpu_time(kit: Kit) -> str:
             began = time.thread_time()
             traffic.record("", 0.1, crops, faces.boxes, faces.probabilities, vectors, vectors[:, 0], vectors[:, 0] > 0)
             if number % PHOTOS_A_PUBLICATION == 0:
-                traffic._hand_over(False)
+                traffic._publish(False)
             counting += time.thread_time() - began
         began = time.process_time()
         traffic.close()

@@ -43,7 +43,7 @@ def list_keys() -> dict[str, Any]:
     refused = None
     if containers_started(workspace):
         with suppress(UserError):
-            refused = container_target(workspace).gateway.refused_keys()
+            refused = container_target(workspace).gateway.rejected_keys()
     return {"keys": [{"name": key.name, "created": key.created} for key in keys(workspace).all()], "refused": refused}
 
 

@@ -1,1 +1,1 @@
-"""What the server sees and the pipeline does, as figures: metrics, their alerts and dashboards, and labels from the field."""
+"""Monitoring of server and pipeline: metrics, alerts, dashboards, drift, and feedback from the field."""

@@ -1,4 +1,4 @@
-"""The group monitoring: live_traffic and drift_report, kept by the hour that they tell of."""
+"""The group monitoring: live_traffic and drift_report, partitioned by hour."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ GROUP = "monitoring"
     code_version=step_version("live_traffic"),
 )
 def live_traffic(context: dg.AssetExecutionContext, platform: WorkspaceResource) -> dg.MaterializeResult:
-    """What the server saw in an hour, as histograms by release that hold no face (docs/explanation/drift.md)."""
+    """Feature histograms of an hour's traffic by release, which contain no face (docs/explanation/drift.md)."""
     workspace = platform.workspace()
     with user_errors(context):
         window = monitoring.live_window(workspace, context.partition_key)
@@ -45,12 +45,12 @@ def live_traffic(context: dg.AssetExecutionContext, platform: WorkspaceResource)
     code_version=step_version("drift_report"),
     check_specs=[
         dg.AssetCheckSpec(
-            "no_drift", asset="drift_report", partitions_def=hours, description="the photos look as those that the release was tested on"
+            "no_drift", asset="drift_report", partitions_def=hours, description="the photos look like those that the release was tested on"
         )
     ],
 )
 def drift_report(context: dg.AssetExecutionContext, platform: WorkspaceResource) -> dg.MaterializeResult:
-    """An hour's traffic beside the references of the releases that answered: PSI, Wasserstein, KS, and a verdict."""
+    """Comparison of an hour's traffic with the references of the releases: PSI, Wasserstein, KS, and a verdict."""
     workspace = platform.workspace()
     with user_errors(context):
         drift = monitoring.report_drift(workspace, context.partition_key)
@@ -61,7 +61,7 @@ def drift_report(context: dg.AssetExecutionContext, platform: WorkspaceResource)
 
 
 def _figures(report: DriftReport) -> dict[str, object]:
-    """Of the release with most photos; single numbers, which the UI draws over the hours."""
+    """Returns the figures of the release with most photos: single numbers, which the UI plots over the hours."""
     found: dict[str, object] = {"release": report.release, "verdict": report.verdict, "photos": report.photos}
     found |= {"without_face_rate": round(report.without_face / report.photos, 4)} if report.photos else {}
     if report.features:
@@ -72,7 +72,7 @@ def _figures(report: DriftReport) -> dict[str, object]:
 
 
 def _no_drift(reports: Sequence[DriftReport]) -> dg.AssetCheckResult:
-    """Red where a release drifted; a warning where one has no reference, so that silence is not taken for health."""
+    """Returns the check: failed where a release drifted, a warning where one has no reference."""
     verdicts = {report.verdict for report in reports}
     severity = dg.AssetCheckSeverity.ERROR if "drift" in verdicts else dg.AssetCheckSeverity.WARN
     return dg.AssetCheckResult(

@@ -1,11 +1,11 @@
-"""The feedback that people have committed, read from the mirror of the data repository and never from a working tree."""
+"""Committed feedback, read from the mirror of the data repository and never from a working tree."""
 
 from face_assets.monitoring.feedback import INBOX, MOST_BYTES, Feedback, parse_feedback
 from face_assets.registry.workspace import Workspace
 
 
 def committed_feedback(workspace: Workspace, commits: list[str]) -> tuple[list[Feedback], list[str]]:
-    """The proposals in the inbox at these commits, each once, and a sentence about each file that is none."""
+    """Returns the proposals in the inbox at these commits, each once, and a sentence about each invalid file."""
     found: dict[str, bytes] = {}
     for commit in commits:
         listed = (

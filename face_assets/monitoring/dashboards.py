@@ -15,9 +15,9 @@ Kind = Literal["timeseries", "stat", "table"]
 
 @dataclass(frozen=True)
 class Panel:
-    """A panel: its queries with the legend of each. Intervals are fixed, so that each query can be asked of Prometheus as it stands.
+    """A panel: legend → query. Intervals are fixed, so that each query works in Prometheus without changes.
 
-    needs: what must have happened for the queries to give data; "" where a platform with a live release always has some.
+    needs: the condition for data; "" where a platform with a live release always has some.
     """
 
     title: str
@@ -55,14 +55,14 @@ SERVING = (
     Panel(
         "Requests",
         {
-            "asked": f"sum(rate(nv_inference_request_success{RECOGNIZER}[5m])) + sum(rate(nv_inference_request_failure{RECOGNIZER}[5m]))",
+            "all": f"sum(rate(nv_inference_request_success{RECOGNIZER}[5m])) + sum(rate(nv_inference_request_failure{RECOGNIZER}[5m]))",
             "failed": f"sum(rate(nv_inference_request_failure{RECOGNIZER}[5m])) "
             "+ (sum(rate(face_assets_photos_failed_total[5m])) or vector(0))",
         },
         "reqps",
     ),
     Panel(
-        "Time of an answer",
+        "Response time",
         {
             "{{release}}, mean": _mean("answer_seconds"),
             "median": _quantile(0.5, "answer_seconds"),
@@ -72,22 +72,22 @@ SERVING = (
         needs="traffic",
     ),
     Panel(
-        "Photos without a face, or of no use",
+        "Photos without a face, or unusable",
         {
             "without a face": f"sum({_rate('photos_without_face')}) / sum({_rate('photos')})",
-            "of no use": f"sum({_rate('photos_refused')}) / (sum({_rate('photos')}) + sum({_rate('photos_refused')}))",
+            "unusable": f"sum({_rate('photos_refused')}) / (sum({_rate('photos')}) + sum({_rate('photos_refused')}))",
         },
         "percentunit",
         needs="traffic",
     ),
-    Panel("Faces taken for somebody, or nobody", {"somebody": _rate("faces_accepted"), "nobody": _rate("faces_refused")}, needs="traffic"),
+    Panel("Faces identified, or not", {"identified": _rate("faces_accepted"), "not identified": _rate("faces_refused")}, needs="traffic"),
     Panel("Best similarity", _spread("best_similarity"), needs="traffic"),
-    Panel("Probability of the faces found", _spread("detection_probability"), needs="traffic"),
-    Panel("Side of the faces found, pixels", _spread("face_size_pixels"), needs="traffic"),
+    Panel("Detection probability of faces", _spread("detection_probability"), needs="traffic"),
+    Panel("Side of faces, pixels", _spread("face_size_pixels"), needs="traffic"),
     Panel("Faces in a photo, mean", {"{{release}}": _mean("faces_per_photo")}, needs="traffic"),
     Panel("Drift", {"{{figure}}": 'face_assets_drift_figure{figure=~"psi_.*|farthest"}'}, width=16, needs="drift"),
     Panel(
-        "Errors in the field, of answers looked at blindly",
+        "Errors in the field, of sampled results",
         {
             "{{error}} {{release}}": 'face_assets_feedback_error_rate{bound="estimate"}',
             "{{error}} {{release}}, {{bound}}": 'face_assets_feedback_error_rate{bound=~"low|high"}',
@@ -108,23 +108,27 @@ PIPELINE = (
         "Figures of production",
         {"{{figure}}": 'face_assets_production_figure{figure=~"auc|accuracy|eer|tar_.*|identification_.*"}'},
     ),
-    Panel("Photos", {"{{of}}": "face_assets_dataset_photos", "of no use, {{of}}": "face_assets_dataset_unusable_photos"}),
+    Panel("Photos", {"{{of}}": "face_assets_dataset_photos", "unusable, {{of}}": "face_assets_dataset_unusable_photos"}),
     Panel("People", {"{{of}} {{split}}": "face_assets_dataset_people"}),
     Panel("Runs an hour", {"{{job}} {{outcome}}": "sum by (job, outcome) (increase(face_assets_runs_total[1h]))"}),
-    Panel("Runs that are not over", {"{{state}}": "face_assets_runs_open"}),
+    Panel("Open runs", {"{{state}}": "face_assets_runs_open"}),
     Panel("Checks", {"{{asset}} {{check}}": "face_assets_check_passed"}, "bool_yes_no"),
     Panel(
-        "How long an asset takes, mean of all times",
+        "Duration of an asset, mean",
         {"{{asset}}": "face_assets_asset_seconds_sum / face_assets_asset_seconds_count"},
         "s",
         width=12,
     ),
-    Panel("Since an asset was made", {"{{asset}}": "time() - face_assets_asset_last_success_timestamp_seconds"}, "s", width=12),
+    Panel("Since an asset's last success", {"{{asset}}": "time() - face_assets_asset_last_success_timestamp_seconds"}, "s", width=12),
     Panel(
-        "Since a sensor ticked", {"{{sensor}}": "time() - face_assets_sensor_last_tick_timestamp_seconds"}, "s", width=12, needs="daemon"
+        "Since a sensor's last tick",
+        {"{{sensor}}": "time() - face_assets_sensor_last_tick_timestamp_seconds"},
+        "s",
+        width=12,
+        needs="daemon",
     ),
     Panel(
-        "Since a daemon was heard of",
+        "Since a daemon's last heartbeat",
         {"{{daemon}}": "time() - face_assets_daemon_heartbeat_timestamp_seconds"},
         "s",
         width=12,
@@ -136,7 +140,7 @@ DASHBOARDS = {"serving": ("Face Assets: serving", SERVING), "pipeline": ("Face A
 
 
 def dashboard(name: str) -> dict[str, Any]:
-    """The JSON model of a dashboard (grafana.com/docs, "Dashboard JSON model"), schema 39 of Grafana 10 and newer."""
+    """Returns the JSON model of a dashboard (grafana.com/docs, "Dashboard JSON model"), schema 39 of Grafana 10 and newer."""
     title, panels = DASHBOARDS[name]
     placed: list[dict[str, Any]] = []
     across, down = 0, 0

@@ -1,4 +1,4 @@
-"""The verdict on a window: whether what a release saw is still what it was tested on, and what changed."""
+"""Drift verdict on a window: comparison of a release's traffic with the photos that it was tested on."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -16,8 +16,10 @@ LARGE = 1e-6
 
 @dataclass(frozen=True)
 class FeatureDrift:
-    """One feature of a window. seen: photos that have it; limits are None where it is not judged; excess: the largest of distance by
-    limit, above 1 where it drifted."""
+    """One feature of a window.
+
+    seen: photos that have it; limits: None where it is not judged; excess: largest distance divided by its limit, above 1 for drift.
+    """
 
     name: str
     unit: str
@@ -35,7 +37,7 @@ class FeatureDrift:
 
 @dataclass(frozen=True)
 class DriftReport:
-    """What one release saw in a window, and the verdict in a word and in a sentence; features are empty without a verdict."""
+    """Report on one release in a window, with the verdict in a word and in a sentence; features are empty without a verdict."""
 
     window: str
     release: str
@@ -50,21 +52,21 @@ class DriftReport:
 
     @property
     def drifted(self) -> list[str]:
-        """Names of the features that drifted, the farthest first."""
+        """Names of the features that drifted, by falling excess."""
         return [one.name for one in sorted(self.features, key=lambda one: -one.excess) if one.drifted]
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-able values."""
+        """Returns JSON-able values."""
         return asdict(self)
 
     @staticmethod
     def from_json(values: dict[str, Any]) -> "DriftReport":
-        """What `to_json` gave."""
+        """Returns the report of the values of `to_json`."""
         return DriftReport(**{**values, "features": tuple(FeatureDrift(**one) for one in values["features"])})
 
 
 def judge(window: str, traffic: FeatureHistograms, reference: Reference | None, min_photos: int, without: str = "") -> DriftReport:
-    """The report of a release's histograms. without: why there is no reference, in a sentence."""
+    """Returns the report on a release's histograms. without: why there is no reference, in a sentence."""
     if reference is None:
         reason = without or f"{traffic.release} has no reference"
         return _report(window, traffic, "no_reference", f"No verdict: {reason}")
@@ -75,7 +77,7 @@ def judge(window: str, traffic: FeatureHistograms, reference: Reference | None, 
     features = _features(traffic, reference)
     drifted = [one for one in features if one.drifted]
     if not drifted:
-        return _report(window, traffic, "no_drift", f"{traffic.photos:,} photos look as those that the release was tested on", features)
+        return _report(window, traffic, "no_drift", f"{traffic.photos:,} photos look like those that the release was tested on", features)
     return _report(window, traffic, "drift", _sentence(drifted, traffic), features)
 
 
@@ -117,7 +119,7 @@ def _features(traffic: FeatureHistograms, reference: Reference) -> tuple[Feature
 
 
 def _sentence(drifted: list[FeatureDrift], traffic: FeatureHistograms) -> str:
-    """The farthest first; directions of the embeddings are told as one."""
+    """Returns the features by falling excess; directions of the embeddings count as one."""
     directions = [one for one in drifted if one.name.startswith("embedding_")]
     others = sorted((one for one in drifted if one not in directions), key=lambda one: -one.excess)
     parts = [f"{one.name} {one.mean:.2f} instead of {one.reference_mean:.2f}" for one in others if one.mean is not None]

@@ -1,4 +1,4 @@
-"""Facts of the platform that become metrics, and their names: the one place that says what the exporter's metrics are called."""
+"""Facts of the platform, and their metrics: the one place with the names of the exporter's metrics."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,14 +9,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from face_assets.monitoring.feedback import Estimate
 
 BUCKETS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0)
-"""Seconds of runs and steps; from a step that finds its result made already to a training on a large data set."""
+"""Seconds of runs and steps, from a step with an existing result to a training on a large data set."""
 
 OUTCOMES = ("done", "refused", "failed", "canceled")
 
 
 @dataclass(frozen=True)
 class ReleaseFacts:
-    """What is in production. Times in seconds since the epoch; figures by name, as metrics.json has them, flat."""
+    """The release in production. Times: seconds since the epoch; figures: flat, named as in metrics.json."""
 
     version: str
     commit: str
@@ -28,7 +28,7 @@ class ReleaseFacts:
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """A data set: `of` says whose, "production" or "latest"; people by split."""
+    """A data set. of: "production" or "latest"; people: by split."""
 
     of: str
     version: str
@@ -39,25 +39,25 @@ class DatasetFacts:
 
 @dataclass
 class Durations:
-    """A histogram of seconds that grows: counts below each of BUCKETS (and above), and the sum."""
+    """A histogram of seconds: counts below each of BUCKETS (and above), and the sum."""
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
     sum: float = 0.0
 
     def add(self, seconds: float) -> None:
-        """Counts one more."""
+        """Counts one duration."""
         self.counts[next((place for place, bound in enumerate(BUCKETS) if seconds <= bound), len(BUCKETS))] += 1
         self.sum = round(self.sum + seconds, 3)
 
     def cumulated(self) -> list[tuple[str, float]]:
-        """As Prometheus wants it: (bound, how many are not above it)."""
+        """Returns Prometheus' form: (bound, number up to the bound)."""
         bounds = [*(str(bound) for bound in BUCKETS), "+Inf"]
         return [(bound, float(sum(self.counts[: place + 1]))) for place, bound in enumerate(bounds)]
 
 
 @dataclass
 class LastCheck:
-    """The last verdict of an asset check: whether it passed, and when."""
+    """Last result of an asset check, and its time."""
 
     passed: bool
     time: float
@@ -65,7 +65,7 @@ class LastCheck:
 
 @dataclass
 class Totals:
-    """What all finished runs amount to. Keys: job → outcome, asset → outcome, "asset:check" → result."""
+    """Totals of all finished runs. Keys: job → outcome, asset → outcome, "asset:check" → result."""
 
     runs: dict[str, dict[str, int]] = field(default_factory=dict)
     run_seconds: dict[str, Durations] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class QueueFacts:
-    """Runs that are not over: how many in each state, the oldest that is queued, and finished ones that are not counted yet."""
+    """Open runs by state, the oldest queued one, and finished runs that are not counted yet."""
 
     states: Mapping[str, int]
     oldest_queued: float | None
@@ -87,7 +87,7 @@ class QueueFacts:
 
 @dataclass(frozen=True)
 class SensorFacts:
-    """A sensor's or schedule's last tick, and whether it failed."""
+    """Last tick of a sensor or schedule, and its failure."""
 
     name: str
     last_tick: float
@@ -96,7 +96,7 @@ class SensorFacts:
 
 @dataclass(frozen=True)
 class WaitingFacts:
-    """Commits that the commit sensor knows and cannot run yet: how many, and since when the oldest waits."""
+    """Commits that the commit sensor cannot run yet: their number, and the begin of the oldest one's wait."""
 
     commits: int
     oldest: float | None
@@ -104,9 +104,9 @@ class WaitingFacts:
 
 @dataclass(frozen=True)
 class ServerFacts:
-    """The deployment: whether the server runs and is ready, with which release, and whether that is what production says.
+    """State of the server, its live release, and whether that is the release in production.
 
-    since: when the release began to answer, seconds since the epoch; wanted, trouble: of a server that is not as production says.
+    since: begin of serving the release, seconds since the epoch; wanted, trouble: of a server with another release than production's.
     """
 
     running: bool
@@ -119,7 +119,7 @@ class ServerFacts:
 
 
 def flat_figures(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """Nested figures under joined names: {"tar": {"0.001": 0.9}} is tar_0.001."""
+    """Returns nested figures under joined names: {"tar": {"0.001": 0.9}} becomes tar_0.001."""
     found: dict[str, float] = {}
     for name, value in metrics.items():
         if isinstance(value, Mapping):
@@ -130,30 +130,30 @@ def flat_figures(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, floa
 
 
 def release_metrics(facts: ReleaseFacts | None) -> Iterable[Metric]:
-    """Of the release in production; none where nothing is."""
+    """Returns metrics of the release in production; none without one."""
     if facts is None:
         return
     names = {"version": facts.version, "commit": facts.commit, "dataset_version": facts.dataset_version}
     info = _gauge("production_release_info", "The release in production; always 1.", list(names))
     info.add_metric(list(names.values()), 1.0)
     yield info
-    yield _single("production_assigned_timestamp_seconds", "When the release was put into production.", facts.assigned)
-    yield _single("production_data_timestamp_seconds", "When the commit was made that the release was trained from.", facts.committed)
-    figures = _gauge("production_figure", "A figure of the release's evaluation, as its metrics.json has it.", ["figure"])
+    yield _single("production_assigned_timestamp_seconds", "Time of the release's assignment to production.", facts.assigned)
+    yield _single("production_data_timestamp_seconds", "Time of the commit that the release was trained from.", facts.committed)
+    figures = _gauge("production_figure", "A figure of the release's evaluation, named as in its metrics.json.", ["figure"])
     for name, value in facts.figures.items():
         figures.add_metric([name], value)
     yield figures
 
 
 def decision_metrics(held: bool, waiting: float | None) -> Iterable[Metric]:
-    """Of the last decision about production; waiting: since when a release waits for it to be released, seconds since the epoch."""
-    yield _single("production_held", "Whether a person's decision holds, so that commits do not reach production.", float(held))
+    """Returns metrics of the last decision about production. waiting: begin of a release's wait for `resume`, seconds since the epoch."""
+    yield _single("production_held", "1 where a person's decision keeps commits out of production.", float(held))
     if waiting is not None:
-        yield _single("release_waiting_timestamp_seconds", "When the gate let the release through that waits.", waiting)
+        yield _single("release_waiting_timestamp_seconds", "Time at which the waiting release passed the gate.", waiting)
 
 
 def dataset_metrics(found: Iterable[DatasetFacts]) -> Iterable[Metric]:
-    """Of the data sets of production and of the last run."""
+    """Returns metrics of the data sets of production and of the last run."""
     info = _gauge("dataset_info", "The DVC version of a data set; always 1.", ["of", "version"])
     photos = _gauge("dataset_photos", "Photos of a data set.", ["of"])
     unusable = _gauge("dataset_unusable_photos", "Photos of a data set that cannot be used.", ["of"])
@@ -168,24 +168,24 @@ def dataset_metrics(found: Iterable[DatasetFacts]) -> Iterable[Metric]:
 
 
 def totals_metrics(totals: Totals, jobs: Iterable[str] = ()) -> Iterable[Metric]:
-    """Of all runs that ended; of `jobs` also what never happened, since a counter that begins at 1 has not risen for Prometheus."""
+    """Returns metrics of all finished runs, with zeros for `jobs`: for Prometheus a counter that begins at 1 has not risen."""
     runs = {job: dict.fromkeys(OUTCOMES, 0) | totals.runs.get(job, {}) for job in dict.fromkeys((*jobs, *totals.runs))}
     yield _counts("runs", "Runs that ended.", ("job", "outcome"), runs)
-    yield _counts("asset_runs", "Times that an asset was made, or was to be.", ("asset", "outcome"), totals.steps)
+    yield _counts("asset_runs", "Attempts to make an asset.", ("asset", "outcome"), totals.steps)
     for name, help_text, label, durations in (
-        ("run_seconds", "How long runs took.", "job", totals.run_seconds),
-        ("asset_seconds", "How long making an asset took.", "asset", totals.step_seconds),
+        ("run_seconds", "Duration of runs.", "job", totals.run_seconds),
+        ("asset_seconds", "Duration of making an asset.", "asset", totals.step_seconds),
     ):
         histogram = HistogramMetricFamily(f"face_assets_{name}", help_text, labels=[label])
         for key, one in durations.items():
             histogram.add_metric([key], buckets=one.cumulated(), sum_value=one.sum)
         yield histogram
-    success = _gauge("asset_last_success_timestamp_seconds", "When the asset was last made.", ["asset"])
+    success = _gauge("asset_last_success_timestamp_seconds", "Time of the asset's last success.", ["asset"])
     for asset, when in totals.last_success.items():
         success.add_metric([asset], when)
     yield success
-    results = CounterMetricFamily("face_assets_check_results", "Verdicts of asset checks.", labels=["asset", "check", "result"])
-    passed = _gauge("check_passed", "Whether the last verdict of an asset check was good.", ["asset", "check"])
+    results = CounterMetricFamily("face_assets_check_results", "Results of asset checks.", labels=["asset", "check", "result"])
+    passed = _gauge("check_passed", "1 where the last result of an asset check was good.", ["asset", "check"])
     for name, counted in totals.checks.items():
         for result, count in counted.items():
             results.add_metric([*name.split(":", 1), result], count)
@@ -195,22 +195,20 @@ def totals_metrics(totals: Totals, jobs: Iterable[str] = ()) -> Iterable[Metric]
 
 
 def queue_metrics(facts: QueueFacts) -> Iterable[Metric]:
-    """Of runs that are not over."""
-    states = _gauge("runs_open", "Runs that are not over.", ["state"])
+    """Returns metrics of open runs."""
+    states = _gauge("runs_open", "Runs that have not ended.", ["state"])
     for state, count in facts.states.items():
         states.add_metric([state], count)
     yield states
     if facts.oldest_queued is not None:
-        yield _single("queue_oldest_timestamp_seconds", "When the run was asked for that is queued longest.", facts.oldest_queued)
-    yield _single(
-        "runs_uncounted", "Finished runs that the exporter has still to count; above 0 only while it catches up.", facts.uncounted
-    )
+        yield _single("queue_oldest_timestamp_seconds", "Time at which the oldest queued run was queued.", facts.oldest_queued)
+    yield _single("runs_uncounted", "Finished runs that the exporter has not counted yet.", facts.uncounted)
 
 
 def sensor_metrics(found: Iterable[SensorFacts]) -> Iterable[Metric]:
-    """Of sensors and schedules."""
-    ticked = _gauge("sensor_last_tick_timestamp_seconds", "When the sensor or schedule last ticked.", ["sensor"])
-    failed = _gauge("sensor_tick_failed", "Whether that tick failed.", ["sensor"])
+    """Returns metrics of sensors and schedules."""
+    ticked = _gauge("sensor_last_tick_timestamp_seconds", "Time of the last tick of the sensor or schedule.", ["sensor"])
+    failed = _gauge("sensor_tick_failed", "1 where that tick failed.", ["sensor"])
     for facts in found:
         ticked.add_metric([facts.name], facts.last_tick)
         failed.add_metric([facts.name], float(facts.failed))
@@ -218,7 +216,7 @@ def sensor_metrics(found: Iterable[SensorFacts]) -> Iterable[Metric]:
 
 
 def daemon_metrics(heartbeats: Mapping[str, float]) -> Iterable[Metric]:
-    """Of Dagster's daemons: the last heartbeat of each, seconds since the epoch."""
+    """Returns metrics of Dagster's daemons. heartbeats: the last of each, seconds since the epoch."""
     beats = _gauge("daemon_heartbeat_timestamp_seconds", "The daemon's last heartbeat.", ["daemon"])
     for name, when in heartbeats.items():
         beats.add_metric([name], when)
@@ -226,24 +224,24 @@ def daemon_metrics(heartbeats: Mapping[str, float]) -> Iterable[Metric]:
 
 
 def waiting_metrics(facts: WaitingFacts) -> Iterable[Metric]:
-    """Of commits that wait."""
-    yield _single("commits_waiting", "Commits that the commit sensor cannot run yet, as where photos are not pushed.", facts.commits)
+    """Returns metrics of waiting commits."""
+    yield _single("commits_waiting", "Commits that the commit sensor cannot run yet, for example without pushed photos.", facts.commits)
     if facts.oldest is not None:
-        yield _single("commits_waiting_oldest_timestamp_seconds", "When the commit was seen that waits longest.", facts.oldest)
+        yield _single("commits_waiting_oldest_timestamp_seconds", "Time at which the oldest waiting commit was seen.", facts.oldest)
 
 
 def server_metrics(facts: ServerFacts) -> Iterable[Metric]:
-    """Of the deployment."""
-    yield _single("server_running", "Whether the Triton server runs.", float(facts.running))
-    yield _single("server_ready", "Whether it answers with a release.", float(facts.ready))
+    """Returns metrics of the server."""
+    yield _single("server_running", "1 where the Triton server runs.", float(facts.running))
+    yield _single("server_ready", "1 where it serves a release.", float(facts.ready))
     info = _gauge("server_release_info", "The release that is live; always 1.", ["release"])
     if facts.release:
         info.add_metric([facts.release], 1.0)
     yield info
     if facts.is_production is not None:
-        yield _single("server_is_production", "Whether what is live is what production says.", float(facts.is_production))
+        yield _single("server_is_production", "1 where the live release is the one in production.", float(facts.is_production))
     if facts.since is not None:
-        yield _single("server_live_since_timestamp_seconds", "When the release that is live began to answer.", facts.since)
+        yield _single("server_live_since_timestamp_seconds", "Time at which the live release began to serve.", facts.since)
     behind = _gauge(
         "server_behind_production_info", "Why this machine does not serve what is in production; 1.", ["wanted", "live", "trouble"]
     )
@@ -253,8 +251,8 @@ def server_metrics(facts: ServerFacts) -> Iterable[Metric]:
 
 
 def drift_metrics(time: float, figures: Mapping[str, float]) -> Iterable[Metric]:
-    """Of the last drift report: when it was made and its figures by name."""
-    yield _single("drift_report_timestamp_seconds", "When the last drift report was made.", time)
+    """Returns metrics of the last drift report: its time and its figures by name."""
+    yield _single("drift_report_timestamp_seconds", "Time of the last drift report.", time)
     found = _gauge("drift_figure", "A figure of the last drift report.", ["figure"])
     for name, value in figures.items():
         found.add_metric([name], value)
@@ -262,10 +260,10 @@ def drift_metrics(time: float, figures: Mapping[str, float]) -> Iterable[Metric]
 
 
 def feedback_metrics(found: Iterable[Estimate], problems: int) -> Iterable[Metric]:
-    """Of the feedback that people have committed: the errors by release, as rates where answers were looked at blindly."""
-    judged = _gauge("feedback_judged_answers", "Answers looked at blindly that could have had the error.", ["release", "error"])
-    rates = _gauge("feedback_error_rate", "Share of them that had it; low and high bound 95 %.", ["release", "error", "bound"])
-    reported = _gauge("feedback_reported_errors", "Errors that people reported besides, which are no rate.", ["release", "error"])
+    """Returns metrics of committed feedback: errors by release, as rates for sampled results."""
+    judged = _gauge("feedback_judged_answers", "Sampled results that can have the error.", ["release", "error"])
+    rates = _gauge("feedback_error_rate", "Share of them with the error; low and high bound 95 %.", ["release", "error", "bound"])
+    reported = _gauge("feedback_reported_errors", "Errors that people reported otherwise, which are no rate.", ["release", "error"])
     for one in found:
         for error, rate, others in (
             ("false_accept", one.false_accepts, one.reported_false_accepts),
@@ -277,12 +275,12 @@ def feedback_metrics(found: Iterable[Estimate], problems: int) -> Iterable[Metri
                 for bound, value in (("estimate", rate.rate), ("low", rate.low), ("high", rate.high)):
                     rates.add_metric([one.release, error, bound], value)
     yield from (judged, rates, reported)
-    yield _single("feedback_unreadable_files", "Files of the inbox that are no feedback.", problems)
+    yield _single("feedback_unreadable_files", "Invalid files in the inbox.", problems)
 
 
 def disk_metrics(free: int, size: int) -> Iterable[Metric]:
-    """Of the disk that the home is on, in bytes."""
-    yield _single("home_disk_free_bytes", "Free space on the disk of the home.", free)
+    """Returns metrics of the disk of the state directory, in bytes."""
+    yield _single("home_disk_free_bytes", "Free space on the disk of the state directory.", free)
     yield _single("home_disk_size_bytes", "Size of that disk.", size)
 
 

@@ -1,7 +1,7 @@
-"""Labels from the field: what people say of the server's answers, as files in the data repository's inbox, and the error rates from them.
+"""Feedback from the field: judged results as files in the inbox of the data repository, and error rates from them.
 
-A file is a proposal: it counts from when it is there, and belongs to the data from when a person commits it. It holds no photo and no
-embedding; a photo that somebody supplies lies beside, where git does not take it by itself.
+A file is a proposal: it counts at once, and belongs to the data once a person commits it. It contains no photo and no embedding; a
+supplied photo is in a folder that git ignores.
 """
 
 import json
@@ -28,11 +28,11 @@ Z = 1.959964  # of a normal distribution, for 95 %
 
 @dataclass(frozen=True)
 class Feedback:
-    """What a person says of an answer.
+    """A person's judgement of a result.
 
-    answered: who the server took the face for, None where it took it for nobody; truth: who it is, STRANGER for nobody enrolled,
-    SOMEBODY_ELSE where only the mistake is known; sampled: whether the answer was chosen blindly, and not because it looked wrong;
-    time: seconds since the epoch; photo: a file beside, by its name.
+    answered: the identity that the server found, None for nobody enrolled; truth: the real identity, STRANGER for nobody enrolled,
+    SOMEBODY_ELSE where only the mistake is known; sampled: True where the result was chosen at random, and not because it looked wrong;
+    time: seconds since the epoch; photo: name of a file in the inbox.
     """
 
     answered: str | None
@@ -46,7 +46,7 @@ class Feedback:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the answer was right. Who is taken for another is a false accept, as a stranger taken for somebody."""
+        """The verdict on the result. A wrong identity is a false accept, for strangers and for enrolled people."""
         if self.answered is None:
             return "right" if self.truth == STRANGER else "false reject"
         return "right" if person_key(self.truth) == person_key(self.answered) else "false accept"
@@ -54,7 +54,7 @@ class Feedback:
 
 @dataclass(frozen=True)
 class Rate:
-    """Of `of` answers `wrong` were wrong; the rate with a 95 % interval, None where no answer was looked at."""
+    """A rate, `wrong` of `of` results, with a 95 % interval; None without a judged result."""
 
     wrong: int
     of: int
@@ -69,7 +69,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Estimate:
-    """For one release: rates from answers that were chosen blindly, and the mistakes that people reported otherwise, which are no rate."""
+    """Error rates of one release from sampled results, and the numbers of mistakes reported otherwise, which are no rate."""
 
     release: str
     false_accepts: Rate
@@ -79,7 +79,7 @@ class Estimate:
 
 
 def wilson(wrong: int, of: int) -> Rate:
-    """Wilson's score interval, which stays within 0 and 1 and holds for few answers (Brown, Cai and DasGupta, 2001)."""
+    """Returns Wilson's score interval, which stays within 0 and 1 and is valid for few results (Brown, Cai and DasGupta, 2001)."""
     if not of:
         return Rate(0, 0, 0.0, 1.0)
     share, square = wrong / of, Z * Z
@@ -89,7 +89,7 @@ def wilson(wrong: int, of: int) -> Rate:
 
 
 def estimates(found: Iterable[Feedback]) -> list[Estimate]:
-    """By release, in order. False accepts are counted among faces taken for somebody, false rejects among those taken for nobody."""
+    """Returns estimates by release, in order. False accepts are a share of identified faces, false rejects of those not identified."""
     by_release: dict[str, list[Feedback]] = {}
     for one in found:
         by_release.setdefault(one.release, []).append(one)
@@ -112,7 +112,7 @@ def _estimate(release: str, found: Sequence[Feedback]) -> Estimate:
 
 @outside()
 def write_feedback(repository: Path, feedback: Feedback, photo: bytes | None = None, suffix: str = "") -> Path:
-    """Adds a proposal to the inbox of a working tree, which the person who runs this owns. Returns the file."""
+    """Writes a proposal to the inbox of a working tree, owned by the caller. Returns the file."""
     name = f"{int(feedback.time)}-{uuid.uuid4().hex[:8]}"
     inbox = repository / INBOX
     _require_no_links(inbox)
@@ -126,27 +126,27 @@ def write_feedback(repository: Path, feedback: Feedback, photo: bytes | None = N
 
 
 def _require_no_links(inbox: Path) -> None:
-    """Raises UserError where a commit put a link in the inbox's place, by which files of this machine would be read or written."""
+    """Raises UserError for a link in place of the inbox, through which other files of this machine would be read or written."""
     for path in (inbox, inbox / PHOTOS, inbox / ".gitignore"):
         if path.is_symlink():
             raise UserError(f"{path} is a symbolic link to {path.readlink()}: remove it, and give the feedback again.")
 
 
 def _ignore_photos(file: Path) -> None:
-    """Photos belong into DVC, and never into git."""
+    """Adds the photos to .gitignore: they belong to DVC."""
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     if f"/{PHOTOS}/" not in lines:
         write_text(file, "".join(f"{line}\n" for line in (*lines, f"/{PHOTOS}/")), SHARED)
 
 
 def read_feedback(repository: Path) -> tuple[list[Feedback], list[str]]:
-    """The proposals in the inbox of a working tree, oldest first, and a sentence about each file that is none."""
+    """Returns the proposals in the inbox of a working tree, oldest first, and a sentence about each invalid file."""
     files = (file for file in sorted((repository / INBOX).glob("*.json")) if file.is_file() and not file.is_symlink())
     return parse_feedback((str(file), file.read_bytes() if file.stat().st_size <= MOST_BYTES else b"") for file in files)
 
 
 def parse_feedback(files: Iterable[tuple[str, bytes]]) -> tuple[list[Feedback], list[str]]:
-    """The proposals of files (name, content), oldest first, and a sentence about each file that is none."""
+    """Returns the proposals of files (name, content), oldest first, and a sentence about each invalid file."""
     found, problems = [], []
     for name, content in files:
         try:
@@ -168,7 +168,7 @@ def _parse(values: Any) -> Feedback:
 
 
 def require_working_tree(path: Path) -> Path:
-    """The root of the git working tree at or above `path`. Raises UserError where there is none."""
+    """Returns the root of the git working tree at or above `path`. Raises UserError where there is none."""
     for folder in (path.absolute(), *path.absolute().parents):
         if (folder / ".git").exists():
             return folder

@@ -1,4 +1,4 @@
-"""The picture of a window: its histograms over the reference's, and how far each feature strayed."""
+"""Plot of a window: its histograms over the reference's, and the distance of each feature."""
 
 import io
 
@@ -12,7 +12,7 @@ SIZE, DPI = (9.0, 4.6), 80
 
 
 def drift_plot(report: DriftReport, traffic: FeatureHistograms, reference: Reference) -> bytes:
-    """A small PNG, white behind."""
+    """Returns a small PNG with a white background."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained", facecolor="white")

@@ -1,4 +1,4 @@
-"""A local Prometheus: its configuration, its process, and questions to it."""
+"""A local Prometheus: configuration, process, queries."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ SECONDS_TO_ANSWER = 5.0
 
 
 def program() -> str:
-    """The path of `prometheus`. Raises UserError where it is not installed."""
+    """Returns the path of `prometheus`. Raises UserError where it is not installed."""
     found = shutil.which("prometheus")
     if found is None:
         raise UserError(
@@ -31,7 +31,7 @@ def program() -> str:
 
 
 def configuration(targets: Mapping[str, str], template: Path = DEPLOY / "prometheus.yml") -> str:
-    """deploy/prometheus.yml with the address HOST:PORT of each job, its rules by absolute paths."""
+    """Returns deploy/prometheus.yml with the address HOST:PORT of each job, and absolute paths of rules."""
     values: dict[str, Any] = yaml.safe_load(template.read_text(encoding="utf-8"))
     values["rule_files"] = [str(template.parent / file) for file in values["rule_files"]]
     for job in values["scrape_configs"]:
@@ -40,7 +40,7 @@ def configuration(targets: Mapping[str, str], template: Path = DEPLOY / "prometh
 
 
 def prepare(folder: Path, targets: Mapping[str, str]) -> bool:
-    """Writes folder/prometheus.yml; returns whether it changed, so that a Prometheus that runs with the old one must begin again."""
+    """Writes folder/prometheus.yml; returns True where it changed, so that a running Prometheus must restart."""
     file, wanted = folder / "prometheus.yml", configuration(targets)
     if file.is_file() and file.read_text(encoding="utf-8") == wanted:
         return False
@@ -49,7 +49,7 @@ def prepare(folder: Path, targets: Mapping[str, str]) -> bool:
 
 
 def command(folder: Path, host: str, port: int) -> list[str]:
-    """What starts Prometheus on a prepared folder. Raises UserError where it is not installed."""
+    """Returns the command of Prometheus on a prepared folder. Raises UserError where it is not installed."""
     return [
         program(),
         f"--config.file={folder / 'prometheus.yml'}",
@@ -62,7 +62,7 @@ def command(folder: Path, host: str, port: int) -> list[str]:
 
 
 def is_ready(address: str) -> bool:
-    """Whether the Prometheus at http://HOST:PORT answers queries."""
+    """Returns True where the Prometheus at http://HOST:PORT is ready for queries."""
     try:
         with open_url(f"{address}/-/ready", timeout=SECONDS_TO_ANSWER) as answer:
             return bool(answer.status == 200)
@@ -70,13 +70,13 @@ def is_ready(address: str) -> bool:
         return False
 
 
-def ask(address: str, what: str, **parameters: str) -> Any:
-    """The data of an answer of Prometheus's HTTP API, such as `query` with query=…. Raises UserError."""
-    url = f"{address}/api/v1/{what}?{urllib.parse.urlencode(parameters)}"
+def query(address: str, endpoint: str, **parameters: str) -> Any:
+    """Returns the data of an endpoint of Prometheus' HTTP API, such as `query` with query=…. Raises UserError."""
+    url = f"{address}/api/v1/{endpoint}?{urllib.parse.urlencode(parameters)}"
     try:
         with open_url(url, timeout=SECONDS_TO_ANSWER) as answer:
             return json.load(answer)["data"]
     except urllib.error.HTTPError as error:
-        raise UserError(f"Prometheus does not take {parameters or what}: {error.read().decode(errors='replace')}") from error
+        raise UserError(f"Prometheus rejected {parameters or endpoint}: {error.read().decode(errors='replace')}") from error
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise UserError(f"Prometheus at {address} does not answer: {error}") from error
+        raise UserError(f"Prometheus at {address} does not respond: {error}") from error

@@ -1,4 +1,4 @@
-"""Reports of drift, kept as a JSON file a window, for whoever asks what the last windows showed."""
+"""Store of drift reports: one JSON file a window."""
 
 import json
 import time
@@ -12,18 +12,18 @@ from face_assets.serving.runtime.recorder import window_name
 
 FOLDER = "reports"
 JUDGED = ("drift", "no_drift")
-MOST_WINDOWS = 31 * 24  # that are looked through for the last reports: a release without a verdict must not cost a year of files
+MOST_WINDOWS = 31 * 24  # to search for the last reports: a release without a verdict must not cost reading a year of files
 
 
 def write_reports(root: Path, window: str, reports: Sequence[DriftReport]) -> Path:
-    """Replaces the reports of a window, one a release. root: the home's monitoring folder. Returns the file."""
+    """Replaces the reports of a window, one a release. root: the monitoring folder. Returns the file."""
     file = root / FOLDER / f"{window}.json"
     write_json(file, [report.to_json() for report in reports])
     return file
 
 
 def read_reports(root: Path, window: str) -> list[DriftReport]:
-    """Those of a window, the release with most photos first; none where there are none or the file is broken."""
+    """Returns the reports of a window, the release with most photos first; none for a missing or broken file."""
     try:
         stored = json.loads((root / FOLDER / f"{window}.json").read_text(encoding="utf-8"))
         found = [DriftReport.from_json(values) for values in stored]
@@ -33,21 +33,21 @@ def read_reports(root: Path, window: str) -> list[DriftReport]:
 
 
 def reported_windows(root: Path) -> list[str]:
-    """Oldest first, to the hour that runs: what was written while a clock stood ahead tells nothing of now."""
+    """Returns the windows with a report up to the current hour, oldest first; a wrong clock may have written later ones."""
     folder, running = root / FOLDER, window_name(int(time.time()))
     names = (file.stem for file in folder.glob("*.json")) if folder.is_dir() else ()
     return sorted(name for name in names if NAME.fullmatch(name) and name <= running)
 
 
 def latest(root: Path) -> DriftReport | None:
-    """The report of the newest window that had traffic, of the release with most photos; None where there is none."""
+    """Returns the report of the newest window with traffic, of the release with most photos; None without one."""
     return next(iter(last(root, 1)), None)
 
 
 def last(root: Path, most: int, release: str | None = None, judged: bool = False) -> list[DriftReport]:
-    """The reports of the last `most` windows with traffic, newest first; of a release, and only verdicts of drift or none, where asked.
+    """Returns the reports of the last `most` windows with traffic, newest first.
 
-    What lies farther back than MOST_WINDOWS is not looked at.
+    release: only of this one; judged: only with the verdict drift or no drift. Windows before the last MOST_WINDOWS are not read.
     """
     found: list[DriftReport] = []
     for window in reversed(reported_windows(root)[-MOST_WINDOWS:]):

@@ -1,4 +1,4 @@
-"""The steps live_traffic and drift_report: what the server saw in an hour, and whether its release was tested on the like."""
+"""Steps live_traffic and drift_report: an hour's traffic, and its comparison with the release's reference."""
 
 from dataclasses import dataclass
 
@@ -16,19 +16,19 @@ from face_assets.release.traffic_reference import find_reference
 
 @dataclass(frozen=True)
 class Drift:
-    """The reports of a window, the release with most photos first, and the picture of that one where it has a verdict."""
+    """The reports of a window, the release with most photos first, and the plot of that one where it has a verdict."""
 
     reports: list[DriftReport]
     plot: bytes | None
 
 
 def live_window(workspace: Workspace, name: str) -> Window:
-    """What the server saw in the hour that begins then."""
+    """Returns the traffic of the hour with this name. Raises UserError for another name."""
     return read_window(workspace.home.traffic, _hour(name))
 
 
 def report_drift(workspace: Workspace, name: str) -> Drift:
-    """Compares a window with the references of the releases that answered in it, and keeps the reports."""
+    """Compares a window with the references of its releases, and stores the reports."""
     window = read_window(workspace.home.traffic, _hour(name))
     settings = monitoring_params(workspace)
     reports: list[DriftReport] = []
@@ -46,13 +46,13 @@ def report_drift(workspace: Workspace, name: str) -> Drift:
 
 
 def _hour(name: str) -> str:
-    """The name of a window, which is a folder's. Raises UserError."""
+    """Returns the name of a window, which is that of a folder. Raises UserError for another text."""
     if not NAME.fullmatch(name):
         raise UserError(f"{shown(name)} is not an hour such as 2026-01-31-09:00.")
     return name
 
 
 def monitoring_params(workspace: Workspace) -> Monitoring:
-    """The parameters of the commit that production stands for; the defaults where nothing is in production."""
+    """Returns the parameters of production's commit; the defaults where nothing is in production."""
     production = workspace.stages.production()
     return workspace.params(production.commit).monitoring if production else Monitoring()

@@ -1,4 +1,4 @@
-"""What the server's own metrics say now, read from its endpoint: totals since it was started."""
+"""Totals of the server's metrics since its start, read from its endpoint."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,9 @@ COUNTERS = ("photos", "photos_without_face", "photos_refused", "faces_accepted",
 
 @dataclass(frozen=True)
 class Traffic:
-    """Totals since the server was started, all releases together; milliseconds: of an answer on average, None before the first.
+    """Totals since the server's start over all releases. milliseconds: mean response time, None before the first.
 
-    failures: requests that Triton failed, and photos that got no answer by a fault of the models, which it counts as successes.
+    failures: requests that Triton failed, and photos without a result by a fault of the models, which Triton counts as successes.
     """
 
     photos: int
@@ -27,7 +27,7 @@ class Traffic:
 
 
 def read_traffic(address: str, seconds: float) -> Traffic:
-    """The traffic of the server whose metrics are at http://HOST:PORT. Raises UserError where it does not answer."""
+    """Returns the traffic of the server with metrics at http://HOST:PORT. Raises UserError where it does not respond."""
     try:
         with open_url(f"{address}/metrics", timeout=seconds) as answer:
             return parse_traffic(answer.read().decode())
@@ -36,11 +36,11 @@ def read_traffic(address: str, seconds: float) -> Traffic:
 
 
 def parse_traffic(text: str) -> Traffic:
-    """The traffic in Prometheus's text format. A server without metrics of ours has counted nothing. Raises ValueError."""
-    values = totals(text)
+    """Returns the traffic in metrics of Prometheus' text format; zeros where our metrics are missing. Raises ValueError."""
+    counted = totals(text)
     return Traffic(
-        **{name: int(values[f"{OURS}{name}_total"]) for name in COUNTERS},
-        requests=int(values[SUCCESS] + values[FAILURE]),
-        failures=int(values[FAILURE] + values[f"{OURS}photos_failed_total"]),
-        milliseconds=values[SECONDS] * 1000 / values[ANSWERS] if values[ANSWERS] else None,
+        **{name: int(counted[f"{OURS}{name}_total"]) for name in COUNTERS},
+        requests=int(counted[SUCCESS] + counted[FAILURE]),
+        failures=int(counted[FAILURE] + counted[f"{OURS}photos_failed_total"]),
+        milliseconds=counted[SECONDS] * 1000 / counted[ANSWERS] if counted[ANSWERS] else None,
     )

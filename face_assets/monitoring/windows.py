@@ -1,4 +1,4 @@
-"""Windows of traffic: the histograms that servers left in a folder, merged by release."""
+"""Windows of traffic: the servers' histograms in a folder, merged by release."""
 
 import re
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ NAME = re.compile(r"\d{4}-\d\d-\d\d-\d\d:\d\d")
 
 @dataclass(frozen=True)
 class Window:
-    """The traffic of a window by release, and sentences about files that could not be read."""
+    """Traffic of a window by release, and sentences about unreadable files."""
 
     name: str
     releases: dict[str, FeatureHistograms] = field(default_factory=dict)
@@ -23,25 +23,25 @@ class Window:
 
     @property
     def photos(self) -> int:
-        """Answered, of all releases."""
+        """Number of photos with a result, of all releases."""
         return sum(histograms.photos for histograms in self.releases.values())
 
 
 def window_names(folder: Path, after: str = "") -> list[str]:
-    """Windows that have a folder, oldest first; their names are their beginnings in UTC, and sort by time."""
+    """Returns the windows with a folder, oldest first; a name is the begin in UTC, and sorts by time."""
     if not folder.is_dir():
         return []
     return sorted(entry.name for entry in folder.iterdir() if entry.name > after and NAME.fullmatch(entry.name))
 
 
 def finished_windows(folder: Path, now: float, after: str = "", seconds: int = SECONDS_A_WINDOW) -> list[str]:
-    """Those that ended, oldest first; what a clock that was wrong put into the future waits until then. now: seconds since 1970."""
+    """Returns the windows that ended, oldest first; those that a wrong clock put into the future wait. now: seconds since 1970."""
     last = window_name(int(now) - SECONDS_TO_SETTLE - seconds)
     return [name for name in window_names(folder, after) if name <= last]
 
 
 def read_window(folder: Path, name: str) -> Window:
-    """The histograms of a window, merged by release; files that are none are told and left out. An hour without traffic is empty."""
+    """Returns the histograms of a window, merged by release; invalid files become problems. An hour without traffic is empty."""
     releases: dict[str, FeatureHistograms] = {}
     problems: list[str] = []
     files = [] if (folder / name).is_symlink() else sorted((folder / name).glob("*.npz"))
@@ -63,5 +63,5 @@ def read_window(folder: Path, name: str) -> Window:
 
 
 def began(name: str) -> datetime:
-    """The moment at which a window begins. Raises ValueError."""
+    """Returns the begin of a window. Raises ValueError."""
     return datetime.strptime(name, WINDOW_NAME).replace(tzinfo=UTC)

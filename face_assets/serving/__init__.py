@@ -1,1 +1,1 @@
-"""Serving a release with Triton: environment, server, model repository, deployment, verification, client."""
+"""Serving of a release with Triton: environment, server, model repository, deployment, deployment check, client."""

@@ -21,7 +21,7 @@ from face_assets.serving import steps as serving
 from face_assets.serving.model_repository import runtime_digest
 
 GROUP = "serving"
-# the schedule verifies what is live once a day, deployments or not
+# the schedule checks the live release once a day, with or without deployments
 VERIFIED_DAILY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=50), warn_window=timedelta(hours=26))
 
 
@@ -35,9 +35,9 @@ VERIFIED_DAILY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=50),
     output_required=False,
 )
 def triton_model_repository(context: dg.AssetExecutionContext, platform: WorkspaceResource) -> Iterator[dg.MaterializeResult]:
-    """Triton's model repository with the release in production, written whole beside the versions that are there.
+    """Triton's model repository with the release in production, written whole next to the existing versions.
 
-    The run for a commit whose release waits, or is an experiment's, ends before this where nothing is in production.
+    The run for a commit whose release waits, or belongs to an experiment, ends before this where nothing is in production.
     """
     workspace = platform.workspace()
     with user_errors(context):

@@ -1,4 +1,4 @@
-"""A client of face_recognizer over gRPC."""
+"""Client of face_recognizer over gRPC."""
 
 import time
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from face_assets.core.direct_connections import GRPC_OPTIONS
 from face_assets.core.errors import UserError
 
 RECOGNIZER = "face_recognizer"
-SECONDS_TO_CONNECT = 3.0  # in which a gateway, or a server without one, is started anew
+SECONDS_TO_CONNECT = 3.0  # in which a gateway, or a server without one, restarts
 RECONNECT = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.min_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)]
 NOT_SENT = "failed to connect"
 OUTPUTS = ("BOXES", "PROBABILITIES", "EMBEDDINGS", "IDENTITY", "SCORE", "ACCEPTED", "RELEASE")
@@ -23,7 +23,7 @@ INTERNAL = "face_assets_probe"  # with the server's token, a request is not coun
 
 @dataclass(frozen=True)
 class Face:
-    """box: float32 (4,), x1 y1 x2 y2; identity: "" where refused; score: cosine with the nearest person; embedding: float32 (d,)."""
+    """A face. box: float32 (4,), x1 y1 x2 y2; identity: "" where rejected; score: cosine to the nearest one; embedding: float32 (d,)."""
 
     box: npt.NDArray[np.float32]
     probability: float
@@ -67,7 +67,7 @@ class RecognizerClient:
         return InferenceServerClient(self.address, channel_args=[*GRPC_OPTIONS, *RECONNECT])
 
     def require_ready(self) -> None:
-        """Raises UserError where no server answers, or nothing is live on it."""
+        """Raises UserError where no server responds, or nothing is live on it."""
         from tritonclient.utils import InferenceServerException
 
         try:
@@ -75,12 +75,12 @@ class RecognizerClient:
                 self.model, headers=self._headers, client_timeout=5.0
             )
         except InferenceServerException as error:
-            raise UserError(f"No server answers at {self.address}: `face-assets up` brings it back.") from error
+            raise UserError(f"No server responds at {self.address}: `face-assets up` starts it.") from error
         if not ready:
             raise UserError(f"The server at {self.address} has nothing live: `face-assets run`, or `face-assets up`.")
 
     def identify(self, photo: bytes) -> Answer:
-        """Who is in an encoded photo. Raises UserError with the server's sentence."""
+        """Identifies the people in an encoded photo. Raises UserError with the server's message."""
         from tritonclient.grpc import InferInput
 
         image = InferInput("IMAGE", [1], "BYTES")
@@ -96,7 +96,7 @@ class RecognizerClient:
         return Answer(faces, release[0].decode())
 
     def _infer(self, image: Any) -> Any:
-        """The result of a request, which is sent once: it may be what ended the server that it was sent to. Raises UserError."""
+        """Sends a request and returns its result. Raises UserError. It is not sent again: it may have ended the server."""
         from tritonclient.grpc import InferRequestedOutput
         from tritonclient.utils import InferenceServerException
 
@@ -118,11 +118,11 @@ class RecognizerClient:
         return {name: value.string_value for name, value in config.parameters.items()}
 
     def live_release(self) -> str:
-        """The release that answers."""
+        """Returns the release that is live."""
         return self._parameters["release"]
 
     def verification_threshold(self) -> float:
-        """The cosine from which two photos show one person."""
+        """Returns the cosine from which two photos show one person."""
         return float(self._parameters["verification_threshold"])
 
 

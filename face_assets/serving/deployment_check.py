@@ -28,7 +28,7 @@ class GoldenRequest:
 
     @property
     def accepted(self) -> bool:
-        """Whether the nearest person is near enough."""
+        """True where the nearest person is near enough."""
         return self.score >= self.threshold
 
 
@@ -54,7 +54,7 @@ class DeploymentReport:
 
     @property
     def passed(self) -> bool:
-        """Whether every check passed."""
+        """True where every check passed."""
         return all(check.passed for check in self.checks)
 
     @property
@@ -64,7 +64,7 @@ class DeploymentReport:
 
     @property
     def only_late(self) -> bool:
-        """Whether nothing but the latency failed: what is answered is right."""
+        """True where the latency alone failed, so the results are right."""
         return {check.name for check in self.checks if not check.passed} == {LATENCY}
 
 
@@ -88,7 +88,9 @@ def check_deployment(client: RecognizerClient, release: str, requests: Sequence[
     least = float(np.min([_cosine(golden, answer) for golden, answer in answers])) if answers else -1.0  # np.min keeps a NaN, min() may not
     checks = [
         Check("answers", not errors, f"{len(errors)} of {len(requests)} photos failed" + (f", such as: {errors[0]}" if errors else "")),
-        Check("embeddings", least >= budget.min_cosine, f"worst cosine with the offline embedding {least:.6f}, asked {budget.min_cosine}"),
+        Check(
+            "embeddings", least >= budget.min_cosine, f"worst cosine with the offline embedding {least:.6f}, required {budget.min_cosine}"
+        ),
         _decisions(answers),
         _release(answers, release),
         _bad_input(client),
@@ -98,7 +100,7 @@ def check_deployment(client: RecognizerClient, release: str, requests: Sequence[
 
 
 def _cosine(golden: GoldenRequest, answer: Answer) -> float:
-    """-1 where no face was found, or the embedding is of another size than the offline one."""
+    """Returns the cosine with the offline embedding; -1 without a face, or for an embedding of another size."""
     if not answer.faces or answer.faces[0].embedding.shape != golden.embedding.shape:
         return -1.0
     return float(answer.faces[0].embedding @ golden.embedding)

@@ -1,4 +1,4 @@
-"""The step triton_image and the docker target, as the settings say."""
+"""Step triton_image, and the docker target of the settings."""
 
 from pathlib import Path
 
@@ -23,30 +23,30 @@ TITLE = "Face Assets recognizer"
 
 
 def home_name(workspace: Workspace) -> str:
-    """Names this home among the homes whose containers an engine has."""
+    """Returns the name of this state directory on the Docker engine."""
     return fingerprint(str(workspace.settings.home))[:8]
 
 
 def images(workspace: Workspace) -> Images:
-    """The images of this home."""
+    """Returns the images of this state directory."""
     settings = workspace.settings
     recipe = Recipe(DEPLOY, settings.docker_base, settings.docker_server, settings.docker_name)
     return Images(DockerEngine(home_name(workspace)), recipe, workspace.home.serving / "models", workspace.home.logs)
 
 
 def build_image(workspace: Workspace, release: Release, version: ModelVersion) -> Built:
-    """The image of a release. Raises UserError; then the image that was there still is."""
+    """Builds the image of a release. Raises UserError; an existing image then stays."""
     return images(workspace).release(version, labels_of(workspace, release))
 
 
 def push_image(workspace: Workspace, name: str) -> str | None:
-    """The image's digest in the registry of the settings; None without one. Raises UserError."""
+    """Pushes an image; returns its digest in the registry of the settings, None without one. Raises UserError."""
     registry = workspace.settings.docker_registry
     return images(workspace).push(name, registry) if registry else None
 
 
 def labels_of(workspace: Workspace, release: Release) -> dict[str, str]:
-    """OCI labels (opencontainers/image-spec, annotations.md) and our own, from which an image alone tells what it is."""
+    """Returns OCI labels (opencontainers/image-spec, annotations.md) and our own, which identify an image."""
     pointer = workspace.repository.pointer(release.trained_commit, "photos")
     labels = {
         "org.opencontainers.image.title": TITLE,
@@ -62,7 +62,7 @@ def labels_of(workspace: Workspace, release: Release) -> dict[str, str]:
 
 
 def container_target(workspace: Workspace) -> ContainerTarget:
-    """The containers of this home, by the settings in force."""
+    """Returns the docker target of this state directory, with the current settings."""
     settings = workspace.settings
     built = images(workspace)
 
@@ -86,17 +86,17 @@ def container_target(workspace: Workspace) -> ContainerTarget:
 
 
 def keys(workspace: Workspace) -> Keys:
-    """The API keys of this home's gateway."""
+    """Returns the API keys of this state directory's gateway."""
     made = folder(workspace)
     made.mkdir(parents=True, exist_ok=True)
     return Keys(made)
 
 
 def containers_started(workspace: Workspace) -> bool:
-    """Whether the docker target was started and not stopped since, whatever the settings say now."""
+    """Returns True where the docker target was started and not stopped since, whatever the current settings."""
     return (folder(workspace) / "started.json").is_file()
 
 
 def folder(workspace: Workspace) -> Path:
-    """Where the docker target keeps its state."""
+    """Returns the folder of the docker target's state."""
     return workspace.home.serving / "containers"

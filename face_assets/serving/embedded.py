@@ -1,4 +1,4 @@
-"""The embedded target: one local Triton server; a candidate is loaded beside the live release, verified, then promoted."""
+"""Embedded target: one local Triton server, in which a candidate is loaded, checked, then promoted."""
 
 import time
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ SECONDS_TO_ANSWER = 10.0
 
 
 def read_status(root: Path) -> Status:
-    """The status of the server of a folder, also from a process that did not start it."""
+    """Returns the status of a folder's server, also in a process that did not start it."""
     server = TritonServer(root)
     live, previous = _state(root)
     process, address = server.process(), server.address()
@@ -43,17 +43,17 @@ def read_status(root: Path) -> Status:
 
 
 def was_started(root: Path) -> bool:
-    """Whether the server of a folder was started and not stopped since: then it must be there, and answer."""
+    """Returns True where a folder's server was started and not stopped since, so that it must respond."""
     return TritonServer(root).record.is_file()
 
 
 def is_deploying(root: Path) -> bool:
-    """Whether a deployment, or a start, is under way on the server of a folder: until it ends, the server may not be as it should."""
+    """Returns True while a deployment or a start is under way; the server may be incomplete meanwhile."""
     return is_locked(root / LOCK)
 
 
 def stop_server(root: Path) -> bool:
-    """Stops the server of a folder; returns whether one ran."""
+    """Stops the server of a folder; returns True where one ran."""
     return TritonServer(root).stop()
 
 
@@ -67,7 +67,7 @@ def _state(root: Path) -> tuple[ModelVersion | None, ModelVersion | None]:
 
 
 class EmbeddedTarget:
-    """The server of a folder. state.json says what is live: it changes after a promotion has been verified, and not before."""
+    """The server of a folder. state.json names the live release; it is written after a promotion was checked."""
 
     def __init__(
         self, root: Path, environment: ServingEnvironment, ports: Ports, cores: int, host: str = "127.0.0.1", max_bytes: int = MAX_BYTES
@@ -82,37 +82,37 @@ class EmbeddedTarget:
         self.server = TritonServer(root)
 
     def status(self) -> Status:
-        """What the server does now."""
+        """Returns the status of the server."""
         return read_status(self.root)
 
     def was_started(self) -> bool:
-        """Whether the server was started and not stopped since."""
+        """Returns True where the server was started and not stopped since."""
         return was_started(self.root)
 
     def is_deploying(self) -> bool:
-        """Whether a deployment, or a start, is under way."""
+        """Returns True while a deployment or a start is under way."""
         return is_deploying(self.root)
 
     def client(self, seconds: float = 60.0, internal: bool = False) -> RecognizerClient:
-        """A client of the server's port, whether it is up or not."""
+        """Returns a client of the server's port, whether it is up or not."""
         return RecognizerClient(
             f"{self.host}:{self.ports.grpc}", seconds=seconds, internal_token=internal_token(self.root) if internal else None
         )
 
     def start(self) -> None:
-        """Brings the server up with what is live, and mends what a killed deployment left. Raises UserError."""
+        """Starts the server with the live release, and repairs the rest of a killed deployment. Raises UserError."""
         with file_lock(self.root / LOCK):
-            self._bring_back(self._start())
+            self._restore(self._start())
 
     def stop(self) -> bool:
-        """Stops the server; returns whether it ran."""
+        """Stops the server; returns True where it ran."""
         return stop_server(self.root)
 
     def deploy(self, candidate: ModelVersion, golden: Sequence[GoldenRequest], budget: Serving) -> DeploymentReport:
-        """Makes the candidate live, verified before and after. Raises DeploymentRefusedError; then what was live has not changed."""
+        """Makes the candidate live, checked before and after. Raises DeploymentRefusedError; the live release is then unchanged."""
         with file_lock(self.root / LOCK):
             control = self._start()
-            live = self._brought_back(control)
+            live = self._restore_if_possible(control)
             try:
                 report = self._check_candidate(control, candidate, golden, budget)
                 self._promote(control, live, candidate, golden, budget)
@@ -123,25 +123,25 @@ class EmbeddedTarget:
             return report
 
     def check_live(self, golden: Sequence[GoldenRequest], budget: Serving) -> DeploymentReport:
-        """Asks what is live. Raises UserError where nothing is."""
+        """Checks the live release. Raises UserError where nothing is live."""
         live, _ = _state(self.root)
         if live is None:
             raise UserError("Nothing is live on this server.")
         return check_deployment(self._client(RECOGNIZER), live.release, golden, budget)
 
     def is_current(self) -> bool:
-        """Always, once it was started: other settings start it anew."""
+        """Returns True always: other settings restart the server."""
         return True
 
     def sweep(self, keep: int) -> None:
-        """Deletes all version folders but the newest `keep`, the live and the previous one; no deployment is under way meanwhile."""
+        """Deletes all version folders except the newest `keep`, the live and the previous one, without a deployment meanwhile."""
         with file_lock(self.root / LOCK):
             live, previous = _state(self.root)
             newest = [version.number for version in models.versions(self.models)][-keep:] if keep else []
             models.sweep(self.models, {*newest, *(version.number for version in (live, previous) if version)})
 
     def _write_state(self, candidate: ModelVersion) -> None:
-        """The candidate is live, and what was live before it is the previous one, also when the same is deployed again."""
+        """Records the candidate as live, and the former live release as the previous one, also when the same is deployed again."""
         live, previous = _state(self.root)
         if live and live.number != candidate.number:
             previous = live
@@ -153,11 +153,11 @@ class EmbeddedTarget:
         return RecognizerClient(f"{address.host}:{address.ports.grpc}", model, internal_token=internal_token(self.root))
 
     def forget(self) -> None:
-        """Lets go of what was live here, since another target answers by now."""
+        """Removes the record of the live release: another target serves now."""
         (self.root / "state.json").unlink(missing_ok=True)
 
     def _start(self) -> "_Control":
-        """The server, as the settings in force have it, with no candidate loaded."""
+        """Starts the server where it does not run with the current settings, and unloads candidates; returns its model control."""
         address = self.server.address()
         if address is None or not self._fits(address) or self._hangs(address):
             self.server.require_free(self.host, self.ports)
@@ -173,8 +173,8 @@ class EmbeddedTarget:
         return (address.host, address.ports, address.environment) == (self.host, self.ports, stamp(self.environment, self.max_bytes))
 
     def _hangs(self, address: Address) -> bool:
-        """Whether the server is gone or silent. Raises UnreachableError where a second look shows that it works for others."""
-        ends = time.monotonic() + SECONDS_TO_ANSWER  # a busy one may be late with an answer
+        """Returns True where the server is gone or hangs. Raises UnreachableError where it responds by other ports or to others."""
+        ends = time.monotonic() + SECONDS_TO_ANSWER  # a busy one may respond late
         while not answers(address):
             process = self.server.process()
             if process is None:
@@ -183,30 +183,30 @@ class EmbeddedTarget:
                 reason = reason_to_keep(process.pid, address)
                 if reason:
                     raise UnreachableError(
-                        f"The server (process {process.pid}) does not answer at HTTP {address.host}:{address.ports.http}, yet {reason}: "
-                        "it is not ended for that. `face-assets down` ends it."
+                        f"The server (process {process.pid}) does not respond at HTTP {address.host}:{address.ports.http}, yet {reason}: "
+                        "it is not ended therefore. `face-assets down` ends it."
                     )
                 return True
             time.sleep(0.1)
         return False
 
-    def _brought_back(self, control: "_Control") -> ModelVersion | None:
-        """What is live, None where that is nothing or nothing that can be loaded: then it must not bar the way to what can."""
+    def _restore_if_possible(self, control: "_Control") -> ModelVersion | None:
+        """Restores and returns the live release; None where there is none or it cannot be loaded, which must not block another."""
         try:
-            return self._bring_back(control)
+            return self._restore(control)
         except UserError:
             address = self.server.address()
             if address is None or not answers(address):
                 raise
             return None
 
-    def _bring_back(self, control: "_Control") -> ModelVersion | None:
-        """To what is live from wherever a killed deployment stopped, and without failing a request of the release that answers now."""
+    def _restore(self, control: "_Control") -> ModelVersion | None:
+        """Loads the live release after a killed deployment, without failing a request to the release that is loaded now."""
         live, _ = _state(self.root)
         if live is None or all(control.loaded(model) == [live.number] for model in MODELS):
             return live
-        answering = [number for number in control.loaded(RECOGNIZER) if number != live.number]
-        control.load(*(models.configure(self.models, model, [*answering, live.number]) for model in (DETECTOR, EMBEDDER)))
+        loaded = [number for number in control.loaded(RECOGNIZER) if number != live.number]
+        control.load(*(models.configure(self.models, model, [*loaded, live.number]) for model in (DETECTOR, EMBEDDER)))
         control.load(models.configure(self.models, RECOGNIZER, [live.number]))
         self._settle(control, live)
         return live
@@ -231,7 +231,7 @@ class EmbeddedTarget:
         golden: Sequence[GoldenRequest],
         budget: Serving,
     ) -> None:
-        """The parts of both releases first, then the recognizer, which always asks parts of its own version."""
+        """Loads detector and embedder of both releases first, then the recognizer, which always calls those of its own version."""
         numbers = list(dict.fromkeys(version.number for version in (live, candidate) if version))
         try:
             control.load(*(models.configure(self.models, model, numbers) for model in (DETECTOR, EMBEDDER)))
@@ -254,7 +254,7 @@ class EmbeddedTarget:
         self._settle(control, live)
 
     def _settle(self, control: "_Control", version: ModelVersion) -> None:
-        """Unloads the parts of other releases, once no request of theirs is under way."""
+        """Unloads detectors and embedders of other releases once they have no request under way."""
         control.wait_for_drain(RECOGNIZER, version.number)
         left = [model for model in (DETECTOR, EMBEDDER) if control.loaded(model) != [version.number]]
         control.load(*(models.configure(self.models, model, [version.number]) for model in left))
@@ -266,7 +266,7 @@ class EmbeddedTarget:
 
 
 class _Control:
-    """Model control over gRPC, with the key that no caller has."""
+    """Model control over gRPC, with the platform's key."""
 
     def __init__(self, address: Address):
         from tritonclient.grpc import InferenceServerClient
@@ -275,7 +275,7 @@ class _Control:
         self._headers = {KEY_HEADER: address.key}
 
     def load(self, *names: str) -> None:
-        """Loads what each model's config.pbtxt says, all at once, since most of it is Python starting. Raises UserError."""
+        """Loads models by their config.pbtxt, all at once, since most of the time is Python's start. Raises UserError."""
         if names:
             with ThreadPoolExecutor(len(names)) as pool:
                 list(pool.map(self._load, names))
@@ -302,27 +302,27 @@ class _Control:
             time.sleep(0.05)
 
     def loaded(self, model: str) -> list[int]:
-        """The versions that are ready, in order."""
+        """Returns the versions that are ready, in order."""
         return sorted(number for number, state in self._versions(model).items() if state == "READY")
 
     def is_loaded(self, model: str, number: int) -> bool:
-        """Whether a version is ready."""
+        """Returns True where a version is ready."""
         return number in self.loaded(model)
 
     def wait_for_drain(self, model: str, number: int) -> None:
-        """Waits until every other version has answered its last request."""
+        """Waits until every other version has completed its last request."""
         ends = time.monotonic() + SECONDS_TO_DRAIN
         while set(self._versions(model)) - {number} and time.monotonic() < ends:
             time.sleep(0.05)
 
     def _versions(self, model: str) -> dict[int, str]:
-        """States of the versions that are not gone. Raises UserError where the server has died."""
+        """Returns the states of the loaded versions. Raises UserError where the server has died."""
         from tritonclient.utils import InferenceServerException
 
         try:
             index: Any = self._client.get_model_repository_index(headers=self._headers, client_timeout=SECONDS_TO_ANSWER)
         except InferenceServerException as error:
-            raise UserError(f"The Triton server does not answer: {error.message()}; `face-assets up` brings it back.") from error
+            raise UserError(f"The Triton server does not respond: {error.message()}; `face-assets up` starts it.") from error
         return {
             int(one.version): one.state
             for one in index.models

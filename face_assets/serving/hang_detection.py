@@ -1,4 +1,4 @@
-"""A second look at a server that seems not to answer, by its other ports and its sockets, before it is ended."""
+"""Hang detection: checks a server that does not respond by its other ports and its sockets, before it is ended."""
 
 import socket
 import urllib.error
@@ -13,9 +13,9 @@ BAD_GATEWAY = 502
 
 
 def reason_to_keep(pid: int, address: Address) -> str | None:
-    """Why the server's process must not be ended: it answers elsewhere, or cannot be reached from here. None where it is truly silent.
+    """Returns why the server's process must not be ended: it responds elsewhere, or cannot be reached from here. None where it hangs.
 
-    A process that listens nowhere serves nobody; one whose sockets take connections and that answers on none of its ports hangs.
+    A process that listens on no port serves nobody. One that accepts connections and responds on none of its ports hangs.
     """
     ports = address.ports
     try:
@@ -31,9 +31,9 @@ def reason_to_keep(pid: int, address: Address) -> str | None:
         except OSError as error:
             return f"it listens on port {port}, which cannot be reached from here ({error})"
     if ports.metrics in listening and _answers_http(f"http://{address.host}:{ports.metrics}/metrics"):
-        return f"its metrics answer on port {ports.metrics}"
+        return f"its metrics respond on port {ports.metrics}"
     if ports.grpc in listening and _answers_grpc(f"{address.host}:{ports.grpc}"):
-        return f"its gRPC answers on port {ports.grpc}"
+        return f"its gRPC responds on port {ports.grpc}"
     return None
 
 
@@ -41,7 +41,7 @@ def _answers_http(url: str) -> bool:
     try:
         open_url(url, SECONDS).close()
     except urllib.error.HTTPError as error:
-        return error.code != BAD_GATEWAY  # which the frontend says where Triton does not answer
+        return error.code != BAD_GATEWAY  # the frontend's status where Triton does not respond
     except (urllib.error.URLError, OSError):
         return False
     return True

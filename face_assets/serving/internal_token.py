@@ -9,7 +9,7 @@ from face_assets.core.files import file_lock
 
 
 def internal_token(root: Path) -> str:
-    """The token of a serving folder, made at first use and readable by its owner alone."""
+    """Returns the token of a serving folder, created at first use and readable by its owner alone."""
     file = root / "probe.token"
     if not file.is_file():
         with file_lock(root / ".probe.lock"):

@@ -1,4 +1,4 @@
-"""The state of this machine's server beside what is in production: which release is wanted, which answers since when, and why not."""
+"""State of this machine's server compared with production: wanted release, live release and since when, and the difference's reason."""
 
 import re
 import uuid
@@ -21,9 +21,9 @@ STOPPED = "stopped"
 
 @dataclass(frozen=True)
 class Attempt:
-    """The last deployment on this machine. tag: of the assignment that it was for; since: when `live` began to answer, ISO 8601.
+    """The last deployment on this machine. tag: of its assignment; since: begin of serving `live`, ISO 8601.
 
-    why: a sentence, empty where the wanted release answers; trouble: the same in a few fixed words, without names, paths or figures.
+    why: a sentence, empty where the wanted release is live; trouble: the same in a few fixed words, without names, paths or figures.
     """
 
     tag: str
@@ -36,7 +36,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Observed:
-    """What this machine serves now. Texts as in Attempt; tag: the assignment that is wanted."""
+    """Observed state of this machine. Texts as in Attempt; tag: of the wanted assignment."""
 
     wanted: str | None
     tag: str | None
@@ -47,12 +47,12 @@ class Observed:
 
     @property
     def is_as_wanted(self) -> bool:
-        """Whether the wanted release answers."""
+        """True where the wanted release is live."""
         return not self.trouble
 
 
 def observe(workspace: Workspace, production: Assignment | None, status: Status) -> Observed:
-    """This machine's state by what its server does now and how the last deployment ended."""
+    """Returns this machine's state, from the server's status and the result of the last deployment."""
     attempt = last_attempt(workspace)
     live = status.live if status.running and status.ready else None
     wanted, tag = (production.release.version, production.tag) if production else (None, None)
@@ -69,13 +69,13 @@ def observe(workspace: Workspace, production: Assignment | None, status: Status)
 
 
 def last_attempt(workspace: Workspace) -> Attempt | None:
-    """How the last deployment ended; None where there was none."""
+    """Returns the last deployment; None where there was none."""
     file = _file(workspace)
     return Attempt(**read_json(file)) if file.is_file() else None
 
 
 def record_attempt(workspace: Workspace, assignment: Assignment, live: str | None, error: Exception | None = None) -> None:
-    """Keeps how a deployment ended; `error` where the assigned release is not live by it."""
+    """Records the result of a deployment; `error` where the assigned release is not live."""
     before = last_attempt(workspace)
     since = before.since if before and live and before.live == live else _now() if live else None
     trouble = trouble_of(error) if error else ""
@@ -84,14 +84,14 @@ def record_attempt(workspace: Workspace, assignment: Assignment, live: str | Non
 
 
 def record_stop(workspace: Workspace) -> None:
-    """Keeps that the server was stopped on purpose: it is not to be brought back."""
+    """Records that the server was stopped on purpose, so that it is not restarted."""
     if attempt := last_attempt(workspace):
         stopped = replace(attempt, live=None, since=None, why="the server was stopped by `face-assets down`", trouble=STOPPED)
         write_json(_file(workspace), asdict(stopped))
 
 
 def trouble_of(error: Exception) -> str:
-    """A failure of a deployment in a few fixed words: sentences may name people, and the folders of some."""
+    """Returns the failure of a deployment in a few fixed words, for error messages may contain names and paths."""
     if isinstance(error, DeploymentRefusedError):
         failed = ", ".join(dict.fromkeys(check.name for check in error.report.checks if not check.passed)) if error.report else ""
         return f"deployment check failed: {failed}" if failed else "the release does not load"
@@ -99,7 +99,7 @@ def trouble_of(error: Exception) -> str:
 
 
 def machine_name(workspace: Workspace) -> str:
-    """The name that colleagues see: that of the settings, else one of the home's own, drawn once."""
+    """Returns the public name of this machine: that of the settings, else a random one of the state directory."""
     if workspace.settings.machine:
         return workspace.settings.machine
     file = workspace.home.root / "machine.json"
@@ -108,12 +108,12 @@ def machine_name(workspace: Workspace) -> str:
             write_json(file, {"name": f"machine-{uuid.uuid4().hex[:8]}"})
         name = str(read_json(file)["name"])
     if not re.fullmatch(MACHINE, name):
-        raise UserError(f"{file}: {name!r} is no machine's name: delete that file.")
+        raise UserError(f"{file}: {name!r} is no valid name of a machine: delete that file.")
     return name
 
 
 def publish_state(workspace: Workspace, observed: Observed) -> None:
-    """Makes this machine's state readable for all on the data repository. Raises UserError where that cannot be written."""
+    """Publishes this machine's state in the data repository. Raises UserError where that cannot be written."""
     state = MachineState(
         machine=machine_name(workspace),
         target=workspace.settings.target,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DETECTOR, EMBEDDER, RECOGNIZER = MODELS = ("face_detector", "face_embedder", "face_recognizer")
 CANDIDATE = "candidate_"
 VERSIONS = "versions.json"
-PREFERRED_BATCH = 8  # of releases that do not say
+PREFERRED_BATCH = 8  # of releases without the parameter
 FILES = {
     DETECTOR: ("detector", "recognizer.json"),
     EMBEDDER: ("embedder.xml", "embedder.bin", "engine.json"),
@@ -27,7 +27,7 @@ FILES = {
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """A release as Triton counts: `number` names the version folders of its three models."""
+    """A release's version in Triton: `number` names the version folders of its three models."""
 
     number: int
     release: str
@@ -38,14 +38,14 @@ class ModelVersion:
 def write_models(
     bundle: Path, release: str, release_commit: str, root: Path, templates: Path, cores: int, anew: bool = False
 ) -> ModelVersion:
-    """Writes the version folders of a release's bundle, each whole; the same release and code give the same number, unless wanted `anew`:
-    then, and from then on, a new one.
+    """Writes the version folders of a release's bundle, each whole, and returns the version.
 
-    What is loaded does not change: that is the target's to do, through `configure`.
+    The same release and code have the same number; with `anew`, they get a new one from then on. Loaded models do not change: the target
+    does that, through `configure`.
     """
     digest = fingerprint(release_commit, runtime_digest(templates), cores)
     with file_lock(root / ".versions.lock"):
-        for partial in root.glob("*/.partial-*"):  # of a run that was killed; the lock says that nobody fills it now
+        for partial in root.glob("*/.partial-*"):  # of a killed run; by the lock nobody fills it now
             shutil.rmtree(partial)
         known = versions(root)
         for version in reversed(known):
@@ -53,7 +53,7 @@ def write_models(
                 return version
         number = max((version.number for version in known), default=0) + 1
         for model in MODELS:
-            shutil.rmtree(root / model / str(number), ignore_errors=True)  # of a run that was killed before it was counted
+            shutil.rmtree(root / model / str(number), ignore_errors=True)  # of a run that was killed before it was recorded
             with new_directory(root / model / str(number)) as folder:
                 _fill(folder, model, bundle, templates)
         _write_configs(root / "configs" / str(number), bundle, release, release_commit, templates, cores)
@@ -63,14 +63,14 @@ def write_models(
 
 
 def runtime_digest(templates: Path) -> str:
-    """What of this repository's code goes into a version folder."""
+    """Returns the digest of the code that is copied to version folders."""
     runtime = {file for model in MODELS for file in _runtime(templates, model)}
     sources = [*templates.glob("*/config.pbtxt"), *templates.glob("*/model.py"), *runtime]
     return fingerprint(sorted([path.parent.name, path.name, path.read_text(encoding="utf-8")] for path in sources))
 
 
 def _runtime(templates: Path, model: str) -> list[Path]:
-    """The files of this package that a model runs: the modules that its model.py imports, and the packages around them."""
+    """Returns the files of this package that a model runs: the modules that its model.py imports, and their packages."""
     used = imports_of((templates / model / "model.py").read_text(encoding="utf-8"))
     files = [file_of(name) for name in used]
     around = {folder / "__init__.py" for file in files for folder in file.parents if folder.is_relative_to(PACKAGE)}
@@ -78,7 +78,7 @@ def _runtime(templates: Path, model: str) -> list[Path]:
 
 
 def versions(root: Path) -> list[ModelVersion]:
-    """Every version that was written, oldest first."""
+    """Returns every version that was written, oldest first."""
     file = root / VERSIONS
     return [ModelVersion(**values) for values in read_json(file)] if file.is_file() else []
 
@@ -110,8 +110,8 @@ def _write_configs(folder: Path, bundle: Path, release: str, release_commit: str
         "queue_delay_us": str(serving["queue_delay_us"]),
         "max_waiting": str(serving.get("max_waiting", MAX_WAITING)),
     }
-    # A detector for each core, with one thread each, which share nothing; one embedder with a thread for each core, so that all crops are
-    # gathered in one place; one recognizer, whose threads wait for both.
+    # One detector a core, with one thread each, which share nothing; one embedder with a thread a core, so that all crops are batched in
+    # one place; one recognizer, whose threads wait for both.
     instances = {DETECTOR: cores, EMBEDDER: 1, RECOGNIZER: 1}
     for model in MODELS:
         config = parse((templates / model / "config.pbtxt").read_text(encoding="utf-8"))
@@ -125,7 +125,7 @@ def _write_configs(folder: Path, bundle: Path, release: str, release_commit: str
 
 
 def parse(text: str) -> "ModelConfig":
-    """A config.pbtxt as Triton's protobuf message. Raises google.protobuf.text_format.ParseError."""
+    """Returns a config.pbtxt as Triton's protobuf message. Raises google.protobuf.text_format.ParseError."""
     from google.protobuf import text_format
     from tritonclient.grpc.model_config_pb2 import ModelConfig
 
@@ -133,7 +133,7 @@ def parse(text: str) -> "ModelConfig":
 
 
 def render(config: "ModelConfig") -> str:
-    """The message as config.pbtxt, checked by parsing it back."""
+    """Returns the message as config.pbtxt, checked by parsing it back."""
     from google.protobuf import text_format
 
     text: str = text_format.MessageToString(config)
@@ -142,9 +142,9 @@ def render(config: "ModelConfig") -> str:
 
 
 def configure(root: Path, model: str, numbers: Sequence[int], candidate: bool = False) -> str:
-    """Writes the config.pbtxt under which Triton is to load `numbers` of a model (the last one's settings count); returns its name.
+    """Writes the config.pbtxt by which Triton loads `numbers` of a model, with the last one's settings; returns the model's name.
 
-    A candidate stands beside the model under a name of its own, its version folder a link, so that callers never reach it.
+    A candidate has a name of its own, with a link as version folder, so that callers never reach it.
     """
     prefix = CANDIDATE if candidate else ""
     name = prefix + model
@@ -155,7 +155,7 @@ def configure(root: Path, model: str, numbers: Sequence[int], candidate: bool = 
         config.parameters["detector"].string_value = prefix + DETECTOR
         config.parameters["embedder"].string_value = prefix + EMBEDDER
     if candidate:
-        config.instance_group[0].count = 1  # it is asked one photo at a time
+        config.instance_group[0].count = 1  # it gets one photo at a time
         link = root / name / str(numbers[-1])
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
@@ -165,7 +165,7 @@ def configure(root: Path, model: str, numbers: Sequence[int], candidate: bool = 
 
 
 def configuration(root: Path, model: str, number: int, alone: int) -> str:
-    """The config.pbtxt of a version that stands in a repository of its own, as number `alone`."""
+    """Returns the config.pbtxt of a version that is alone in a repository, with the number `alone`."""
     config = _stored(root, model, number)
     config.name = model
     config.version_policy.specific.versions.append(alone)
@@ -180,13 +180,13 @@ def _stored(root: Path, model: str, number: int) -> "ModelConfig":
 
 
 def remove_candidates(root: Path) -> None:
-    """Removes the candidates' folders; the version folders they point to stay."""
+    """Removes the folders of candidates; the version folders that they link to stay."""
     for model in MODELS:
         shutil.rmtree(root / (CANDIDATE + model), ignore_errors=True)
 
 
 def sweep(root: Path, keep: set[int]) -> None:
-    """Deletes the version folders of all numbers but `keep`, and forgets them."""
+    """Deletes the version folders and records of all numbers except `keep`."""
     with file_lock(root / ".versions.lock"):
         gone = [version for version in versions(root) if version.number not in keep]
         if gone:

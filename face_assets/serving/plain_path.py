@@ -1,4 +1,4 @@
-"""Plain names for folders whose own names Triton's Python backend cannot bear: it hands them to a shell unquoted, and reads ASCII."""
+"""Plain paths for folders with other characters: Triton's Python backend passes paths to a shell unquoted, and reads ASCII."""
 
 import os
 import re
@@ -13,7 +13,7 @@ PLAIN = re.compile(r"[A-Za-z0-9/._+-]+")
 
 
 def plain_path(folder: Path) -> Path:
-    """The folder itself where its path is plain, else a link to it in a folder of this user. Raises UserError."""
+    """Returns the folder where its path is plain, else a link to it in a folder of this user. Raises UserError."""
     if PLAIN.fullmatch(str(folder)):
         return folder
     link = _own_folder() / fingerprint(str(folder))
@@ -26,7 +26,7 @@ def plain_path(folder: Path) -> Path:
 
 
 def _own_folder() -> Path:
-    """A folder with a plain path that no other user may change. Raises UserError."""
+    """Returns a folder with a plain path that no other user may change. Raises UserError."""
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or "/nowhere")
     usable = PLAIN.fullmatch(str(runtime)) and os.access(runtime, os.W_OK)
     base = runtime if usable else Path(tempfile.gettempdir() if PLAIN.fullmatch(tempfile.gettempdir()) else "/tmp")

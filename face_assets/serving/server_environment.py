@@ -1,4 +1,4 @@
-"""The serving environment: a virtual environment with the Triton Inference Server, apart from the pipeline's own."""
+"""Serving environment: a virtual environment with the Triton Inference Server, separate from the pipeline's own."""
 
 import os
 import shutil
@@ -21,33 +21,33 @@ PARTS = ("bin", "backends", "caches")
 
 @dataclass(frozen=True)
 class ServingEnvironment:
-    """Where the server is and what it needs around it."""
+    """Paths and variables of a serving environment."""
 
     directory: Path
 
     @property
     def server(self) -> Path:
-        """The program."""
+        """Path of the program."""
         return self.directory / "triton" / "bin" / "tritonserver"
 
     @property
     def stamp(self) -> str:
-        """What it was made from; empty where it was not made to its end."""
+        """Fingerprint of its inputs; empty where it is incomplete."""
         file = self.directory / READY
         return file.read_text(encoding="utf-8") if file.is_file() else ""
 
     @property
     def backends(self) -> Path:
-        """Triton's backends, with the stub of this environment's Python."""
+        """Path of Triton's backends, with the stub of this environment's Python."""
         return self.directory / "triton" / "backends"
 
     @property
     def site_packages(self) -> Path:
-        """Where pip installed."""
+        """Path of pip's packages."""
         return self.directory / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
 
     def variables(self, cores: int) -> dict[str, str]:
-        """The server's environment: the backend's Python is the first on PATH; numpy's threads leave the cores to the engines."""
+        """Returns the server's variables: the backend's Python is first on PATH; numpy's threads leave the cores to the engines."""
         kept = {
             name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "VIRTUAL_ENV")
         }
@@ -63,9 +63,9 @@ class ServingEnvironment:
 
 @outside()
 def ensure_environment(directory: Path, requirements: Path, log: Callable[[str], None]) -> ServingEnvironment:
-    """The environment in `directory`, made the first time and again when the requirements change. Raises UserError when pip fails.
+    """Returns the environment in `directory`, made at first use and when the requirements change. Raises UserError when pip fails.
 
-    It is made aside, so that one that does not come about leaves the one that a server runs on.
+    It is made in another folder and renamed, so that a failure leaves the environment of a running server.
     """
     environment = ServingEnvironment(directory)
     wanted = fingerprint(file_digest(requirements), sys.version_info[:2], str(directory))
@@ -102,7 +102,7 @@ def _run(command: list[str]) -> None:
 
 
 def _lay_out(environment: ServingEnvironment) -> None:
-    """The wheel's server in a folder of its own, with the stub of this Python beside the Python backend, as the server wants it."""
+    """Copies the wheel's server to its own folder, with the stub of this Python in the Python backend, as the server requires."""
     wheel = environment.site_packages / "pytriton" / "tritonserver"
     for part in PARTS:
         shutil.copytree(wheel / part, environment.directory / "triton" / part)

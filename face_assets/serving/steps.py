@@ -1,4 +1,4 @@
-"""The steps triton_model_repository and triton_deployment: what production says is what the server answers with."""
+"""Steps triton_model_repository and triton_deployment, which make the server serve the release in production."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -39,7 +39,7 @@ SECONDS_TO_ANSWER = 8.0
 
 @dataclass(frozen=True)
 class Deployment:
-    """How a deployment ended: what is live now, and what was asked for."""
+    """The result of a deployment: the live release, and the wanted one."""
 
     live: str | None
     wanted: str
@@ -51,7 +51,7 @@ class Deployment:
 
 
 def production(workspace: Workspace) -> Assignment:
-    """The stage tag in force. Raises UserError where no release is in production."""
+    """Returns the current assignment of production. Raises UserError where there is none."""
     workspace.repository.refresh()
     assignment = workspace.stages.production()
     if assignment is None:
@@ -60,7 +60,7 @@ def production(workspace: Workspace) -> Assignment:
 
 
 def nothing_to_serve(workspace: Workspace) -> str | None:
-    """A sentence where no release is in production; None where one is."""
+    """Returns a sentence where no release is in production; None where one is."""
     workspace.repository.refresh()
     return None if workspace.stages.production() else _nothing(workspace)
 
@@ -73,14 +73,14 @@ def _nothing(workspace: Workspace) -> str:
 
 
 def write_repository(workspace: Workspace, release: Release, anew: bool = False) -> ModelVersion:
-    """The Triton model repository's version folders of a release; the same release gives the same number, unless wanted `anew`."""
+    """Writes a release's version folders of the Triton model repository; the same release has the same number, unless `anew`."""
     bundle = workspace.releases.bundle(release)
     models, cores = workspace.home.serving / "models", workspace.settings.cores
     return write_models(bundle, release.version, release.commit, models, TRITON_MODELS, cores, anew)
 
 
 def target(workspace: Workspace) -> Target:
-    """The serving target of this home, as it is; nothing is started or made for it."""
+    """Returns the serving target of this state directory without starting or creating anything."""
     if workspace.settings.target == "docker":
         return container_target(workspace)
     return _embedded(workspace)
@@ -93,26 +93,26 @@ def _embedded(workspace: Workspace) -> EmbeddedTarget:
 
 
 def stop_servers(workspace: Workspace) -> bool:
-    """Stops this home's server, whichever target started it; returns whether one ran. Raises UserError where that cannot be done."""
+    """Stops this state directory's server of either target; returns True where one ran. Raises UserError on failure."""
     ran = stop_server(workspace.home.serving)
     if containers_started(workspace):
         ran = container_target(workspace).stop() or ran
     before = last_attempt(workspace)
     record_stop(workspace)
     if before and before.trouble != STOPPED and workspace.settings.repo:
-        _publish(workspace)  # the sensor that does it is stopped, too
+        _publish(workspace)  # the sensor that publishes is stopped, too
     return ran
 
 
 def _other_target(workspace: Workspace) -> Target | None:
-    """The target that the settings do not name, where it was started: it holds the ports, and answers."""
+    """Returns the target that is not in the settings, where it was started: it uses the ports, and serves."""
     if workspace.settings.target == "docker":
         return _embedded(workspace) if was_started(workspace.home.serving) else None
     return container_target(workspace) if containers_started(workspace) else None
 
 
 def _make_ready(workspace: Workspace, version: ModelVersion, log: Log) -> None:
-    """Does what can fail long before a candidate starts: makes images, or the server's environment. Raises UserError."""
+    """Makes images, or the server's environment, before anything is stopped. Raises UserError."""
     if workspace.settings.target == "docker":
         containers = container_target(workspace)
         containers.images.gateway()
@@ -122,10 +122,10 @@ def _make_ready(workspace: Workspace, version: ModelVersion, log: Log) -> None:
 
 
 def deploy(workspace: Workspace, log: Log) -> Deployment:
-    """Brings the server to the release in production, verified before it takes traffic, and keeps how that ended as this machine's state.
+    """Deploys the release in production, checked before it gets traffic, and records the result as this machine's state.
 
-    A release that fails its deployment check takes no traffic here, and what is live stays; production is not touched, unless the
-    settings name this machine as the one that rolls back. Raises UserError where it did not come to a check.
+    A release that fails its deployment check gets no traffic here, and the live one stays. Production does not change, unless the settings
+    name this machine as the one that rolls back. Raises UserError where no check took place.
     """
     assignment = production(workspace)
     with failure_recorded(workspace, assignment):
@@ -136,7 +136,7 @@ def deploy(workspace: Workspace, log: Log) -> Deployment:
 
 @contextmanager
 def failure_recorded(workspace: Workspace, assignment: Assignment) -> Iterator[None]:
-    """Keeps as this machine's state why a deployment came to no check."""
+    """Records in this machine's state why a deployment failed before a check."""
     try:
         yield
     except (UserError, OSError) as error:
@@ -154,38 +154,40 @@ def _status(workspace: Workspace) -> Status | None:
 
 
 def _publish(workspace: Workspace) -> None:
-    """As far as it can be done now: the health sensor makes up for it."""
+    """Publishes this machine's state where possible; otherwise the health sensor does it later."""
     if status := _status(workspace):
         with suppress(UserError):
             publish_state(workspace, observe(workspace, workspace.stages.production(), status))
 
 
 def _deploy(workspace: Workspace, assignment: Assignment, log: Log) -> Deployment:
-    """Where the settings name another target than the one that answers, that one gives up its ports last, and comes back if the
-    release is not live then."""
+    """Deploys a release.
+
+    After a change of the target in the settings, the old target frees its ports last, and restarts where the release is not live then.
+    """
     version = write_repository(workspace, assignment.release)
     _make_ready(workspace, version, log)
     server, other = target(workspace), _other_target(workspace)
     requests = golden_requests(workspace, assignment.release)
     if other is None:
-        return _bring(workspace, server, assignment, version, requests, None, log)
+        return _deploy_to(workspace, server, assignment, version, requests, None, log)
     before = other.status().live
-    log("what answers now gives its ports to the target that the settings name")
+    log("the serving target frees its ports for the target of the settings")
     other.stop()
     server.forget()
     live = None
     try:
-        done = _bring(workspace, server, assignment, version, requests, before, log)
+        done = _deploy_to(workspace, server, assignment, version, requests, before, log)
         live = server.status().live
         return done
     finally:
         if live is None:
-            with suppress(UserError):  # it may hold the ports, or be what failed
+            with suppress(UserError):  # it may use the ports, or be the cause of the failure
                 server.stop()
             other.start()
 
 
-def _bring(
+def _deploy_to(
     workspace: Workspace,
     server: Target,
     assignment: Assignment,
@@ -194,7 +196,7 @@ def _bring(
     before: ModelVersion | None,
     log: Log,
 ) -> Deployment:
-    """before: what was live on the other target."""
+    """Deploys to `server`. before: the release that was live on the other target."""
     release, allowed = assignment.release, budget(workspace, assignment.release)
     live = server.status().live
     named = {"wanted": release.version, "tag": assignment.tag, "assigned_by": assignment.author}
@@ -206,8 +208,8 @@ def _bring(
                 reason = "was live already" if report.passed else report.failures
                 record_attempt(workspace, assignment, live.release)
                 return Deployment(live.release, verified=report.passed, reason=reason, report=asdict(report), **named)
-            trouble = f"it answers wrongly: {report.failures}"
-        log(f"a fresh copy takes the place of what is live: {trouble}")
+            trouble = f"its results are wrong: {report.failures}"
+        log(f"a new copy replaces the live release: {trouble}")
         version = write_repository(workspace, release, anew=True)
     try:
         report = server.deploy(version, requests, allowed)
@@ -223,7 +225,7 @@ def _bring(
 
 
 def _trouble_at_start(server: Target) -> str | None:
-    """Starts the server; a sentence where what is live cannot be brought back. A server that does not start at all says so again."""
+    """Starts the server; returns why the live release cannot be loaded. A server that does not start at all fails again later."""
     try:
         server.start()
     except UnreachableError:
@@ -234,9 +236,9 @@ def _trouble_at_start(server: Target) -> str | None:
 
 
 def _roll_back(workspace: Workspace, assignment: Assignment, live: str | None, refused: DeploymentRefusedError) -> str:
-    """Rolls production back to what is live here, where the settings name this machine for it and no person decided.
+    """Rolls production back to the live release, where the settings name this machine for it and no person decided.
 
-    Returns what else is to be said.
+    Returns a sentence about it, or an empty text.
     """
     if not workspace.settings.rollback_by or workspace.settings.rollback_by != machine_name(workspace):
         return ""
@@ -251,7 +253,7 @@ def _roll_back(workspace: Workspace, assignment: Assignment, live: str | None, r
 
 
 def golden_requests(workspace: Workspace, release: Release) -> list[GoldenRequest]:
-    """The golden requests of a release, with the bytes of their photos."""
+    """Returns the golden requests of a release, with the bytes of their photos."""
     bundle = workspace.releases.bundle(release)
     stored, threshold = read_json(bundle / "probes.json"), read_json(bundle / "recognizer.json")["identification_threshold"]
     files = workspace.repository.locate(release.trained_commit, "photos", [golden["md5"] for golden in stored])
@@ -268,9 +270,9 @@ def golden_requests(workspace: Workspace, release: Release) -> list[GoldenReques
 
 
 def trouble_of_live(workspace: Workspace, live: ModelVersion) -> str | None:
-    """The trouble of the live release in a sentence, by one golden request; None where it answers as offline. Lateness is no trouble.
+    """Returns the failure of the live release at one golden request, None where the result is right. Lateness is no failure.
 
-    Raises UserError where it cannot be known what the answer should be.
+    Raises UserError where the right result is unknown.
     """
     release = workspace.releases.get(live.release)
     if release.commit != live.release_commit:
@@ -278,9 +280,9 @@ def trouble_of_live(workspace: Workspace, live: ModelVersion) -> str | None:
     requests, expected = golden_requests(workspace, release)[:1], budget(workspace, release)
     client = target(workspace).client(SECONDS_TO_ANSWER, internal=True)
     report = check_deployment(client, live.release, requests, expected)
-    return None if report.passed or report.only_late else f"The server answers wrongly: {report.failures}."
+    return None if report.passed or report.only_late else f"The server's results are wrong: {report.failures}."
 
 
 def budget(workspace: Workspace, release: Release) -> Serving:
-    """What the release's parameters ask of a deployment."""
+    """Returns the release's parameters of a deployment."""
     return Serving(**read_json(workspace.releases.bundle(release) / "recognizer.json")["serving"])

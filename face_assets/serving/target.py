@@ -1,4 +1,4 @@
-"""What a serving target is: a server of a home that answers with one release, verified before it takes traffic."""
+"""Serving target: the interface of a server with one live release, checked before it gets traffic."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ REQUESTS_AFTER_PROMOTION = 3
 
 
 class DeploymentRefusedError(RefusedError):
-    """The candidate did not show what it must; what was live still is. `report` is None where it did not even load."""
+    """Error: the candidate failed its deployment check; the live release stays. report: None where the candidate did not load."""
 
     def __init__(self, reason: str, report: DeploymentReport | None):
         super().__init__(reason)
@@ -24,7 +24,7 @@ class DeploymentRefusedError(RefusedError):
 
 @dataclass(frozen=True)
 class Status:
-    """What the server does now."""
+    """Status of the server."""
 
     running: bool
     ready: bool
@@ -35,40 +35,40 @@ class Status:
 
 
 class Target(Protocol):
-    """The embedded server, or containers behind a gateway. Cheap to make; each call finds the server as it is."""
+    """The embedded server, or containers behind a gateway. Without state: each call reads that of the server."""
 
     def status(self) -> Status:
-        """What the server does now. Raises UserError where that cannot be known."""
+        """Returns the status of the server. Raises UserError where it is unknown."""
 
     def was_started(self) -> bool:
-        """Whether it was started and not stopped since: then it must be there, and answer."""
+        """Returns True where it was started and not stopped since, so that it must respond."""
 
     def is_deploying(self) -> bool:
-        """Whether a deployment, or a start, is under way: until it ends, the server may not be as it should."""
+        """Returns True while a deployment or a start is under way; the server may be incomplete meanwhile."""
 
     def start(self) -> None:
-        """Brings the server up with what is live, and mends what a killed deployment left. Raises UserError."""
+        """Starts the server with the live release, and repairs the rest of a killed deployment. Raises UserError."""
 
     def stop(self) -> bool:
-        """Stops the server; returns whether it ran."""
+        """Stops the server; returns True where it ran."""
 
     def is_current(self) -> bool:
-        """Whether what was started is as it would be started now; a deployment of the same version makes it so. Raises UserError."""
+        """Returns True where a restart would change nothing; otherwise a deployment of the same version updates it. Raises UserError."""
 
     def forget(self) -> None:
-        """Lets go of what was live here, since another target answers by now."""
+        """Removes the record of the live release: another target serves now."""
 
     def deploy(self, candidate: ModelVersion, golden: Sequence[GoldenRequest], budget: Serving) -> DeploymentReport:
-        """Makes the candidate live, verified before and after, also where what is live cannot be brought back.
+        """Makes the candidate live, checked before and after, also where the live release cannot be loaded.
 
-        Raises DeploymentRefusedError; then what was live has not changed.
+        Raises DeploymentRefusedError; the live release is then unchanged.
         """
 
     def check_live(self, golden: Sequence[GoldenRequest], budget: Serving) -> DeploymentReport:
-        """Asks what is live. Raises UserError where nothing is."""
+        """Checks the live release. Raises UserError where nothing is live."""
 
     def sweep(self, keep: int) -> None:
-        """Deletes all releases but the newest `keep`, the live and the previous one."""
+        """Deletes all releases except the newest `keep`, the live and the previous one."""
 
     def client(self, seconds: float = 60.0, internal: bool = False) -> RecognizerClient:
-        """A client of the server; requests of an `internal` one are no traffic. Raises UserError where no server was started."""
+        """Returns a client; requests of an `internal` one are no traffic. Raises UserError where no server was started."""

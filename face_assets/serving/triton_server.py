@@ -1,4 +1,4 @@
-"""The Triton server as a process: started on loopback with model control under a key, found again, stopped."""
+"""Process of the Triton server: started on loopback with a key for model control, found again, stopped."""
 
 import secrets
 import shutil
@@ -22,7 +22,7 @@ from face_assets.serving.server_environment import ServingEnvironment
 SECONDS_TO_START = 60.0
 LARGEST_LOG = 20_000_000
 LAST_LINES = 5
-TRAFFIC = "FACE_ASSETS_TRAFFIC"  # names the folder of the histograms to the models
+TRAFFIC = "FACE_ASSETS_TRAFFIC"  # folder of the histograms, for the models
 TOKEN = "FACE_ASSETS_PROBE_TOKEN"  # the secret of the platform's own requests, for the models
 FRONTEND = "face_assets.serving.frontend"
 SOCKETS = "sockets"
@@ -40,7 +40,7 @@ class Ports:
 
 @dataclass(frozen=True)
 class Address:
-    """How to reach the server and, with the key, to control it; environment: the stamp of what it runs on."""
+    """Address of the server. key: for model control; environment: the stamp of its environment."""
 
     host: str
     ports: Ports
@@ -57,18 +57,18 @@ class TritonServer:
         self.log = root / "triton.log"
 
     def address(self) -> Address | None:
-        """Where the running server is reached; None when none runs."""
+        """Returns the address of the running server; None when none runs."""
         if processes.recorded(self.record) is None:
             return None
         stored: dict[str, Any] = read_json(self.root / "address.json")
         return Address(**{**stored, "ports": Ports(**stored["ports"])})
 
     def process(self) -> processes.Process | None:
-        """The running server's process."""
+        """Returns the process of the running server."""
         return processes.recorded(self.record)
 
     def start(self, environment: ServingEnvironment, host: str, ports: Ports, cores: int, max_bytes: int) -> Address:
-        """Starts the server with no model loaded and waits until it answers. Raises UserError."""
+        """Starts the server without a model and waits until it responds. Raises UserError."""
         self.stop()
         self.require_free(host, ports)
         (self.root / "models").mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ class TritonServer:
             self.log.replace(self.log.with_suffix(".log.1"))
         sockets = self.root / SOCKETS
         shutil.rmtree(sockets, ignore_errors=True)
-        sockets.mkdir(mode=0o700)  # nobody else reaches Triton past the frontend
+        sockets.mkdir(mode=0o700)  # nobody else bypasses the frontend
         address = Address(host, ports, secrets.token_hex(16), stamp(environment, max_bytes))
         write_json(self.root / "address.json", asdict(address))
         traffic = str(plain_path(self.root) / "traffic")
@@ -87,20 +87,20 @@ class TritonServer:
         return address
 
     def keep_plain(self, environment: ServingEnvironment) -> None:
-        """Sees to it that the plain paths the server was started with are there, from which it loads models."""
+        """Ensures that the plain paths exist by which the server was started, from which it loads models."""
         plain_path(self.root)
         plain_path(environment.directory)
 
     def require_free(self, host: str, ports: Ports) -> None:
-        """Raises UserError for a port that neither is free nor held by this server."""
+        """Raises UserError for a port in use by another process than this server."""
         address = self.address()
-        held = asdict(address.ports).values() if address and address.host == host else ()
+        own = asdict(address.ports).values() if address and address.host == host else ()
         for name, port in asdict(ports).items():
-            if port not in held:
+            if port not in own:
                 require_free(host, port, f"the server's {name.upper()}", f"FACE_ASSETS_{name.upper()}_PORT")
 
     def stop(self) -> bool:
-        """Ends the server and what a killed one left: its models' processes and their shared memory. Returns whether any ran."""
+        """Ends the server, its models' processes and their shared memory, also those of a killed one. Returns True where any ran."""
         ran = processes.stop(self.record)
         for region in SHARED_MEMORY.glob(f"{self._memory_prefix()}*"):
             region.unlink(missing_ok=True)
@@ -119,8 +119,8 @@ class TritonServer:
             "--model-control-mode=explicit",
             "--disable-auto-complete-config",
             "--exit-on-error=false",
-            "--strict-readiness=false",  # else a release that is being unloaded makes the whole server unready
-            f"--http-address=unix:{SOCKETS}/http",  # below the folder in which it runs: a socket's path may have 107 bytes
+            "--strict-readiness=false",  # otherwise a release that is being unloaded makes the whole server unready
+            f"--http-address=unix:{SOCKETS}/http",  # relative to its folder: a socket's path may have 107 bytes
             f"--grpc-address=unix:{SOCKETS}/grpc",
             f"--grpc-port={address.ports.grpc}",  # ends the socket's name
             f"--metrics-address=unix:{SOCKETS}/metrics",
@@ -141,14 +141,14 @@ class TritonServer:
 
 
 def stamp(environment: ServingEnvironment, max_bytes: int) -> str:
-    """What a server was started with, beside its address; one that was started otherwise is started anew."""
+    """Returns a fingerprint of the environment and limits; a server that was started with another one is restarted."""
     return fingerprint(environment.stamp, max_bytes, FRONTEND)
 
 
 def answers(address: Address) -> bool:
-    """Whether the server says that it is ready."""
+    """Returns True where the server reports that it is ready."""
     try:
-        with open_url(f"http://{address.host}:{address.ports.http}/v2/health/ready", timeout=2) as answer:
-            return bool(answer.status == 200)
+        with open_url(f"http://{address.host}:{address.ports.http}/v2/health/ready", timeout=2) as response:
+            return bool(response.status == 200)
     except (urllib.error.URLError, TimeoutError, ConnectionError):
         return False

@@ -49,7 +49,7 @@ def test_a_taken_port_and_an_engine_that_is_not_there(
         monkeypatch.setenv("DOCKER_HOST", f"unix://{home}/docker.sock")
         said = refused_start(home, repository)
     assert "set FACE_ASSETS_GRPC_PORT to a free one" in said
-    assert "No Docker engine answers" in said
+    assert "No Docker engine responds" in said
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ class Stack:
 
     def seen(self, query: str) -> set[str]:
         """The jobs of what Prometheus answers."""
-        found = prometheus.ask(f"http://127.0.0.1:{self.environment['FACE_ASSETS_PROMETHEUS_PORT']}", "query", query=query)
+        found = prometheus.query(f"http://127.0.0.1:{self.environment['FACE_ASSETS_PROMETHEUS_PORT']}", "query", query=query)
         return {one["metric"]["job"] for one in found["result"]}
 
     def has_settings(self, container: str) -> bool:

@@ -470,7 +470,7 @@ def test_a_server_is_ended_only_where_a_second_look_finds_it_silent(
     monkeypatch.setattr(embedded, "answers", lambda address: False)  # as behind what keeps this process from its HTTP port alone
     pid = live.status().pid
     assert pid
-    with pytest.raises(UnreachableError, match="metrics answer"):
+    with pytest.raises(UnreachableError, match="metrics respond"):
         live.start()
     assert live.status().pid == pid
     monkeypatch.undo()

@@ -166,7 +166,7 @@ def test_a_server_that_dies_while_it_is_verified_is_a_sentence_and_comes_back(
         return check_deployment(*arguments)
 
     monkeypatch.setattr(embedded, "check_deployment", kill_then_check)
-    with pytest.raises(UserError, match="does not answer"):
+    with pytest.raises(UserError, match="does not respond"):
         live.deploy(kit.write(live.models, "v2.0.0"), kit.golden_requests("v2.0.0"), kit.budget)
     monkeypatch.undo()
     assert not live.status().running

@@ -1,1 +1,1 @@
-"""The docker target: releases as images, blue and green servers behind HAProxy."""
+"""Docker target: releases as images, servers in a blue and a green slot behind HAProxy."""

@@ -1,4 +1,4 @@
-"""`docker build` with BuildKit: its client, its secret, its log, and contexts whose file times tell their content."""
+"""Builds with BuildKit: client, secret, log, and contexts whose file times follow from the content."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from face_assets.serving.containers.docker_engine import DockerUnreachableError
 CA_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 LAST_LINES = 4
 SECONDS_TO_ANSWER = 30.0
-SECONDS_OF_SILENCE = 1800.0  # of a build, which says each step and, while it pulls or installs, how far it is
+SECONDS_OF_SILENCE = 1800.0  # of a build, which logs each step, and its progress while it pulls or installs
 EPOCH = 1_600_000_000
 SPAN = 100_000_000  # seconds over which times are spread
 GONE = re.compile(r"cannot connect to the docker daemon|connection refused|error during connect|unexpected EOF|transport is closing", re.I)
@@ -24,7 +24,7 @@ GONE = re.compile(r"cannot connect to the docker daemon|connection refused|error
 
 @cache
 def client() -> str:
-    """The docker client that has BuildKit: with its plugin, or an older one that carries it. Raises UserError where none does."""
+    """Returns the path of a docker client with BuildKit, as a plugin or built in. Raises UserError where there is none."""
     looked = []
     for folder in dict.fromkeys(os.get_exec_path()):
         program = Path(folder) / "docker"
@@ -39,7 +39,7 @@ def client() -> str:
             return str(program)
     if looked:
         raise UserError(f"No BuildKit in {', '.join(looked)}: install docker's buildx plugin (docker-buildx), or Debian's docker.io.")
-    raise UserError("The docker command is missing, which builds images: install Docker (Debian's docker.io will do).")
+    raise UserError("The docker command is missing, which builds images: install Docker (Debian's docker.io suffices).")
 
 
 def _run(command: list[str]) -> "subprocess.CompletedProcess[str]":
@@ -55,7 +55,7 @@ def build(
     labels: Mapping[str, str],
     write: Callable[[str], None],
 ) -> None:
-    """Builds and tags an image; each line of the build goes to `write`. Raises UserError: then the tag is as it was."""
+    """Builds and tags an image; `write` is called with each line of the output. Raises UserError; the tag is then unchanged."""
     command = [client(), "build", "--progress=plain", "--file", str(dockerfile), "--tag", tag]
     command += ["--target", target] if target else []
     for name, value in arguments.items():
@@ -72,26 +72,28 @@ def build(
         write(line)
 
     if subprocesses.follow([*command, str(context)], SECONDS_OF_SILENCE, keep, environment):
-        raise _refusal(tag, lines)
+        raise _build_error(tag, lines)
 
 
-def _refusal(tag: str, lines: list[str]) -> UserError:
-    said = " ".join(line for line in lines[-LAST_LINES:] if line) or "it said nothing"
+def _build_error(tag: str, lines: list[str]) -> UserError:
+    last = " ".join(line for line in lines[-LAST_LINES:] if line) or "no output"
     whole = "\n".join(lines)
     if "no space left" in whole.lower():
         return UserError(f"The disk is full, so {tag} could not be built: free some space (`docker system df`) and run again.")
-    if GONE.search(said):
-        return DockerUnreachableError(f"The Docker engine went away while {tag} was built ({said}): start it and run again.")
+    if GONE.search(last):
+        return DockerUnreachableError(f"The Docker engine became unreachable while {tag} was built ({last}): start it and run again.")
     missing = re.search(r"(\S+): (?:not found|pull access denied|failed to resolve|failed to do request)", whole)
     if missing and ("load metadata" in whole or "resolve" in whole):
-        return UserError(f"An image that {tag} is built from cannot be had ({said}): see FACE_ASSETS_DOCKER_BASE and deploy/base-image.sh.")
-    return UserError(f"{tag} could not be built: {said}")
+        return UserError(
+            f"An image that {tag} is built from is not available ({last}): see FACE_ASSETS_DOCKER_BASE and deploy/base-image.sh."
+        )
+    return UserError(f"{tag} could not be built: {last}")
 
 
 def fill(context: Path, files: Mapping[str, Path]) -> None:
-    """Puts files and whole folders into a build context, readable by everybody, and gives each the time that its content says.
+    """Copies files and whole folders into a build context, readable by everybody, and sets each time by the content.
 
-    BuildKit takes a file of the same size and time for the same file, and a layer holds the times: so they are made of the bytes.
+    BuildKit regards files of the same size and time as equal, and a layer contains the times, so they are derived from the bytes.
     """
     for name, source in files.items():
         target = context / name

@@ -1,4 +1,4 @@
-"""The Docker engine: what we ask of it, with its refusals as sentences."""
+"""Client of the Docker engine, whose errors become UserErrors."""
 
 import io
 import ipaddress
@@ -16,7 +16,7 @@ from typing import Any
 from face_assets.core.errors import UnreachableError, UserError, causes
 
 HOME_LABEL = "face-assets.home"
-IMAGE = "face-assets.image"  # the label of the image that a container was started from
+IMAGE = "face-assets.image"  # label of a container: the image that it was started from
 SECONDS = 60
 SOCKET = Path("/var/run/docker.sock")
 STACK = "FACE_ASSETS_STACK"  # set in the platform's containers alone
@@ -25,29 +25,31 @@ USER = 10001  # of the images
 
 
 class DockerUnreachableError(UnreachableError):
-    """No engine answers."""
+    """Error: no Docker engine responds."""
 
 
 @contextmanager
 def docker_errors(doing: str) -> Iterator[None]:
-    """Turns what the engine or the way to it says into UserError; `doing` is what was asked, such as "start a server"."""
+    """Converts errors of the engine, or of the connection to it, into UserError. doing: the operation, such as "start a server"."""
     import requests
     from docker.errors import APIError, DockerException
 
     try:
         yield
     except APIError as error:
-        said = str(error.explanation or error).strip()
-        if "no space left" in said.lower():
-            raise UserError(f"The disk of the Docker engine is full ({said}): free some (`docker system df`) and run again.") from error
-        if "port is already allocated" in said or "address already in use" in said:
+        message = str(error.explanation or error).strip()
+        if "no space left" in message.lower():
             raise UserError(
-                f"A port cannot be used: {said}. Stop what holds it, or set FACE_ASSETS_HTTP_PORT, _GRPC_PORT or _METRICS_PORT."
+                f"The disk of the Docker engine is full ({message}): free some space (`docker system df`) and run again."
             ) from error
-        raise UserError(f"The Docker engine would not {doing}: {said}") from error
+        if "port is already allocated" in message or "address already in use" in message:
+            raise UserError(
+                f"A port cannot be used: {message}. Stop what uses it, or set FACE_ASSETS_HTTP_PORT, _GRPC_PORT or _METRICS_PORT."
+            ) from error
+        raise UserError(f"The Docker engine failed to {doing}: {message}") from error
     except (DockerException, requests.exceptions.RequestException, ConnectionError) as error:
         raise DockerUnreachableError(
-            f"No Docker engine answers, to {doing} ({_last(error)}): start it (`systemctl start docker`) or set DOCKER_HOST, and run again."
+            f"No Docker engine responds to {doing} ({_last(error)}): start it (`systemctl start docker`) or set DOCKER_HOST, and run again."
         ) from error
 
 
@@ -58,7 +60,7 @@ def _last(error: BaseException) -> str:
 
 @dataclass(frozen=True)
 class Spec:
-    """A container as we start it; memory in MiB; ports: of the container to (host, port); volumes: a name or folder to a path."""
+    """Specification of a container. memory: MiB; ports: of the container → (host, port); volumes: name or folder → path."""
 
     name: str
     image: str
@@ -73,51 +75,51 @@ class Spec:
     tmpfs: Sequence[str] = ("/tmp",)
     restart: str = "no"
     user: int = USER
-    files: Mapping[str, bytes] = field(default_factory=dict)  # to put into its one volume
+    files: Mapping[str, bytes] = field(default_factory=dict)  # for its one volume
 
 
 @dataclass(frozen=True)
 class Network:
-    """Our bridge network: addresses of the lower half of its subnet are ours to give, the engine gives those of the upper."""
+    """Bridge network of the platform, which assigns the lower half of the subnet's addresses; the engine assigns the upper half."""
 
     name: str
     subnet: ipaddress.IPv4Network
 
     def address(self, place: int) -> str:
-        """The fixed address of a place: a container that is started again, or anew, is where it was."""
+        """Returns the fixed address number `place`, which a restarted or replaced container keeps."""
         return str(self.subnet[place])
 
 
 class DockerEngine:
-    """One engine and one home's containers on it, which the label HOME_LABEL names."""
+    """One engine, and the containers of one state directory on it, which have the label HOME_LABEL."""
 
     def __init__(self, home: str):
         self.home = home
 
     @staticmethod
     def is_here() -> bool:
-        """Whether this process was given an engine: the platform's exporter in a container was not, and observes without."""
+        """Returns True where this process has access to an engine, which the platform's exporter in a container has not."""
         return not os.environ.get(STACK) or bool(os.environ.get("DOCKER_HOST")) or SOCKET.exists()
 
     @cached_property
     def client(self) -> Any:
-        """docker-py's client, by DOCKER_HOST and its kin. Raises DockerUnreachableError."""
+        """Client of docker-py, configured by DOCKER_HOST etc. Raises DockerUnreachableError."""
         import docker
 
-        with docker_errors("ask for its version"):
+        with docker_errors("read its version"):
             client = docker.from_env(timeout=SECONDS)
             client.ping()
             return client
 
     def containers(self, role: str | None = None) -> list[Any]:
-        """This home's containers, running or not, by name."""
+        """Returns the containers of this state directory, running or not, sorted by name."""
         labels = [f"{HOME_LABEL}={self.home}"] + ([f"face-assets.role={role}"] if role else [])
         with docker_errors("list containers"):
             found = self.client.containers.list(all=True, filters={"label": labels}, ignore_removed=True)
             return sorted(found, key=lambda one: str(one.name))
 
     def find(self, name: str) -> Any | None:
-        """The container of a name of ours. Raises UserError where it is somebody else's."""
+        """Returns the container with a name of this platform. Raises UserError where it belongs to somebody else."""
         from docker.errors import NotFound
 
         with docker_errors(f"look at {name}"):
@@ -126,11 +128,11 @@ class DockerEngine:
             except NotFound:
                 return None
             if found.labels.get(HOME_LABEL) != self.home:
-                raise UserError(f"A container that is not ours is named {name}: `docker rm -f {name}`, if nobody needs it, and run again.")
+                raise UserError(f"A container of another origin is named {name}: `docker rm -f {name}`, if nobody needs it, and run again.")
             return found
 
     def start(self, spec: Spec, network: Network) -> Any:
-        """Starts a container in place of one of ours that has its name; one that does not start leaves nothing. Raises UserError."""
+        """Starts a container, replacing one of the same name; removes it where it does not start. Raises UserError."""
         self.remove(spec.name)
         client = self.client
         with docker_errors(f"start {spec.name}"):
@@ -172,7 +174,7 @@ class DockerEngine:
             return client.containers.get(made["Id"])
 
     def put(self, container: Any, files: Mapping[str, bytes], folder: str = "/etc/face-assets") -> None:
-        """Puts files, for its user alone to read, into a container's volume; each replaces what has its name."""
+        """Writes files, readable by its user alone, to a container's volume, replacing those of the same name."""
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as archive:
             for name, content in files.items():
@@ -183,7 +185,7 @@ class DockerEngine:
             container.put_archive(folder, packed.getvalue())
 
     def remove(self, name: str, seconds: int = 0) -> bool:
-        """Stops a container of ours within `seconds` and removes it; returns whether there was one."""
+        """Stops a container of this platform within `seconds` and removes it; returns True where there was one."""
         from docker.errors import NotFound
 
         found = self.find(name)
@@ -194,12 +196,12 @@ class DockerEngine:
                 if seconds:
                     found.stop(timeout=seconds)
                 found.remove(force=True)
-            except NotFound:  # it was on its way
+            except NotFound:  # it is being removed
                 return False
         return True
 
     def image(self, name: str) -> Any | None:
-        """An image by its name, None where the engine has none such."""
+        """Returns an image by its name; None where the engine does not have it."""
         from docker.errors import ImageNotFound
 
         with docker_errors(f"look at the image {name}"):
@@ -209,7 +211,7 @@ class DockerEngine:
                 return None
 
     def network(self, name: str) -> Network:
-        """Our network, made the first time: with a subnet of its own, for only such a one takes fixed addresses."""
+        """Returns the network; creates it at first use with an explicit subnet, which fixed addresses require."""
         from docker.errors import NotFound
 
         with docker_errors(f"make the network {name}"):
@@ -226,7 +228,7 @@ class DockerEngine:
             return Network(name, _subnet(made))
 
     def remove_network(self, name: str) -> None:
-        """Removes our network, and the volume of its gateway, where they are there and nobody else uses them."""
+        """Removes the network, and the volume of its gateway, where they exist and are unused."""
         from docker.errors import APIError, NotFound
 
         with docker_errors(f"remove the network {name}"):
@@ -241,33 +243,35 @@ class DockerEngine:
                     raise
 
     def run_in(self, container: Any, command: Sequence[str]) -> str:
-        """What a command in a running container prints, errors too. Raises UserError where it fails."""
-        with docker_errors(f"ask {container.name}"):
+        """Runs a command in a running container; returns its output, errors included. Raises UserError where it fails."""
+        with docker_errors(f"run a command in {container.name}"):
             api = self.client.api
             made = api.exec_create(container.id, list(command))["Id"]
-            # docker-py's exec_start loses what came together with the head of the answer, which under load is the first part of it
+            # docker-py's exec_start loses output that arrives together with the head of the response, as happens under load
             # (github.com/docker/docker-py/issues/1732)
-            answer = api.post(f"{api.base_url}/v{api.api_version}/exec/{made}/start", json={"Detach": False, "Tty": False}, timeout=SECONDS)
-            _require_success(answer)
-            output, status = _output(answer.content), api.exec_inspect(made)["ExitCode"]
+            response = api.post(
+                f"{api.base_url}/v{api.api_version}/exec/{made}/start", json={"Detach": False, "Tty": False}, timeout=SECONDS
+            )
+            _require_success(response)
+            output, status = _output(response.content), api.exec_inspect(made)["ExitCode"]
         text = output.decode(errors="replace")
         if status:
-            raise UserError(f"{container.name} does not answer: {text.strip() or f'status {status}'}")
+            raise UserError(f"the command in {container.name} failed: {text.strip() or f'status {status}'}")
         return text
 
 
-def _require_success(answer: Any) -> None:
+def _require_success(response: Any) -> None:
     import requests
     from docker.errors import create_api_error_from_http_exception
 
     try:
-        answer.raise_for_status()
+        response.raise_for_status()
     except requests.exceptions.HTTPError as error:
         create_api_error_from_http_exception(error)
 
 
 def _output(frames: bytes) -> bytes:
-    """The bytes of a command's output, of which each frame has a head of 8: stream, length (Engine API, ContainerAttach)."""
+    """Returns the bytes of a command's output. Each frame has a head of 8 bytes: stream, length (Engine API, ContainerAttach)."""
     output, place = bytearray(), 0
     while place < len(frames):
         (length,) = struct.unpack_from(">4xL", frames, place)

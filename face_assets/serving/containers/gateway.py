@@ -1,4 +1,4 @@
-"""The gateway: one HAProxy container whose configuration, keys and certificate stand in a volume, led by its runtime API."""
+"""Gateway: one HAProxy container with configuration, keys and certificate in a volume, controlled by its runtime API."""
 
 import time
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ SECONDS_TO_DRAIN = 60.0
 
 @dataclass(frozen=True)
 class Listeners:
-    """Where the gateway is reached: host and ports of this machine, limits, and the certificate's bytes where there is one."""
+    """Public listeners of the gateway: host and ports of this machine, limits, and the bytes of the certificate, if any."""
 
     host: str
     ports: Ports
@@ -38,7 +38,7 @@ class Listeners:
 
 
 class Gateway:
-    """HAProxy of one home."""
+    """HAProxy of one state directory."""
 
     def __init__(
         self, docker: DockerEngine, network: Network, template: Path, folder: Path, listeners: Listeners, internal: InternalListeners
@@ -53,16 +53,16 @@ class Gateway:
         self.internal = internal
 
     def container(self) -> Any | None:
-        """The running container, or None."""
+        """Returns the running container, or None."""
         found = self.docker.find(self.name)
         return found if found is not None and found.status == "running" else None
 
     def is_ready(self) -> bool:
-        """Whether it answers, and a server behind it can be asked."""
+        """Returns True where the gateway and a server behind it respond."""
         return self.internal.is_ready()
 
     def ensure(self, image: str, servers: list[BackendServer]) -> None:
-        """Brings the gateway up, by the settings in force: other ports make it anew, other rules reload it. Raises UserError."""
+        """Starts the gateway with the current settings: replaced for other ports, reloaded for other rules. Raises UserError."""
         self.keys.own()
         container, files = self.container(), self._files(servers)
         shape = self._shape(servers)
@@ -98,30 +98,30 @@ class Gateway:
         self.apply_keys()
 
     def _require_free(self, container: Any) -> None:
-        """Raises UserError for a wanted port that somebody else holds, while the gateway that runs still has its own."""
-        held = {int(one["HostPort"]) for ends in container.attrs["HostConfig"]["PortBindings"].values() for one in ends}
+        """Raises UserError for a port in use by another process, while the old gateway still serves its own ports."""
+        own = {int(one["HostPort"]) for ends in container.attrs["HostConfig"]["PortBindings"].values() for one in ends}
         host, ports = self.listeners.host, self.listeners.ports
         for name, address, port in (("HTTP", host, ports.http), ("GRPC", host, ports.grpc), ("METRICS", "127.0.0.1", ports.metrics)):
-            if port not in held and is_taken(address, port):
+            if port not in own and is_taken(address, port):
                 require_free(address, port, f"the gateway's {name}", f"FACE_ASSETS_{name}_PORT")
 
     def write_config(self, servers: list[BackendServer]) -> None:
-        """What HAProxy reads when it is started again: the servers that are live by now."""
+        """Writes the configuration for HAProxy's next start, with the servers that are live now."""
         container = self._require()
         self.docker.put(container, {"haproxy.cfg": self._files(servers)["haproxy.cfg"]})
 
     def apply_keys(self) -> bool:
-        """Makes the keys that are known those in force; returns whether at once, and not with the gateway's next start.
+        """Applies the current keys; returns True where they hold at once, False where with the gateway's next start.
 
-        Raises UserError where a gateway that runs may still go on with others.
+        Raises UserError where a running gateway may still have other keys.
         """
         with self.keys.lock():
             container = self.docker.find(self.name)
-            if container is None:  # its start brings the keys
+            if container is None:  # its start applies the keys
                 return False
             self.docker.put(container, {"keys.map": self.keys.map().encode()})
             with docker_errors("look at the gateway"):
-                container.reload()  # asked after the file was put: whoever starts from here on reads it
+                container.reload()  # after the file was written: a later start reads it
             if container.status in STOPPED:
                 return False
             self._wait(container)
@@ -137,26 +137,26 @@ class Gateway:
             self.execute(commands)
 
     def execute(self, commands: list[str]) -> None:
-        """Commands that answer nothing where they did what they should. Raises UserError with what they say otherwise."""
-        said = " ".join(self.query(commands).split())
-        if said:
-            raise UserError(f"HAProxy would not do as it was told: {said}")
+        """Runs commands that print nothing on success. Raises UserError with their output otherwise."""
+        output = " ".join(self.query(commands).split())
+        if output:
+            raise UserError(f"HAProxy rejected a command: {output}")
 
     def query(self, commands: list[str]) -> str:
-        """What the runtime API answers (management guide, 9.3). Raises UserError where no gateway runs."""
+        """Returns the output of commands of the runtime API (management guide, 9.3). Raises UserError where no gateway runs."""
         script = 'printf "%s\\n" "$1" | socat -t 10 - UNIX-CONNECT:' + SOCKET
         return self.docker.run_in(self._require(), ["sh", "-c", script, "sh", "; ".join(commands)])
 
     def counts(self) -> dict[tuple[str, str], Counts]:
-        """Requests by proxy and server."""
+        """Returns the requests by proxy and server."""
         return haproxy.parse_counts(self.query(["show stat"]))
 
-    def refused_keys(self) -> int:
-        """Requests without a key in force, since HAProxy was started or reloaded."""
+    def rejected_keys(self) -> int:
+        """Returns the number of requests without a valid key since HAProxy was started or reloaded."""
         return self.counts()["no_key", "BACKEND"].requests
 
     def wait_for_drain(self, servers: list[str]) -> None:
-        """Waits until the last request of these servers has been answered."""
+        """Waits until these servers have no request under way."""
         ends = time.monotonic() + SECONDS_TO_DRAIN
         while time.monotonic() < ends:
             counts = self.counts()
@@ -175,7 +175,7 @@ class Gateway:
         return files | ({"tls.pem": self.listeners.certificate} if self.listeners.certificate is not None else {})
 
     def _shape(self, servers: list[BackendServer]) -> str:
-        """Names what only a reload can change: all but which servers are live, and the keys."""
+        """Returns a fingerprint of the configuration that only a reload changes: without the live servers and the keys."""
         empty = [BackendServer(server.name, server.address, False) for server in servers]
         certificate = (self.listeners.certificate or b"").hex()
         return fingerprint(haproxy.render(self.template, empty, self.listeners.limits, bool(certificate)), certificate)
@@ -188,26 +188,26 @@ class Gateway:
     def _require(self) -> Any:
         container = self.container()
         if container is None:
-            raise UserError("The gateway does not run: `face-assets up` brings it back.")
+            raise UserError("The gateway does not run: `face-assets up` starts it.")
         return container
 
     def _wait(self, container: Any) -> None:
         ends = time.monotonic() + SECONDS_TO_ANSWER
-        said = ""
+        failure = ""
         while time.monotonic() < ends:
             container.reload()
             if container.status != "running":
                 break
             try:
-                if self.query(["show version"]).strip():  # nothing from a worker that ends just now
+                if self.query(["show version"]).strip():  # empty from a worker that is ending
                     return
             except UserError as error:
-                said = str(error)
+                failure = str(error)
             time.sleep(0.1)
         with docker_errors("read HAProxy's log"):
             log = " ".join(container.logs(tail=6).decode(errors="replace").split())
-        raise UserError(f"The gateway did not start: {log or said}")
+        raise UserError(f"The gateway did not start: {log or failure}")
 
     def _require_config(self, container: Any) -> None:
-        """After a reload that HAProxy refused, the old worker goes on with the old rules: say so."""
+        """Raises UserError for an invalid configuration, with which a reload would leave the old worker and rules in place."""
         self.docker.run_in(container, ["haproxy", "-c", "-q", "-f", f"{FILES}/haproxy.cfg"])

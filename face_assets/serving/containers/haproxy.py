@@ -1,4 +1,4 @@
-"""HAProxy: its configuration as text, the commands of its runtime API, and its statistics."""
+"""HAProxy: configuration, commands of the runtime API, statistics."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ BACKENDS = (*PROTOCOLS, "metrics")
 
 @dataclass(frozen=True)
 class BackendServer:
-    """A place for a server, of which half are live and half are free for a candidate."""
+    """A server of HAProxy's backends; half of them are live, the others free for a candidate."""
 
     name: str
     address: str
@@ -30,8 +30,11 @@ class BackendServer:
 
 @dataclass(frozen=True)
 class Connections:
-    """Connections of each public listener, of each of the platform's own, and of that for metrics; and requests under way, of callers
-    with a key and of those without, and of those that are larger than a buffer."""
+    """Limits of connections and requests.
+
+    public, own, metrics: connections of each public listener, of each internal one, and of that for metrics; under_way: requests of callers
+    with a key, and of those without; large: requests that exceed a buffer.
+    """
 
     public: int = 2000
     own: int = 500
@@ -42,7 +45,7 @@ class Connections:
 
 @dataclass(frozen=True)
 class Limits:
-    """rate: questions a second of one key through one door, 0 for any number; megabytes: the largest request."""
+    """Limits of requests. rate: requests a second of one key by one protocol, 0 for no limit; megabytes: largest request."""
 
     rate: int
     megabytes: float
@@ -50,15 +53,15 @@ class Limits:
 
 @dataclass(frozen=True)
 class Counts:
-    """What HAProxy counted of a server's or backend's requests since it started."""
+    """HAProxy's counts of a server's or backend's requests since its start."""
 
     requests: int
-    lost: int  # connections refused, answers that ended too early, and what was asked again for such a reason
+    lost: int  # refused connections, truncated responses, and requests sent again for such a reason
     under_way: int
 
 
 def render(template: Path, servers: Sequence[BackendServer], limits: Limits, tls: bool) -> str:
-    """haproxy.cfg."""
+    """Returns the text of haproxy.cfg."""
     from jinja2 import Environment, StrictUndefined
 
     made = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
@@ -78,7 +81,7 @@ def render(template: Path, servers: Sequence[BackendServer], limits: Limits, tls
 
 
 def admit(servers: Sequence[str], weight: int = WEIGHT) -> list[str]:
-    """Commands that let servers take traffic; only with the full weight do they also stand in where no other is up."""
+    """Returns commands that admit traffic to servers; with the full weight they also become backups for the case that no other is up."""
     commands = [f"set server {protocol}/{server} weight {weight}" for protocol in PROTOCOLS for server in servers]
     commands += [f"set server {protocol}/{server} state ready" for protocol in PROTOCOLS for server in servers]
     if weight == WEIGHT:
@@ -88,25 +91,25 @@ def admit(servers: Sequence[str], weight: int = WEIGHT) -> list[str]:
 
 
 def drain(servers: Sequence[str]) -> list[str]:
-    """Commands after which servers get no new request, and end those that they have."""
+    """Returns commands after which servers get no new request, and complete those under way."""
     commands = [f"set server {protocol}/{server}-waits state maint" for protocol in PROTOCOLS for server in servers]
     return [*commands, *(f"set server {backend}/{server} state drain" for backend in BACKENDS for server in servers)]
 
 
 def retire(servers: Sequence[str]) -> list[str]:
-    """Commands that take drained servers out."""
+    """Returns commands that put drained servers into maintenance."""
     return [f"set server {backend}/{server} state maint" for backend in BACKENDS for server in servers]
 
 
 def share_weight(share: float) -> int:
-    """The weight beside WEIGHT that gives a candidate about `share` of the requests."""
+    """Returns the weight, relative to WEIGHT, that gives a candidate about `share` of the requests."""
     return max(1, min(LARGEST_WEIGHT, round(WEIGHT * share / (1 - share))))
 
 
 def parse_counts(stat: str) -> dict[tuple[str, str], Counts]:
-    """The answer to `show stat` (management guide, 9.1) by proxy and server; a backend's own row has the server BACKEND.
+    """Returns the output of `show stat` (management guide, 9.1) by proxy and server; a backend's own row has the server BACKEND.
 
-    Raises UserError for what is not that.
+    Raises UserError for other text.
     """
     if not stat.startswith("# pxname,svname,"):
         raise UserError(f"HAProxy's statistics cannot be read; they begin with {stat[:80]!r}.")

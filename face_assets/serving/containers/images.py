@@ -1,4 +1,4 @@
-"""The images: the server's, shared by all releases; a release's upon it; the gateway's. Named by what they are made from."""
+"""Images of the server, shared by all releases, of each release, and of the gateway, named by a fingerprint of their inputs."""
 
 import logging
 import shutil
@@ -22,12 +22,12 @@ NUMBER = 1  # of the version in an image: every image has one release, and the s
 NVIDIA = "nvidia"  # as the setting's value: NVIDIA's own image with the packages of our models, where it can be pulled
 PARTS = {"embedder": EMBEDDER, "detector": DETECTOR, "release": RECOGNIZER}
 SERVER_FILES = ("serving.Dockerfile", "requirements-serving.txt")
-SERVER = "server"  # the folder of what starts, guards and watches Triton in its container
+SERVER = "server"  # folder of the scripts that start, protect and watch Triton in its container
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What images are made from: our deploy/ folder, the base, a server's image in place of our own, and the name of a release's."""
+    """Inputs of images: the folder deploy/, the base image, a replacement for the server's image, and the name of releases' images."""
 
     deploy: Path
     base: str
@@ -37,7 +37,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Built:
-    """A release's image: its name, id and size, what the release added to the server's image, and how long the build took."""
+    """A release's image: name, id, size, the release's share of the size, and the duration of the build."""
 
     name: str
     id: str
@@ -49,7 +49,7 @@ class Built:
 
 
 class Images:
-    """Builds what is not there yet; log: a folder for the builds' output."""
+    """Images of a state directory, built on demand. logs: folder for the output of builds."""
 
     def __init__(self, docker: DockerEngine, recipe: Recipe, models: Path, logs: Path):
         self.docker = docker
@@ -58,7 +58,7 @@ class Images:
         self.logs = logs
 
     def gateway(self) -> str:
-        """The gateway's image."""
+        """Returns the name of the gateway's image."""
         dockerfile = self.recipe.deploy / "gateway.Dockerfile"
         name = f"face-assets/gateway:{fingerprint(file_digest(dockerfile), self.recipe.base)}"
         if self.docker.image(name) is None:
@@ -66,7 +66,7 @@ class Images:
         return name
 
     def server(self) -> str:
-        """The server's image, without a release."""
+        """Returns the name of the server's image, which contains no release."""
         if self.recipe.server and self.recipe.server != NVIDIA:
             return self.recipe.server
         if self.recipe.server == NVIDIA and self._nvidia:
@@ -75,13 +75,13 @@ class Images:
 
     @cached_property
     def _nvidia(self) -> str | None:
-        """NVIDIA's server with the packages of our models; None where it cannot be pulled, and then the wheel's server takes its place."""
+        """Name of NVIDIA's server with the packages of our models; None where it cannot be pulled, and the wheel's server replaces it."""
         try:
             return self._server_image(self._server_name("triton-nvidia"), NVIDIA, {})
         except DockerUnreachableError:
             raise
         except UserError as error:
-            logging.getLogger(__name__).warning("NVIDIA's image is not used, but the wheel's server, which is older: %s", error)
+            logging.getLogger(__name__).warning("The wheel's server, which is older, replaces NVIDIA's image: %s", error)
             return None
 
     def _server_name(self, name: str, *made_from: str) -> str:
@@ -95,7 +95,7 @@ class Images:
         return name
 
     def name_of(self, version: ModelVersion) -> str:
-        """The image of a release as it was written on this home."""
+        """Returns the name of a release's image in this state directory."""
         files = [file_digest(file) for file in self._server_files()]
         made_from = fingerprint(self.docker.home, version.number, version.digest, files, self.recipe.base, self.recipe.server)
         return f"{self.recipe.name}:{version.release}-{made_from[:8]}"
@@ -105,7 +105,7 @@ class Images:
         return [*(deploy / file for file in SERVER_FILES), *sorted(file for file in (deploy / SERVER).iterdir() if file.is_file())]
 
     def release(self, version: ModelVersion, labels: Mapping[str, str]) -> Built:
-        """The image of a release, built where it is not there. Raises UserError; then no image has changed."""
+        """Returns the image of a release, built where it does not exist. Raises UserError; then no image has changed."""
         name = self.name_of(version)
         found = self.docker.image(name)
         if found is not None:
@@ -134,7 +134,7 @@ class Images:
         return self._built(name, made, time.monotonic() - started, True, str(log))
 
     def push(self, name: str, registry: str) -> str:
-        """Puts an image into a registry; returns its digest there. Raises UserError."""
+        """Pushes an image to a registry; returns its digest there. Raises UserError."""
         target, _, tag = name.rpartition(":")
         there = f"{registry.rstrip('/')}/{target}"
         image = self.docker.image(name)
@@ -145,11 +145,11 @@ class Images:
             lines: list[dict[str, Any]] = list(self.docker.client.images.push(there, tag, stream=True, decode=True))
         failed = next((line["error"] for line in lines if "error" in line), None)
         if failed:
-            raise UserError(f"The registry did not take {there}:{tag} (FACE_ASSETS_DOCKER_REGISTRY): {failed}")
+            raise UserError(f"The registry rejected {there}:{tag} (FACE_ASSETS_DOCKER_REGISTRY): {failed}")
         return next((str(line["aux"]["Digest"]) for line in lines if "Digest" in line.get("aux", {})), "")
 
     def sweep(self, keep: set[str]) -> None:
-        """Removes this home's release images but `keep`, and what builds that were replaced left."""
+        """Removes the release images of this state directory except `keep`, and images that builds have replaced."""
         from docker.errors import APIError
 
         with docker_errors("remove old images"):
@@ -159,7 +159,7 @@ class Images:
                         try:
                             self.docker.client.images.remove(tag)
                         except APIError as error:
-                            if error.status_code not in (404, 409):  # gone by now, or in use
+                            if error.status_code not in (404, 409):  # removed meanwhile, or in use
                                 raise
 
     def _built(self, name: str, image: Any, seconds: float, made_now: bool, log: str) -> Built:
@@ -188,7 +188,7 @@ class Images:
 
     @contextmanager
     def _context(self, what: str) -> Iterator[Path]:
-        """An empty folder for one build at a time. Always the same one: BuildKit keeps a copy of each folder that it was given."""
+        """Yields an empty folder for one build at a time; always the same, for BuildKit keeps a copy of each folder that it gets."""
         folder = self.models.parent / "build" / what
         with file_lock(folder.with_name(f".{what}.lock")):
             shutil.rmtree(folder, ignore_errors=True)  # of a build that was killed

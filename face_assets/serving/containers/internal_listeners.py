@@ -1,4 +1,4 @@
-"""The platform's own way to the servers: the gateway's inner listeners, with its own key, to what is live or to one server by name."""
+"""Internal listeners of the gateway: the platform's access, with its own key, to the live release or to one server by name."""
 
 import urllib.error
 import urllib.request
@@ -10,7 +10,7 @@ from face_assets.serving.client import RECOGNIZER, RecognizerClient
 from face_assets.serving.containers.keys import Keys
 
 HTTP, GRPC = 9000, 9001
-SERVER = "face-assets-server"  # the header that names one server; taken with the platform's own key alone
+SERVER = "face-assets-server"  # header with the name of one server, accepted with the platform's own key alone
 READY = f"/v2/models/{RECOGNIZER}/ready"
 SECONDS_TO_ANSWER = 2.0
 
@@ -24,7 +24,7 @@ class InternalListeners:
     token: str
 
     def client(self, server: str | None = None, seconds: float = 60.0, internal: bool = False) -> RecognizerClient:
-        """A client of what is live, or of one server whatever its part in the traffic."""
+        """Returns a client of the live release, or of one server whatever its share of the traffic."""
         key = Keys(self.folder).own()
         return RecognizerClient(
             f"{self.address}:{GRPC}",
@@ -35,11 +35,11 @@ class InternalListeners:
         )
 
     def is_ready(self, server: str | None = None) -> bool:
-        """Whether the recognizer is loaded where a request would go."""
+        """Returns True where the recognizer that gets a request is loaded."""
         headers = {"Authorization": f"Bearer {Keys(self.folder).own()}", **self._headers(server)}
         try:
-            with open_url(urllib.request.Request(f"http://{self.address}:{HTTP}{READY}", headers=headers), SECONDS_TO_ANSWER) as answer:
-                return bool(answer.status == 200)
+            with open_url(urllib.request.Request(f"http://{self.address}:{HTTP}{READY}", headers=headers), SECONDS_TO_ANSWER) as response:
+                return bool(response.status == 200)
         except (urllib.error.URLError, OSError):
             return False
 

@@ -1,4 +1,4 @@
-"""API keys: kept as SHA-256 of 256 random bits, several, each with a name, revocable one by one."""
+"""API keys: SHA-256 of 256 random bits, each with a name, revocable one by one."""
 
 import hashlib
 import re
@@ -11,14 +11,14 @@ from pathlib import Path
 from face_assets.core.errors import UserError
 from face_assets.core.files import file_lock, read_json, write_json
 
-OWN = "face-assets"  # the platform's: it verifies and asks through the same door as everybody
+OWN = "face-assets"  # of the platform, which uses the same listeners' rules as everybody
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 PREFIX = "fa_"
 
 
 @dataclass(frozen=True)
 class Key:
-    """What is kept of a key: never the key."""
+    """Record of a key, without the key itself."""
 
     name: str
     digest: str
@@ -26,18 +26,18 @@ class Key:
 
 
 class Keys:
-    """keys.json of a folder, readable by its owner alone."""
+    """The file keys.json of a folder, readable by its owner alone."""
 
     def __init__(self, folder: Path):
         self.folder = folder
         self.file = folder / "keys.json"
 
     def all(self) -> list[Key]:
-        """The keys in force, oldest first, the platform's own among them once it has one."""
+        """Returns the valid keys, oldest first, with the platform's own once it has one."""
         return [Key(**values) for values in read_json(self.file)] if self.file.is_file() else []
 
     def add(self, name: str) -> str:
-        """A new key, which is told this once. Raises UserError for a name that is taken or none."""
+        """Returns a new key, which is not stored. Raises UserError for a name that is taken or invalid."""
         if not NAME.fullmatch(name):
             raise UserError(f"A key's name is letters, digits, dots, dashes and underscores, found {name!r}.")
         with self.lock():
@@ -49,7 +49,7 @@ class Keys:
             return key
 
     def revoke(self, name: str) -> None:
-        """Forgets a key. Raises UserError where there is none of that name."""
+        """Removes a key. Raises UserError where there is none of that name."""
         with self.lock():
             keys = self.all()
             left = [key for key in keys if key.name != name]
@@ -58,7 +58,7 @@ class Keys:
             self._write(left)
 
     def own(self) -> str:
-        """The platform's own key, made the first time and again where either half of it is lost."""
+        """Returns the platform's own key, created at first use and again where the key or its record is lost."""
         file = self.folder / "own.key"
         key = file.read_text(encoding="utf-8").strip() if file.is_file() else ""
         if not any(one.name == OWN and one.digest == digest(key) for one in self.all()):
@@ -69,11 +69,11 @@ class Keys:
         return key
 
     def map(self) -> str:
-        """HAProxy's map file: the hash of a key to its name."""
+        """Returns HAProxy's map file: hash of a key → name."""
         return "".join(f"{key.digest} {key.name}\n" for key in self.all())
 
     def lock(self) -> AbstractContextManager[None]:
-        """Held while keys change, or are told to the gateway: an older list must not follow a newer one."""
+        """Returns the lock for changes of the keys and for sending them to the gateway: an older list must not follow a newer one."""
         return file_lock(self.folder / ".keys.lock")
 
     def _write(self, keys: list[Key]) -> None:
@@ -83,7 +83,7 @@ class Keys:
 
 
 def digest(key: str) -> str:
-    """As HAProxy's sha2(256),hex prints it. A random key of 256 bits needs no salt and no slow hash."""
+    """Returns the digest as HAProxy's sha2(256),hex prints it. A random key of 256 bits needs no salt and no slow hash."""
     return hashlib.sha256(key.encode()).hexdigest().upper()
 
 

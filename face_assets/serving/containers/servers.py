@@ -1,4 +1,4 @@
-"""Triton servers in containers: so many of a slot, each at its fixed address, started, waited for, asked after, removed."""
+"""Triton servers in containers: `replicas` of each slot at fixed addresses, started, awaited, observed, removed."""
 
 import os
 import time
@@ -23,18 +23,18 @@ MOST = 50
 SECONDS_TO_LOAD = 120.0
 SECONDS_TO_STOP = 30
 LAST_LINES = 4
-STARTS = 3  # Triton 2.51 now and then ends with a segmentation fault, or aborts, while it starts, and starts well the next time
+STARTS = 3  # Triton 2.51 sometimes crashes while it starts, and succeeds the next time
 ABORTED, KILLED, SEGMENTATION_FAULT = 134, 137, 139
 SECONDS_TO_REPORT = 2.0  # why it was killed
 ROLE = "server"
-GATEWAY = "FACE_ASSETS_GATEWAY"  # names to a server the one address that it lets in
+GATEWAY = "FACE_ASSETS_GATEWAY"  # the one address that a server accepts connections from
 INSIDE = "/var/lib/face-assets/traffic"
-SHARED_MEMORY = 512  # MiB, through which Triton hands photos to its models
+SHARED_MEMORY = 512  # MiB, for photos on their way from Triton to its models
 
 
 @dataclass(frozen=True)
 class Size:
-    """How many servers, and what each may use: memory in MiB, processors."""
+    """Number of servers, and the memory (MiB) and processors of each."""
 
     replicas: int
     memory: int
@@ -42,10 +42,10 @@ class Size:
 
 
 class Servers:
-    """The servers of one home."""
+    """The servers of one state directory."""
 
     def __init__(self, docker: DockerEngine, network: Network, size: Size, traffic: Path, internal: InternalListeners):
-        """inside: the way to them; traffic: the folder for histograms of the traffic, which the servers fill."""
+        """Remembers its parts. internal: access to the servers; traffic: folder of the histograms that the servers write."""
         self.docker = docker
         self.network = network
         self.size = size
@@ -53,7 +53,7 @@ class Servers:
         self.internal = internal
 
     def backend_servers(self, live: str | None) -> list[BackendServer]:
-        """The places of both slots, as the gateway knows them."""
+        """Returns the servers of both slots as the gateway knows them; live: the slot that is live."""
         return [
             BackendServer(self.server_name(slot, number), self.address(slot, number), slot == live)
             for slot in SLOTS
@@ -62,35 +62,35 @@ class Servers:
 
     @staticmethod
     def server_name(slot: str, number: int) -> str:
-        """The name of a place."""
+        """Returns the name of a server."""
         return f"{slot}{number}"
 
     def server_names(self, slot: str) -> list[str]:
-        """The names of a slot's places."""
+        """Returns the names of a slot's servers."""
         return [self.server_name(slot, number) for number in range(self.size.replicas)]
 
     def address(self, slot: str, number: int) -> str:
-        """The address of a place."""
+        """Returns the address of a server."""
         return self.network.address(FIRST_ADDRESS[slot] + number)
 
     def addresses(self, slot: str) -> list[str]:
-        """The addresses of a slot's places."""
+        """Returns the addresses of a slot's servers."""
         return [self.address(slot, number) for number in range(self.size.replicas)]
 
     def client(self, slot: str, number: int) -> RecognizerClient:
-        """A client of one server, whatever its part in the traffic."""
+        """Returns a client of one server, whatever its share of the traffic."""
         return self.internal.client(self.server_name(slot, number), internal=True)
 
     def start(self, slot: str, image: str, version: ModelVersion, labels: Mapping[str, str]) -> None:
-        """Starts what of the slot does not run with this release, and waits until all can be asked. Raises UserError with its log."""
-        marks = {**labels, "face-assets.role": ROLE, SLOT_LABEL: slot, "face-assets.release": version.release}
-        marks |= {"face-assets.number": str(version.number), "face-assets.digest": version.digest, IMAGE: image}
+        """Starts the slot's servers that do not run with this release, and waits until all respond. Raises UserError with the log."""
+        own_labels = {**labels, "face-assets.role": ROLE, SLOT_LABEL: slot, "face-assets.release": version.release}
+        own_labels |= {"face-assets.number": str(version.number), "face-assets.digest": version.digest, IMAGE: image}
         user = self._own_traffic()
         specs = [
             Spec(
                 name=self._name(slot, number),
                 image=image,
-                labels=marks,
+                labels=own_labels,
                 address=self.address(slot, number),
                 memory=self.size.memory,
                 cpus=self.size.cpus,
@@ -107,7 +107,7 @@ class Servers:
             for number in range(self.size.replicas)
         ]
         for spec in specs:
-            if not self._runs(spec, marks):
+            if not self._runs(spec, own_labels):
                 self.docker.start(spec, self.network)
         for spec in specs:
             left = STARTS
@@ -118,47 +118,47 @@ class Servers:
                 self.docker.start(spec, self.network)
 
     def have_image(self, slot: str, image: str) -> bool:
-        """Whether all of a slot were started from the image."""
+        """Returns True where all servers of a slot were started from the image."""
         return all(container.labels.get(IMAGE) == image for container in self._of(slot))
 
     def keep(self, slot: str) -> None:
-        """From now on the engine brings a server of this slot back when it ends, and after a restart of the machine."""
+        """Makes the engine restart the slot's servers when they end, and after a restart of the machine."""
         for container in self._of(slot):
             with docker_errors("set a restart policy"):
                 container.update(restart_policy={"Name": "unless-stopped"})
 
     def remove(self, slot: str, seconds: int = 0) -> None:
-        """Ends a slot's servers: with `seconds`, each may answer what it was asked."""
+        """Ends a slot's servers; each has `seconds` to complete its requests."""
         for container in self._of(slot):
             self.docker.remove(container.name, seconds)
 
     def remove_others(self, slot: str | None) -> None:
-        """Removes all servers of this home but those of a slot's present places."""
+        """Removes all servers except those of `slot`, in their present number."""
         wanted = {self._name(slot, number) for number in range(self.size.replicas)} if slot else set()
         for container in self.docker.containers(ROLE):
             if container.name not in wanted:
                 self.docker.remove(container.name, SECONDS_TO_STOP if slot else 0)
 
-    def run(self, slot: str) -> bool:
-        """Whether all of a slot's servers run."""
+    def are_running(self, slot: str) -> bool:
+        """Returns True where all servers of a slot run."""
         return not self._ended(slot)
 
     def trouble(self, slot: str) -> str | None:
-        """A sentence where one of a slot's servers does not run."""
+        """Returns why one of a slot's servers does not run; None where all do."""
         ended = self._ended(slot)
         return self._why_it_ended(ended[0]) if ended else None
 
     def _ended(self, slot: str) -> list[str]:
-        """The names of a slot's servers that do not run."""
+        """Returns the names of a slot's servers that do not run."""
         running = {container.name for container in self._of(slot) if container.status == "running"}
         return [name for number in range(self.size.replicas) if (name := self._name(slot, number)) not in running]
 
     def _own_traffic(self) -> int:
-        """The user of the servers, who may write the histograms: whoever runs this, or the image's own in root's place."""
+        """Returns the servers' user, who may write the histograms: the caller, or the image's own user in place of root."""
         self.traffic.mkdir(parents=True, exist_ok=True)
         if os.getuid():
             return os.getuid()
-        own_tree(self.traffic, USER)  # also what the embedded target wrote
+        own_tree(self.traffic, USER)  # includes files of the embedded target
         return USER
 
     def _server_name_of(self, spec: Spec) -> str:
@@ -170,19 +170,19 @@ class Servers:
     def _of(self, slot: str) -> list[Any]:
         return [container for container in self.docker.containers(ROLE) if container.labels.get(SLOT_LABEL) == slot]
 
-    def _runs(self, spec: Spec, marks: Mapping[str, str]) -> bool:
+    def _runs(self, spec: Spec, own_labels: Mapping[str, str]) -> bool:
         found = self.docker.find(spec.name)
         if found is None or found.status not in ("running", "restarting"):
             return False
-        if any(found.labels.get(name) != value for name, value in marks.items() if name.startswith("face-assets.") and name != IMAGE):
+        if any(found.labels.get(name) != value for name, value in own_labels.items() if name.startswith("face-assets.") and name != IMAGE):
             return False
         host = found.attrs["HostConfig"]
         made_of = (found.labels.get(IMAGE), host["Memory"], host["NanoCpus"])
-        # other limits and another image are for the next server: they may be too small, or not start, and this one is asked
+        # a server that responds stays, although limits or image differ: with the new ones it may not start
         return made_of == (spec.image, spec.memory * 2**20, int(spec.cpus * 1e9)) or self.internal.is_ready(self._server_name_of(spec))
 
     def _wait(self, spec: Spec) -> bool:
-        """Whether the server can be asked at last; False where it ended. Raises UserError where it takes too long."""
+        """Waits for the server; returns True where it responds, False where it ended. Raises UserError after SECONDS_TO_LOAD."""
         ends = time.monotonic() + SECONDS_TO_LOAD
         restarts = None
         while time.monotonic() < ends:
@@ -192,11 +192,11 @@ class Servers:
             if found is None or found.status in ("exited", "dead"):
                 return False
             restarts = found.attrs["RestartCount"] if restarts is None else restarts
-            if found.attrs["RestartCount"] >= restarts + STARTS:  # the engine brings it back, and it ends again
+            if found.attrs["RestartCount"] >= restarts + STARTS:  # the engine restarts it, and it ends again
                 return False
             time.sleep(0.1)
-        said = self._log(found) if found else "nothing"
-        raise UserError(f"{spec.name} was not ready within {SECONDS_TO_LOAD:g} s; its log says: {said}")
+        log = self._log(found) if found else "nothing"
+        raise UserError(f"{spec.name} was not ready within {SECONDS_TO_LOAD:g} s; its log ends: {log}")
 
     def _crashed(self, name: str) -> bool:
         found = self.docker.find(name)
@@ -208,18 +208,18 @@ class Servers:
             time.sleep(0.1)
             later = self.docker.find(name)
             if later is None or later.status == "running":
-                break  # brought back: what is known of its end has been seen
+                break  # restarted: no more will be known of its end
             found = later
         if found is None:
             return f"{name} is gone."
         state = found.attrs["State"]
         if state.get("OOMKilled"):
             return f"{name} was out of memory at {self.size.memory} MiB (FACE_ASSETS_DOCKER_MEMORY_MB)."
-        return f"{name} ended with status {state.get('ExitCode')}; its log says: {self._log(found)}"
+        return f"{name} ended with status {state.get('ExitCode')}; its log ends: {self._log(found)}"
 
     @staticmethod
     def _log(container: Any) -> str:
-        """The last lines of a container's log, those that tell of errors where there are any."""
+        """Returns the last lines of a container's log, those with errors where there are any."""
         with docker_errors(f"read the log of {container.name}"):
             log = container.logs(tail=40).decode(errors="replace").splitlines()
         errors = [line for line in log if " E " in line or "error" in line.lower()] or log
@@ -227,13 +227,13 @@ class Servers:
 
 
 def _was_killed(container: Any) -> bool:
-    """Killed, for all that the engine has told yet: it may hear of the end before it hears that the memory was too small."""
+    """Returns True for a kill without a known cause: the engine may learn of the end before it learns that memory ran out."""
     state = container.attrs["State"]
     return state.get("ExitCode") == KILLED and not state.get("OOMKilled")
 
 
 def own_tree(folder: Path, user: int) -> None:
-    """Gives a folder and what is in it to a user. Links are not followed: a container may have put any there meanwhile."""
+    """Changes the owner of a folder and its content. Links are not followed, for a container may have created them."""
     for _, folders, files, descriptor in os.fwalk(folder, follow_symlinks=False):
         os.fchown(descriptor, user, user)
         for name in (*folders, *files):

@@ -1,4 +1,4 @@
-"""The docker target: a candidate starts beside what is live, is verified at its own address, gets a share of the traffic, then all."""
+"""Docker target: a candidate starts in the free slot, is checked there, gets a share of the traffic, then all of it."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -31,9 +31,9 @@ Build = Callable[[ModelVersion], str]
 
 
 class ContainerTarget:
-    """The containers of a home; folder: state.json (what is live, and its slot), keys.json, and the mark that it was started.
+    """The containers of a state directory. folder: state.json (live release and slot), keys.json, and started.json once it was started.
 
-    `build` gives the image of a release, built where it is not there.
+    build: returns the image of a release, built where it does not exist.
     """
 
     def __init__(self, folder: Path, docker: DockerEngine, images: Images, build: Build, size: Size, listeners: Listeners):
@@ -47,57 +47,57 @@ class ContainerTarget:
 
     @cached_property
     def network(self) -> Network:
-        """Our network on the engine."""
+        """Network of the platform on the engine."""
         return self.docker.network(self._network_name)
 
     @cached_property
     def internal(self) -> InternalListeners:
-        """The platform's own way to the servers."""
+        """Internal access to the servers."""
         return InternalListeners(self.network.address(GATEWAY_ADDRESS), self.folder, internal_token(self.folder.parent))
 
     @cached_property
     def servers(self) -> Servers:
-        """The servers of both slots."""
+        """Servers of both slots."""
         return Servers(self.docker, self.network, self.size, self.folder.parent / "traffic", self.internal)
 
     @cached_property
     def gateway(self) -> Gateway:
-        """The gateway."""
+        """Gateway before the servers."""
         return Gateway(self.docker, self.network, self.images.recipe.deploy / "haproxy.cfg.j2", self.folder, self.listeners, self.internal)
 
     def status(self) -> Status:
-        """What the containers do now. Raises UserError where no engine answers."""
+        """Returns the status of the containers. Raises UserError where no engine responds."""
         live, previous, slot = self._state()
         if not self.docker.is_here():
-            ready = self._is_ready_from_afar()
+            ready = self._gateway_responds()
             return Status(ready, ready, live, previous, None, self.listeners.ports if ready else None)
         if not self.was_started() or self.gateway.container() is None:
             return Status(False, False, live, previous, None, None)
-        ready = slot is not None and self.servers.run(slot) and self.gateway.is_ready()
+        ready = slot is not None and self.servers.are_running(slot) and self.gateway.is_ready()
         return Status(True, ready, live, previous, None, self.listeners.ports)
 
     def was_started(self) -> bool:
-        """Whether it was started and not stopped since."""
+        """Returns True where the target was started and not stopped since."""
         return self.started.is_file()
 
     def is_deploying(self) -> bool:
-        """Whether a deployment, or a start, is under way."""
+        """Returns True while a deployment or a start is under way."""
         return is_locked(self.folder / LOCK)
 
     def client(self, seconds: float = 60.0, internal: bool = False) -> RecognizerClient:
-        """A client of the gateway, with the platform's own key. Raises UserError where nothing was started."""
+        """Returns a client of the gateway, with the platform's own key. Raises UserError where nothing was started."""
         if not self.was_started():
             raise UserError("No server was started: `face-assets up`.")
         return self.internal.client(seconds=seconds, internal=internal)
 
     def start(self) -> None:
-        """Brings up the gateway and what is live, and removes what a killed deployment left. Raises UserError."""
+        """Starts the gateway and the live release, and removes the rest of a killed deployment. Raises UserError."""
         with file_lock(self.folder / LOCK):
             if broken := self._start():
                 raise broken
 
     def stop(self) -> bool:
-        """Removes all our containers; keys and images stay. Returns whether there were any."""
+        """Removes all containers of the state directory; keys and images stay. Returns True where there were any."""
         with file_lock(self.folder / LOCK):
             found = self.docker.containers()
             for container in found:
@@ -109,7 +109,7 @@ class ContainerTarget:
         return bool(found)
 
     def deploy(self, candidate: ModelVersion, golden: Sequence[GoldenRequest], budget: Serving) -> DeploymentReport:
-        """Makes the candidate live, verified before, during and after. Raises DeploymentRefusedError; then what was live still is."""
+        """Makes the candidate live, checked before, during and after. Raises DeploymentRefusedError; the live release then stays."""
         with file_lock(self.folder / LOCK):
             image = self.build(candidate)
             broken = self._start()
@@ -122,30 +122,30 @@ class ContainerTarget:
                 self._promote(slot, live, candidate, golden, budget)
                 self._write_state(candidate, slot)
             except BaseException:
-                with suppress(UserError):  # an engine that is gone: the next start does it
+                with suppress(UserError):  # without an engine the next start does it
                     self._take_back(slot, live)
                 raise
             self._settle(slot, live)
             return report
 
     def check_live(self, golden: Sequence[GoldenRequest], budget: Serving) -> DeploymentReport:
-        """Asks what is live, through the gateway. Raises UserError where nothing is."""
+        """Checks the live release through the gateway. Raises UserError where nothing is live."""
         live, _, _ = self._state()
         if live is None:
             raise UserError("Nothing is live on this server.")
         return check_deployment(self.client(internal=True), live.release, golden, budget)
 
     def is_current(self) -> bool:
-        """Whether the live servers run the image that their release has by now."""
+        """Returns True where the live servers run the current image of their release."""
         live, _, slot = self._state()
         return live is None or slot is None or self.servers.have_image(slot, self.images.name_of(live))
 
     def forget(self) -> None:
-        """Lets go of what was live here, since another target answers by now."""
+        """Removes the record of the live release: another target serves now."""
         (self.folder / "state.json").unlink(missing_ok=True)
 
     def sweep(self, keep: int) -> None:
-        """Deletes the version folders and images of all but the newest `keep`, the live and the previous release."""
+        """Deletes the version folders and images except those of the newest `keep`, the live and the previous release."""
         with file_lock(self.folder / LOCK):
             live, previous, _ = self._state()
             kept = [version for version in (live, previous) if version]
@@ -153,8 +153,8 @@ class ContainerTarget:
             models.sweep(self.images.models, {version.number for version in kept})
             self.images.sweep({self.images.name_of(version) for version in kept})
 
-    def _is_ready_from_afar(self) -> bool:
-        """Whether the gateway, where its last start put it, answers with what is live."""
+    def _gateway_responds(self) -> bool:
+        """Returns True where the gateway responds at its last address; without access to the engine."""
         file = self.folder / "gateway.json"
         address = str(read_json(file).get("address", "")) if self.was_started() and file.is_file() else ""
         return bool(address) and InternalListeners(address, self.folder, internal_token(self.folder.parent)).is_ready()
@@ -164,7 +164,7 @@ class ContainerTarget:
         return f"face-assets-{self.docker.home}"
 
     def _state(self) -> tuple[ModelVersion | None, ModelVersion | None, str | None]:
-        """What is live, what was before, and the slot of what is live."""
+        """Returns the live release, the previous one, and the live slot."""
         file = self.folder / "state.json"
         if not file.is_file():
             return None, None, None
@@ -180,7 +180,7 @@ class ContainerTarget:
         write_json(self.folder / "state.json", stored)
 
     def _start(self) -> UserError | None:
-        """Returns why what is live does not start: that must not bar the way to what would."""
+        """Starts the live release; returns the error where it fails, which must not block a deployment of another one."""
         live, _, slot = self._state()
         write_json(self.started, {})
         broken = None
@@ -198,7 +198,7 @@ class ContainerTarget:
         return broken
 
     def _admit_only(self, slot: str | None) -> None:
-        """All traffic to a slot, and the other's places free once their last request has been answered."""
+        """Sends all traffic to a slot, and frees the other's servers once they have no request under way."""
         if slot:
             self.gateway.execute(haproxy.admit(self.servers.server_names(slot)))
         for other in (one for one in SLOTS if one != slot):
@@ -230,7 +230,7 @@ class ContainerTarget:
         return reports[0]
 
     def _watch(self, slot: str, live: str, report: DeploymentReport, budget: Serving) -> DeploymentReport:
-        """Gives the candidate its share for its time. Raises DeploymentRefusedError once it fails; returns the report with the checks."""
+        """Runs the canary and returns the report with its checks. Raises DeploymentRefusedError once it fails."""
         servers = self.servers.server_names(slot)
         before = {one: read_traffic(self.servers.addresses(one)) for one in (slot, live)}
         lost_before = self._lost(servers)
@@ -256,7 +256,7 @@ class ContainerTarget:
         return sum(counts[protocol, server].lost for protocol in haproxy.PROTOCOLS for server in servers)
 
     def _promote(self, slot: str, live: str | None, candidate: ModelVersion, golden: Sequence[GoldenRequest], budget: Serving) -> None:
-        """All traffic to the candidate; what was live takes no new request and waits for the verdict through the gateway."""
+        """Sends all traffic to the candidate and checks it through the gateway; the old servers get no new request meanwhile."""
         try:
             self.gateway.execute(haproxy.admit(self.servers.server_names(slot)))
             if live:
@@ -275,7 +275,7 @@ class ContainerTarget:
         self.servers.remove(slot)
 
     def _settle(self, slot: str, old: str | None) -> None:
-        """A restarted gateway finds what is live by now; what was live before ends once its last request has been answered."""
+        """Writes the live slot for the gateway's next start, and removes the old servers once they have no request under way."""
         self.gateway.write_config(self.servers.backend_servers(slot))
         self._admit_only(slot)
         if old:

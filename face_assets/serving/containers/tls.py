@@ -1,4 +1,4 @@
-"""The gateway's certificate: one PEM file with the chain and its key, looked at before HAProxy gets it."""
+"""Certificate of the gateway: one PEM file with chain and key, validated before HAProxy gets it."""
 
 from pathlib import Path
 
@@ -8,15 +8,15 @@ SETTING = "FACE_ASSETS_GATEWAY_CERTIFICATE"
 
 
 def read_certificate(file: Path | None) -> bytes | None:
-    """The file's bytes, None without one. Raises UserError where it holds no certificate with its own key."""
+    """Returns the file's bytes, None without one. Raises UserError where it does not contain a certificate with its key."""
     if file is None:
         return None
     import ssl
 
     if not file.is_file():
-        raise UserError(f"{SETTING}: {file} is no file; a PEM file with the certificate, its chain and its key is wanted.")
+        raise UserError(f"{SETTING}: {file} is no file; set a PEM file with the certificate, its chain and its key.")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(file, password=lambda: b"")
     except (ssl.SSLError, OSError, ValueError) as error:
-        raise UserError(f"{SETTING}: {file} must hold a certificate and its key, without a password, in PEM: {error}") from error
+        raise UserError(f"{SETTING}: {file} must contain a certificate and its key, without a password, in PEM: {error}") from error
     return file.read_bytes()

@@ -167,7 +167,7 @@ class Traffic:
 
 
 def is_internal(parameters: str, token: str) -> bool:
-    """Whether a request's parameters, as JSON, carry the token of the platform's own questions."""
+    """Returns True where a request's parameters, as JSON, contain the token of the platform's own requests."""
     if not token or INTERNAL not in parameters:
         return False
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from face_assets.core.params import Serving
-from face_assets.serving.containers.builder import _refusal, fill
+from face_assets.serving.containers.builder import _build_error, fill
 from face_assets.serving.containers.canary import Traffic, judge, parse_traffic
 from face_assets.serving.containers.docker_engine import DockerUnreachableError
 from face_assets.serving.containers.haproxy import share_weight
@@ -75,5 +75,5 @@ def test_the_same_content_has_the_same_time_and_other_content_of_the_same_size_a
 
 
 def test_a_build_that_fails_says_why() -> None:
-    assert "disk is full" in str(_refusal("x", ["#5 write /a: no space left on device", "ERROR: failed to build"]))
-    assert isinstance(_refusal("x", ["Cannot connect to the Docker daemon at unix:///var/run/docker.sock."]), DockerUnreachableError)
+    assert "disk is full" in str(_build_error("x", ["#5 write /a: no space left on device", "ERROR: failed to build"]))
+    assert isinstance(_build_error("x", ["Cannot connect to the Docker daemon at unix:///var/run/docker.sock."]), DockerUnreachableError)

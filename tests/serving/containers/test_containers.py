@@ -288,7 +288,7 @@ def test_containers_in_the_way_are_named_or_replaced(box: Any, make_box: Callabl
     target, run = mine.target(), ["docker", "run", "-d", "--name", f"face-assets-{mine.home}-gateway"]
     stale = [*run, "--label", f"face-assets.home={mine.home}", "--label", "face-assets.role=gateway", mine.base, "sleep", "600"]
     subprocess.run([*run, mine.base, "sleep", "600"], check=True, capture_output=True)
-    with pytest.raises(UserError, match="not ours"):
+    with pytest.raises(UserError, match="another origin"):
         target.start()
     subprocess.run(["docker", "rm", "-f", f"face-assets-{mine.home}-gateway"], check=True, capture_output=True)
     subprocess.run(stale, check=True, capture_output=True)

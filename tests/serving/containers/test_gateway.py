@@ -55,12 +55,12 @@ def question(photo: bytes, address: str, key: str, **options: Any) -> str:
 def test_only_who_has_a_key_is_answered_and_the_others_are_counted(box: Any, live: Any, key: str) -> None:
     photo, ports = box.kit.photo(0, 2), box.ports
     assert question(photo, f"127.0.0.1:{ports.http}", key) == box.asker(key).identify(photo).release == "v1.0.0"
-    before = live.gateway.refused_keys()
+    before = live.gateway.rejected_keys()
     for wrong in (None, "fa_wrong", key + "x", ""):
         assert http(ports.http, "/v2/models/face_recognizer", wrong) == 401
         with pytest.raises(UserError, match="401"):
             box.asker(wrong).identify(photo)
-    assert live.gateway.refused_keys() == before + 8
+    assert live.gateway.rejected_keys() == before + 8
     assert http(ports.http, "/v2/health/ready") == http(ports.http, "/v2/health/live") == 200  # health is open
     assert box.asker("")._client.is_server_ready()
 
