@@ -1,4 +1,4 @@
-"""Activations of the frozen blocks under an unfrozen one, kept by content: they run once a crop, and not once an epoch."""
+"""Activations of the frozen blocks, stored by content: each is computed once for a crop and not once an epoch."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     from face_assets.embedding.network import Whitening
 
-MOST_BYTES = 4 << 30  # of memory; past it the frozen blocks run anew each epoch, over crops
+MOST_BYTES = 4 << 30  # of memory; beyond it the frozen blocks run in each epoch, over crops
 
 
 class StoredActivations:
-    """Activations of crops of one side before the block `unfreeze`, by weights that do not change."""
+    """Stored activations of square crops before the block `unfreeze`, for weights that do not change."""
 
     def __init__(self, model: "nn.Module", unfreeze: str, whitening: "Whitening", image_size: int, folder: Path):
         import torch
@@ -35,11 +35,11 @@ class StoredActivations:
         self.files = {False: folder / f"{name}.sqlite", True: folder / f"{name}-mirrored.sqlite"}
 
     def fit(self, count: int) -> bool:
-        """Whether the activations of `count` crops fit MOST_BYTES."""
+        """True if the activations of `count` crops fit MOST_BYTES."""
         return count * int(np.prod(self.shape)) * 4 <= MOST_BYTES
 
     def of(self, crops: ContentStore, keys: Sequence[str], mirrored: bool, threads: int, log: Callable[[str], None]) -> np.ndarray:
-        """float32 (n, channels, h, w) in the order of `keys`, of the crops or of their mirror images; computes what lacks."""
+        """Activations float32 (n, channels, h, w) of crops or their mirror images, in the order of `keys`; computes missing ones."""
         store = ContentStore(self.files[mirrored])
         what = "activations of" + " mirror images of" * mirrored
         compute_rows(self.networks[mirrored], crops, keys, store, threads, progress_lines(log, what, "crops"))

@@ -43,7 +43,7 @@ def face_embedder(context: dg.AssetExecutionContext, platform: WorkspaceResource
     code_version=f"{step_version('export')}-{step_version('precision')}",
     check_specs=[
         commit_check("exported_embedder", "parity", "in f32 the engines give torch's embeddings on real crops"),
-        commit_check("exported_embedder", "precision", "the precision asked for costs little enough to be served", blocking=False),
+        commit_check("exported_embedder", "precision", "the requested precision loses little enough accuracy to be served", blocking=False),
     ],
 )
 def exported_embedder(

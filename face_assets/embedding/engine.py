@@ -14,14 +14,14 @@ BATCH = 16
 
 
 def has_bf16() -> bool:
-    """Whether this machine's processor computes in bfloat16."""
+    """True if this machine's processor computes in bfloat16."""
     import openvino as ov
 
     return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 class Engine:
-    """Crops to unit vectors, in the precision named."""
+    """The engine that computes unit embeddings of crops, in one precision."""
 
     def __init__(self, path: Path, precision: str, threads: int):
         """path: embedder.xml; precision: f32, bf16 (f32 on a processor without it) or int8 (in the network; the rest of it in f32)."""
@@ -32,11 +32,11 @@ class Engine:
         self.size = int(self._compiled.output(0).get_partial_shape()[1].get_length())
 
     def embed(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """crops: uint8 (n, s, s, 3), RGB; returns float32 (n, d) of unit length, also for n = 0."""
+        """Unit embeddings float32 (n, d) of crops uint8 (n, s, s, 3), RGB; n may be 0."""
         return self._batches.infer(crops)
 
     def embedders(self) -> list[Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]]:
-        """For each thread what embeds one batch on it, uint8 (n, s, s, 3) -> float32 (n, d), and waits for it."""
+        """Blocking functions from one batch uint8 (n, s, s, 3) to float32 (n, d), one for each thread."""
         return [partial(_embed, self._compiled.create_infer_request()) for _ in range(self._threads)]
 
 

@@ -1,4 +1,4 @@
-"""The files of an engine: the OpenVINO network under names that say nothing of the process, and engine.json beside it."""
+"""The files of an engine: engine.json and the OpenVINO network, whose names do not depend on the process."""
 
 import shutil
 from pathlib import Path
@@ -16,7 +16,7 @@ NETWORK = ("embedder.xml", "embedder.bin")
 def save_network(network: "ov.Model", directory: Path) -> str:
     """Writes embedder.xml and embedder.bin, weights as they are; returns the digest of the weights.
 
-    OpenVINO and NNCF number what they add to a graph over the whole process: here operations are numbered by their place instead.
+    OpenVINO and NNCF count the operations that they add over the whole process. Here each is named by its position, so files repeat.
     """
     import openvino as ov
 
@@ -29,19 +29,19 @@ def save_network(network: "ov.Model", directory: Path) -> str:
 
 
 def save_engine(network: "ov.Model", source: Path, target: Path, precision: str) -> None:
-    """Writes the network and an engine.json which says of it what that in `source` says, and `precision`."""
+    """Writes the network and its engine.json: that of `source` with `precision` and the digest of the weights."""
     weights = save_network(network, target)
     write_json(target / "engine.json", {**read_json(source / "engine.json"), "precision": precision, "weights": weights})
 
 
 def replace_engine(engine: Path, directory: Path) -> None:
-    """Moves the network and the engine.json of the folder `engine` into `directory`, over those there."""
+    """Moves the network and engine.json of the folder `engine` into `directory`, in place of those there."""
     for name in (*NETWORK, "engine.json"):
         shutil.move(engine / name, directory / name)
 
 
 def restate_engine(source: Path, target: Path, precision: str) -> None:
-    """The engine of the folder `source` in `target`, to be computed in `precision`."""
+    """Writes the engine of the folder `source` into `target`, with another `precision` of its arithmetic."""
     target.mkdir(parents=True, exist_ok=True)
     for name in (*NETWORK, "embedder.pt"):
         link_or_copy(source / name, target / name)

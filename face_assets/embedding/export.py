@@ -1,4 +1,4 @@
-"""The embedder as an engine, whitening and normalisation inside the graph: ONNX, and OpenVINO made from it."""
+"""Export of the embedder to ONNX, and from it to OpenVINO, with input normalization and unit length inside the graph."""
 
 import io
 import warnings
@@ -40,9 +40,9 @@ def export_engine(model: "nn.Module", whitening: "Whitening", image_size: int, o
 
 
 def parity(model: "nn.Module", whitening: "Whitening", engine_directory: Path, crops: np.ndarray) -> dict[str, dict[str, float]]:
-    """Cosines between torch's embeddings of `crops`, uint8 (n, s, s, 3) with n >= 1, and each engine's in float32: least and mean.
+    """Cosines of torch's embeddings with those of ONNX Runtime and OpenVINO, in float32.
 
-    Keys onnxruntime and openvino, each with min and mean. Raises ValueError without crops.
+    crops: uint8 (n, s, s, 3), n >= 1. Keys onnxruntime and openvino, each with min and mean. Raises ValueError without crops.
     """
     import onnxruntime  # type: ignore[import-untyped]
     import torch
@@ -68,14 +68,14 @@ def parity(model: "nn.Module", whitening: "Whitening", engine_directory: Path, c
 
 
 def _cosine(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Cosines (n,) between the rows of two arrays (n, d), in float64; an embedding that is not finite gives -1."""
+    """Cosines (n,) between the rows of two arrays (n, d), in float64; -1 for an embedding that is not finite."""
     a, b = first.astype(np.float64), second.astype(np.float64)
     cosines = (a * b).sum(1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-12)
     return np.where(np.isfinite(cosines), cosines, -1.0)
 
 
 def _onnx(model: "nn.Module", whitening: "Whitening", image_size: int) -> bytes:
-    """The ONNX file, by the exporter that traces: on this network seven times as fast as the one that compiles."""
+    """The bytes of the ONNX file. The tracing exporter is seven times as fast on this network as the compiling one."""
     import torch
 
     from face_assets.embedding.network import ServedEmbedder
@@ -83,7 +83,7 @@ def _onnx(model: "nn.Module", whitening: "Whitening", image_size: int) -> bytes:
     example = torch.zeros((2, image_size, image_size, 3), dtype=torch.uint8)
     written = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's, on tracing and deprecations of its own parts
+        warnings.simplefilter("ignore")  # of the exporter, about tracing and its own deprecations
         torch.onnx.export(
             ServedEmbedder(model, whitening).eval(),
             (example,),

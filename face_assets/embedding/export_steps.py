@@ -1,4 +1,4 @@
-"""The step exported_embedder: the embedder as an engine, in the precision asked for or the next one that costs little enough."""
+"""The step exported_embedder: the embedder as an engine, in the requested precision or the next one that loses little enough."""
 
 import shutil
 import time
@@ -28,7 +28,7 @@ SPEED_CROPS = 64
 
 
 def export_embedder(workspace: Workspace, commit: str, aligned: Artifact, embedder: Artifact, log: Log) -> Artifact:
-    """The embedder with its preprocessing as ONNX and OpenVINO, how near both come to torch in f32, and what its precision costs."""
+    """The exported embedder: ONNX and OpenVINO with preprocessing, their parity with torch in f32, and the loss by precision."""
     params = workspace.params(commit)
     asked = params.export.precision
     name = fingerprint(embedder.fingerprint, asked, params.embedder.whitening, step_version("export"))
@@ -62,12 +62,12 @@ def export_embedder(workspace: Workspace, commit: str, aligned: Artifact, embedd
 
 
 def _spread(faces: Sequence[Face], count: int) -> Sequence[Face]:
-    """About as many faces, evenly spread over all."""
+    """About `count` faces, evenly spread over all."""
     return faces[:: max(1, len(faces) // count)][:count]
 
 
 def _lower(workspace: Workspace, params: Params, aligned: Artifact, directory: Path, log: Log) -> list[dict[str, Any]]:
-    """Lowers the f32 engine in `directory` as far as asked and allowed; returns what was tried, the precision that is served last."""
+    """Lowers the precision of the f32 engine in `directory` as far as requested and allowed. Returns the trials, the served one last."""
     from face_assets.biometrics import verification as evaluation
     from face_assets.embedding.precision import try_precisions
 
@@ -98,13 +98,13 @@ def _lower(workspace: Workspace, params: Params, aligned: Artifact, directory: P
 
 
 class _Lowered:
-    """The engines that are tried, each in a folder of its own below the exported one until one is kept."""
+    """Candidate engines of lower precision, each in a folder of its own below the exported one until one is kept."""
 
     def __init__(self, workspace: Workspace, params: Params, aligned: Artifact, directory: Path, log: Log):
         self.workspace, self.params, self.aligned, self.directory, self.log = workspace, params, aligned, directory, log
 
     def vectors(self, precision: str, md5s: list[str]) -> np.ndarray:
-        """The test crops' vectors. Raises NotComputedError."""
+        """Embeddings of the test crops in a precision. Raises NotComputedError."""
         from face_assets.embedding.engine_files import restate_engine
         from face_assets.embedding.features import load_crops
         from face_assets.embedding.precision import NotComputedError
@@ -125,7 +125,7 @@ class _Lowered:
         return engine_vectors(self.workspace, folder, self.params.detector, md5s, self.log)
 
     def crops_a_second(self, precision: str, md5s: list[str]) -> float:
-        """How fast the engine is here and now, on all cores."""
+        """The measured speed of the engine on all cores of this machine."""
         from face_assets.embedding.engine import Engine
         from face_assets.embedding.features import load_crops
 
@@ -138,14 +138,14 @@ class _Lowered:
         return round(len(crops) / (time.perf_counter() - started), 1)
 
     def keep(self, precision: str) -> None:
-        """The engine of this precision takes the place of the f32 one."""
+        """Replaces the f32 engine by that of this precision."""
         from face_assets.embedding.engine_files import replace_engine
 
         if precision != "f32":
             replace_engine(self._folder(precision), self.directory)
 
     def clear(self) -> None:
-        """Nothing stays of what was tried."""
+        """Deletes the folders of all candidates."""
         for precision in ("int8", "bf16"):
             shutil.rmtree(self._folder(precision), ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""What frozen blocks give for crops, computed once with OpenVINO and kept by content: above all the trunk's features."""
+"""Outputs of frozen blocks for crops, above all the trunk's features: computed once with OpenVINO and stored by content."""
 
 import hashlib
 import math
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
 BATCH = 8
 HEAD_BATCH = 4096
-KEYS_A_TRANSACTION = 256  # what a kill can lose: about four seconds of work
+KEYS_A_TRANSACTION = 256  # lost by a kill at most: about four seconds of work
 FEATURES = 1792
 NETWORK = "network.xml"
 
 
 def trunk_fingerprint(model: "nn.Module", whitening: "Whitening", image_size: int) -> str:
-    """A digest of what decides a crop's features: the trunk's weights, the whitening, and the side of the crop."""
+    """Digest of the trunk's weights, the input normalization and the side of the crop, which determine a crop's features."""
     from face_assets.embedding.network import Trunk
 
     return blocks_fingerprint(Trunk(model), whitening, image_size)
 
 
 def blocks_fingerprint(blocks: "nn.Module", *how: Any) -> str:
-    """A digest of weights, and of `how` they are used."""
+    """Digest of weights and of `how` they are used."""
     digest = hashlib.sha256()
     for name, value in blocks.state_dict().items():
         if not name.endswith("num_batches_tracked"):
@@ -54,10 +54,10 @@ def compute_features(
     threads: int,
     progress: Progress | None = None,
 ) -> int:
-    """Adds to `store` the features of those crops that it lacks, and returns how many that were.
+    """Adds missing features to `store` and returns their number.
 
-    A feature depends on its crop alone, to the bit: not on its neighbours in a batch nor on `threads`. `progress` is called with
-    (done, all) after each transaction. Raises UserError where a crop is not in `crops`.
+    A feature depends on its crop alone, to the bit: neither on the batch nor on `threads`. `progress` is called with (done, all) after
+    each transaction. Raises UserError if a crop is not in `crops`.
     """
     from face_assets.embedding.network import TrunkFeatures
 
@@ -72,7 +72,7 @@ def compute_rows(
     threads: int,
     progress: Progress | None = None,
 ) -> int:
-    """The same for any network from crops uint8 (n, s, s, 3) to float32 (n, …)."""
+    """Adds missing rows to `store` as `compute_features` does, for any network from crops uint8 (n, s, s, 3) to float32 (n, …)."""
     missing = store.missing(keys)
     batches: Batches | None = None
     for start in range(0, len(missing), KEYS_A_TRANSACTION):
@@ -90,12 +90,12 @@ def compute_rows(
 
 
 def load_features(store: ContentStore, keys: Sequence[str]) -> np.ndarray:
-    """float32 (n, 1792) in the order of `keys`; each must have been computed (KeyError)."""
+    """Features float32 (n, 1792) in the order of `keys`. Raises KeyError for one that is not computed."""
     return load_rows(store, keys, (FEATURES,))
 
 
 def load_rows(store: ContentStore, keys: Sequence[str], shape: tuple[int, ...]) -> np.ndarray:
-    """float32 (n, *shape) in the order of `keys`; each must have been computed (KeyError)."""
+    """Rows float32 (n, *shape) in the order of `keys`. Raises KeyError for one that is not computed."""
     places: dict[str, list[int]] = {}
     for place, key in enumerate(keys):
         places.setdefault(key, []).append(place)
@@ -119,7 +119,7 @@ def embed_stored(
 ) -> np.ndarray:
     """Unit embeddings float32 (n, d) of stored crops, in the order of `keys`, by `model` in float32.
 
-    Features are kept in `folder`, a file for each trunk: crops that this trunk has seen, under whatever head, cost next to nothing.
+    `folder` has a file of features for each trunk, so crops that this trunk has seen cost next to nothing, whatever the head.
     """
     return head_embeddings(model, stored_features(model, whitening, image_size, crops, keys, folder, threads, log))
 
@@ -134,7 +134,7 @@ def stored_features(
     threads: int,
     log: Callable[[str], None],
 ) -> np.ndarray:
-    """float32 (n, 1792) of stored crops, in the order of `keys`; computes those that `folder` lacks, and logs how fast."""
+    """Features float32 (n, 1792) of stored crops, in the order of `keys`; computes missing ones and logs the rate."""
     store = ContentStore(folder / f"{trunk_fingerprint(model, whitening, image_size)}.sqlite")
     compute_features(model, whitening, crops, keys, store, threads, progress_lines(log, "trunk features of", "crops"))
     return load_features(store, keys)
@@ -154,7 +154,7 @@ def head_embeddings(model: "nn.Module", features: np.ndarray) -> np.ndarray:
 
 
 def load_crops(store: ContentStore, keys: Sequence[str]) -> np.ndarray:
-    """uint8 (n, s, s, 3), RGB, in the order of `keys`. Raises UserError for crops that are missing or of several sizes."""
+    """Crops uint8 (n, s, s, 3), RGB, in the order of `keys`. Raises UserError if some are missing or sizes differ."""
     if not keys:
         return np.empty((0, 0, 0, 3), np.uint8)
     places: dict[str, list[int]] = {}
@@ -178,7 +178,7 @@ def load_crops(store: ContentStore, keys: Sequence[str]) -> np.ndarray:
 
 
 def _kept(module: "nn.Module", image_size: int, folder: Path) -> Path:
-    """The file of `module` as an OpenVINO network in float32, which `folder` keeps: to trace it takes seconds, to read it none."""
+    """Path of `module` as an OpenVINO network in float32, stored in `folder`: tracing takes seconds, reading none."""
     import openvino as ov
     import torch
 
@@ -186,7 +186,7 @@ def _kept(module: "nn.Module", image_size: int, folder: Path) -> Path:
         return folder / NETWORK
 
     with warnings.catch_warnings():
-        # The crop's side is a constant of the graph, as it should be; and OpenVINO still traces with torch.jit.
+        # The crop's side is a constant of the graph on purpose, and OpenVINO still traces with torch.jit.
         warnings.filterwarnings("ignore", message="Converting a tensor to a Python|.torch.jit.trace")
         network = ov.convert_model(
             module.eval(),

@@ -55,7 +55,7 @@ MIXED_7A = {
 
 
 def _residual_blocks() -> dict[str, tuple[str, dict[str, str]]]:
-    """Keras prefix of each residual block -> (torch prefix, its branches)."""
+    """Map from the Keras prefix of a residual block to (torch prefix, branches)."""
     blocks = {f"Block35_{i + 1}": (f"repeat_1.{i}", BLOCK35) for i in range(5)}
     blocks |= {f"Block17_{i + 1}": (f"repeat_2.{i}", BLOCK17) for i in range(10)}
     blocks |= {f"Block8_{i + 1}": (f"repeat_3.{i}", BLOCK8) for i in range(5)}
@@ -63,7 +63,7 @@ def _residual_blocks() -> dict[str, tuple[str, dict[str, str]]]:
 
 
 def keras_names() -> dict[tuple[str, str], str]:
-    """(Keras layer, Keras variable) -> key of the torch state_dict, for every variable that a Keras facenet has."""
+    """Map from (Keras layer, Keras variable) to the key of the torch state_dict, for every variable of a Keras facenet."""
     units = dict(STEM)
     names: dict[tuple[str, str], str] = {}
     for layer, (block, branches) in _residual_blocks().items():
@@ -83,10 +83,10 @@ def keras_names() -> dict[tuple[str, str], str]:
 
 
 def read_keras(path: Path) -> "dict[str, Tensor]":
-    """The state_dict of a Keras facenet, from its weights or from the whole model, by the names of its layers.
+    """The state_dict of a Keras facenet, from a file of weights or of the whole model, by the names of its layers.
 
-    A gamma that the file lacks is 1: facenet's normalisations have none. Raises UserError where `path` is not HDF5, is torn, or has
-    layers of other names.
+    A missing gamma is 1: facenet's normalisations have none. Raises UserError if `path` is not HDF5, is truncated, or has layers of
+    other names.
     """
     import numpy as np
     import torch
@@ -114,7 +114,7 @@ def read_keras(path: Path) -> "dict[str, Tensor]":
 
 
 def _datasets(path: Path) -> "list[tuple[list[str], np.ndarray]]":
-    """Every dataset of an HDF5 file: the parts of its name, and its value. An optimizer's state is left out."""
+    """Datasets of an HDF5 file without the optimizer's state: the parts of each name, and the value."""
     import h5py
 
     found: list[tuple[list[str], Any]] = []
@@ -126,13 +126,13 @@ def _datasets(path: Path) -> "list[tuple[list[str], np.ndarray]]":
     try:
         with h5py.File(path, "r") as file:
             file.visititems(visit)
-    except (OSError, RuntimeError, KeyError) as error:  # h5py reports a torn file with any of these
+    except (OSError, RuntimeError, KeyError) as error:  # h5py raises any of these for a truncated file
         raise UserError(f"embedder.weights: {path} cannot be read as HDF5 ({' '.join(str(error).split())[:200]}): copy it again") from error
     return found
 
 
 def _torch_order(value: "np.ndarray") -> "np.ndarray":
-    """Keras' kernels are (h, w, in, out) or (in, out); torch's are (out, in, h, w) or (out, in)."""
+    """A kernel in torch's order, (out, in, h, w) or (out, in), from Keras' (h, w, in, out) or (in, out)."""
     if value.ndim == 4:
         return value.transpose(3, 2, 0, 1)
     return value.T if value.ndim == 2 else value

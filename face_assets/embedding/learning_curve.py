@@ -1,4 +1,4 @@
-"""The learning curve: what validation measures after each epoch, and the files that DVC and the UI read it from."""
+"""The learning curve: validation figures after each epoch, and the files from which DVC and the UI read them."""
 
 import csv
 import io
@@ -9,12 +9,12 @@ import numpy as np
 
 from face_assets.core.files import write_json, write_text
 
-MOST_PHOTOS = 1000  # half a million pairs place the curve well enough; the evaluation takes them all
+MOST_PHOTOS = 1000  # half a million pairs suffice for the curve; the evaluation takes all
 FAR = 1e-3
 
 
 def verification(embeddings: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """AUC and TAR at FAR 1e-3 over all pairs of unit embeddings (n, d) with person numbers (n,); empty without pairs of both kinds."""
+    """AUC and TAR at FAR 1e-3 over all pairs of unit embeddings (n, d) with person numbers (n,); empty without both kinds of pairs."""
     first, second = np.triu_indices(len(labels), 1)
     scores = (embeddings @ embeddings.T)[first, second]
     same = labels[first] == labels[second]
@@ -31,7 +31,7 @@ def verification(embeddings: np.ndarray, labels: np.ndarray) -> dict[str, float]
 
 
 def evenly(count: int, most: int = MOST_PHOTOS) -> np.ndarray:
-    """At most `most` of the numbers below `count`, in runs of neighbours where some are left out: photos of a person stay together."""
+    """At most `most` numbers below `count`, evenly spread in runs of neighbours, so that photos of a person stay together."""
     if count <= most:
         return np.arange(count)
     runs = np.array_split(np.arange(count), max(1, most // 50))
@@ -50,9 +50,9 @@ def write_curve(curve: Sequence[Mapping[str, float]], output: Path) -> None:
 
 
 def _write_dvclive(curve: Sequence[Mapping[str, float]], directory: Path) -> None:
-    """dvclive's files without dvclive, which runs `dvc init` in whatever git repository the process happens to stand in.
+    """Writes dvclive's files without dvclive, which would run `dvc init` in the git repository of the current folder.
 
-    All of it at the end, so that a run that was resumed leaves the same files.
+    They are written at the end, so that a resumed run leaves the same files.
     """
     last: dict[str, float] = {}
     for key in dict.fromkeys(key for row in curve for key in row if key != "epoch"):

@@ -1,4 +1,4 @@
-"""The Lightning module that trains an embedder, and the rows and batches it is fed."""
+"""The Lightning module that trains an embedder, with its rows and batches."""
 
 # ruff: noqa: TID253  (defines torch Modules; training.py imports this module inside its functions)
 
@@ -42,7 +42,7 @@ class Rows(Dataset[list[Tensor]]):
 
 
 class EpochBatches(Sampler[list[int]]):
-    """Batches of row numbers in an order that seed and epoch decide, whatever epochs came before in this process."""
+    """Batches of row numbers, in an order that depends on seed and epoch alone."""
 
     def __init__(self, labels: np.ndarray, settings: params.Train, keep_last: bool):
         self.labels, self.seed, self.epoch = labels, settings.seed, 0
@@ -58,7 +58,7 @@ class EpochBatches(Sampler[list[int]]):
         return math.ceil(len(self.labels) / self.size) if self.keep_last else len(self.labels) // self.size
 
     def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this before each epoch."""
+        """Sets the epoch; called by Lightning before each."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -72,7 +72,7 @@ class EpochBatches(Sampler[list[int]]):
             return order
         usual = common_functions.NUMPY_RANDOM
         common_functions.NUMPY_RANDOM = np.random.RandomState((self.seed + self.epoch) % 2**32)
-        try:  # a new sampler each epoch: it shuffles its people in place, so an old one remembers
+        try:  # a new sampler each epoch: it shuffles its people in place, so an old one has state
             return list(MPerClassSampler(self.labels, self.photos_per_person, self.size, len(self.labels)))
         finally:
             common_functions.NUMPY_RANDOM = usual
@@ -83,7 +83,7 @@ def _generator(seed: int, epoch: int) -> torch.Generator:
 
 
 def batches(rows: Rows, sampler: Any) -> "DataLoader[list[Tensor]]":
-    """A loader without workers: the rows are in memory, and a copy to another process costs more than the reading."""
+    """A loader without workers: rows are in memory, and a copy to another process costs more than a read."""
     return DataLoader(rows, batch_sampler=sampler, collate_fn=_as_they_are)
 
 
@@ -92,13 +92,13 @@ def _as_they_are(columns: Any) -> Any:
 
 
 def _channels_last(blocks: Any) -> Any:
-    """The blocks with kernels in the order that convolutions are fastest in on a CPU; Any, as torch's stubs lack the argument."""
+    """The blocks with kernels in the order that is fastest on a CPU. Any, for torch's stubs lack the argument."""
     return blocks.to(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What the module must know beside params.Train."""
+    """Facts of a training that the module needs in addition to params.Train."""
 
     whitening: Whitening
     people: int
@@ -108,23 +108,23 @@ class Plan:
 
 
 class CosFace(CosFaceLoss):  # type: ignore[misc]  # the library has no types
-    """The library's loss without its masks of photos by people: the same within rounding, in half the time with thousands of people."""
+    """The library's loss without its masks of photos by people: equal up to rounding, twice as fast for thousands of people."""
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """The mean loss of embeddings (n, d) with labels (n,)."""
         logits = (self.scale * F.normalize(embeddings)) @ F.normalize(self.W, dim=0)
-        with torch.no_grad():  # a constant has no gradient, and following it costs a third of the whole
+        with torch.no_grad():  # a constant has no gradient, and tracking it costs a third of the time
             logits[torch.arange(len(labels), device=labels.device), labels] -= self.scale * self.margin
         return F.cross_entropy(logits, labels)
 
 
 class EmbedderModule(lightning.LightningModule):  # type: ignore[misc]  # lightning is not followed by mypy
-    """CosFace over unit embeddings (Wang et al. 2018, arXiv:1801.09414) with a pull towards the starting embeddings.
+    """CosFace over unit embeddings (Wang et al. 2018, arXiv:1801.09414), regularized by the distance to the starting embeddings.
 
-    Rows are (inputs, labels (n,), starting embeddings (n, d) where there is a pull). Inputs are trunk features (n, 1792), activations
+    Rows are (inputs, labels (n,), starting embeddings (n, d) if regularized). Inputs are trunk features (n, 1792), activations
     of the frozen blocks (n, 1 or 2, channels, h, w) of the crop and its mirror image, or crops uint8 (n, s, s, 3).
     BatchNorm keeps the statistics of the starting weights, which come from far more photos than a batch; from scratch it learns them.
-    There is no dropout, which facenet-pytorch has: the pull would fight its noise, and short runs from scratch converge later with it.
+    facenet-pytorch's dropout is left out: its noise works against the regularization and delays short runs from scratch.
     The rates follow a cosine down to a hundredth, step by step.
     """
 
@@ -161,11 +161,11 @@ class EmbedderModule(lightning.LightningModule):  # type: ignore[misc]  # lightn
             return F.normalize(self.head(features.float()))
 
     def _in_f32(self) -> torch.autocast:
-        """Keeps out of bf16 what angles of a thousandth depend on."""
+        """Context in float32, for operations on which angles of a thousandth depend."""
         return torch.autocast(self.device.type, enabled=False)
 
     def on_train_epoch_start(self) -> None:
-        """Seeds what this epoch draws, and sets which BatchNorm learns."""
+        """Seeds the epoch's random numbers, and lets BatchNorm learn from scratch only."""
         self.generator = _generator(self.settings.seed, self.current_epoch)
         self.losses = []
         self.eval()
@@ -173,7 +173,7 @@ class EmbedderModule(lightning.LightningModule):  # type: ignore[misc]  # lightn
             self.train()
 
     def training_step(self, batch: Sequence[Tensor], _: int) -> Tensor:
-        """The loss of this process's share of a batch, which every process is given whole."""
+        """The loss of this process's shard of a batch. Every process gets the whole batch."""
         inputs, labels, *start = batch
         mine, weight = process_group.shard(len(labels))
         embeddings = self(self._views(inputs)[mine])
@@ -187,7 +187,7 @@ class EmbedderModule(lightning.LightningModule):  # type: ignore[misc]  # lightn
         return loss
 
     def _views(self, inputs: Tensor) -> Tensor:
-        """Half of the inputs, drawn at random, by their mirror images, where settings say so and the inputs have any."""
+        """The inputs, a random half of them mirrored if `flip` is set and mirror images exist."""
         if not self.settings.flip or self.over_features:
             return inputs[:, 0] if self.over_activations else inputs
         mirrored = torch.rand(len(inputs), generator=self.generator).to(inputs.device) < 0.5
@@ -196,12 +196,12 @@ class EmbedderModule(lightning.LightningModule):  # type: ignore[misc]  # lightn
         return torch.where(mirrored[:, None, None, None], inputs.flip(2), inputs)
 
     def validation_step(self, batch: Sequence[Tensor], _: int) -> None:
-        """Keeps the embeddings of a batch until all are there."""
+        """Collects the embeddings of a batch."""
         inputs = batch[0][:, 0] if self.over_activations else batch[0]
         self.validated.append((self(inputs).cpu(), batch[1].cpu()))
 
     def on_validation_epoch_end(self) -> None:
-        """Measures over all pairs of the validation photos."""
+        """Computes the figures over all pairs of the validation photos."""
         embeddings, labels = (torch.cat(parts).numpy() for parts in zip(*self.validated, strict=True))
         self.validated = []
         self.measured = verification(embeddings, labels)
@@ -211,11 +211,11 @@ class EmbedderModule(lightning.LightningModule):  # type: ignore[misc]  # lightn
         return {"epoch": self.current_epoch + 1, "loss": float(torch.stack(self.losses).mean()), **self.measured}
 
     def on_train_epoch_end(self) -> None:
-        """Adds the epoch to the curve: Lightning calls this after the log and before the checkpoint."""
+        """Adds the epoch to the curve; called by Lightning after the log and before the checkpoint."""
         self.curve.append(self.latest())
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """AdamW: the network and the class centres at rates of their own."""
+        """AdamW with one learning rate for the network and one for the class centres."""
         network = [value for part in (self.head, getattr(self, "trained", None)) if part is not None for value in part.parameters()]
         groups = [
             {"params": network, "lr": self.settings.learning_rate},
@@ -234,11 +234,11 @@ class EmbedderModule(lightning.LightningModule):  # type: ignore[misc]  # lightn
         return LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * share))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the curve and whose checkpoint it is, and leaves out what never changes."""
+        """Adds the curve and the training's fingerprint, and leaves out the frozen blocks."""
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {key: value for key, value in state.items() if not key.startswith("frozen.")}
         checkpoint["face_assets"] = {"fingerprint": self.plan.fingerprint, "curve": self.curve}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes the curve up again."""
+        """Restores the curve."""
         self.curve = list(checkpoint["face_assets"]["curve"])

@@ -1,6 +1,6 @@
-"""InceptionResnetV1 in the parts that features, training and export take it by: whitening, trunk, head."""
+"""InceptionResnetV1 in the parts that features, training and export use: input normalization, trunk, head."""
 
-# ruff: noqa: TID253  (defines torch Modules; whoever needs them imports this module inside a function)
+# ruff: noqa: TID253  (defines torch Modules; imported inside functions only)
 
 import math
 from collections import OrderedDict
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from face_assets.detection.facenet_pytorch import import_facenet_pytorch
 
-FEATURES = 1792  # values that the trunk gives for a crop
+FEATURES = 1792  # values of the trunk for a crop
 TRUNK = (
     "conv2d_1a",
     "conv2d_2a",
@@ -42,20 +42,20 @@ def build(embedding_size: int) -> nn.Module:
 
 
 class Trunk(nn.Module):
-    """Everything before dropout and last_linear, sharing `model`'s weights: float (n, 3, s, s) -> (n, 1792)."""
+    """The network before dropout and last_linear, with `model`'s weights: float (n, 3, s, s) -> (n, 1792)."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
         self.blocks = nn.Sequential(OrderedDict((name, model.get_submodule(name)) for name in TRUNK))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features of whitened images."""
+        """Features of normalized images."""
         features: Tensor = self.blocks(images)
         return features.flatten(1)
 
 
 class Head(nn.Module):
-    """last_linear and last_bn, sharing `model`'s weights: (n, 1792) -> (n, d), not normalised."""
+    """last_linear and last_bn with `model`'s weights: (n, 1792) -> (n, d), not normalised."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
@@ -82,7 +82,7 @@ def split(trunk: Trunk, unfreeze: str) -> tuple[nn.Sequential, nn.Sequential]:
 
 
 def whiten(crops: Tensor, whitening: Whitening) -> Tensor:
-    """uint8 (n, s, s, 3), RGB -> float (n, 3, s, s), in channels_last memory.
+    """Normalizes the input of the network: uint8 (n, s, s, 3), RGB -> float (n, 3, s, s), in channels_last memory.
 
     fixed: (x - 127.5) / 128, what facenet-pytorch's weights were trained on. per_image: (x - mean) / max(std, 1 / sqrt(count)) over
     the crop's values, std of the population: prewhiten of facenet (Schroff et al. 2015, as implemented by D. Sandberg).
@@ -96,7 +96,7 @@ def whiten(crops: Tensor, whitening: Whitening) -> Tensor:
 
 
 class TrunkFeatures(nn.Module):
-    """uint8 (n, s, s, 3) -> (n, 1792): whitening and trunk in one graph."""
+    """Input normalization and trunk in one graph: uint8 (n, s, s, 3) -> (n, 1792)."""
 
     def __init__(self, model: nn.Module, whitening: Whitening):
         super().__init__()
@@ -110,7 +110,7 @@ class TrunkFeatures(nn.Module):
 
 
 class FrozenBlocks(nn.Module):
-    """uint8 (n, s, s, 3) -> (n, channels, h, w): what the first blocks give for crops, or for their mirror images."""
+    """The first blocks in one graph, for crops or their mirror images: uint8 (n, s, s, 3) -> (n, channels, h, w)."""
 
     def __init__(self, blocks: nn.Module, whitening: Whitening, mirrored: bool):
         super().__init__()
@@ -123,7 +123,7 @@ class FrozenBlocks(nn.Module):
 
 
 class ServedEmbedder(nn.Module):
-    """uint8 (n, s, s, 3), RGB -> (n, d) of unit length: what is exported and served."""
+    """The network that is exported and served: uint8 (n, s, s, 3), RGB -> (n, d) of unit length."""
 
     def __init__(self, model: nn.Module, whitening: Whitening):
         super().__init__()

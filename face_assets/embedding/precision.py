@@ -1,4 +1,4 @@
-"""Which precision an engine is served in: the one asked for, unless it costs more than it may; then the next more exact one."""
+"""Choice of an engine's precision: the requested one, or the next more exact one if it loses too much."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -13,15 +13,15 @@ FALLBACKS = {"int8": ("int8", "bf16", EXACT), "bf16": ("bf16", EXACT), EXACT: (E
 
 
 class NotComputedError(Exception):
-    """The precision cannot be had here; says why."""
+    """The precision is not available here; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What a precision costs on the test identities against f32, and whether it may be served.
+    """The loss of a precision against f32 on the test identities, and the verdict.
 
-    figure: what was compared, TAR at the evaluation's FAR or, where the impostor pairs cannot tell that, AUC; loss: f32's less this
-    one's. cosines: with f32's vectors of the same crops, the least and the mean.
+    figure: TAR at the evaluation's FAR, or AUC if the impostor pairs are too few for that. loss: f32's figure minus this one's.
+    cosines: with f32's embeddings of the same crops, least and mean.
     """
 
     precision: str
@@ -42,10 +42,10 @@ class Trial:
 def try_precisions(
     asked: str, exact: Floats, vectors: Callable[[str], Floats], evaluate: Callable[[Floats], Evaluation], far: float, max_loss: float
 ) -> list[Trial]:
-    """Tries `asked` and what it falls back to, and f32 for comparison; the last one is what is served.
+    """Tries the requested precision, its fallbacks, and f32 for comparison. The last trial is served.
 
-    exact: float32 (n, d), f32's vectors of the test crops. vectors: the same by the engine in a precision; raises NotComputedError
-    where it cannot be had. evaluate: the figures of such vectors.
+    exact: float32 (n, d), f32's embeddings of the test crops. vectors: the same in a precision; raises NotComputedError if that is not
+    available. evaluate: computes figures from embeddings.
     """
     reference = evaluate(exact)
     trials = []

@@ -1,6 +1,6 @@
-"""The processes of one training, as torchrun starts them: which of them this is, its share of a batch, what they exchange (gloo)."""
+"""The group of processes of one training, started by torchrun: rank, shard of a batch, and collectives (gloo)."""
 
-# ruff: noqa: TID253  (deals in tensors; its users import this module inside their functions)
+# ruff: noqa: TID253  (uses tensors; imported inside functions only)
 
 import os
 from collections.abc import Iterator
@@ -16,24 +16,24 @@ from torch.nn import functional as F
 
 
 def world_size() -> int:
-    """How many processes train together: torchrun's WORLD_SIZE, 1 without it."""
+    """Number of processes that train together: torchrun's WORLD_SIZE, 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def rank() -> int:
-    """The number of this process; 0 writes and speaks for all."""
+    """Number of this process; 0 writes files and logs."""
     return int(os.environ.get("RANK", "0"))
 
 
 def join() -> None:
-    """Meets the others. Lightning goes on with the group that is there."""
+    """Initializes the group, which Lightning then uses."""
     if world_size() > 1 and not torch.distributed.is_initialized():
         torch.distributed.init_process_group("gloo")
 
 
 @contextmanager
 def rank_zero_first() -> Iterator[None]:
-    """What the block stores is stored by the first process, while the others wait; they then find it."""
+    """Context that the first process runs alone; the others wait, then find its stored results."""
     if world_size() > 1 and rank() > 0:
         torch.distributed.barrier()
     yield
@@ -42,8 +42,10 @@ def rank_zero_first() -> Iterator[None]:
 
 
 def shard(count: int) -> tuple[slice, float]:
-    """This process's rows of a batch of `count`, and the weight of their mean loss: so that the mean of all processes' weighted losses,
-    which DDP makes of the gradients, is that of the whole batch. Of a batch with fewer rows than processes some get one for nothing.
+    """This process's rows of a batch of `count`, and the weight of their mean loss.
+
+    DDP averages gradients over processes; with these weights the average is that of the whole batch. If a batch has fewer rows than
+    processes, some processes get a row of weight 0.
     """
     start, end = count * rank() // world_size(), count * (rank() + 1) // world_size()
     if start == end:
@@ -52,7 +54,7 @@ def shard(count: int) -> tuple[slice, float]:
 
 
 def mean(value: Tensor) -> Tensor:
-    """The mean of a value over the processes."""
+    """Mean of a value over the processes."""
     if world_size() == 1:
         return value
     total = value.clone()
@@ -61,7 +63,7 @@ def mean(value: Tensor) -> Tensor:
 
 
 def broadcast_decision(decision: bool) -> bool:
-    """The first process's decision, for all."""
+    """The first process's decision, in all processes."""
     if world_size() == 1:
         return decision
     word = torch.tensor(int(decision))
@@ -70,7 +72,7 @@ def broadcast_decision(decision: bool) -> bool:
 
 
 def synchronize_batch_norm(module: nn.Module) -> None:
-    """Makes every BatchNorm in `module` learn from the whole batch. torch's SyncBatchNorm does so on GPUs alone."""
+    """Makes every BatchNorm in `module` use the statistics of the whole batch; torch's SyncBatchNorm works on GPUs only."""
     for part in module.modules() if world_size() > 1 else ():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
             part.forward = partial(_normalize, part)  # type: ignore[method-assign]
@@ -81,7 +83,7 @@ def _normalize(norm: Any, values: Tensor) -> Tensor:
     if not norm.training:
         return F.batch_norm(values, norm.running_mean, norm.running_var, norm.weight, norm.bias, False, 0.0, norm.eps)
     over = [dimension for dimension in range(values.ndim) if dimension != 1]
-    wide = values.double()  # the square of the mean is taken from the mean of the squares
+    wide = values.double()  # in double: the mean of squares minus the square of the mean
     count = torch.full((1,), values.numel() / values.shape[1], dtype=torch.double)
     sums: Tensor = differentiable.all_reduce(torch.cat([wide.sum(over), wide.square().sum(over), count]))  # type: ignore[no-untyped-call]
     channels = values.shape[1]

@@ -1,4 +1,4 @@
-"""An engine in eight-bit integers: NNCF's post-training quantization of the OpenVINO network, calibrated on crops."""
+"""Quantization of an engine to int8: NNCF's post-training quantization of the OpenVINO network, calibrated on crops."""
 
 import logging
 import os
@@ -20,11 +20,10 @@ LEARNED = ("Convolution", "GroupConvolution", "MatMul")
 
 
 def quantize_engine(source: Path, target: Path, crops: np.ndarray) -> None:
-    """Writes into the folder `target` the engine of the folder `source` in int8: the same bytes for the same engine and crops.
+    """Writes the engine of the folder `source` in int8 into `target`: the same bytes for the same engine and crops.
 
-    crops: uint8 (n, s, s, 3), n >= 1, of people whom the engine may learn from; they tell how large activations get. Whitening, batch
-    norm and normalisation at the ends stay in float: they cost next to nothing, and what they lose no layer mends. Raises ValueError
-    without crops.
+    crops: uint8 (n, s, s, 3), n >= 1, of training people, for the ranges of activations. Normalizations at both ends stay in float:
+    they cost little time, and no later layer corrects their rounding. Raises ValueError without crops.
     """
     import openvino as ov
 
@@ -35,7 +34,7 @@ def quantize_engine(source: Path, target: Path, crops: np.ndarray) -> None:
         quantized = nncf.quantize(
             network,
             nncf.Dataset([crop[None] for crop in crops]),
-            preset=nncf.QuantizationPreset.MIXED,  # weights symmetric, activations as they come: few of them go below zero
+            preset=nncf.QuantizationPreset.MIXED,  # weights symmetric, activations asymmetric: few are negative
             subset_size=len(crops),
             ignored_scope=nncf.IgnoredScope(names=_ends(network), validate=False),
         )
@@ -43,7 +42,7 @@ def quantize_engine(source: Path, target: Path, crops: np.ndarray) -> None:
 
 
 def _ends(network: "ov.Model") -> list[str]:
-    """The operations before the first layer that learned and after the last one."""
+    """Names of the operations before the first trained layer and after the last one."""
     operations = [one for one in network.get_ordered_ops() if one.get_type_name() not in ("Constant", "Parameter", "Result")]
     after = _reached(operations, lambda one: [output.get_node() for output in one.input_values()])
     before = _reached(operations[::-1], lambda one: [reader.get_node() for end in one.outputs() for reader in end.get_target_inputs()])
@@ -51,7 +50,7 @@ def _ends(network: "ov.Model") -> list[str]:
 
 
 def _reached(operations: list[Any], sources: Any) -> set[str]:
-    """Names of the operations that learned or that come, by way of `sources`, from one that did; in an order that follows the edges."""
+    """Names of the trained operations and of those reachable from one by `sources`. `operations`: in the order of the edges."""
     found: set[str] = set()
     for one in operations:
         if one.get_type_name() in LEARNED or any(source.get_friendly_name() in found for source in sources(one)):
@@ -61,7 +60,7 @@ def _reached(operations: list[Any], sources: Any) -> set[str]:
 
 @contextmanager
 def _silent_nncf() -> Iterator[Any]:
-    """NNCF without what it reports to its makers over the network, which is decided where it is first imported, and without its log."""
+    """NNCF without telemetry, which is decided at its first import, and without its log."""
     before = os.environ.get(SILENCE)
     os.environ[SILENCE] = "1"
     try:

@@ -18,7 +18,7 @@ from face_assets.storage.artifacts import Artifact
 
 
 def train_embedder(workspace: Workspace, commit: str, aligned: Artifact, log: Log) -> Artifact:
-    """The embedder trained on the train split; resumes where a killed run stopped."""
+    """The embedder trained on the train split. Resumes a killed run."""
     from face_assets.biometrics.plots import learning_curve_plot
     from face_assets.embedding.distributed import train_on
     from face_assets.embedding.training import TrainingRequest
@@ -65,12 +65,12 @@ def train_embedder(workspace: Workspace, commit: str, aligned: Artifact, log: Lo
         }
 
     made = workspace.home.artifacts.make("face_embedder", name, fill)
-    shutil.rmtree(workspace.home.training / name, ignore_errors=True)  # checkpoints, which nobody needs of what has ended
+    shutil.rmtree(workspace.home.training / name, ignore_errors=True)  # checkpoints of a training that has ended
     return made
 
 
 def _require_people(aligned: Artifact, params: Params) -> None:
-    """Raises RefusedError where the faces found are too few to train on or, hours later, to evaluate with."""
+    """Raises RefusedError if the faces are too few for the training or, hours later, for the evaluation."""
     trained_on = {face.identity for face in read_faces(aligned, "train")}
     tested = Counter(face.identity for face in read_faces(aligned, "test"))
     if params.train.epochs and len(trained_on) < 2:

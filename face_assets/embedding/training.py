@@ -1,4 +1,4 @@
-"""Training of the embedder: over stored trunk features, or through the trunk from a named block on."""
+"""Training of the embedder: over stored trunk features, or from a named block of the trunk on."""
 
 import io
 import logging
@@ -37,7 +37,7 @@ Log = Callable[[str], None]
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """What is trained on what. Labels number people; `features` is the folder where trunk features are kept."""
+    """Inputs of a training. Labels are numbers of people; `features` is the folder of stored trunk features."""
 
     weights: str
     embedder: params.Embedder
@@ -51,7 +51,7 @@ class TrainingRequest:
     validation_labels: list[int]
 
     def fingerprint(self) -> str:
-        """A digest of what decides the result: a checkpoint under another fingerprint is not resumed."""
+        """Digest of all inputs that determine the result. A checkpoint with another fingerprint is not resumed."""
         settings = [self.embedder.whitening, self.embedder.embedding_size, self.train.fingerprint(), self.image_size]
         photos = [self.train_keys, self.train_labels, self.validation_keys, self.validation_labels]
         return fingerprint(weights_fingerprint(self.weights), settings, photos)
@@ -59,7 +59,7 @@ class TrainingRequest:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What came of it. The curve has a row an epoch; seconds and samples a second are of this process alone, after any resumption."""
+    """Result of a training. The curve has a row for each epoch; seconds and rate are of this process since its start or resumption."""
 
     embedding_size: int
     epochs: int
@@ -71,9 +71,9 @@ class TrainingResult:
 def train(request: TrainingRequest, work: Path, output: Path, threads: int, log: Log) -> TrainingResult:
     """Writes output/embedder.pt (float32 state_dict), output/learning_curve.csv and output/metrics.
 
-    As one of several processes of torchrun (process_group.py) it does its share, and the first of them writes.
-    A run that was killed goes on from work/last.ckpt, and ends with the same bytes on the same machine with the same `threads`.
-    Raises UserError for fewer than two people, weights that cannot be used, and a frozen trunk from scratch.
+    In a process group (process_group.py) each process trains on its shard, and the first writes.
+    A killed run resumes from work/last.ckpt, with the same bytes in the end on the same machine with the same `threads`.
+    Raises UserError for fewer than two people, unusable weights, or a frozen trunk from scratch.
     """
     import torch
 
@@ -165,10 +165,10 @@ def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: in
 def _inputs(
     request: TrainingRequest, model: "nn.Module", features: np.ndarray | None, keys: list[str], threads: int, log: Log
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What the trained part is fed for the train crops, and for those that validation watches.
+    """Inputs of the trained part for the train crops and for the validation crops.
 
-    Trunk features (n, 1792) for the head. For a block, the activations before it (n, 1 or 2, channels, h, w): of the crop and of its
-    mirror image; where memory does not hold them, or nothing is frozen, crops uint8 (n, s, s, 3).
+    For the head: trunk features (n, 1792). For a block: the activations before it (n, 1 or 2, channels, h, w), of the crop and of its
+    mirror image. If nothing is frozen or memory is too small: crops uint8 (n, s, s, 3).
     """
     settings, count = request.train, len(request.train_keys)
     if settings.unfreeze == "head" and features is not None:
@@ -187,7 +187,7 @@ def _inputs(
 
 
 def _fit(module: "EmbedderModule", training: Any, validation: Any, work: Path, log: Log) -> tuple[int, float]:
-    """Runs Lightning's loop; returns photos and seconds of this process."""
+    """Runs Lightning's loop. Returns photos and seconds of this process."""
     import lightning
 
     from face_assets.embedding import process_group
@@ -228,7 +228,7 @@ def _together(processes: int) -> dict[str, Any]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps back Lightning's greetings and its advice on workers, which rows in memory do not need."""
+    """Suppresses Lightning's start messages and its advice on workers, which rows in memory do not need."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,4 +1,4 @@
-"""What Lightning calls back while an embedder trains: the checkpoint that a killed run goes on from, and the lines of the log."""
+"""Lightning callbacks of the training: the checkpoint from which a killed run resumes, and log lines."""
 
 # ruff: noqa: TID253  (defines Lightning callbacks; training.py imports this module inside its functions)
 
@@ -14,13 +14,13 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from face_assets.embedding import process_group
 
-MOST_OVERHEAD = 0.1  # of the time may go into checkpoints, so that short epochs are not spent on writing
+MOST_OVERHEAD = 0.1  # largest share of the time spent on checkpoints, for short epochs
 
 
 class ResumeFile(Checkpoint):  # type: ignore[misc]  # lightning is not followed by mypy
-    """Writes the state at the end of an epoch aside and renames it, so that `path` is always whole.
+    """Checkpoint callback that writes to a temporary file and renames it, so that `path` is always whole.
 
-    After the first epoch, and then as often as MOST_OVERHEAD allows: what a kill costs is at most ten times what a checkpoint costs.
+    It saves after the first epoch, then as often as MOST_OVERHEAD allows: a kill loses at most ten times the time of a checkpoint.
     """
 
     def __init__(self, path: Path):
@@ -28,7 +28,7 @@ class ResumeFile(Checkpoint):  # type: ignore[misc]  # lightning is not followed
         self.next_time = 0.0
 
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
-        """Saves, unless that was done a moment ago."""
+        """Saves if MOST_OVERHEAD allows."""
         started = time.monotonic()
         if not process_group.broadcast_decision(started >= self.next_time):  # every process takes part in saving
             return
@@ -41,27 +41,27 @@ class ResumeFile(Checkpoint):  # type: ignore[misc]  # lightning is not followed
 
 
 def resumable(path: Path, fingerprint: str, log: Callable[[str], None]) -> bool:
-    """Whether `path` is a checkpoint of the same training; one that is not is removed, and the log says so."""
+    """True if `path` is a checkpoint of the same training. Another one is removed and logged."""
     if not path.exists():
         return False
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         found = checkpoint["face_assets"]["fingerprint"]
-    except (OSError, MemoryError):  # of the machine and for a moment: no verdict on the file
+    except (OSError, MemoryError):  # a passing trouble of the machine, which says nothing about the file
         raise
-    except Exception as error:  # a torn file can make an unpickler raise anything; the cure is the same
+    except Exception as error:  # an unpickler may raise anything on a truncated file
         log(f"{path} cannot be read ({type(error).__name__}): training starts anew")
     else:
         if found == fingerprint:
             log(f"going on from {path}, after epoch {checkpoint['epoch'] + 1}")
             return True
         log(f"{path} is of another training: this one starts anew")
-    path.unlink(missing_ok=True)  # another process of the same training may have done it
+    path.unlink(missing_ok=True)  # another process of the same training may have removed it
     return False
 
 
 class EpochLog(lightning.Callback):  # type: ignore[misc]
-    """A line for each epoch: loss, validation, photos a second; and the count of what this process trained on."""
+    """Log line for each epoch (loss, validation, photos a second), and count of the photos trained on in this process."""
 
     def __init__(self, photos_an_epoch: int, log: Callable[[str], None]):
         self.photos_an_epoch, self.say = photos_an_epoch, log  # Lightning puts a `log` of its own here
@@ -73,7 +73,7 @@ class EpochLog(lightning.Callback):  # type: ignore[misc]
         self.started = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
-        """Says how the epoch went."""
+        """Logs the figures of the epoch."""
         self.photos += self.photos_an_epoch
         rate = self.photos_an_epoch / max(1e-9, time.monotonic() - self.started)
         figures = "".join(f", {name.replace('_', ' ')} {value:.4f}" for name, value in module.latest().items() if name != "epoch")

@@ -1,4 +1,4 @@
-"""Unit vectors of stored crops: by weights in float32, and by an exported engine in its precision."""
+"""Embeddings of stored crops: by weights in float32, and by an exported engine in its precision."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ CROPS_A_TRANSACTION = 512
 
 @dataclass(frozen=True)
 class Embedding:
-    """How crops become vectors: which weights, fed how, on which detector's crops."""
+    """Configuration of an embedding: weights, input normalization, and the detector that cut the crops."""
 
     weights: str
     whitening: Literal["fixed", "per_image"]
@@ -31,17 +31,17 @@ class Embedding:
 
     @staticmethod
     def of(params: Params, weights: str) -> "Embedding":
-        """`weights` under the parameters of a commit."""
+        """The configuration of `weights` with the parameters of a commit."""
         return Embedding(weights, params.embedder.whitening, params.embedder.embedding_size, params.detector, params.train.seed)
 
 
 def feature_folder(workspace: Workspace, detector: Detector) -> Path:
-    """Where the trunk features of a detector's crops are kept."""
+    """Folder of the stored trunk features of a detector's crops."""
     return workspace.home.features / detector_fingerprint(workspace, detector)
 
 
 def embed(workspace: Workspace, how: Embedding, md5s: Sequence[str], log: Log) -> np.ndarray:
-    """Unit vectors float32 (n, d) of stored crops in f32; only crops that this trunk has not seen pass through it."""
+    """Embeddings float32 (n, d) of stored crops in f32. Only crops without stored features pass through the trunk."""
     from face_assets.embedding.features import embed_stored
     from face_assets.embedding.weights import load_embedder
 
@@ -53,15 +53,15 @@ def embed(workspace: Workspace, how: Embedding, md5s: Sequence[str], log: Log) -
 
 
 def served_vectors(workspace: Workspace, params: Params, exported: Artifact, md5s: Sequence[str], log: Log) -> np.ndarray:
-    """Unit vectors float32 (n, d) of stored crops as the commit's exported engine gives them."""
+    """Embeddings float32 (n, d) of stored crops by the commit's exported engine."""
     return engine_vectors(workspace, exported.directory, params.detector, md5s, log)
 
 
 def engine_vectors(workspace: Workspace, directory: Path, detector: Detector, md5s: Sequence[str], log: Log) -> np.ndarray:
-    """Unit vectors float32 (n, d) of stored crops as the engine in `directory` gives them in its precision.
+    """Embeddings float32 (n, d) of stored crops by the engine in `directory`, in its precision.
 
-    In f32 they come from the stored trunk features and torch's head (equal to the engine's within its checked parity), so that a new
-    head costs no pass over the crops; in another precision from the engine itself, kept by content.
+    In f32 they are computed from the stored trunk features and torch's head, which equals the engine within its checked parity, so a
+    new head needs no pass over the crops. In another precision the engine computes them, and they are stored by content.
     """
     engine = read_json(directory / "engine.json")
     if engine["precision"] != "f32":

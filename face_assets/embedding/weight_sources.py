@@ -1,4 +1,4 @@
-"""Where the starting weights are: a name of facenet-pytorch's, a path on this machine, or a file of the data repository."""
+"""Sources of starting weights: a name of facenet-pytorch's, a path on this machine, or a file of the data repository."""
 
 import hashlib
 from pathlib import Path
@@ -48,7 +48,7 @@ def _file(workspace: Workspace, commit: str, weights: str) -> Path:
 
 
 def _with_suffix(workspace: Workspace, cached: Path, md5: str, suffix: str) -> Path:
-    """DVC's cache names files by digest; the loader tells formats by suffix."""
+    """A link to a file of DVC's cache with a suffix, by which the loader recognizes the format."""
     link = workspace.home.root / "weights" / f"{md5}{suffix}"
     if not link.exists():
         link.parent.mkdir(parents=True, exist_ok=True)

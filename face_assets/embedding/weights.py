@@ -20,9 +20,9 @@ CONNECT_SECONDS = 30.0
 
 
 def weights_fingerprint(weights: str | Path) -> str:
-    """What names the weights: the name itself for a published or empty start, else a digest of the file's bytes.
+    """Fingerprint of the weights: the name of published or empty ones, else a digest of the file's bytes.
 
-    Raises UserError where the file is missing.
+    Raises UserError if the file is missing.
     """
     if str(weights) == SCRATCH or str(weights) in PUBLISHED:
         return str(weights)
@@ -30,10 +30,10 @@ def weights_fingerprint(weights: str | Path) -> str:
 
 
 def load_embedder(weights: str | Path, embedding_size: int, seed: int) -> "nn.Module":
-    """An InceptionResnetV1 in float32 and eval mode. `embedding_size` and `seed` count from scratch only: else the weights decide.
+    """An InceptionResnetV1 in float32 and eval mode. `embedding_size` and `seed` apply to `scratch` only.
 
     weights: `vggface2`, `casia-webface`, `scratch`, or the path of a state_dict (.pt, .pth; bare or under the key "state_dict") or of
-    a Keras facenet (.h5). Raises UserError where they are missing, torn, of another network, or cannot be downloaded.
+    a Keras facenet (.h5). Raises UserError if they are missing, truncated, of another network, or cannot be downloaded.
     """
     import torch
 
@@ -75,7 +75,7 @@ def _read_state_dict(path: Path) -> "dict[str, Tensor]":
 
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a torn or foreign file can make an unpickler raise anything
+    except Exception as error:  # an unpickler may raise anything on a truncated or foreign file
         raise UserError(
             f"embedder.weights: {path} cannot be read as a PyTorch state_dict ({_first_line(error)}). "
             "It may be truncated or of another kind: copy it again, or save it with torch.save(model.state_dict(), path)"
@@ -95,7 +95,7 @@ def _read_state_dict(path: Path) -> "dict[str, Tensor]":
 
 
 def _check_fit(name: str, expected: "dict[str, Tensor]", found: "dict[str, Tensor]") -> None:
-    """Raises UserError that names the first three keys in which `found` is not an InceptionResnetV1 of finite numbers."""
+    """Raises UserError that names the first three keys that do not fit an InceptionResnetV1 of finite numbers."""
     wrong = [f"{key} is missing" for key in expected if key not in found and not key.endswith("num_batches_tracked")]
     wrong += [f"{key} is not of this network" for key in found if key not in expected]
     for key in (key for key in expected if key in found):

@@ -1,4 +1,4 @@
-"""Files of starting weights, looked through before they are read: what they hold, how much, and that it lies in the file itself."""
+"""Inspection of files of starting weights before they are read: content, size, and that all data is in the file itself."""
 
 import math
 import os
@@ -12,17 +12,17 @@ from face_assets.core.identifiers import shown
 
 ZIP = b"PK\x03\x04"
 END, LOCATOR, END_64 = struct.Struct("<4s8x2LH"), struct.Struct("<4s4xQ4x"), struct.Struct("<4s36x2Q")
-"""Of a zip file: the end of its directory with size, beginning and the comment's length, and the same in 64 bits, and where that is."""
+"""End of a zip file's directory (size, beginning, length of the comment), the locator of its 64-bit form, and that form."""
 MOST_BYTES = 2_000_000_000  # a Keras facenet with its optimizer's state, in double precision, has 0.6 GB
 MOST_PARTS = 20_000
-BROKEN = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # what h5py raises on bytes that are not what they say
-FILTERS = {1, 2, 3, 32000}  # gzip, shuffle, Fletcher's checksum, LZF: others are programs of plugins (HDF5's registered filters)
+BROKEN = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # raised by h5py on inconsistent bytes
+FILTERS = {1, 2, 3, 32000}  # gzip, shuffle, Fletcher32, LZF; others load plugins (HDF5's registered filters)
 
 
 def require_harmless(path: Path) -> None:
-    """Raises UserError where a file of weights reaches for other files, or would take more memory than any weights of this network."""
+    """Raises UserError if a file of weights refers to other files, or needs more memory than any weights of this network."""
     if path.stat().st_size > MOST_BYTES:
-        raise _refused(path, f"it is longer than {MOST_BYTES:,} bytes")
+        raise _unsafe(path, f"it is longer than {MOST_BYTES:,} bytes")
     if is_hdf5(path):
         _require_own_data(path)
     elif _begins_as_zip(path):
@@ -30,20 +30,20 @@ def require_harmless(path: Path) -> None:
 
 
 def is_hdf5(path: Path) -> bool:
-    """Whether the file has the signature of HDF5, which may also stand behind a block of the user's own."""
+    """True if the file has the signature of HDF5, which may follow a user block."""
     import h5py
 
     return bool(h5py.is_hdf5(path))
 
 
 def _begins_as_zip(path: Path) -> bool:
-    """Whether torch.load takes the file for an archive."""
+    """True if torch.load treats the file as an archive."""
     with open(path, "rb") as file:
         return file.read(len(ZIP)) == ZIP
 
 
 def _require_stored(path: Path) -> None:
-    """torch.save stores its parts as they are; whatever is compressed may be any number of times as large."""
+    """Raises UserError if an archive has compressed parts, of which torch.save makes none and whose size has no bound."""
     try:
         with zipfile.ZipFile(path) as archive:
             parts = archive.infolist()
@@ -54,14 +54,15 @@ def _require_stored(path: Path) -> None:
         raise UserError(f"embedder.weights: {path} ends too early, or is no archive as torch.save writes it: copy it again.")
     packed = [part.filename for part in parts if part.compress_type != zipfile.ZIP_STORED]
     if packed:
-        raise _refused(path, f"its part {shown(packed[0])} is compressed")
+        raise _unsafe(path, f"its part {shown(packed[0])} is compressed")
     if len(parts) > MOST_PARTS or sum(part.file_size for part in parts) > MOST_BYTES:
-        raise _refused(path, f"it has more than {MOST_PARTS:,} parts, or {MOST_BYTES:,} bytes in them")
+        raise _unsafe(path, f"it has more than {MOST_PARTS:,} parts, or {MOST_BYTES:,} bytes in them")
 
 
 def _has_one_directory(path: Path) -> bool:
-    """Whether the archive's directory begins and ends where it says (APPNOTE.TXT 4.3), so that torch reads the one that was looked through:
-    Python finds a directory by its end, torch by its beginning."""
+    """True if the directory of the archive begins and ends where it states (APPNOTE.TXT 4.3).
+
+    Python finds a directory by its end and torch by its beginning: otherwise torch could read another one than the inspected."""
     with open(path, "rb") as file:
         ends = file.seek(0, os.SEEK_END) - END.size
         file.seek(ends)
@@ -78,12 +79,12 @@ def _has_one_directory(path: Path) -> bool:
 
 
 def _require_own_data(path: Path) -> None:
-    """HDF5 may keep a dataset in other files, also by links, map it together from parts of them, and state sizes that no file has."""
+    """Raises UserError if an HDF5 file has links, external or virtual datasets, or states too large sizes."""
     import h5py
 
     total = parts = 0
 
-    def visit(name: str, link: Any) -> str | None:  # raising here would confuse h5py; what is returned ends the visit
+    def visit(name: str, link: Any) -> str | None:  # h5py handles no exceptions here; a returned value ends the visit
         try:
             return reason_against(name, link)
         except BROKEN as error:
@@ -113,7 +114,7 @@ def _require_own_data(path: Path) -> None:
         words = " ".join(str(error).split())[:200]
         raise UserError(f"embedder.weights: {path} cannot be read as HDF5 ({words}): copy it again.") from error
     if reason:
-        raise _refused(path, reason)
+        raise _unsafe(path, reason)
 
 
 def _filters(dataset: Any) -> set[int]:
@@ -121,5 +122,5 @@ def _filters(dataset: Any) -> set[int]:
     return {properties.get_filter(number)[0] for number in range(properties.get_nfilters())}
 
 
-def _refused(path: Path, what: str) -> UserError:
+def _unsafe(path: Path, what: str) -> UserError:
     return UserError(f"embedder.weights: {path} is not read, for {what}: save the model's own weights in one plain file.")
