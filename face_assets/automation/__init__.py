@@ -1,1 +1,1 @@
-"""Partitions and jobs: what may be materialized, and together with what."""
+"""Sensors, schedules, services and retention: runs that start by themselves."""

@@ -1,4 +1,4 @@
-"""The code change sensor: assets whose step has a new version are made again for the commit in production."""
+"""The code change sensor: assets whose step has a new version are remade for the commit in production."""
 
 import dagster as dg
 
@@ -11,5 +11,5 @@ code_change_sensor = dg.AutomationConditionSensorDefinition(
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
     run_tags={TRIGGER: "code"},
-    description="Makes assets again whose code changed, and what is made from them, for the commit that is in production.",
+    description="Remakes assets whose code changed, and those made from them, for the commit in production.",
 )

@@ -1,4 +1,4 @@
-"""The commit sensor: a commit that changes photos, gallery or parameters asks for one run of its own."""
+"""The commit sensor: one run for each commit that changes photos, gallery or parameters."""
 
 import json
 import time
@@ -23,7 +23,7 @@ from face_assets.registry.watch import Branches, NewCommit, inputs_of, new_commi
 from face_assets.registry.workspace import Workspace
 
 SECONDS_BETWEEN_TICKS = 2
-SECONDS_A_TICK = 20.0  # for looking at commits; Dagster gives a tick 60
+SECONDS_A_TICK = 20.0  # for checks of commits; Dagster limits a tick to 60
 MOST_SECONDS_TO_WAIT = 10.0
 SECONDS_UNTIL_NOTIFIED = 60.0
 UNREACHABLE = "repository: unreachable"
@@ -32,8 +32,10 @@ EarlierRun = Callable[[str, str], str | None]
 
 @dataclass(frozen=True)
 class Waiting:
-    """A commit that is not accounted for: when it was seen, how often it was looked at, and when it is looked at next. moved_here: a
-    branch of production was seen to move to it."""
+    """A commit whose run is not requested yet.
+
+    since: when it was seen; tries: checks so far; next_try: time of the next check; moved_here: a production branch moved to it.
+    """
 
     commit: str
     branch: str
@@ -46,7 +48,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Cursor:
-    """What the sensor has accounted for: the heads of the branches it watches, and the commits that wait. source: which repository's."""
+    """The sensor's state: heads of the watched branches, and waiting commits. source: fingerprint of the data repository."""
 
     source: str
     heads: dict[str, str] = field(default_factory=dict)
@@ -54,20 +56,20 @@ class Cursor:
 
     @staticmethod
     def read(text: str | None, source: str) -> "Cursor":
-        """What a tick left; of another data repository nothing is kept."""
+        """The state after the last tick; an empty one for another data repository."""
         stored: dict[str, Any] = json.loads(text) if text else {}
         if stored.get("source") != source:
             return Cursor(source)
         return Cursor(source, stored["heads"], [Waiting(**one) for one in stored["waiting"]])
 
     def write(self) -> str:
-        """As text."""
+        """The cursor as JSON."""
         return json.dumps(asdict(self), sort_keys=True)
 
 
 @dataclass
 class Tick:
-    """What one look brought."""
+    """Results of one poll of the branches."""
 
     requests: list[dg.RunRequest] = field(default_factory=list)
     observations: list[dg.AssetObservation] = field(default_factory=list)
@@ -80,10 +82,10 @@ class Tick:
     jobs=[jobs.commit_to_live, jobs.commit_to_evaluation],
     minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Watches the branches of the data repository; asks for one run for each commit that changes what the pipeline reads.",
+    description="Watches the branches of the data repository; requests one run for each commit that changes inputs of the pipeline.",
 )
 def commit_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResource) -> dg.SensorResult:
-    """Looks at the branches; what it found, and why it asks for nothing, stands in the tick."""
+    """Polls the branches. The tick records what was found and why no run is requested."""
     workspace = platform.workspace()
     if not workspace.settings.repo:
         return dg.SensorResult(skip_reason="No data repository is named yet: `face-assets use PATH_OR_URL` names one.")
@@ -110,7 +112,7 @@ def commit_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResour
 
 
 def _earlier_run(instance: dg.DagsterInstance, job: str, commit: str) -> str | None:
-    """How it went for the commit before, by whomever it was launched: "under way", "well", "badly"; None for never."""
+    """Status of the job's runs for a commit, whoever launched them: "under way", "well" or "badly"; None if there is none."""
     for statuses, word in ((list(UNDER_WAY), "under way"), ([dg.DagsterRunStatus.SUCCESS], "well"), (None, "badly")):
         if instance.get_runs(dg.RunsFilter(job_name=job, tags={PARTITION: commit}, statuses=statuses), limit=1):
             return word
@@ -118,9 +120,9 @@ def _earlier_run(instance: dg.DagsterInstance, job: str, commit: str) -> str | N
 
 
 def poll(workspace: Workspace, cursor: Cursor, now: float, earlier_run: EarlierRun) -> Tick:
-    """One look at the branches. `earlier_run`: how a job went for a commit before.
+    """Polls the branches once. `earlier_run`: status of a job's runs for a commit.
 
-    Raises UserError where the repository cannot be read; then nothing is accounted for.
+    Raises UserError if the repository cannot be read; the state is then unchanged.
     """
     repository = workspace.repository
     branches = Branches(workspace.settings.production_branches, workspace.settings.experiment_branches)
@@ -148,7 +150,7 @@ def _waiting(new: NewCommit, now: float) -> Waiting:
 
 
 def _request_runs(workspace: Workspace, waiting: list[Waiting], now: float, earlier_run: EarlierRun, tick: Tick) -> Iterator[Waiting]:
-    """Asks for runs of those whose photos are there, and yields those that go on waiting; new ones first, then those due longest."""
+    """Requests runs of commits whose photos are available, and yields the others: new ones first, then those due longest."""
     known: dict[str, str | None] = {}
     ends = time.monotonic() + SECONDS_A_TICK
     for one in sorted(waiting, key=lambda waits: waits.next_try):
@@ -158,7 +160,7 @@ def _request_runs(workspace: Workspace, waiting: list[Waiting], now: float, earl
             continue
         try:
             lacking = _try_commit(workspace, one, now, earlier_run, known, tick)
-        except Exception as error:  # whatever is odd about one commit must not keep the others from running
+        except Exception as error:  # an error of one commit must not block the others
             lacking = f"commit {one.commit[:12]} cannot be looked at ({type(error).__name__}: {error})"
         if lacking:
             tick.log_lines.append(f"{lacking}; it waits since {time.strftime('%H:%M:%S', time.localtime(one.since))}")
@@ -171,7 +173,10 @@ def _request_runs(workspace: Workspace, waiting: list[Waiting], now: float, earl
 def _try_commit(
     workspace: Workspace, one: Waiting, now: float, earlier_run: EarlierRun, known: dict[str, str | None], tick: Tick
 ) -> str | None:
-    """Asks for the run of a commit where that is right; returns what it has to wait for. `known`: what earlier looks of the tick found."""
+    """Requests the run of a commit unless it ran or its data is missing. Returns what is missing.
+
+    known: results of earlier checks in this tick, by fingerprint of pointers and remote.
+    """
     if not workspace.repository.is_on_a_branch(one.commit):
         tick.log_lines.append(f"commit {one.commit[:12]} is on no branch any more: no run")
         return None
@@ -185,14 +190,14 @@ def _try_commit(
         known[where] = _lacking(workspace, one.commit, tuple(name.removesuffix(".dvc") for name in pointers))
     if known[where]:
         return known[where]
-    # Dagster runs a key once for ever; a branch may be set back to a commit that ran, or forward again to one that was left
+    # Dagster runs a key only once, and a branch may return to a commit that ran before
     key = f"{one.job}:{one.commit}" + (f":again:{one.since:.0f}" if before else "")
     _request_run(workspace, one, key, tick)
     return None
 
 
 def _is_superseded(workspace: Workspace, commit: str) -> bool:
-    """Whether production stands for another commit than this one, which ran well before."""
+    """True if another commit than this one, which ran before, is in production."""
     production = workspace.stages.production()
     return production is not None and production.commit != commit
 
@@ -201,14 +206,14 @@ def _lacking(workspace: Workspace, commit: str, tracked: tuple[str, ...]) -> str
     try:
         return missing_bytes(workspace.repository, commit, tracked)
     except UserError:
-        return None  # a pointer that nobody can read: the run fails with the sentence, on record
+        return None  # an unreadable pointer: the run fails and records the reason
 
 
 def _request_run(workspace: Workspace, one: Waiting, key: str, tick: Tick) -> None:
     tags = commit_tags(workspace, one.commit, "commit", one.branch)
     tick.requests.append(dg.RunRequest(run_key=key, job_name=one.job, partition_key=one.commit, tags=tags))
     tick.observations += observations(workspace, one.commit, tags)
-    tick.log_lines.append(f"commit {one.commit[:12]} on {one.branch} asks for {one.job}")
+    tick.log_lines.append(f"commit {one.commit[:12]} on {one.branch} requests {one.job}")
     if one.tries:
         tick.messages.append(_message("resolved", one, f"The photos of commit {one.commit[:12]} are there"))
 
@@ -218,7 +223,7 @@ def _message(kind: Literal["firing", "resolved"], one: Waiting, title: str, reas
 
 
 def observations(workspace: Workspace, commit: str, tags: Mapping[str, str]) -> list[dg.AssetObservation]:
-    """photos and parameters at the commit, with the versions by which the UI tells what is stale."""
+    """Observations of photos and parameters at the commit, with the versions by which the UI recognizes stale assets."""
     observed = []
     for asset, version_of in (("photos", photos_version), ("parameters", parameters_version)):
         try:

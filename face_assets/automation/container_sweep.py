@@ -1,4 +1,4 @@
-"""Run containers that have ended, which Docker's run launcher and executor leave, and those whose run somebody cancels in the UI."""
+"""Removal of ended run containers, which Docker's run launcher and executor leave, and of containers of canceled runs."""
 
 import os
 import time
@@ -8,10 +8,10 @@ from typing import Any
 import dagster as dg
 
 STACK = "FACE_ASSETS_STACK"
-"""Set in containers alone, by deploy/compose.yaml: the label of what this platform launched."""
+"""Label of the containers that this platform launched; set by deploy/compose.yaml, in containers only."""
 SECONDS_BETWEEN_TICKS = 10
 SECONDS_TO_ANSWER = 30
-SECONDS_TO_BE_SEEN = 20.0  # by run monitoring and by executors, to whom a container that is gone has failed
+SECONDS_TO_BE_SEEN = 20.0  # by run monitoring and executors, which treat a missing container as failed
 ENDED = ("exited", "dead")
 
 
@@ -21,14 +21,14 @@ ENDED = ("exited", "dead")
     description="Removes the containers of runs and steps that have ended, and ends those of runs that are being canceled.",
 )
 def container_sweep(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Says what it removed; asks for no run."""
+    """Removes ended containers; requests no run."""
     import docker
 
     stack = os.environ.get(STACK)
     if not stack:
         return dg.SkipReason(f"{STACK} is not set: nothing runs in containers.")
     canceling = dg.RunsFilter(statuses=[dg.DagsterRunStatus.CANCELING])
-    for run in context.instance.get_runs(filters=canceling):  # the webserver has no engine: remote_launcher.py
+    for run in context.instance.get_runs(filters=canceling):  # the webserver has no access to the engine: remote_launcher.py
         context.instance.run_launcher.terminate(run.run_id)
     try:
         removed = sweep(docker.from_env(timeout=SECONDS_TO_ANSWER), stack, time.time())
@@ -38,7 +38,7 @@ def container_sweep(context: dg.SensorEvaluationContext) -> dg.SkipReason:
 
 
 def sweep(client: Any, stack: str, now: float) -> list[str]:
-    """Removes run containers of `stack` that ended a moment before `now` (seconds since the epoch); returns their names."""
+    """Removes run containers of `stack` that ended SECONDS_TO_BE_SEEN before `now` (since the epoch). Returns their names."""
     import docker
 
     removed = []
@@ -55,6 +55,6 @@ def sweep(client: Any, stack: str, now: float) -> list[str]:
 
 
 def _ended(container: Any) -> float:
-    """When it ended, in seconds since the epoch; Docker says nanoseconds, of which Python reads six digits."""
+    """End time in seconds since the epoch. Docker gives nanoseconds, of which Python reads six digits."""
     text = str(container.attrs["State"]["FinishedAt"]).rstrip("Z")
     return datetime.fromisoformat(f"{text[:26]}+00:00").timestamp()

@@ -1,4 +1,4 @@
-"""The sensors of the traffic: finished hours are looked at, and drift that lasts is told to people."""
+"""Sensors of the traffic: reports of finished hours, and notifications of drift in consecutive hours."""
 
 import time
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ SECONDS_BETWEEN_TICKS = 30
 WINDOWS_A_TICK = 12
 WINDOWS_AT_FIRST = 24
 CAUSE_OF_DRIFT = "traffic: drift"
-ASKED = "A run of the newest commit is asked for."
-NOTHING_NEW = "No run is asked for: the newest commit holds the photos and parameters that production was made from."
+REQUESTED = "A run of the newest commit is requested."
+NOTHING_NEW = "No run is requested: the newest commit has the photos and parameters that production was made from."
 COMMIT_PHOTOS = "Photos of the new kind, committed, would train and test for it."
 
 
@@ -34,11 +34,14 @@ COMMIT_PHOTOS = "Photos of the new kind, committed, would train and test for it.
     job=jobs.observe_traffic,
     minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Asks for live_traffic and drift_report of each hour in which there was traffic, once it has ended.",
+    description="Requests live_traffic and drift_report of each finished hour with traffic.",
 )
 def traffic_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResource) -> dg.SensorResult | dg.SkipReason:
-    """Its cursor is the last hour that it asked for; the first time, and where a clock that stood ahead left it in the future, it goes
-    back a day. An hour that was asked for before is not run again: its run key is taken."""
+    """Requests runs for finished hours; its cursor is the last of them.
+
+    Without a cursor, or with one in the future after a wrong clock, it begins a day ago. An hour that ran is not run again, for its
+    run key is taken.
+    """
     folder, now = platform.workspace().home.traffic, time.time()
     cursor = context.cursor if context.cursor and context.cursor <= window_name(int(now)) else ""
     finished = [name for name in finished_windows(folder, now, cursor) if name >= FIRST_HOUR]
@@ -56,7 +59,7 @@ def traffic_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResou
     description="Notifies people of drift in monitoring.consecutive_windows hours; requests a run of the newest commit if params say so.",
 )
 def drift_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResource) -> dg.SensorResult | dg.SkipReason:
-    """Looks at the last verdicts on what is live; its cursor is the newest that it knows."""
+    """Notifies people by the last verdicts on the live release; its cursor is the newest verdict seen."""
     workspace = platform.workspace()
     if not workspace.settings.repo:
         return dg.SkipReason("No data repository is named yet.")
@@ -75,7 +78,7 @@ def drift_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResourc
     except UserError as error:
         return dg.SkipReason(str(error))
     if lasting:
-        advice = ASKED if head else f"{NOTHING_NEW} {COMMIT_PHOTOS}" if settings.retrain else COMMIT_PHOTOS
+        advice = REQUESTED if head else f"{NOTHING_NEW} {COMMIT_PHOTOS}" if settings.retrain else COMMIT_PHOTOS
         queue_firing(workspace.settings, drift_message(lasting, advice), context.log.warning)
     elif newest[0].verdict == "no_drift":
         queue_resolved(
@@ -92,7 +95,7 @@ def drift_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResourc
 
 
 def drift_message(lasting: Sequence[DriftReport], advice: str) -> Message:
-    """What people are told of verdicts of drift, newest first."""
+    """The notification for consecutive verdicts of drift, newest first."""
     newest, oldest = lasting[0], lasting[-1]
     return Message(
         "firing",
@@ -105,7 +108,7 @@ def drift_message(lasting: Sequence[DriftReport], advice: str) -> Message:
 
 
 def _worth_running(workspace: Workspace) -> str | None:
-    """The newest commit of production's branch; None where it holds what production was made from: nothing is made twice."""
+    """The newest commit of a production branch; None if production was made from its inputs."""
     workspace.repository.refresh()
     production, heads = workspace.stages.production(), workspace.production_heads()
     made_from = inputs_of(workspace.repository, production.commit) if production else None
@@ -113,5 +116,5 @@ def _worth_running(workspace: Workspace) -> str | None:
 
 
 def _retraining(workspace: Workspace, release: str, commit: str) -> dg.RunRequest:
-    """One run of a commit for a release that drifts."""
+    """Request of one run of a commit for a release whose traffic drifts."""
     return dg.RunRequest(run_key=f"drift:{release}:{commit}", partition_key=commit, tags=commit_tags(workspace, commit, "drift"))

@@ -1,4 +1,4 @@
-"""Sensors that report failed and refused runs, once for each cause, and once when it is well again."""
+"""Sensors that notify people of failed and refused runs, once for each cause, and once when it is resolved."""
 
 import time
 from dataclasses import replace
@@ -25,13 +25,13 @@ LATER_RUNS = 50
 
 
 @dg.run_failure_sensor(
-    monitor_all_code_locations=True,  # the runs of `face-assets run` have no code location, and would not be seen without
+    monitor_all_code_locations=True,  # includes the runs of `face-assets run`, which have no code location
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
-    description="Records why a run failed, and tells people, once for each cause.",
+    description="Records why a run failed, and notifies people once for each cause.",
 )
 def failed_runs(context: dg.RunFailureSensorContext, platform: WorkspaceResource) -> None:
-    """Looks at one failed run."""
+    """Reports one failed run."""
     run_failed(context.instance, context.dagster_run.run_id, platform.workspace(), context.log.warning)
 
 
@@ -40,10 +40,10 @@ def failed_runs(context: dg.RunFailureSensorContext, platform: WorkspaceResource
     monitor_all_code_locations=True,
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
-    description="Records why a run was refused, and reports it, once for each cause; of one that a person canceled it says nothing.",
+    description="Records why a run was refused, and notifies people once for each cause. Runs canceled by a person are ignored.",
 )
 def refused_runs(context: dg.RunStatusSensorContext, platform: WorkspaceResource) -> None:
-    """Looks at one run that ended as canceled."""
+    """Reports one run that ended as canceled, if it was refused."""
     run_failed(context.instance, context.dagster_run.run_id, platform.workspace(), context.log.warning)
 
 
@@ -55,7 +55,7 @@ def refused_runs(context: dg.RunStatusSensorContext, platform: WorkspaceResource
     description="Tells people when what failed is well again.",
 )
 def succeeded_runs(context: dg.RunStatusSensorContext, platform: WorkspaceResource) -> None:
-    """Looks at one run that succeeded."""
+    """Resolves causes by one run that succeeded."""
     run_succeeded(context.instance, context.dagster_run.run_id, platform.workspace(), context.log.warning)
 
 
@@ -74,9 +74,9 @@ def unsent_messages(context: dg.SensorEvaluationContext, platform: WorkspaceReso
 
 
 def run_failed(instance: dg.DagsterInstance, run_id: str, workspace: Workspace, log: Log) -> None:
-    """Puts the reason on the run and reports the problem, unless Dagster is going to retry the run."""
+    """Tags the run with the reason and reports it, unless Dagster will retry the run."""
     record = instance.get_run_record_by_id(run_id)
-    # Dagster marks any failed run so, but retries only those whose code location it knows: not those of `face-assets run`
+    # Dagster tags any failed run so, but retries only those with a code location: not those of `face-assets run`
     if record is None or (record.dagster_run.tags.get(WILL_RETRY) == "true" and record.dagster_run.remote_job_origin):
         return
     outcome = read_outcome(instance, record)
@@ -94,13 +94,13 @@ def run_succeeded(instance: dg.DagsterInstance, run_id: str, workspace: Workspac
     record = instance.get_run_record_by_id(run_id)
     if record is None:
         return
-    if record.dagster_run.tags.get(tags.REASON, NO_REASON) != NO_REASON:  # a re-run begins with the tags of the run that failed
+    if record.dagster_run.tags.get(tags.REASON, NO_REASON) != NO_REASON:  # a re-execution begins with the tags of the failed run
         instance.add_run_tags(run_id, {tags.REASON: NO_REASON})
     _report_success(_with_commit(instance, read_outcome(instance, record), workspace, log), workspace, log)
 
 
 def _with_commit(instance: dg.DagsterInstance, outcome: Outcome, workspace: Workspace, log: Log) -> Outcome:
-    """The outcome with branch, author and subject, which are put on the run too; one launched in the UI names its partition only."""
+    """The outcome with branch, author and subject, which are added to the run's tags; a run launched in the UI has none."""
     if not outcome.for_commit or (outcome.branch and outcome.author):
         return outcome
     try:
@@ -115,7 +115,7 @@ def _with_commit(instance: dg.DagsterInstance, outcome: Outcome, workspace: Work
 
 
 def _successes_since(instance: dg.DagsterInstance, failure: Outcome) -> list[Outcome]:
-    """Runs that succeeded after the failure: their sensor may have looked at them before the failure was reported."""
+    """Outcomes of runs that succeeded after the failure, which their sensor may have seen before the failure was reported."""
     ended = failure.ended or time.time()
     since = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS], updated_after=datetime.fromtimestamp(ended, UTC))
     records = instance.get_run_records(filters=since, limit=LATER_RUNS)
@@ -123,7 +123,7 @@ def _successes_since(instance: dg.DagsterInstance, failure: Outcome) -> list[Out
 
 
 def _line(outcome: Outcome) -> str:
-    """What has to become well: the branch, or production; a commit that is on no branch stands for itself."""
+    """The line of work of a run: its branch, its commit if that is on no branch, or production."""
     return (outcome.branch or outcome.commit) if outcome.for_commit else PRODUCTION
 
 
@@ -143,7 +143,7 @@ def _problem(outcome: Outcome) -> Message:
 
 
 def _report_success(outcome: Outcome, workspace: Workspace, log: Log) -> None:
-    # a run for any branch that ends in the server shows that production is well; of another branch it says nothing
+    # a run of any branch that deploys also resolves causes of production
     lines = dict.fromkeys((_line(outcome), PRODUCTION))
     causes = [f"{line}: {name}" for line in lines for name in (outcome.job, *outcome.done)]
     what = f"a run of {', '.join(outcome.done)}" if outcome.job.startswith("__") else outcome.job  # Dagster's own job of chosen assets

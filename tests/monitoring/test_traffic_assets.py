@@ -77,7 +77,7 @@ class Traffic:
         return done.get_asset_check_evaluations()[0]
 
     def look(self, sensor: dg.SensorDefinition) -> list[dg.RunRequest]:
-        """What a tick asks for, with its partitions looked at and its new ones added as the daemon does."""
+        """Requests of a tick, with its partitions checked and new ones added as the daemon does."""
         with dg.build_sensor_context(
             instance_ref=self.instance.get_ref(),
             cursor=self.cursors.get(sensor.name),
@@ -205,7 +205,7 @@ def test_a_clock_that_stood_ahead_stops_no_look_at_the_hours_after_it(traffic: T
     assert traffic.cursors["drift_sensor"] == f"v1.0.0 {windows[-1]}"
 
 
-def test_drift_that_lasts_is_told_and_a_commit_with_new_inputs_asked_for(traffic: Traffic) -> None:
+def test_drift_in_consecutive_windows_notifies_and_requests_a_run_of_new_inputs(traffic: Traffic) -> None:
     repository, far_end = traffic.repository, traffic.far_end
 
     def tick(hours_ago: int, shift: float) -> list[dg.RunRequest]:
@@ -224,7 +224,7 @@ def test_drift_that_lasts_is_told_and_a_commit_with_new_inputs_asked_for(traffic
     assert tick(8, 1.5) == []  # production was made from the newest commit: to run it again would make nothing
     (message,) = far_end.posts
     assert "drifts since" in message["title"]
-    assert "No run is asked for" in message["reason"]
+    assert "No run is requested" in message["reason"]
     commit("--allow-empty")
     assert tick(7, 1.5) == []  # nor is there anything new in a commit that changes no inputs
     traffic.cursors.clear()
@@ -234,7 +234,7 @@ def test_drift_that_lasts_is_told_and_a_commit_with_new_inputs_asked_for(traffic
     (asked,) = tick(6, 1.5)
     assert asked.tags["face_assets/trigger"] == "drift"
     assert asked.partition_key == never_run
-    assert "A run of the newest commit is asked for" in far_end.posts[-1]["reason"]
+    assert "A run of the newest commit is requested" in far_end.posts[-1]["reason"]
     assert traffic.look(drift_sensor) == []
     traffic.workspace.stages.assign("v1.0.0", f"It stays, for commit {never_run}", again=True)
     assert tick(5, 1.5) == []  # the run was made, and gave the release that was there
