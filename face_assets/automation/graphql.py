@@ -1,4 +1,4 @@
-"""The UI's webserver over GraphQL: what it has loaded, which partitions are made, and runs launched on it."""
+"""A GraphQL client of the UI's webserver: loaded assets, materialized partitions, and launches of runs."""
 
 import json
 import urllib.error
@@ -14,7 +14,7 @@ from face_assets.core.settings import Settings
 from face_assets.orchestration.partitions import commits
 
 LOCATION = "face-assets"
-"""The name that workspace.yaml gives to definitions.py."""
+"""Name of definitions.py in workspace.yaml."""
 REPOSITORY = "__repository__"
 SELECTOR: dict[str, Any] = {"repositoryLocationName": LOCATION, "repositoryName": REPOSITORY}
 SECONDS = 60.0
@@ -67,7 +67,7 @@ LAUNCH = """mutation Launch($params: ExecutionParams!) {
 
 @dataclass(frozen=True)
 class AssetNode:
-    """An asset as the code location declares it."""
+    """An asset of the code location."""
 
     name: str
     upstream: tuple[str, ...]
@@ -77,27 +77,27 @@ class AssetNode:
     materializable: bool
     observable: bool
     partitions: str | None
-    """The name of its partitions, "commit" for all but what follows the stage; None where it has none."""
+    """Name of its partitions: "commit" for all assets but those that follow the stage; None if it has none."""
 
     @property
     def by_commit(self) -> bool:
-        """Whether there is one of it for each commit."""
+        """True if the asset is partitioned by commit."""
         return self.partitions == commits.name
 
 
 @dataclass(frozen=True)
 class Webserver:
-    """The webserver that `face-assets up` starts. Every method raises UserError when it does not answer or refuses."""
+    """The webserver that `face-assets up` starts. Methods raise UserError if it does not respond or returns an error."""
 
     settings: Settings
 
     @property
     def address(self) -> str:
-        """Where it is, for people and programs."""
+        """URL of the webserver."""
         return ui_address(self.settings)
 
     def assets(self) -> list[AssetNode]:
-        """What the code location declares. Raises UserError when it did not load."""
+        """The assets of the code location. Raises UserError if it did not load."""
         self._require_location()
         return [_node(found) for found in self._ask(ASSETS)["assetNodes"]]
 
@@ -115,21 +115,21 @@ class Webserver:
             raise UserError(f"The code location {LOCATION} did not load: {reason} ({self.address}/locations says more).")
 
     def not_made(self, assets: Sequence[str], commit: str) -> list[str]:
-        """Those of `assets` that were never materialized for the commit."""
+        """Those of `assets` that are not materialized for the commit."""
         if not assets:
             return []
         found = self._ask(MADE, assets=_keys(assets), commit=commit)["assetNodes"]
         return [_name(node["assetKey"]) for node in found if not any(node["latestMaterializationByPartition"])]
 
     def add_commit(self, commit: str) -> None:
-        """Makes the commit (full sha) a partition, if it is none yet."""
+        """Adds the partition of the commit (full sha) if it is missing."""
         answer = self._ask(ADD_PARTITION, repository=SELECTOR, partitions=commits.name, commit=commit)["addDynamicPartition"]
         if answer["__typename"] not in ("AddDynamicPartitionSuccess", "DuplicateDynamicPartitionError"):
             raise UserError(f"The partition {commit} could not be added: {answer.get('message') or answer['__typename']}")
 
     def launch(self, job: str, assets: Sequence[str] | None, tags: dict[str, str]) -> str:
-        """Asks for a run of the job, or of these assets of it. Returns the run's id; the run is queued, not yet started."""
-        # dagster-graphql's client sends the deprecated launchPipelineExecution and ends in a KeyError where a selection is refused
+        """Launches a run of the job, or of these assets of it. Returns the run's id; the run is queued."""
+        # dagster-graphql's client sends the deprecated launchPipelineExecution, and raises KeyError for an invalid selection
         selector = SELECTOR | {"jobName": job}
         if assets is not None:
             selector |= {"assetSelection": _keys(assets)}
@@ -138,7 +138,7 @@ class Webserver:
         if answer["__typename"] != "LaunchRunSuccess":
             reasons = [answer, *answer.get("errors", [])]
             said = "; ".join(reason["message"].strip() for reason in reasons if "message" in reason)
-            raise UserError(f"The webserver at {self.address} refused to launch {job}: {said or answer['__typename']}")
+            raise UserError(f"The webserver at {self.address} rejected the launch of {job}: {said or answer['__typename']}")
         return str(answer["run"]["runId"])
 
     def _ask(self, query: str, **variables: Any) -> Any:
@@ -153,7 +153,7 @@ class Webserver:
             reason = getattr(error, "reason", error)
             raise UserError(f"The webserver does not answer at {self.address} ({reason}): `face-assets up` starts it.") from error
         if found.get("errors"):
-            raise UserError(f"The webserver at {self.address} refused a query: {found['errors'][0]['message']}")
+            raise UserError(f"The webserver at {self.address} rejected a query: {found['errors'][0]['message']}")
         return found["data"]
 
 

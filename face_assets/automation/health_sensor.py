@@ -1,4 +1,4 @@
-"""The health sensor: a server that is gone, answers wrongly or with another release is brought to what production says."""
+"""The health sensor: restores a server that is gone, responds wrongly, or serves another release than production."""
 
 import json
 import time
@@ -22,7 +22,7 @@ from face_assets.serving.steps import target, trouble_of_live
 SECONDS_BETWEEN_TICKS = 5
 LOST, BEHIND = "server: lost", "server: behind production"
 SECONDS_BETWEEN_QUESTIONS = 20.0
-LOOKS = 2  # in a row, before a server is taken for lost: one that is busy may be late once
+LOOKS = 2  # failed checks in a row before a server counts as lost: a busy one may be late once
 FIRST_PAUSE, LONGEST_PAUSE = 15.0, 600.0  # seconds between attempts to mend, doubled each time
 
 
@@ -64,10 +64,10 @@ class Trouble:
     job=jobs.deploy_production,
     minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Looks whether the server is there and answers as its release must; brings back what production says.",
+    description="Checks that the server runs and responds as its release must; restores the release in production.",
 )
 def health_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResource) -> dg.SensorResult:
-    """Looks, and closes runs whose process died."""
+    """Checks the server, and closes runs whose process died."""
     for run in close_dead_runs(context.instance):
         context.log.warning(f"run {run[:8]} had lost its process: closed as failed")
     workspace = platform.workspace()
@@ -99,9 +99,9 @@ def health_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResour
 
 
 def find_trouble(workspace: Workspace, ask: bool) -> Trouble | None:
-    """What is wrong with the server; None where all is well, a deployment is under way, or the server was stopped on purpose.
+    """The trouble of the server; None if there is none, a deployment is under way, or the server was stopped on purpose.
 
-    `ask`: puts a question to it, too. Raises UserError where that cannot be known.
+    `ask`: also sends a golden request. Raises UserError if the state cannot be determined.
     """
     if not workspace.settings.repo:
         return None

@@ -1,4 +1,4 @@
-"""The machine sensor: what this machine serves, in the event log and for all machines on the data repository."""
+"""The machine sensor: publishes the release that this machine serves, in the event log and in the data repository."""
 
 import json
 import time
@@ -12,14 +12,14 @@ from face_assets.serving.machine_state import machine_name, observe, publish_sta
 from face_assets.serving.steps import target
 
 SECONDS_BETWEEN_TICKS = 5
-SECONDS_BETWEEN_SIGNS = 3600.0  # of life, where nothing changes
+SECONDS_BETWEEN_SIGNS = 3600.0  # heartbeat while nothing changes
 SECONDS_BETWEEN_TRIES = 60.0
 DEPLOYMENT = dg.AssetKey("triton_deployment")
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What was observed last, as text; when it is published next though nothing changes, and when that may be tried."""
+    """The sensor's state: the last observation as text, the time of the next heartbeat, and that of the next try to publish."""
 
     observed: str = ""
     next_sign: float = 0.0
@@ -29,10 +29,10 @@ class Seen:
 @dg.sensor(
     minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Records what this machine serves, and why not what is in production; makes it readable for all on the data repository.",
+    description="Records which release this machine serves, and why not that in production; publishes it in the data repository.",
 )
 def machine_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResource) -> dg.SensorResult | dg.SkipReason:
-    """Observes the deployment; an observation for each change."""
+    """Observes the deployment, with one observation for each change."""
     workspace = platform.workspace()
     if not workspace.settings.repo:
         return dg.SkipReason("No data repository is named yet.")
@@ -47,10 +47,10 @@ def machine_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResou
         return dg.SkipReason(str(error))
     text = json.dumps(facts, sort_keys=True)
     events = [dg.AssetObservation(DEPLOYMENT, metadata=facts)] if text != seen.observed else []
-    said = observed.trouble or "This machine serves what is wanted."
+    said = observed.trouble or "This machine serves the desired release."
     next_sign = 0.0 if events else seen.next_sign
     next_try = seen.next_try
-    if not events and now >= max(next_sign, next_try):  # what lasts for one look alone is not pushed
+    if not events and now >= max(next_sign, next_try):  # a state seen only once is not pushed
         try:
             publish_state(workspace, observed)
             next_sign, next_try = now + SECONDS_BETWEEN_SIGNS, 0.0

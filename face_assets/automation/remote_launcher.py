@@ -1,4 +1,4 @@
-"""The run launcher of services that may not use the Docker engine, such as the webserver: the daemon launches, container_sweep ends."""
+"""The run launcher of services without access to the Docker engine, such as the webserver: it marks runs as canceling only."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
 
 class RemoteRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
-    """Marks a run as canceling and leaves its container to the sensor container_sweep, which has the engine."""
+    """Run launcher that marks a run as canceling; the sensor container_sweep, which has the engine, stops its container."""
 
     def __init__(self, inst_data: ConfigurableClassData | None = None):
         super().__init__()  # type: ignore[no-untyped-call]
@@ -22,20 +22,20 @@ class RemoteRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
-        """It has no settings."""
+        """The schema of its settings, of which there are none."""
         return {}
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> "RemoteRunLauncher":
-        """The launcher of an entry."""
+        """The launcher for an entry of dagster.yaml."""
         return cls(inst_data)
 
     def launch_run(self, context: LaunchRunContext) -> None:
-        """Raises: runs are queued, and the daemon launches them."""
+        """Raises NotImplementedError: runs are queued, and the daemon launches them."""
         raise NotImplementedError("this service launches no run: the daemon does")
 
     def terminate(self, run_id: str) -> bool:
-        """Marks the run as canceling; returns False where it is over."""
+        """Marks the run as canceling. Returns False if it has finished."""
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             return False

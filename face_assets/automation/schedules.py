@@ -1,4 +1,4 @@
-"""Schedules: what is done without a cause."""
+"""Schedules: runs by the clock."""
 
 import dagster as dg
 
@@ -12,10 +12,10 @@ from face_assets.orchestration.workspace_resource import WorkspaceResource
     job=jobs.deploy_production,
     cron_schedule="17 4 * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Asks what is live the questions of its release; puts a fresh copy in its place where it answers wrongly.",
+    description="Checks the live release with its golden requests; replaces it by a fresh copy if responses are wrong.",
 )
 def daily_verification(context: dg.ScheduleEvaluationContext, platform: WorkspaceResource) -> dg.RunRequest | dg.SkipReason:
-    """Verifies what is in production, if anything is."""
+    """Requests the deployment check of the release in production, if there is one."""
     workspace = platform.workspace()
     try:
         production = workspace.stages.production() if workspace.settings.repo else None

@@ -1,4 +1,4 @@
-"""Asset selections as people write them, resolved against the assets that the webserver has loaded."""
+"""Asset selections of the command line, resolved against the assets that the webserver has loaded."""
 
 import re
 import warnings
@@ -17,16 +17,16 @@ KEYWORDS = {"and", "or", "not", "sinks", "roots"}
 
 
 def select(nodes: Sequence[AssetNode], selections: Sequence[str]) -> list[AssetNode]:
-    """The assets to be made that any of the selections names, in the order of `nodes`.
+    """The union of the selections, in the order of `nodes`.
 
-    A selection is in the language of the UI's asset search (docs.dagster.io, "Asset selection syntax"), where a bare name may
-    stand for `key:"name"`. Sources, which are observed and not made, are left out unless nothing else is selected.
-    Raises UserError for a selection that is none, for a name that no asset has, and when nothing is selected.
+    A selection has the syntax of the UI's asset search (docs.dagster.io, "Asset selection syntax"); a bare name stands for
+    `key:"name"`. Observable sources are left out unless nothing else is selected.
+    Raises UserError for an invalid selection, an unknown asset, and an empty result.
     """
     queries = [WORD.sub(_with_key, text) for text in selections]
     for query in queries:
         _require_known([node.name for node in nodes], NAMED.findall(query))
-    graph = [_stand_in(node) for node in nodes]
+    graph = [_definition(node) for node in nodes]
     chosen = {key.to_user_string() for text, query in zip(selections, queries, strict=True) for key in _resolve(text, query, graph)}
     found = [node for node in nodes if node.name in chosen]
     found = [node for node in found if node.materializable] or [node for node in found if node.observable]
@@ -55,23 +55,23 @@ def _require_known(known: Sequence[str], named: Sequence[str]) -> None:
 def _resolve(text: str, query: str, graph: list[dg.AssetsDefinition]) -> set[dg.AssetKey]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", dg.BetaWarning)  # of a parameter that Dagster itself passes
+            warnings.simplefilter("ignore", dg.BetaWarning)  # about a parameter that Dagster itself passes
             return set(dg.AssetSelection.from_string(query).resolve(graph))
-    except Exception as error:  # Dagster raises errors of many kinds for the parts of its language that only its UI knows
+    except Exception as error:  # Dagster raises various errors for syntax that only its UI supports
         raise UserError(
             f"{text!r} is no asset selection that can be launched: write names (aligned_faces), with what is upstream (+aligned_faces) or "
             "downstream (aligned_faces+), or an expression such as 'group:embedder and not key:\"face_embedder\"'."
         ) from error
 
 
-def _stand_in(node: AssetNode) -> dg.AssetsDefinition:
-    """An asset of the same name, place and tags: Dagster resolves selections on definitions, and ours are in the webserver."""
+def _definition(node: AssetNode) -> dg.AssetsDefinition:
+    """A definition with the same name, dependencies and tags: Dagster resolves selections on definitions, which the webserver has."""
     spec = dg.AssetSpec(dg.AssetKey(node.name.split("/")), deps=_keys(node.upstream), group_name=node.group, tags=node.tags)
 
     @dg.multi_asset(name=spec.key.to_python_identifier(), specs=[spec])
-    def stand_in() -> None: ...
+    def definition() -> None: ...
 
-    return stand_in
+    return definition
 
 
 def _keys(names: Sequence[str]) -> list[dg.AssetKey]:

@@ -21,17 +21,17 @@ SECONDS_TO_START = 90.0
 
 
 def ui_address(settings: Settings) -> str:
-    """Where the UI is, when it is up."""
+    """URL of the UI."""
     return f"http://{settings.ui_host}:{settings.ui_port}"
 
 
 def record(home: Home, name: str) -> Path:
-    """Where a service's process is recorded."""
+    """Path of the record of a service's process."""
     return home.root / "run" / f"{name}.json"
 
 
 def start_ui(settings: Settings) -> None:
-    """Starts webserver and daemon where they do not run, and waits until the UI answers. Raises UserError."""
+    """Starts webserver and daemon if they do not run, and waits until the UI responds. Raises UserError."""
     home = Home(settings.home)
     with open_instance(home):  # makes the databases, which webserver and daemon would both make in a fresh home
         pass
@@ -58,7 +58,7 @@ def _wait_for_ui(settings: Settings, home: Home) -> None:
 
 
 def ui_answers(settings: Settings) -> bool:
-    """Whether the webserver answers."""
+    """True if the webserver responds."""
     try:
         with open_url(f"{ui_address(settings)}/server_info", timeout=2) as answer:
             return bool(answer.status == 200)
@@ -67,6 +67,6 @@ def ui_answers(settings: Settings) -> bool:
 
 
 def stop_ui(settings: Settings) -> list[str]:
-    """Stops webserver and daemon; returns the names of those that ran."""
+    """Stops webserver and daemon. Returns the names of those that ran."""
     home = Home(settings.home)
     return [name for name in (DAEMON, WEBSERVER) if processes.stop(record(home, name))]

@@ -1,4 +1,4 @@
-"""The stage sensor: a stage tag that anybody assigned, here or in a colleague's clone, deploys that release."""
+"""The stage sensor: deploys the release of a new stage tag, from whichever clone it was assigned."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -23,10 +23,10 @@ SECONDS_BETWEEN_TICKS = 2
     job=jobs.deploy_production,
     minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Watches the stage tags of the data repository; deploys what was put into production, an older release too.",
+    description="Watches the stage tags of the data repository; deploys the release put into production, also an older one.",
 )
 def stage_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResource) -> dg.SensorResult | dg.SkipReason:
-    """Compares the stage tags with what it has accounted for; its cursor is their digest."""
+    """Compares the stage tags with those of the last tick; its cursor is their digest."""
     workspace = platform.workspace()
     if not workspace.settings.repo:
         return dg.SkipReason("No data repository is named yet.")
@@ -38,7 +38,7 @@ def stage_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResourc
         workspace.repository.refresh()
         assignment = workspace.stages.production()
         deploying = deployment_under_way(context.instance, workspace, assignment) if assignment else None
-        live = target(workspace).status().live  # asked after it: a run that ends in between has made it live
+        live = target(workspace).status().live  # read afterwards: a run that ends in between has made it live
     except UserError as error:
         return dg.SkipReason(str(error))
     if assignment is None:
@@ -58,7 +58,7 @@ def _request(assignment: Assignment) -> dg.RunRequest:
 
 
 def deployment_under_way(instance: dg.DagsterInstance, workspace: Workspace, assignment: Assignment | None) -> str | None:
-    """What is deploying, or is about to deploy this assignment; None where nothing is."""
+    """Name of the run or command that deploys or will deploy this assignment; None if there is none."""
     if is_promotion_under_way(workspace.home.root):
         return "a command"
     commit = assignment.commit if assignment else None
@@ -71,12 +71,12 @@ def deployment_under_way(instance: dg.DagsterInstance, workspace: Workspace, ass
 
 
 def promotion_lock(home: Path) -> AbstractContextManager[None]:
-    """Held by a command from before it assigns a stage tag until it has deployed it, so that the sensor does not do it, too."""
+    """Lock of a command from before it assigns a stage tag until it has deployed it, so that the sensor does not deploy it too."""
     return file_lock(_lock(home))
 
 
 def is_promotion_under_way(home: Path) -> bool:
-    """Whether a command does so now."""
+    """True if a command has the promotion lock."""
     return is_locked(_lock(home))
 
 

@@ -1,1 +1,1 @@
-"""Dagster's event log, read: runs, how they ended, lineage, totals."""
+"""Reads of Dagster's event log: runs and their outcomes, lineage, totals."""

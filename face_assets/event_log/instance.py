@@ -1,4 +1,4 @@
-"""Dagster's instance of a home: where its event log stands, and the dagster.yaml that it reads."""
+"""Dagster's instance of a state directory: its event log and its dagster.yaml."""
 
 import os
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ WORKSPACE = ROOT / "workspace.yaml"
 
 
 def prepare_dagster_home(home: Home) -> Path:
-    """Makes DAGSTER_HOME below the home, where the settings name no other, and names it in this process's environment. Returns it."""
+    """Prepares DAGSTER_HOME, in the state directory unless settings name another, and sets it in the environment. Returns it."""
     desired = (DEPLOY / "dagster.yaml").read_bytes()
     file = home.dagster / "dagster.yaml"
     if home.dagster.is_relative_to(home.root) and (not file.is_file() or file.read_bytes() != desired):
@@ -29,10 +29,10 @@ def prepare_dagster_home(home: Home) -> Path:
 
 @contextmanager
 def open_instance(home: Home) -> Iterator[dg.DagsterInstance]:
-    """The instance with the home's event log. Raises UserError when that cannot be read or written, as on a full disk."""
+    """Dagster's instance of the state directory. Raises UserError if its event log cannot be read or written, as on a full disk."""
     folder = prepare_dagster_home(home)
     try:
-        with file_lock(folder / ".opening.lock"):  # two that made the databases at once would leave them with two schema versions
+        with file_lock(folder / ".opening.lock"):  # concurrent creation would leave the databases with two schema versions
             instance = dg.DagsterInstance.from_config(str(folder))
         with instance:
             yield instance

@@ -1,4 +1,4 @@
-"""Lineage from the event log alone: how a release came about, asset by asset, down to the photos' version."""
+"""Lineage of a release from the event log alone, asset by asset, down to the dataset version."""
 
 from typing import Any
 
@@ -14,19 +14,19 @@ PAGE = 500
 
 
 def lineage(instance: dg.DagsterInstance, version: str) -> dict[str, Any]:
-    """The materializations behind `version` ("v1.2.0", or "live" for what the server answers with).
+    """The materializations behind `version`: "v1.2.0", or "live" for the live release.
 
-    Raises UserError when the event log does not know it.
+    Raises UserError if the event log has no such release.
     """
     deployments = _materializations(instance, DEPLOYMENT)
     if version == "live":
         if not deployments or deployments[0]["facts"].get("live") in (None, "none"):
-            raise UserError("The event log knows of no deployment: nothing has gone live from this home.")
+            raise UserError("The event log has no deployment: nothing has gone live from this state directory.")
         version = str(deployments[0]["facts"]["live"])
     version = version if version.startswith("v") else f"v{version}"
     made = [found for found in _materializations(instance, RELEASE) if found["facts"].get("release") == version]
     if not made:
-        raise UserError(f"The event log of this home does not know {version}; `face-assets releases` lists what is registered.")
+        raise UserError(f"The event log of this state directory has no {version}; `face-assets releases` lists what is registered.")
     release = next((found for found in made if found["facts"].get("new")), made[-1])
     chain = [_before(instance, asset, release) for asset in CHAIN[:-1]]
     return {
@@ -38,13 +38,13 @@ def lineage(instance: dg.DagsterInstance, version: str) -> dict[str, Any]:
 
 
 def _before(instance: dg.DagsterInstance, asset: str, release: dict[str, Any]) -> dict[str, Any] | None:
-    """The asset's last materialization for the release's commit that was there when the release was made."""
+    """The asset's last materialization for the release's commit before the release was made."""
     found = [one for one in _materializations(instance, asset, release["partition"]) if one["time"] <= release["time"]]
     return found[0] if found else None
 
 
 def _materializations(instance: dg.DagsterInstance, asset: str, partition: str | None = None) -> list[dict[str, Any]]:
-    """Newest first."""
+    """The materializations of an asset, newest first."""
     chosen = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[partition] if partition else None)
     found: list[dict[str, Any]] = []
     cursor: str | None = None

@@ -1,4 +1,4 @@
-"""How runs ended, read from the event log alone: for whom, how long, and if not well where, by which check, and why."""
+"""Outcomes of runs from the event log alone: commit, author, duration, and for a failure asset, check and reason."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,12 +30,11 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """A run and how it ended.
+    """A run and its outcome.
 
-    trigger: why it was started (tags.TRIGGER); for_commit: whether the run is kept by a commit, rather than following the stage;
-    done: the steps that succeeded; asset, check, reason, figures: of what failed first, `check` empty where no check stopped the run;
-    refused: whether that was a judgement, rather than something having gone wrong; decision: the stage tag that the run deploys, who
-    set it, and why.
+    trigger: tags.TRIGGER; for_commit: the partition is a commit, and the run does not follow the stage; done: steps that succeeded;
+    asset, check, reason, figures: of the first failure, `check` empty if no check stopped the run; refused: a check or a refusal
+    stopped it, not an error; decision: the stage tag that the run deploys, with author and reason.
     """
 
     run_id: str
@@ -59,24 +58,24 @@ class Outcome:
 
     @property
     def seconds(self) -> float | None:
-        """How long the run took; None while it is not over, or when it never began."""
+        """Duration of the run; None if it has not started or not finished."""
         return round(self.ended - self.started, 1) if self.started is not None and self.ended is not None else None
 
     @property
     def word(self) -> str:
-        """The outcome in a word: done, refused, failed, canceled, running, or what it waits for."""
+        """Status in a word: done, refused, failed, canceled, running, or what it waits for."""
         if self.refused:
             return "refused"
         return WORDS.get(self.status, self.status.value.lower().replace("_", " "))
 
     @property
     def where(self) -> str:
-        """What failed: the asset and the check, or the job where the run failed outside its steps."""
+        """Place of the failure: the asset and the check, or the job if the run failed outside its steps."""
         return ": ".join(part for part in (self.asset or self.job, self.check) if part)
 
 
 def read_outcomes(instance: dg.DagsterInstance, limit: int, failed: bool = False) -> list[Outcome]:
-    """The last runs, or the last that failed or were refused, newest first."""
+    """Outcomes of the last runs, or of the last failed or refused ones, newest first."""
     if not failed:
         return [read_outcome(instance, record) for record in instance.get_run_records(limit=limit)]
     ended = (read_outcome(instance, record) for record in _records(instance, ENDED_BADLY))
@@ -84,7 +83,7 @@ def read_outcomes(instance: dg.DagsterInstance, limit: int, failed: bool = False
 
 
 def _records(instance: dg.DagsterInstance, statuses: Sequence[dg.DagsterRunStatus]) -> Iterator[dg.RunRecord]:
-    """All runs of these statuses, newest first."""
+    """Runs of these statuses, newest first."""
     page: Sequence[dg.RunRecord] = instance.get_run_records(dg.RunsFilter(statuses=statuses), limit=RUNS_A_PAGE)
     while page:
         yield from page
@@ -95,7 +94,7 @@ def read_outcome(instance: dg.DagsterInstance, record: dg.RunRecord) -> Outcome:
     """The outcome of one run."""
     run = record.dagster_run
     partition = run.tags.get(tags.PARTITION, "")
-    if run.job_name == OBSERVE_TRAFFIC:  # kept by the hour, and for no commit
+    if run.job_name == OBSERVE_TRAFFIC:  # partitioned by hour, not by commit
         partition = ""
     done: list[str] = []
     facts: dict[str, Any] = {}
@@ -136,14 +135,14 @@ def read_outcome(instance: dg.DagsterInstance, record: dg.RunRecord) -> Outcome:
 
 
 def _decision(run_tags: Mapping[str, str]) -> str:
-    """The decision that a run deploys; empty for a run that follows no new stage tag."""
+    """The decision that a run deploys; empty without a new stage tag."""
     if tags.STAGE_TAG not in run_tags:
         return ""
     return f"{run_tags[tags.STAGE_TAG]} by {run_tags.get(tags.AUTHOR, 'nobody named')}: {run_tags.get(tags.SUBJECT, 'no reason given')}"
 
 
 def _events(instance: dg.DagsterInstance, run_id: str) -> Iterator[dg.DagsterEvent]:
-    """The events that tell how a run ended, oldest first."""
+    """The events that determine the outcome, oldest first."""
     cursor: str | None = None
     while True:
         page = instance.get_records_for_run(run_id, cursor=cursor, of_type=EVENTS, limit=EVENTS_A_PAGE)

@@ -1,4 +1,4 @@
-"""What Dagster's storages say of the platform now: each fact by a question whose cost does not grow with history."""
+"""Facts of the platform from Dagster's storages, each by a query whose cost does not grow with history."""
 
 import json
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ DRIFT = dg.AssetKey("drift_report")
 
 
 def datasets(instance: dg.DagsterInstance, production_commit: str | None) -> Iterable[DatasetFacts]:
-    """The data set that production was trained from, and the last that was made."""
+    """Facts of the data set of production and of the latest one."""
     for of, commit in (("production", production_commit), ("latest", None)):
         if of == "latest" or commit:
             found = _dataset(instance, of, commit)
@@ -35,7 +35,7 @@ def _dataset(instance: dg.DagsterInstance, of: str, commit: str | None) -> Datas
 
 
 def last_facts(instance: dg.DagsterInstance, asset: dg.AssetKey, commit: str | None = None) -> dict[str, Any] | None:
-    """The metadata of the asset's last materialization (for a commit), None where there is none."""
+    """Metadata of the asset's last materialization (for a commit); None if there is none."""
     record = _last(instance, asset, commit)
     return plain_metadata(dict(record.asset_materialization.metadata)) if record and record.asset_materialization else None
 
@@ -46,7 +46,7 @@ def _last(instance: dg.DagsterInstance, asset: dg.AssetKey, commit: str | None =
 
 
 def last_drift(instance: dg.DagsterInstance) -> tuple[float, dict[str, float]] | None:
-    """When the last drift report was made, and its figures; None where there is none."""
+    """Time and figures of the last drift report; None if there is none."""
     record = _last(instance, DRIFT)
     if record is None or record.asset_materialization is None:
         return None
@@ -54,7 +54,7 @@ def last_drift(instance: dg.DagsterInstance) -> tuple[float, dict[str, float]] |
 
 
 def drift_verdict(instance: dg.DagsterInstance) -> dict[str, Any] | None:
-    """The last drift report's verdict, what it said of the release with most photos, and when; None where there is no report."""
+    """Verdict of the last drift report, its sentence on the release with most photos, and its time; None if there is none."""
     record = _last(instance, DRIFT)
     if record is None or record.asset_materialization is None:
         return None
@@ -64,7 +64,7 @@ def drift_verdict(instance: dg.DagsterInstance) -> dict[str, Any] | None:
 
 
 def sensors(instance: dg.DagsterInstance) -> list[SensorFacts]:
-    """The last tick of every sensor and schedule that ever ticked."""
+    """The last tick of each sensor and schedule."""
     found = []
     for state in instance.all_instigator_state():
         tick = next(iter(instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)), None)
@@ -79,13 +79,13 @@ def heartbeats(instance: dg.DagsterInstance) -> dict[str, float]:
 
 
 def waiting(instance: dg.DagsterInstance) -> WaitingFacts:
-    """The commits that the commit sensor knows and could not run yet, by its cursor."""
+    """Number and age of the commits that wait, by the commit sensor's cursor."""
     since = [one["since"] for one in waiting_commits(instance)]
     return WaitingFacts(len(since), min(since, default=None))
 
 
 def waiting_commits(instance: dg.DagsterInstance) -> list[dict[str, Any]]:
-    """The same one by one: commit, branch, since, and the rest of what the sensor keeps."""
+    """The waiting commits of the commit sensor's cursor: commit, branch, since, and its other fields."""
     for state in instance.all_instigator_state():
         if state.name == COMMIT_SENSOR:
             cursor = getattr(state.instigator_data, "cursor", None)

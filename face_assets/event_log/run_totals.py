@@ -1,4 +1,4 @@
-"""What all runs amount to, counted once each: kept in a small file, so that telling it does not slow with history."""
+"""Totals over all runs, each counted once and stored in a small file, so that a scrape does not slow with history."""
 
 import time
 import uuid
@@ -19,7 +19,7 @@ RUNS_A_LOOK = 50
 RECENT = 10
 EVENTS_A_PAGE = 500
 SECONDS_TO_COUNT = 2.0
-"""Of one look; what is left then is counted by the next, so that a scrape over a long history ends in time."""
+"""Time limit of one count. The next one counts the rest, so that a scrape over a long history ends in time."""
 EVENTS = {
     dg.DagsterEventType.STEP_START,
     dg.DagsterEventType.STEP_SUCCESS,
@@ -33,8 +33,11 @@ QUEUED = dg.DagsterRunStatus.QUEUED
 
 @dataclass
 class Counted:
-    """The file: whose runs (the event log's identity), the last that are known, from which number on those are, those not over or not
-    counted, the totals."""
+    """Content of the file.
+
+    storage: identity of the event log; recent: ids of the last known runs; since: storage number from which those count; open: runs that
+    are unfinished or not counted.
+    """
 
     storage: str
     recent: list[str] = field(default_factory=list)
@@ -44,12 +47,12 @@ class Counted:
 
 
 def totals_file(home: Home) -> Path:
-    """Where they are kept. Deleted, they are counted anew."""
+    """Path of the totals. If it is deleted, all runs are counted again."""
     return home.root / "monitoring" / "run_totals.json"
 
 
 def count_runs(instance: dg.DagsterInstance, home: Home) -> tuple[Totals, QueueFacts]:
-    """The totals with what ended since the last look, and the runs that are not over."""
+    """The totals, with runs that ended since the last count, and the unfinished runs."""
     file = totals_file(home)
     with file_lock(file.with_suffix(".lock")):
         counted = _read(file, _identity(instance))
@@ -62,7 +65,7 @@ def count_runs(instance: dg.DagsterInstance, home: Home) -> tuple[Totals, QueueF
 
 
 def _identity(instance: dg.DagsterInstance) -> str:
-    """A name that we give an event log when we first see it: one that takes its place has another."""
+    """Identity of an event log, assigned at the first count; another event log has another."""
     kept = instance.daemon_cursor_storage.get_cursor_values({IDENTITY})
     if IDENTITY not in kept:
         instance.daemon_cursor_storage.set_cursor_values({IDENTITY: uuid.uuid4().hex})
@@ -71,7 +74,7 @@ def _identity(instance: dg.DagsterInstance) -> str:
 
 
 def _read(file: Path, storage: str) -> Counted:
-    """What is kept; nothing where the file is of another event log, or cannot be read."""
+    """The stored totals; empty ones if the file belongs to another event log or cannot be read."""
     try:
         stored: dict[str, Any] = read_json(file)
         if stored.pop("format") != FORMAT or stored["storage"] != storage:
@@ -86,9 +89,9 @@ def _read(file: Path, storage: str) -> Counted:
 
 
 def _find_new(instance: dg.DagsterInstance, counted: Counted) -> None:
-    """Puts runs that came since the last look on the list of open ones, walking back from the newest to where all are known.
+    """Adds new runs to the open ones, from the newest back to known ones.
 
-    By their ids: SQLite gives the numbers of the last runs again when those are deleted.
+    Runs are recognized by id: SQLite reuses the numbers of the last runs if those are deleted.
     """
     found: list[dg.RunRecord] = []
     cursor: str | None = None
@@ -106,7 +109,7 @@ def _find_new(instance: dg.DagsterInstance, counted: Counted) -> None:
 
 
 def _count_finished(instance: dg.DagsterInstance, counted: Counted) -> QueueFacts:
-    """Counts the open runs that are over, oldest first, as long as there is time."""
+    """Counts the open runs that have finished, oldest first, within the time limit."""
     states: dict[str, int] = {"queued": 0, "starting": 0, "running": 0}
     queued: list[float] = []
     left: list[str] = []
@@ -119,7 +122,7 @@ def _count_finished(instance: dg.DagsterInstance, counted: Counted) -> QueueFact
             uncounted += len(ids)
             continue
         records = {record.dagster_run.run_id: record for record in instance.get_run_records(dg.RunsFilter(run_ids=ids))}
-        for run_id in ids:  # those of a run that was deleted are gone, and so is the run
+        for run_id in ids:  # a deleted run has no record
             record = records.get(run_id)
             if record is None:
                 continue
@@ -164,12 +167,12 @@ def _count(instance: dg.DagsterInstance, record: dg.RunRecord, totals: Totals) -
             if outcome == "done":
                 totals.last_success[step] = max(totals.last_success.get(step, 0.0), entry.timestamp)
     _add(totals.runs, run.job_name, "refused" if refused else _word(run.status))
-    if record.start_time is not None and record.end_time is not None:  # a clock that was set back makes no negative durations
+    if record.start_time is not None and record.end_time is not None:  # no negative durations after a clock was set back
         totals.run_seconds.setdefault(run.job_name, Durations()).add(max(0.0, record.end_time - record.start_time))
 
 
 def _step_outcome(event: dg.DagsterEvent) -> str:
-    """done, failed, or refused where it judged and said no."""
+    """The outcome of a step: done, failed, or refused."""
     if event.event_type == dg.DagsterEventType.STEP_SUCCESS:
         return "done"
     return "refused" if is_refusal(event) else "failed"
@@ -185,7 +188,7 @@ def _add(counts: dict[str, dict[str, int]], first: str, second: str) -> None:
 
 
 def _events(instance: dg.DagsterInstance, run_id: str) -> Iterator[dg.EventLogEntry]:
-    """The events that count, oldest first."""
+    """The counted events of a run, oldest first."""
     cursor: str | None = None
     while True:
         page = instance.get_records_for_run(run_id, cursor=cursor, of_type=EVENTS, limit=EVENTS_A_PAGE)

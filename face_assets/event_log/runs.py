@@ -1,4 +1,4 @@
-"""Runs, in a process of our own or launched by anybody, followed through the event log to the end."""
+"""Runs, in a child process or launched elsewhere, followed through the event log to the end."""
 
 import json
 import logging
@@ -43,15 +43,15 @@ SENTENCES = {
     "database or disk is full": FULL,
     "Nonexistent partition keys": "the run's commit is no partition: add its full id first, as `face-assets launch` does",
 }
-"""For what Dagster says of a run that was launched by hand and lacks something, and of a disk."""
+"""Sentences in place of Dagster's messages about incomplete launches and a full disk."""
 BEFORE_START = {dg.DagsterRunStatus.QUEUED: QUEUED, dg.DagsterRunStatus.STARTING: "starting"}
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What a follower is shown.
+    """One line of progress of a followed run.
 
-    kind: "state" (the run is queued or starting), and of an asset "planned", "start", "message", "done", "check" (one that failed)
+    kind: "state" (the run is queued or starting), or of an asset "planned", "start", "message", "done", "check" (a failed one)
     and "failed".
     """
 
@@ -66,10 +66,9 @@ ShowProgress = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class Problem:
-    """A check that did not pass, or a step that failed otherwise; then `check` is empty.
+    """A failed check, or a failed step; then `check` is empty.
 
-    figures: the metadata of the check, or of the Failure. severe: whether it can stop a run; refused: whether it is a judgement, rather
-    than something having gone wrong.
+    figures: metadata of the check or of the Failure; severe: it can stop a run; refused: a check or a refusal failed it, not an error.
     """
 
     step: str
@@ -81,13 +80,13 @@ class Problem:
     figures: dict[str, Any]
 
     def sentence(self) -> str:
-        """Where it was and why, in a line."""
+        """Asset, check and reason in a line."""
         return ": ".join(part for part in (self.asset, self.check, self.reason) if part)
 
 
 @dataclass
 class RunReport:
-    """How a run ended: facts of every materialization by asset, and the reasons of failures, refusals and failed checks."""
+    """Report of a finished run: metadata of materializations by asset, and reasons of failures, refusals and failed checks."""
 
     run_id: str
     success: bool
@@ -101,7 +100,7 @@ class RunReport:
 def run_job(
     home: Home, job: str, commit: str | None, tags: Mapping[str, str], show: ShowProgress, config: Mapping[str, Any] | None = None
 ) -> RunReport:
-    """Runs `job` in a child process and reports; a child that dies leaves a failed run, not one that seems to go on."""
+    """Runs `job` in a child process and returns the report. If the child is killed, the run is marked as failed."""
     run_id = str(uuid.uuid4())
     log = home.logs / "runs" / f"{run_id}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +108,7 @@ def run_job(
         close_dead_runs(instance)
         if commit:
             add_commit(instance, commit)
-        words = json.dumps({**tags, NO_RETRIES: "0"})  # whoever asked is there to ask again
+        words = json.dumps({**tags, NO_RETRIES: "0"})  # the caller can try again
         command = python("-m", "face_assets.automation.execute", job, run_id, commit or "", words, json.dumps(config or {}))
         variables = {**os.environ, **OWN_MODULES}
         with open(log, "wb") as output:
@@ -121,7 +120,7 @@ def run_job(
                     child.terminate()
                     _wait_or_kill(child)
                 close(instance, run_id)
-        if child.returncode and report.reasons:  # the sensor does so for every run, where the daemon is up
+        if child.returncode and report.reasons:  # with a daemon, the sensor tags every run
             instance.add_run_tags(run_id, reason_tag(report.reasons[0]))
     report.success = child.returncode == 0
     report.log = str(log)
@@ -132,7 +131,7 @@ def run_job(
 
 
 def _wait_or_kill(child: "subprocess.Popen[bytes]") -> None:
-    """Gives a run's process time to end its steps, as when it is interrupted, and no more than that."""
+    """Waits for an interrupted run's process to end its steps, then kills it."""
     try:
         child.wait(SECONDS_TO_END)
     except subprocess.TimeoutExpired:
@@ -141,7 +140,7 @@ def _wait_or_kill(child: "subprocess.Popen[bytes]") -> None:
 
 
 def follow_run(instance: dg.DagsterInstance, run_id: str, show: ShowProgress) -> RunReport:
-    """Shows a run of the event log until it is over, whoever launched it; one that is over is told at once."""
+    """Shows the progress of a run until it has finished, whoever launched it. Returns its report."""
     last: dg.DagsterRunStatus | None = None
 
     def ended() -> bool:
@@ -164,23 +163,23 @@ def follow_run(instance: dg.DagsterInstance, run_id: str, show: ShowProgress) ->
 
 
 def why_it_failed(instance: dg.DagsterInstance, run_id: str) -> str:
-    """The reason of a run that failed outside its steps, as when its process was killed or its code did not load."""
+    """The reason of a failure outside the steps, as when the process was killed or the code did not load."""
     failures = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.RUN_FAILURE).records
     entry = failures[-1].event_log_entry if failures else None
     if entry is None or entry.dagster_event is None:
         return "the run failed, and the event log does not say why"
-    error = getattr(entry.dagster_event.event_specific_data, "error", None)  # no data at all when somebody else reports the failure
+    error = getattr(entry.dagster_event.event_specific_data, "error", None)  # no data if another process reported the failure
     return last_cause(error) if error else str(entry.dagster_event.message or "the run failed")
 
 
 def find_run(instance: dg.DagsterInstance, prefix: str) -> dg.DagsterRun:
-    """The run whose id is or begins with `prefix`. Raises UserError when there is none, or several."""
+    """The run whose id is or begins with `prefix`. Raises UserError if there is none, or several."""
     exact = instance.get_run_by_id(prefix)
     if exact:
         return exact
     found = [run for run in instance.get_runs() if prefix and run.run_id.startswith(prefix.lower())]
     if not found:
-        raise UserError(f"No run of this home begins with {prefix!r}; `face-assets status` lists the last ones.")
+        raise UserError(f"No run of this state directory begins with {prefix!r}; `face-assets status` lists the last ones.")
     if len(found) > 1:
         listed = ", ".join(run.run_id[: len(prefix) + 8] for run in found[:LISTED])
         raise UserError(f"{len(found)} runs begin with {prefix!r} ({listed}{', …' if len(found) > LISTED else ''}): give more of the id.")
@@ -188,7 +187,7 @@ def find_run(instance: dg.DagsterInstance, prefix: str) -> dg.DagsterRun:
 
 
 def _follow(instance: dg.DagsterInstance, run_id: str, ended: Callable[[], bool], show: ShowProgress) -> RunReport:
-    """Shows what the event log says of the run until it has ended and nothing more comes; whether it succeeded is not yet said."""
+    """Shows the events of a run until it has ended and all are read. The report's `success` is not yet set."""
     report = RunReport(run_id, False, False, {}, {}, [], "")
     started: dict[str, float] = {}
     cursor: str | None = None
@@ -233,13 +232,13 @@ def _read(entry: dg.EventLogEntry, report: RunReport, started: dict[str, float])
 
 
 def is_refusal(event: dg.DagsterEvent) -> bool:
-    """Whether a step's failure stands for a refusal."""
+    """True if a step's failure is a refusal."""
     error = event.step_failure_data.error
     return error is not None and error.cls_name in REFUSALS
 
 
 def problem_of(event: dg.DagsterEvent) -> Problem | None:
-    """The problem that an event tells of. A step that a blocking check stopped is none: the check's own event said why."""
+    """The problem that an event records, if any. A step stopped by a blocking check is none, for the check has its own event."""
     step = event.step_key or ""
     if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
         check = event.asset_check_evaluation_data
@@ -261,7 +260,7 @@ def problem_of(event: dg.DagsterEvent) -> Problem | None:
 
 
 def last_cause(error: Any) -> str:
-    """The message of the exception that began it."""
+    """Message of the innermost cause."""
     while error.cause:
         error = error.cause
     message = str(error.message).strip()
@@ -269,7 +268,7 @@ def last_cause(error: Any) -> str:
 
 
 def plain_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Dagster's metadata values as plain ones; pictures and cards left out."""
+    """Dagster's metadata as plain values, without pictures and cards."""
     facts = {}
     for key, value in metadata.items():
         plain = value.value if hasattr(value, "value") else value

@@ -1,1 +1,1 @@
-"""What all assets share in Dagster: partitions, pools, tags, metadata, artifacts between assets."""
+"""Dagster code shared by all assets: partitions, pools, tags, metadata, conditions, the IO manager."""

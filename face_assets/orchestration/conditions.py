@@ -1,4 +1,4 @@
-"""Automation conditions: when the code of an asset changes, it is made again for the commit that is in production."""
+"""Automation conditions: an asset whose code changed is remade for the commit in production."""
 
 import dagster as dg
 
@@ -8,15 +8,15 @@ from face_assets.registry.workspace import Workspace
 
 
 class InProduction(dg.AutomationCondition[dg.AssetKey]):
-    """Of the partitions, the commit that production stands for."""
+    """Condition that holds for the partition of the commit in production."""
 
     @property
     def name(self) -> str:
-        """As the UI shows it."""
+        """Name in the UI."""
         return "in_production"
 
     def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
-        """Reads the stage tags as the mirror has them."""
+        """Evaluates the condition by the stage tags of the mirror."""
         if context.candidate_subset.is_empty:
             return dg.AutomationResult(context, context.candidate_subset)
         commit = _commit_in_production()
@@ -36,5 +36,5 @@ def _commit_in_production() -> str | None:
 CHANGED = dg.AutomationCondition.code_version_changed()
 CHANGED_OR_FOLLOWS = CHANGED | dg.AutomationCondition.any_deps_match(dg.AutomationCondition.will_be_requested())  # in the same run
 REMAKE = (CHANGED_OR_FOLLOWS & InProduction()).with_label("code changed: once more for the commit in production")
-REWRITE = CHANGED.with_label("code changed")  # a new release comes by its stage tag, and not by this
+REWRITE = CHANGED.with_label("code changed")  # a new release is deployed by its stage tag
 REDEPLOY = CHANGED_OR_FOLLOWS.with_label("code changed")

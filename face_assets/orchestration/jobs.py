@@ -1,4 +1,4 @@
-"""Jobs: the selections of assets that are run together."""
+"""Jobs: selections of assets that run together."""
 
 import dagster as dg
 
@@ -20,7 +20,7 @@ commit_to_live = dg.define_asset_job(
     COMMIT_TO_LIVE,
     selection=dg.AssetSelection.assets("recognizer_release").upstream() | SERVING,
     hooks=HOOKS,
-    description="From the photos and parameters of a commit to a verified answer of the server.",
+    description="From the photos and parameters of a commit to a checked deployment.",
 )
 commit_to_evaluation = dg.define_asset_job(
     COMMIT_TO_EVALUATION,
@@ -32,11 +32,11 @@ deploy_production = dg.define_asset_job(
     DEPLOY_PRODUCTION,
     selection=SERVING,
     hooks=HOOKS,
-    description="Brings the server to the release that the stage tag names: a promotion or a rollback.",
+    description="Deploys the release that the stage tag names: a promotion or a rollback.",
 )
 observe_traffic = dg.define_asset_job(
     OBSERVE_TRAFFIC,
     selection=dg.AssetSelection.assets("live_traffic", "drift_report"),
     hooks=HOOKS,
-    description="What the server saw in an hour, and whether its release was tested on the like.",
+    description="Summarizes an hour of traffic, and compares it with the release's reference.",
 )

@@ -1,4 +1,4 @@
-"""The metadata that every materialization carries, so that the event log alone tells how a thing came about."""
+"""Metadata of every materialization, by which the event log alone shows how an artifact was made."""
 
 import base64
 from collections.abc import Callable, Iterator, Mapping
@@ -25,15 +25,15 @@ ARTIFACT = dg.PythonObjectDagsterType(Artifact)
 
 
 def commit_check(asset: str, name: str, description: str, blocking: bool = True) -> dg.AssetCheckSpec:
-    """A check of an asset that is kept by commit: each commit has a result of its own."""
+    """Spec of an asset check that has a result for each commit."""
     return dg.AssetCheckSpec(name, asset=asset, partitions_def=commits, description=description, blocking=blocking)
 
 
 @contextmanager
 def user_errors(context: dg.AssetExecutionContext | None = None) -> Iterator[None]:
-    """Turns refusals and what a user can mend into a Failure with the sentence.
+    """Turns refusals and errors that a user can correct into a Failure with the sentence.
 
-    What may mend itself is tried again in a run that nobody waits for.
+    A run with another trigger than manual retries a step that failed for an unreachable service.
     """
     try:
         yield
@@ -51,10 +51,10 @@ def user_errors(context: dg.AssetExecutionContext | None = None) -> Iterator[Non
 
 
 def enforce_checks(context: dg.AssetExecutionContext, result: dg.MaterializeResult) -> Iterator[dg.MaterializeResult]:
-    """The result with its checks, on record; then the step ends where a blocking one of them failed.
+    """Yields the result with its checks, then refuses the step if a blocking one failed.
 
-    Of an asset that is kept by commit, a refused check is a warning: Dagster colours the asset by its newest check, and that of production
-    is another commit's.
+    For an asset partitioned by commit a failed check has severity WARN: Dagster shows the newest check as the state of the asset, and
+    the commit in production is another one.
     """
     blocking = {spec.name for spec in context.assets_def.check_specs if spec.blocking}
     severity = dg.AssetCheckSeverity.WARN if context.assets_def.partitions_def else dg.AssetCheckSeverity.ERROR
@@ -69,7 +69,7 @@ def _may_try_again(context: dg.AssetExecutionContext) -> bool:
 
 
 def commit_of(context: dg.AssetExecutionContext | dg.OpExecutionContext, workspace: Workspace) -> CommitId:
-    """The run's commit, known to the mirror. Raises UserError when the partition is not a full commit id."""
+    """The run's commit, which the mirror has. Raises UserError if the partition is no full commit id."""
     commit = commit_id(context.partition_key)
     if workspace.repository.resolve(commit) != commit:
         raise UserError(f"{commit} names a tag and no commit: add the partition that `git rev-parse {commit}^{{commit}}` prints.")

@@ -8,6 +8,6 @@ hours = dg.HourlyPartitionsDefinition(FIRST_HOUR, end_offset=1)  # in UTC, with 
 
 
 def add_commit(instance: dg.DagsterInstance, commit: str) -> None:
-    """Makes the commit (full sha) a partition, if it is none yet."""
+    """Adds the partition of the commit (full sha) if it is missing."""
     if not instance.has_dynamic_partition(str(commits.name), commit):
         instance.add_dynamic_partitions(str(commits.name), [commit])

@@ -1,7 +1,7 @@
-"""How a step ends that refuses, or that meets a user's mistake: Dagster stores and shows its sentence, without a stack trace.
+"""Failures of steps that Dagster stores and shows as a sentence without a stack trace: refusals and mistakes of the user.
 
-Dagster has no status for a refusal. A run that refuses ends as canceled: a failed one would colour everything red that it did not come
-to make, which is what production consists of.
+Dagster has no status for a refusal, so a refused run ends as canceled. If it failed, the UI would show as failed all assets that the run
+did not reach, which are those of production.
 """
 
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ REFUSED = "Refused"
 REFUSED_BY_CHECK = "RefusedByCheck"
 USER_ERROR = "Mistake"
 REFUSALS = (REFUSED, REFUSED_BY_CHECK, "DagsterAssetCheckFailedError")
-"""The names of a step's error that stand for a refusal, the last in runs of before."""
+"""Names of errors that mean a refusal; the last one in runs of earlier versions."""
 
 
 class StepFailure(DagsterUserCodeProcessError, dg.Failure):
-    """A Failure that is not tried again, stored by the name `kind`.
+    """A Failure without retries, stored under the name `kind`.
 
-    Of a DagsterUserCodeProcessError Dagster stores the error that it carries, here one without a stack, in place of its own.
+    For a DagsterUserCodeProcessError Dagster stores the error that it carries, here one without a stack.
     """
 
     def __init__(self, sentence: str, kind: str, metadata: Mapping[str, Any] | None = None):
@@ -31,6 +31,6 @@ class StepFailure(DagsterUserCodeProcessError, dg.Failure):
 
 
 def refusal(context: dg.OpExecutionContext | dg.AssetExecutionContext, sentence: str, kind: str = REFUSED) -> StepFailure:
-    """What the step is to raise; the run ends as canceled then, with the sentence."""
+    """The failure for a step to raise; the run then ends as canceled, with the sentence."""
     context.instance.report_run_canceling(context.run, f"Refused: {sentence}")
     return StepFailure(sentence, kind)

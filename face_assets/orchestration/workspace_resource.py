@@ -7,11 +7,11 @@ from face_assets.registry.workspace import Workspace
 
 
 class WorkspaceResource(dg.ConfigurableResource[Workspace]):
-    """Settings, home, data repository and releases; read from FACE_ASSETS_* and the home at the start of each run."""
+    """Settings, state directory, data repository and releases, read from FACE_ASSETS_* and the state directory in each run."""
 
     repo: str | None = None
 
     def workspace(self) -> Workspace:
-        """The workspace, of `repo` where it is set and else of the repository that the home remembers."""
+        """The workspace of `repo` if it is set, else of the repository in the settings."""
         settings = load_settings()
         return Workspace(settings.model_copy(update={"repo": self.repo}) if self.repo else settings)

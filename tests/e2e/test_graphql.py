@@ -133,7 +133,7 @@ def test_the_documented_commands_run_as_they_stand(cli: Any, commit: str) -> Non
         (("launch", "face_gallery", "--job", "commit_to_evaluation"), "does not make face_gallery"),
         (("launch", "face_gallery"), "needs embedder_evaluation, which has not been made"),
         (("launch", "triton_deployment", "--commit", "HEAD"), "Leave out --commit"),
-        (("watch", "0123456789"), "No run of this home begins with '0123456789'"),
+        (("watch", "0123456789"), "No run of this state directory begins with '0123456789'"),
     ],
 )
 def test_a_mistake_gets_a_sentence(cli: Any, commit: str, arguments: tuple[str, ...], sentence: str) -> None:
