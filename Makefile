@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# torch stands on the command line with the rest: without its pin pip would fetch a CUDA build of several GB
+# torch is named by its pin wherever pip runs: its builds, for the CPU and for CUDA, have hashes and requirements of their own
 TORCH := torch==2.13.0
 # the client that has BuildKit, which the first on the path may not
 DOCKER ?= $(shell $(PYTHON) -c 'from face_assets.serving.containers.builder import client; print(client())')
@@ -17,7 +17,7 @@ PACKAGES := awk '/^Collecting/ && ++n % 25 == 0 { print "  " n " packages found"
 
 TEST := $(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
-.PHONY: help demo check test test-all bench docs lint format screenshots up down clean wheels platform-image stand-ins compose-up compose-down
+.PHONY: help demo check test test-all bench docs lint lock format screenshots up down clean wheels platform-image stand-ins compose-up compose-down
 
 help:  # lists the targets
 	@awk -F ':.*#' '/^[a-z-]+:.*#/ { printf "  %-15s%s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,10 @@ lint: docs  # ruff, mypy, the order of the rooms, Dagster's definitions, spellin
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/dg check defs --no-check-yaml
+
+lock: $(VENV)/.ready-dev  # requirements.lock: what `make demo` installs, with hashes; versions of before stay where requirements.txt allows
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--no-emit-package torch requirements.txt requirements-nodeps.txt --output-file requirements.lock
 
 format: $(VENV)/.ready-dev  # mends what ruff can
 	$(BIN)/ruff check --fix .
@@ -91,13 +95,13 @@ build/wheels/.ready: requirements.txt requirements-nodeps.txt deploy/requirement
 clean: down  # removes the environment
 	rm -rf $(VENV)
 
-$(VENV)/.ready: requirements.txt requirements-nodeps.txt setup.py pyproject.toml deploy/requirements-serving.txt
+$(VENV)/.ready: requirements.lock setup.py pyproject.toml deploy/requirements-serving.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.platform != "linux" and "Face Assets needs Linux: a machine, a virtual one, or WSL 2 on Windows." or sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with make PYTHON=python3.12 …")'
 	@echo "Installing into $(VENV), 2.5 GB of the disk, in 2 to 10 minutes by the network's speed."
-	@echo "1 of 2: the platform, some 250 packages"
+	@echo "1 of 2: the platform, some 200 packages, by their hashes"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install $(TORCH) -r requirements.txt | $(PACKAGES)
-	@$(BIN)/pip install -q --no-deps -r requirements-nodeps.txt
+	@$(BIN)/pip install --require-hashes --no-deps -r requirements.lock | $(PACKAGES)
+	@$(BIN)/pip install $(TORCH) | $(PACKAGES)
 	@$(BIN)/pip install -q --no-deps -e .
 	@echo "2 of 2: the Triton Inference Server, half a GB, in 1 or 2 minutes"
 	@$(BIN)/python -m face_assets.serving.server_environment
