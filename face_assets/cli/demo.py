@@ -93,5 +93,7 @@ Asked            {asked["asked"]} unseen photos of enrolled people:
                  {asked["right"]} right, {asked["wrong"]} wrong, {asked["refused"]} refused
                  {asked["strangers"]} photos of strangers: {asked["strangers_refused"]} refused; {asked["no_face"]} without a face
 Home             {Home(load_settings().home).root}
-Took             {seconds:.0f} s. `make down` stops the server and the UI; `face-assets --help` says what else there is."""
+Took             {seconds:.0f} s
+
+Next: open the UI, then docs/tutorial/first-hour.md with photos of your own. `make down` stops the server and the UI."""
     )

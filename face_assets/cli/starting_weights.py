@@ -24,11 +24,12 @@ def trouble_of_weights(workspace: Workspace, commit: str) -> str | None:
         return None
     if weights in PUBLISHED:
         return _trouble_of_download(workspace, weights)
-    found = _trouble_of_file(Path(weights))
+    found = trouble_of_file(Path(weights))
     return f"embedder.weights: {workspace.params(commit).embedder.weights} {found}." if found else None
 
 
-def _trouble_of_file(path: Path) -> str | None:
+def trouble_of_file(path: Path) -> str | None:
+    """The end of a sentence about a file of another kind; None for one that may hold weights."""
     with open(path, "rb") as file:
         start = file.read(len(LFS_POINTER))
     if start.startswith(LFS_POINTER):

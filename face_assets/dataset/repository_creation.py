@@ -8,6 +8,7 @@ from pathlib import Path
 from face_assets.core.errors import UserError
 from face_assets.core.files import SHARED, write_text
 from face_assets.core.identifiers import printable
+from face_assets.core.outside_text import echo
 from face_assets.core.progress import progress_bar
 from face_assets.core.rights import outside
 from face_assets.core.yaml_io import is_path
@@ -40,12 +41,7 @@ def create_repository(
 
     `note` gets a line on each kind of file that is not copied, and on people with several spellings of their names.
     """
-    if _is_committed(path, "photos.dvc"):
-        raise UserError(f"{path} is a data repository already: add photos there, `dvc add photos`, and commit.")
-    if path.exists() and not path.is_dir():
-        raise UserError(f"{path} is not a folder.")
-    if path.is_dir() and any(path.iterdir()) and not (path / ".git").exists():
-        raise UserError(f"{path} is not empty and no git repository: name a new folder, or run `git init` there.")
+    require_new(path)
     url = remote or str(path.resolve().with_name(path.resolve().name + ".dvc-remote"))
     if not is_path(url) or {'"', "'"} <= set(url):
         raise UserError(f"--remote: DVC can keep no address with control characters or both kinds of quotes: {printable(url)}")
@@ -63,12 +59,23 @@ def create_repository(
         write_text(path / "params.yaml", params_text, SHARED)
     if not (path / "README.md").is_file():
         write_text(path / "README.md", README, SHARED)
+    echo("Adding the photos to DVC and pushing them to its remote…", err=True)
     before = []
     if not (path / ".dvc" / "config").is_file():
         before.append(["init", "-f"])
     if remote or not read_config(path / ".dvc" / "config").get("core", {}).get("remote"):
         before.append(["remote", "add", "-f", "-d", "storage", url])
     return _commit(path, list(folders), "Keep face photos under DVC", before)
+
+
+def require_new(path: Path) -> None:
+    """Raises UserError where no data repository can be made at `path`."""
+    if _is_committed(path, "photos.dvc"):
+        raise UserError(f"{path} is a data repository already: add photos there, and `face-assets commit` them.")
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path} is not a folder.")
+    if path.is_dir() and any(path.iterdir()) and not (path / ".git").exists():
+        raise UserError(f"{path} is not empty and no git repository: name a new folder, or run `git init` there.")
 
 
 def _is_committed(path: Path, name: str) -> bool:

@@ -61,14 +61,22 @@ class ServingEnvironment:
         }
 
 
+def is_ready(directory: Path, requirements: Path) -> bool:
+    """Whether `ensure_environment` has nothing to do."""
+    return ServingEnvironment(directory).stamp == _wanted(directory, requirements)
+
+
+def _wanted(directory: Path, requirements: Path) -> str:
+    return fingerprint(file_digest(requirements), sys.version_info[:2], str(directory))
+
+
 @outside()
 def ensure_environment(directory: Path, requirements: Path, log: Callable[[str], None]) -> ServingEnvironment:
     """Returns the environment in `directory`, made at first use and when the requirements change. Raises UserError when pip fails.
 
     It is made in another folder and renamed, so that a failure leaves the environment of a running server.
     """
-    environment = ServingEnvironment(directory)
-    wanted = fingerprint(file_digest(requirements), sys.version_info[:2], str(directory))
+    environment, wanted = ServingEnvironment(directory), _wanted(directory, requirements)
     if environment.stamp == wanted:
         return environment
     with file_lock(directory.with_name(f".{directory.name}.lock")):

@@ -48,7 +48,7 @@ def test_the_seed_the_person_and_the_photo_each_change_the_picture() -> None:
 
 def test_photos_are_rgb_jpegs_without_metadata(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
-    write_people(tmp_path, 1, 2, progress=lambda *counts: told.append(counts))
+    write_people(tmp_path, 1, 2, progress=lambda done, whole: told.append((done, whole)))
     assert told == [(1, 2), (2, 2)]
     for content in contents(tmp_path).values():
         image = Image.open(io.BytesIO(content))

@@ -1,11 +1,14 @@
 """What runs on this machine: the server, the UI, the exporter, the keys of the gateway."""
 
 import sys
+from dataclasses import asdict
 
 import click
 
-from face_assets.cli.commands.shared import FAILED, json_option, print_json, repo_option
-from face_assets.core.outside_text import echo
+from face_assets.cli.commands.shared import FAILED, json_option, print_json, read_repo_option, repo_option
+from face_assets.core.outside_text import echo, shown, shown_lines
+
+COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
 
 @click.command()
@@ -20,6 +23,32 @@ def status(as_json: bool) -> None:
     found = status_report()
     print_json(found) if as_json else click.echo(status_text(found))
     sys.exit(0 if found["server"]["ready"] else FAILED)
+
+
+@click.command()
+@read_repo_option
+@json_option
+def doctor(repo: str | None, as_json: bool) -> None:
+    """Examine the machine, the data repository, its remote and the weights before a run.
+
+    A line for each: ok, a warning, or what failed and what to do next. Exit status 1 where something failed.
+    """
+    from face_assets.cli.doctor import examine
+
+    found = []
+    for finding in examine(repo):
+        found.append(finding)
+        if not as_json:
+            state = click.style(f"{finding.state:<8}", COLOURS[finding.state])
+            click.echo(f"{state} {shown(finding.subject):<14} {shown_lines(finding.text.splitlines())}")
+    failed, warnings = (sum(finding.state == state for finding in found) for state in ("failed", "warning"))
+    if as_json:
+        print_json([asdict(finding) for finding in found])
+    elif failed:
+        echo(f"{failed} failed: mend that, and run `face-assets doctor` again.")
+    else:
+        echo(f"Nothing speaks against a run{f', but see {warnings} above' if warnings else ''}. Next: face-assets run")
+    sys.exit(FAILED if failed else 0)
 
 
 @click.command()

@@ -9,6 +9,11 @@ from face_assets.cli.commands.shared import end, json_option, print_json, repo_o
 from face_assets.core.outside_text import echo
 from face_assets.core.settings import usable_cores
 
+NEXT = {
+    "live": "Next: face-assets identify PHOTO, or face-assets up for the UI.",
+    "evaluation": "Next: face-assets run takes it live, if the gate lets it through.",
+}
+
 
 @click.command()
 @repo_option
@@ -19,7 +24,10 @@ def run(repo: str | None, revision: str, until: str, as_json: bool) -> None:
     """Run the pipeline for a commit: from its photos to a verified, running release."""
     from face_assets.cli.commit_runs import run_commit
 
-    end(run_commit(repo, revision, until, quiet=as_json), as_json)
+    report = run_commit(repo, revision, until, quiet=as_json)
+    if report["success"] and not as_json:
+        echo(NEXT[until], err=True)
+    end(report, as_json)
 
 
 @click.command()

@@ -1,0 +1,22 @@
+"""Whether a data set has people enough for the check `enough_people`, said before any photo is looked into."""
+
+import math
+from collections import Counter
+
+from face_assets.core.params import Split
+from face_assets.dataset.manifest import Manifest
+
+LEAST_TO_TRAIN = 2
+CERTAIN = 1.3  # times as many as on average, since the split of a person is by chance
+
+
+def too_few_people(manifest: Manifest, split: Split) -> str | None:
+    """A sentence where a run would be refused for want of people; None where it would not."""
+    counts = Counter(photo.identity for photo in manifest.photos)
+    trainable, testable = len(manifest.identities("train")), sum(counts[identity] > 1 for identity in manifest.identities("test"))
+    if trainable >= LEAST_TO_TRAIN and testable >= split.min_test_people:
+        return None
+    found = f"{len(counts):,} people, of whom {testable:,} with two photos or more are put aside for the test and {trainable:,} train"
+    asked = f"a run is refused below {split.min_test_people} and {LEAST_TO_TRAIN} (`split.min_test_people`)"
+    share = f"some {math.ceil(CERTAIN * split.min_test_people / split.test)} people with two photos each" if split.test else "`split.test`"
+    return f"{found}: {asked}. Have {share}, or ask for less in params.yaml."

@@ -1,0 +1,78 @@
+"""`face-assets doctor`: what would fail after hours is said in seconds, each with what to do next."""
+
+import json
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from face_assets.cli.main import main
+from face_assets.dataset.repository_creation import create_repository
+from face_assets.registry.git import git
+
+GOOD = "split: {validation: 0.0, test: 0.5, min_test_people: 2}\nembedder: {weights: scratch}\ntrain: {unfreeze: all}\n"
+BAD = "split: {validation: 0.0, test: 0.5}\nembedder: {weights: /nowhere.pt}\n"
+OF_THE_REPOSITORY = ("repository", "git and DVC", "clock", "releases", "parameters", "photos", "gallery", "DVC remote", "weights")
+
+
+@pytest.fixture(autouse=True)
+def own_ports(home: Path, free_ports: Callable[[int], list[int]], monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    ports = dict(zip(("HTTP_PORT", "GRPC_PORT", "METRICS_PORT", "UI_PORT"), free_ports(4), strict=True))
+    for name, port in ports.items():
+        monkeypatch.setenv(f"FACE_ASSETS_{name}", str(port))
+    return ports
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    for person in range(8):
+        (tmp_path / "photos" / f"Person {person}").mkdir(parents=True)
+        for number in range(2):
+            (tmp_path / "photos" / f"Person {person}" / f"{number}.jpg").write_bytes(os.urandom(2000))
+    create_repository(tmp_path / "data", tmp_path / "photos", GOOD, None, tmp_path / "photos")
+    return tmp_path / "data"
+
+
+def doctor(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, ["doctor", *map(str, arguments)])
+
+
+def test_where_nothing_is_wrong_nothing_failed_and_where_much_is_each_says_what_to_do(
+    data: Path, home: Path, tmp_path: Path, own_ports: dict[str, int]
+) -> None:
+    good = doctor("--repo", data, "--json")
+    assert good.exit_code == 0, good.output
+    found = {finding["subject"]: finding for finding in json.loads(good.output)}
+    assert {subject: found[subject]["state"] for subject in OF_THE_REPOSITORY} == dict.fromkeys(OF_THE_REPOSITORY, "ok"), good.output
+    assert found["photos"]["text"].startswith("16 of 8 people (")
+    assert found["gallery"]["text"] == "8 people, 8 of them in photos/, too"
+    assert not [path for path in (tmp_path / "data.dvc-remote").iterdir() if path.name.startswith("face-assets")], "the probe is removed"
+
+    (data / "params.yaml").write_text(BAD)
+    config = data / ".dvc" / "config"
+    config.write_text(config.read_text().replace(f"{tmp_path}/data.dvc-remote", "/proc/nowhere"))
+    git("commit", "-q", "-a", "-m", "Break much", cwd=data, env={"GIT_COMMITTER_DATE": "4000000000 +0000"})
+    with socket.create_server(("127.0.0.1", own_ports["HTTP_PORT"])):
+        bad = doctor("--repo", data)
+    assert bad.exit_code == 1
+    lines = {line[9:24].strip(): line for line in bad.output.splitlines()}
+    assert {subject for subject, line in lines.items() if line.startswith("failed ")} == {"ports", "photos", "DVC remote", "weights"}
+    for subject, cure in {
+        "ports": "set FACE_ASSETS_HTTP_PORT to a free one",
+        "photos": "Have some 26 people with two photos each",
+        "DVC remote": "see its address, and your rights there",
+        "weights": "Name a state_dict",
+        "clock": "set its clock, or the committer's",
+    }.items():
+        assert cure in lines[subject]
+    assert bad.output.splitlines()[-1] == "4 failed: mend that, and run `face-assets doctor` again."
+
+
+def test_without_a_repository_the_machine_is_examined(home: Path) -> None:
+    done = doctor()
+    assert done.exit_code == 0, done.output
+    assert "Python" in done.output
+    assert "`face-assets init` makes one" in done.output
