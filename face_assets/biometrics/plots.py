@@ -1,4 +1,4 @@
-"""Plots for the event log: small PNGs, white behind, readable in both of Dagster's themes."""
+"""Plots for the event log: small PNGs on white, readable in both of Dagster's themes."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ DPI = 90
 
 
 def roc_plot(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
-    """TAR over FAR on a logarithmic axis; curves: name → {"far", "tar"}."""
+    """Plot of TAR over FAR on a logarithmic axis; curves: name → {"far", "tar"}."""
     figure, axes = _figure("false accept rate", "true accept rate")
     for name, curve in curves.items():
         axes.plot([max(far, 1e-6) for far in curve["far"]], curve["tar"], label=name, linewidth=1.5)
@@ -24,7 +24,7 @@ def roc_plot(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
 
 
 def histogram_plot(histogram: Mapping[str, Sequence[float]], threshold: float) -> bytes:
-    """The scores of genuine and impostor pairs, each as shares, and the threshold."""
+    """Plot of the scores of genuine and impostor pairs, each as shares, and the threshold."""
     figure, axes = _figure("cosine of two photos", "share of pairs")
     for name in ("impostor", "genuine"):
         axes.step(histogram["score"], histogram[name], where="post", label=name, linewidth=1.5)
@@ -34,7 +34,7 @@ def histogram_plot(histogram: Mapping[str, Sequence[float]], threshold: float) -
 
 
 def learning_curve_plot(curve: Sequence[Mapping[str, float]]) -> bytes:
-    """Every figure of the curve over the epochs: losses on the left axis, the rest on the right."""
+    """Plot of every figure over the epochs: losses on the left axis, the rest on the right."""
     figure, axes = _figure("epoch", "loss")
     other = axes.twinx()
     names = [name for name in dict.fromkeys(name for row in curve for name in row) if name not in ("epoch", "learning_rate")]

@@ -1,4 +1,4 @@
-"""Verification on held-out identities: every pair of photos, scored once, counted in a fine histogram."""
+"""Verification on test identities: every pair of photos is scored once and counted in a fine histogram."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -25,7 +25,7 @@ HISTOGRAM_BINS = 100
 @dataclass(frozen=True)
 class TarAtFar:
     """The share of genuine pairs accepted where at most `far` of the impostor pairs are. `tar` is None where the impostor pairs are too
-    few to tell: fewer than 1 / far."""
+    few: fewer than 1 / far."""
 
     far: float
     tar: float | None
@@ -57,7 +57,7 @@ class Evaluation:
 
     @property
     def pairs(self) -> int:
-        """All pairs."""
+        """Number of all pairs."""
         return self.genuine + self.impostor
 
     def tar_at(self, far: float) -> TarAtFar:
@@ -70,7 +70,7 @@ class Evaluation:
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> "Evaluation":
-        """What `to_json` gave."""
+        """The evaluation that `to_json` wrote."""
         return Evaluation(**{**values, "tar": [TarAtFar(**point) for point in values["tar"]]})
 
 
@@ -83,7 +83,7 @@ def evaluate(embeddings: Floats, identities: npt.NDArray[Any], far: float, seed:
 
     if broken := int((~np.isfinite(embeddings).all(axis=1)).sum()):
         raise UserError(
-            f"The embedder gives no finite numbers for {broken:,} of {len(embeddings):,} test photos, as after a training that diverged: "
+            f"The embedder returns no finite numbers for {broken:,} of {len(embeddings):,} test photos, as after a training that diverged: "
             "lower train.learning_rate or train.scale, or start from other embedder.weights."
         )
     genuine, impostor = count_scores(embeddings, identities)
@@ -118,7 +118,7 @@ def evaluate(embeddings: Floats, identities: npt.NDArray[Any], far: float, seed:
 
 
 def has_pairs(people: npt.NDArray[Any]) -> bool:
-    """Whether there is a pair of one person and a pair of two, as `evaluate` needs them."""
+    """True where there is a pair of one person and a pair of two, which `evaluate` needs."""
     counts = np.unique(people, return_counts=True)[1]
     return len(counts) > 1 and bool(counts.max() > 1)
 
@@ -147,7 +147,7 @@ def _edge(place: int) -> float:
 
 
 def tar_at_far(genuine: Counts, impostor: Counts, far: float) -> TarAtFar:
-    """The lowest threshold at which no more than `far` of the impostor pairs are accepted, and what it accepts."""
+    """The lowest threshold that accepts at most `far` of the impostor pairs, and the pairs that it accepts."""
     pairs = int(impostor.sum())
     allowed = int(far * pairs)
     if allowed < 1:
@@ -190,7 +190,7 @@ def _coarse(genuine: Counts, impostor: Counts) -> dict[str, list[float]]:
 
 
 def _fold_accuracies(embeddings: Floats, identities: npt.NDArray[Any], seed: int) -> npt.NDArray[Any]:
-    """Accuracy on each of FOLDS sets of pairs, people kept apart, at the threshold that suits the other sets best (as on LFW)."""
+    """Accuracy on each of FOLDS sets of pairs with disjoint people, at the best threshold of the other sets (as on LFW)."""
     random = np.random.default_rng(seed)
     people = np.unique(identities)
     folds = min(FOLDS, len(people) // 2)
@@ -213,7 +213,7 @@ def _fold_accuracies(embeddings: Floats, identities: npt.NDArray[Any], seed: int
 def _fold_pairs(
     rows: npt.NDArray[Any], embeddings: Floats, identities: npt.NDArray[Any], random: np.random.Generator
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
-    """As many genuine as impostor pairs of these rows: scores and whether they are of one person; None where one kind is missing."""
+    """As many genuine as impostor pairs of these rows: scores, and true for those of one person; None where one kind is missing."""
     first, second = np.triu_indices(len(rows), 1) if len(rows) < 2000 else _sampled_pairs(len(rows), random)
     same = identities[rows[first]] == identities[rows[second]]
     most = min(PAIRS_A_KIND // FOLDS, int(same.sum()), int((~same).sum()))

@@ -158,7 +158,7 @@ def _take(descriptor: int, how: int, path: Path, seconds: float) -> None:
                 from face_assets.core.lock_holders import holders
 
                 raise UnreachableError(
-                    f"{path} was not free within {seconds:g} s: {holders(path)} holds it. Let that end, or end it, and run again."
+                    f"The lock {path} was not free within {seconds:g} s: {holders(path)} has it. Wait for that or end it, and run again."
                 ) from error
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)

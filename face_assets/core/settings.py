@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     cores: int = Field(default_factory=usable_cores, ge=1, description="processors to use")
     train_processes: int = Field(1, ge=1, le=64, description="processes that train together, among which the cores are divided")
     host: str = Field("127.0.0.1", description="address that the gateway of the docker target binds to; the embedded server has loopback")
-    ui_host: str = Field("127.0.0.1", description="address of UI, Prometheus and exporter, which ask for no password: the UI launches runs")
+    ui_host: str = Field("127.0.0.1", description="address of UI, Prometheus and exporter, which require no password: the UI launches runs")
     http_port: int = Field(8000, ge=1, le=65535, description="Triton's HTTP")
     grpc_port: int = Field(8001, ge=1, le=65535, description="Triton's gRPC")
     metrics_port: int = Field(8002, ge=1, le=65535, description="Triton's Prometheus metrics")
@@ -117,7 +117,7 @@ class Settings(BaseSettings):
             return default
         path = expanded(value)
         if not path.is_absolute():
-            raise ValueError("an absolute path is wanted, for the daemon and the webserver run in another folder")
+            raise ValueError("must be an absolute path, since the daemon and the webserver run in another folder")
         return path
 
     @field_validator("target")
@@ -126,8 +126,8 @@ class Settings(BaseSettings):
         host = others.data.get("host", "")
         if value == "embedded" and not _is_loopback(host):
             raise ValueError(
-                f"the embedded server asks for no key, so it binds to loopback alone, and `host` is {host!r}: "
-                "set FACE_ASSETS_TARGET=docker, whose gateway asks for one, or unset FACE_ASSETS_HOST"
+                f"the embedded server checks no key, so it binds to loopback alone, and `host` is {host!r}: "
+                "set FACE_ASSETS_TARGET=docker, whose gateway requires one, or unset FACE_ASSETS_HOST"
             )
         return value
 
@@ -154,7 +154,7 @@ class Settings(BaseSettings):
     @classmethod
     def _are_mail_addresses(cls, value: str | None) -> str | None:
         if value and not all("@" in one and one.isprintable() for one in value.split(",")):
-            raise ValueError("mail addresses are wanted, such as `ann@example.org`")
+            raise ValueError("must be mail addresses such as `ann@example.org`")
         return value
 
     @property
@@ -191,7 +191,7 @@ def _address(value: SecretStr | None, schemes: tuple[str, ...]) -> SecretStr | N
         except ValueError:  # its message may hold a password
             good = False
         if not good:
-            raise ValueError(f"an address that begins with {' or '.join(f'{scheme}://' for scheme in schemes)} and names a host is wanted")
+            raise ValueError(f"must be an address with a host that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}")
     return value
 
 
@@ -211,7 +211,7 @@ def load_settings() -> Settings:
         return Settings(**remembered).model_copy(update={"home": home})  # the environment's text of it is neither expanded nor absolute
     except ValueError as error:
         if not isinstance(error, ValidationError):
-            raise UserError(f"{file} is not JSON: {error}. Mend or delete it.") from error
+            raise UserError(f"{file} is not JSON: {error}. Fix or delete it.") from error
         sentences = [
             f"`{item['loc'][0]}`: {item['msg'].removeprefix('Value error, ')}{_found(str(item['loc'][0]), item['input'])}"
             for item in error.errors()

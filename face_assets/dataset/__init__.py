@@ -1,1 +1,1 @@
-"""The photos: manifest, splits, duplicates, alignment, and the synthetic people of the demo."""
+"""Photos: sources, manifest, splits, decoding, inspection, duplicates, and the creation of data repositories."""

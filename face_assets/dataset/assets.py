@@ -28,8 +28,8 @@ WARN = dg.AssetCheckSeverity.WARN
     check_specs=[
         commit_check("dataset_version", "readable", "few enough photos are unreadable"),
         commit_check("dataset_version", "enough_people", "there are people to train on and to test with"),
-        commit_check("dataset_version", "no_shared_photos", "no photo stands under two people, exactly or nearly", blocking=False),
-        commit_check("dataset_version", "one_name_a_person", "no person stands under several spellings of a name", blocking=False),
+        commit_check("dataset_version", "no_shared_photos", "no photo is filed under two people, exactly or nearly", blocking=False),
+        commit_check("dataset_version", "one_name_a_person", "no person has several spellings of a name", blocking=False),
         commit_check("dataset_version", "splits_stable", "nobody moved between splits since the release in production", blocking=False),
     ],
 )
@@ -67,14 +67,14 @@ def _dataset_checks(artifact: Artifact, params: Params, moved: list[str]) -> lis
             passed=trainable >= 2 and testable >= params.split.min_test_people,
             metadata={"people_to_train_on": trainable, "test_people_with_pairs": testable, "needed": params.split.min_test_people},
             description=f"{trainable} people to train on (2 needed), {testable} test people with two photos or more "
-            f"(split.min_test_people asks for {params.split.min_test_people})",
+            f"(split.min_test_people requires {params.split.min_test_people})",
         ),
         dg.AssetCheckResult(
             check_name="no_shared_photos",
             passed=not found["exact_duplicates"] and not found["near_duplicates"],
             severity=WARN,
             metadata={"exact": found["exact_duplicates"], "near": found["near_duplicates"], "examples": found["near_duplicate_examples"]},
-            description=f"{found['exact_duplicates']} files stand under several people (left out), "
+            description=f"{found['exact_duplicates']} files are filed under several people (left out), "
             f"{found['near_duplicates']} pairs nearly so (kept)",
         ),
         dg.AssetCheckResult(
@@ -82,7 +82,7 @@ def _dataset_checks(artifact: Artifact, params: Params, moved: list[str]) -> lis
             passed=not found["people_with_several_spellings"],
             severity=WARN,
             metadata={"spellings": found["spellings"]},
-            description=f"{found['people_with_several_spellings']} people stand under several spellings of a name and are taken for one: "
+            description=f"{found['people_with_several_spellings']} people have several spellings of a name and are taken for one each: "
             + "; ".join(f"{name!r} for {spelled}" for name, spelled in found["spellings"].items()),
         ),
         dg.AssetCheckResult(

@@ -1,4 +1,4 @@
-"""From the bytes of a photo to upright RGB pixels, or a sentence why not."""
+"""Decoding of photos to upright RGB pixels, with the reason where that fails."""
 
 import io
 import struct
@@ -28,7 +28,7 @@ from face_assets.dataset.webp_size import webp_size
 
 MEGAPIXELS = 100.0
 LARGE = 16_000_000
-"""Pixels of a photo from which on only one at a time is decoded in a process."""
+"""Number of pixels from which a process decodes one photo at a time."""
 BYTES_A_PIXEL = 16
 """The most that a reader needs while it works (WebP: two canvases, the picture and its bytes)."""
 SHORTEST_SIDE = 20
@@ -44,7 +44,7 @@ READERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     "TIFF": TiffImagePlugin.TiffImageFile,
     "AVIF": AvifImagePlugin.AvifImageFile,
 }
-# what Pillow raises on bytes that are not what they say; a lack of memory is none of them, for it says nothing of the bytes
+# what Pillow raises on broken files; MemoryError is not among them, since it is no fault of the file
 BROKEN = (
     OSError,
     SyntaxError,
@@ -65,7 +65,7 @@ _one_large = threading.Lock()
 
 
 class UnusablePhoto(ValueError):
-    """The bytes are no photo that can be used; `reason` is a few words for a list, `megapixels` what it has where those are too many."""
+    """The bytes are no usable photo; reason: a few words for a list; megapixels: the photo's, where they exceed the limit."""
 
     def __init__(self, reason: str, megapixels: float | None = None):
         super().__init__(reason)
@@ -73,13 +73,13 @@ class UnusablePhoto(ValueError):
 
     @classmethod
     def too_large(cls, megapixels: float, limit: float) -> "UnusablePhoto":
-        """The refusal of a photo that has more megapixels than the limit."""
+        """The error for a photo with more megapixels than the limit."""
         return cls(f"{megapixels:.1f} megapixels, more than {limit:.1f}", megapixels)
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What is known of a readable photo; `hash` is a 64-bit difference hash of the upright photo."""
+    """Facts of a readable photo; `hash` is a 64-bit difference hash of the upright photo."""
 
     format: str
     width: int
@@ -89,9 +89,9 @@ class Inspection:
 
 
 def decode(content: bytes, max_megapixels: float = MEGAPIXELS) -> Pixels:
-    """uint8 (h, w, 3) RGB, upright by EXIF, of an animation the first picture; transparency lies on grey, 16 bits are scaled to 8.
+    """Pixels, uint8 (h, w, 3) RGB, upright by EXIF, the first frame of an animation; on grey where transparent, 16 bits scaled to 8.
 
-    Raises UnusablePhoto, and MemoryError where there is too little memory for the photo now.
+    Raises UnusablePhoto, and MemoryError where memory is too small at the moment.
     """
     with _opened(content, max_megapixels) as image:
         image = _loaded(image, content)
@@ -99,7 +99,7 @@ def decode(content: bytes, max_megapixels: float = MEGAPIXELS) -> Pixels:
 
 
 def inspect(content: bytes, max_megapixels: float = MEGAPIXELS) -> Inspection:
-    """Size, kind and hash of a photo; reads it to its end, at an eighth of its size where it is a JPEG. Raises as `decode` does."""
+    """Size, format and hash of a photo, read to its end; a JPEG is decoded at an eighth of its size. Raises as `decode` does."""
     with _opened(content, max_megapixels) as image:
         kind, mode, (width, height) = image.format or "", image.mode, image.size
         image = _loaded(image, content, (HASH_WIDTH * 8, HASH_HEIGHT * 8) if kind == "JPEG" else None)
@@ -111,7 +111,7 @@ def inspect(content: bytes, max_megapixels: float = MEGAPIXELS) -> Inspection:
 
 @contextmanager
 def _opened(content: bytes, max_megapixels: float) -> Iterator[ImageFile.ImageFile]:
-    """A photo whose header was read and is within the limits. Large ones wait for one another."""
+    """Opens a photo and checks its header against the limits. Large photos are opened one at a time."""
     try:
         image = _open(content, max_megapixels)
         with _one_large if image.width * image.height > LARGE else nullcontext():
@@ -126,14 +126,14 @@ def _opened(content: bytes, max_megapixels: float) -> Iterator[ImageFile.ImageFi
 
 
 def _open(content: bytes, max_megapixels: float) -> ImageFile.ImageFile:
-    """By the file's first bytes and not by Image.open, whose limit on pixels is the whole process's and would speak before ours."""
+    """Opens by the file's first bytes. Image.open has a limit on pixels for the whole process, which would come before ours."""
     kind = reader_of(content)
     if kind is None:
         raise UnusablePhoto(description_of(content))
     if kind == "WEBP":
         width, height = webp_size(content)
         _require_size(width, height, max_megapixels)
-        _require_memory(width, height)  # which its reader takes at once, and calls a lack of it a broken file
+        _require_memory(width, height)  # its reader allocates it at once, and reports a lack of it as a broken file
     image = READERS[kind](io.BytesIO(essential(content) if kind == "PNG" else content))
     _require_size(*image.size, max_megapixels)
     if isinstance(image, TiffImagePlugin.TiffImageFile) and (image.tag_v2.get(REDUCED, 0) & 1 or DNG in image.tag_v2):
@@ -152,20 +152,20 @@ def _require_size(width: int, height: int, max_megapixels: float) -> None:
 
 
 def _require_memory(width: int, height: int) -> None:
-    """Raises MemoryError where there is too little for a photo of that size."""
+    """Raises MemoryError where memory is too small for a photo of that size."""
     np.empty(BYTES_A_PIXEL * width * height, np.uint8)
 
 
 def _loaded(image: ImageFile.ImageFile, content: bytes, reduced: tuple[int, int] | None = None) -> ImageFile.ImageFile:
-    """The photo with its pixels, which damage is noticed in; a JPEG about `reduced` in size where that is given.
+    """Loads the pixels, by which damage is detected; a JPEG at about the size `reduced`, where given.
 
-    A JPEG without its end is taken where little of it is missing.
+    A JPEG without its end is accepted where little is missing.
     """
     size = image.size
     try:
         return _load(image, reduced)
     except (OSError, RuntimeError) as error:
-        _require_memory(*size)  # libjpeg calls a lack of it a broken stream
+        _require_memory(*size)  # libjpeg reports a lack of it as a broken stream
         if image.format != "JPEG" or "truncated" not in str(error) or not all_scans_began(content):
             raise
     whole = _load(READERS["JPEG"](io.BytesIO(content + END)), reduced)
@@ -182,7 +182,7 @@ def _load(image: ImageFile.ImageFile, reduced: tuple[int, int] | None) -> ImageF
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation; 1, upright, where there is none or where its EXIF is broken, which spoils no pixel."""
+    """The EXIF orientation; 1, upright, without one and for broken EXIF, which affects no pixel."""
     try:
         return int(image.getexif().get(ORIENTATION, 1))
     except BROKEN:
@@ -194,7 +194,7 @@ def _short(error: BaseException) -> str:
 
 
 def _difference_hash(pixels: Pixels) -> int:
-    """dHash (https://www.hackerfactor.com/blog/index.php?/archives/529-Kind-of-Like-That.html): brighter than the neighbour or not."""
+    """dHash (https://www.hackerfactor.com/blog/index.php?/archives/529-Kind-of-Like-That.html): a bit for each brighter neighbour."""
     grey = Image.fromarray(pixels).convert("L")
     small = np.asarray(grey.resize((HASH_WIDTH, HASH_HEIGHT), Image.Resampling.BILINEAR)).astype(np.int16)
     return int.from_bytes(np.packbits(small[:, 1:] > small[:, :-1]).tobytes(), "big")

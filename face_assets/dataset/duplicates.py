@@ -1,4 +1,4 @@
-"""Photos that stand under more than one person, exactly or nearly."""
+"""Photos filed under more than one person, exact or near duplicates."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,8 +19,8 @@ MOST_PAIRS = 100_000
 
 @dataclass(frozen=True)
 class NearDuplicates:
-    """pairs: two photos and the bits in which they differ, nearest first; not_compared: candidates left out because they were more than
-    MOST_COMPARISONS, or because about MOST_PAIRS pairs had been found: 0 where the list is whole."""
+    """pairs: two photos and the number of bits in which they differ, nearest first; not_compared: number of candidates beyond
+    MOST_COMPARISONS or MOST_PAIRS, 0 where the list is complete."""
 
     pairs: list[tuple[Photo, Photo, int]]
     not_compared: int
@@ -35,7 +35,7 @@ def exact(photos: Iterable[Photo]) -> list[list[Photo]]:
 
 
 def once(photos: Iterable[Photo]) -> list[Photo]:
-    """The photos of which nobody can be in doubt: none of those that stand under several people, and of the same bytes under one, one."""
+    """The photos without duplicates: none of those under several people, and one of the same bytes under one person."""
     every, first = list(photos), dict[str, Photo]()
     doubtful = {photo.md5 for group in exact(every) for photo in group}
     for photo in every:
@@ -75,9 +75,9 @@ def search(hashes: Mapping[str, int], photos: Sequence[Photo], distance: int) ->
 def _sharing(
     band: npt.NDArray[np.uint64], values: npt.NDArray[np.uint64], people: npt.NDArray[np.int64], distance: int, comparisons: int, most: int
 ) -> tuple[list[tuple[int, int]], int]:
-    """Rows of two people that share a band and are near; and how many candidates were left when a limit was met.
+    """Rows of two people that share a band and are near, and the number of candidates left at a limit.
 
-    Sorted by band, candidates lie one step apart, then two, and so on: each step is compared at once.
+    Sorted by band, candidates are one step apart, then two, and so on: each step is compared at once.
     """
     order = np.argsort(band, kind="stable")
     band, values, people = band[order], values[order], people[order]

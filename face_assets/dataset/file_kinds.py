@@ -1,4 +1,4 @@
-"""The kind of a file by its first bytes: which reader takes it, or what it is where none does."""
+"""The kind of a file by its first bytes: its reader, or a description where no reader takes it."""
 
 import re
 
@@ -35,12 +35,12 @@ OTHERS = [
 
 
 def reader_of(content: bytes) -> str | None:
-    """The format's name of Pillow; None where the file is of no kind that is read."""
+    """Pillow's name of the format; None for a kind that is not read."""
     return next((name for name, begins in READERS if begins.match(content[:LEAD])), None)
 
 
 def description_of(content: bytes) -> str:
-    """A few words on a file that has no reader."""
+    """Short description of a file without a reader."""
     if not content:
         return "empty file"
     lead = content[:LEAD].removeprefix(b"\xef\xbb\xbf")

@@ -1,4 +1,4 @@
-"""What is known of a photo as a file: whether it can be read, its size, and a hash that near duplicates share."""
+"""Inspection of photo files: readability, size, and a hash that near duplicates share."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +14,10 @@ BATCH = 512
 
 
 def inspect_photos(photos: Mapping[str, Path], store: ContentStore, max_megapixels: float, workers: int, progress: Progress) -> None:
-    """Inspects the photos (md5 → file) and keeps what it found under the md5; `progress` gets (done, all).
+    """Inspects the photos (md5 → file) and stores the facts under the md5; `progress` is called with (done, all).
 
-    Facts: {"format", "width", "height", "mode", "hash": 16 hex digits} or {"problem": sentence}. A problem is of the bytes themselves:
-    what fails for a moment, a disk or a lack of memory, is raised and leaves no facts.
+    Facts: {"format", "width", "height", "mode", "hash": 16 hex digits} or {"problem": sentence}. A problem is one of the bytes:
+    temporary failures, as of the disk or of memory, are raised and store no facts.
     """
 
     def one(md5: str) -> Entry:

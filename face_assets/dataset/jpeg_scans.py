@@ -1,19 +1,19 @@
-"""JPEG files whose end is missing: a viewer shows what is there, and this says whether that is nearly everything."""
+"""JPEG files whose end is missing: checks that nearly all of the picture is there, which viewers show."""
 
 import numpy as np
 from PIL import Image
 
 END = b"\xff\xd9"
 MOST_MISSING = 0.05
-"""The share of rows that may be missing at the end."""
+"""Share of rows that may be missing at the end."""
 FRAMES = (0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
 SCAN = 0xDA
 COEFFICIENTS = 64
-GREY = 128  # libjpeg's for blocks that are not there
+GREY = 128  # libjpeg's value for missing blocks
 
 
 def all_scans_began(content: bytes) -> bool:
-    """Whether every scan of a JPEG begins in these bytes: a progressive one refines its coefficients scan by scan.
+    """True where every scan of a JPEG begins in these bytes: a progressive one refines its coefficients scan by scan.
 
     See ITU-T T.81, G.1.1.1: the bits of coefficients that are still to come are known from the scans' headers.
     """
@@ -42,7 +42,7 @@ def all_scans_began(content: bytes) -> bool:
 
 
 def lacks_rows(image: Image.Image) -> bool:
-    """Whether the last MOST_MISSING of the rows are all the grey of blocks that are not there."""
+    """True where the last MOST_MISSING of the rows are all the grey of missing blocks."""
     top = min(int(image.height * (1 - MOST_MISSING)), image.height - 1)
     last = np.asarray(image.crop((0, top, image.width, image.height)))
     return bool((np.abs(last.astype(np.int16) - GREY) <= 1).all())

@@ -1,4 +1,4 @@
-"""The manifest: one row a photo, its split decided by its identity alone."""
+"""The manifest: one row for each photo, whose split depends on its identity alone."""
 
 import csv
 import hashlib
@@ -19,7 +19,7 @@ FIELDS = ("path", "md5", "identity", "split")
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A row: the path below the photos folder, the file's md5, whose face it is, and what it is used for."""
+    """A row: the path below the photos folder, the file's md5, its identity and split."""
 
     path: str
     md5: str
@@ -29,10 +29,10 @@ class Photo:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The photos by path, and what of the folder is none.
+    """The photos by path, and the other files of the folder.
 
-    misplaced: photos in no person's folder; left_out: reason → paths of files that are nobody's photos; without_photos: folders of
-    persons that hold nothing but such files; spellings: identity → the folders' names, of people who have several.
+    misplaced: photos in no person's folder; left_out: reason → paths of files that are no photos of a person; without_photos: folders of
+    people with such files only; spellings: identity → names of folders, for people with several.
     """
 
     photos: list[Photo]
@@ -42,7 +42,7 @@ class Manifest:
     spellings: Mapping[str, list[str]] = field(default_factory=dict)
 
     def notes(self) -> dict[str, Any]:
-        """JSON-able facts on what is no photo of a person, and on people with several spellings; examples are at most EXAMPLES each."""
+        """JSON-able facts on files that are no photos of a person, and on people with several spellings; at most EXAMPLES examples each."""
         return {
             "misplaced": len(self.misplaced),
             "misplaced_examples": self.misplaced[:EXAMPLES],
@@ -64,7 +64,7 @@ class Manifest:
     def write(self, path: Path) -> None:
         """Writes the photos as CSV."""
         with open(path, "w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\r\n")  # so that csv quotes a name with either character
+            writer = csv.writer(file, lineterminator="\r\n")  # by which csv quotes a name with either character
             writer.writerow(FIELDS)
             writer.writerows((photo.path, photo.md5, photo.identity, photo.split) for photo in self.photos)
 
@@ -86,10 +86,10 @@ def _split_name(name: str) -> SplitName:
 
 def make_manifest(files: Iterable[tuple[str, str]], split: Split, known: Iterable[str] = ()) -> Manifest:
     """The manifest of (path below the photos folder, md5). Raises UserError for a path that leaves the folder or is not UTF-8, and for a
-    name that no identity can have.
+    name that is invalid for an identity.
 
-    The identity is the first folder's name. Names that differ by case, spaces or Unicode form alone are one person, whom the spelling in
-    `known` names, else the one with most photos.
+    The identity is the first folder's name. Names that differ only by case, spaces or Unicode form are one person, in the
+    spelling of `known`, else in the one with most photos.
     """
     found: list[tuple[str, str, str]] = []
     misplaced: list[str] = []
@@ -123,7 +123,7 @@ def make_manifest(files: Iterable[tuple[str, str]], split: Split, known: Iterabl
 
 
 def _identities(folders: Mapping[str, int], known: Iterable[str]) -> dict[str, str]:
-    """The identity of each folder's name, of which the number of photos is given."""
+    """The identity of each folder's name; folders: name → number of photos."""
     people: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for folder, photos in sorted(folders.items()):
         name = identity_of(folder)
@@ -134,13 +134,13 @@ def _identities(folders: Mapping[str, int], known: Iterable[str]) -> dict[str, s
 
 
 def _without_photos(left_out: Iterable[list[str]], with_photos: Iterable[str]) -> list[str]:
-    """The folders in which every file was left out, but for those that are no person's by their names."""
+    """The folders in which every file was left out, except those whose names are no person's."""
     folders = {path.partition("/")[0] for paths in left_out for path in paths if "/" in path}
     return sorted(folder for folder in folders - set(with_photos) if not left_out_as([folder], is_folder=True))
 
 
 def assign_split(identity: str, split: Split) -> SplitName:
-    """The split of an identity: by a hash of its name and the seed, so that nobody moves when people or photos are added."""
+    """The split of an identity, by a hash of its name and the seed, so that nobody moves when people or photos are added."""
     digest = hashlib.sha256(f"{split.seed}\0{identity}".encode()).digest()
     place = int.from_bytes(digest[:8], "big") / 2**64
     if place < split.test:
@@ -149,5 +149,5 @@ def assign_split(identity: str, split: Split) -> SplitName:
 
 
 def moved(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """The identities, in order, that stand in both under different splits."""
+    """The identities, in order, that have different splits in the two."""
     return sorted(identity for identity, split in before.items() if after.get(identity, split) != split)

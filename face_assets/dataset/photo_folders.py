@@ -1,4 +1,4 @@
-"""The names in a folder of photos: which person a folder stands for, and which files are no photos of anybody."""
+"""The names in a folder of photos: the identity of a folder, and files that are no photos."""
 
 import re
 import unicodedata
@@ -25,16 +25,16 @@ ARCHIVES = {".zip", ".rar", ".7z", ".gz", ".tar", ".tgz"}
 UNFINISHED = {".tmp", ".part", ".partial", ".crdownload", ".download", ".bak", ".swp"}
 OTHER_ENDINGS = SIDE_FILES | TEXTS | FILMS | ARCHIVES | UNFINISHED
 LONGEST = 255  # bytes, as file systems have it
-# marks that nobody sees: soft hyphen, zero-width space, directions of text, byte order mark, tags
+# invisible characters: soft hyphen, zero-width space, directions of text, byte order mark, tags
 INVISIBLE = re.compile("[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
-# and those that only shape the letters beside them: joiners, variation selectors
+# characters that only shape adjacent letters: joiners, variation selectors
 SHAPING = re.compile("[\u034f\u180b-\u180f\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 
 
 def left_out_as(parts: Sequence[str], is_folder: bool = False) -> str | None:
-    """The reason for which a file of this path is nobody's photo: HIDDEN, SYSTEM or OTHER_KIND; None where it may be one.
+    """The reason for which a file with this path is no photo: HIDDEN, SYSTEM or OTHER_KIND; None where it may be one.
 
-    A picture that cannot be used (HEIC, RAW) is none of them: it counts as a photo, and its content says why it cannot be read.
+    A picture of an unreadable format (HEIC, RAW) counts as a photo, and its inspection gives the reason.
     """
     for part in parts:
         name = part.lower()
@@ -48,16 +48,16 @@ def left_out_as(parts: Sequence[str], is_folder: bool = False) -> str | None:
 
 
 def require_unicode(path: str) -> None:
-    """Raises UserError for a path of which a byte had to be smuggled in as a surrogate."""
+    """Raises UserError for a path with bytes that are not UTF-8, which Python reads as surrogates."""
     if not path.isascii() and any("\ud800" <= character <= "\udfff" for character in path):
         raise UserError(f"The name of {path!r} in the data set is not UTF-8: rename the file or its folder, and add the folder again.")
 
 
 def identity_of(folder: str) -> str:
-    """The person whom a folder's name stands for: composed Unicode, single spaces between words, no marks that nobody sees.
+    """The identity of a folder's name: composed Unicode, single spaces between words, no invisible characters.
 
-    Raises UserError for a name with control characters, which could forge lines of an answer or a log, one of spaces alone, and one longer
-    than file systems allow.
+    Raises UserError for a name with control characters, which could forge lines of a response or a log, one of spaces alone, and one
+    longer than file systems allow.
     """
     if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in folder):
         raise UserError(f"The folder {folder!r} has control characters or line breaks in its name: rename it to the person's name.")
@@ -70,9 +70,9 @@ def identity_of(folder: str) -> str:
 
 
 def person_key(name: str) -> str:
-    """Equal for names that are one person's: those that differ by case, spaces, Unicode form or marks that nobody sees alone.
+    """A key that is equal for names of one person: those that differ only by case, spaces, Unicode form or invisible characters.
 
-    Lower case and not case folding, for which Strauß and Strauss are one.
+    By lower case and not case folding, under which Strauß and Strauss are equal.
     """
     visible = SHAPING.sub("", INVISIBLE.sub("", unicodedata.normalize("NFC", name)))
     return unicodedata.normalize("NFC", " ".join(visible.split()).lower())

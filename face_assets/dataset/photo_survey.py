@@ -1,4 +1,4 @@
-"""A survey of a folder of photos on the disk: the files to take, and those that are left out, by reason."""
+"""Survey of a folder of photos on the disk: the files to copy, and those left out, by reason."""
 
 import os
 from collections import defaultdict
@@ -19,14 +19,14 @@ EMPTY = "folders without a photo"
 
 @dataclass(frozen=True)
 class Survey:
-    """files: relative paths, in order; left_out: reason → paths; spellings: the folders of each person who has several."""
+    """files: relative paths, in order; left_out: reason → paths; spellings: the folders of each person with several."""
 
     files: list[Path]
     left_out: Mapping[str, list[str]]
     spellings: list[list[str]]
 
     def notes(self) -> list[str]:
-        """A line on each reason for which something is left out, and on each person with several folders."""
+        """A line for each reason for leaving files out, and for each person with several folders."""
         lines = [f"{len(paths):,} left out, {reason}: {_some(paths)}" for reason, paths in self.left_out.items()]
         return [*lines, *(f"the folders {', '.join(map(repr, names))} are taken for one person" for names in self.spellings)]
 
@@ -36,10 +36,10 @@ def _some(paths: list[str]) -> str:
 
 
 def survey(folder: Path) -> Survey:
-    """What the folder holds. Links to files within it count as files; other links, hidden files and what systems leave do not.
+    """The content of the folder. Links to files within it count as files; other links, hidden files and files of systems do not.
 
-    Raises UserError where no person's folder holds a photo, and for a name that is not UTF-8 or that no person can have; OSError for a
-    folder that cannot be read.
+    Raises UserError where no person's folder has a photo, and for a name that is not UTF-8 or invalid for a person; OSError for a folder
+    that cannot be read.
     """
     root = folder.resolve()
     files: list[Path] = []
@@ -72,8 +72,8 @@ def survey(folder: Path) -> Survey:
     some = {reason: paths for reason, paths in sorted(left_out.items()) if paths}
     found = Survey(files, some, [folders for folders in spelled.values() if len(folders) > 1])
     if not files:
-        said = "; ".join(found.notes()) or "it is empty"
-        raise UserError(f"{folder} holds no files to take ({said}): it needs one folder a person, with that person's photos in it.")
+        notes = "; ".join(found.notes()) or "it is empty"
+        raise UserError(f"{folder} holds no files to take ({notes}): it needs one folder a person, with that person's photos in it.")
     return found
 
 
@@ -82,7 +82,7 @@ def _raise(error: OSError) -> None:
 
 
 def _not_taken(root: Path, path: Path) -> str | None:
-    """The reason for which a file that is no system file is not taken."""
+    """The reason for which a file that is no system file is left out."""
     file = root / path
     if file.is_symlink() and not file.exists():
         return BROKEN_LINK

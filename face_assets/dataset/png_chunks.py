@@ -1,6 +1,6 @@
-"""A PNG without the chunks that do not matter to its pixels: texts, profiles, frames of an animation, and what has a wrong checksum.
+"""Removal of the PNG chunks that do not affect pixels: texts, profiles, frames of an animation, and chunks with a wrong checksum.
 
-Pillow refuses the whole picture for one of them that is long or damaged, where viewers pass over it (https://www.w3.org/TR/png-3/#13).
+Pillow rejects the whole picture for one of them that is long or damaged, which viewers skip (https://www.w3.org/TR/png-3/#13).
 """
 
 import struct
@@ -16,7 +16,7 @@ LARGEST_TEXT = 1 << 20  # bytes, unpacked: Pillow's own limit
 
 
 def essential(content: bytes) -> bytes:
-    """The same PNG with the chunks that decide its pixels and its orientation alone; `content` itself where it has no others."""
+    """The PNG with only the chunks that determine its pixels and orientation; `content` itself where it has no others."""
     chunks = list(_chunks(content))
     kept: list[tuple[int, int]] = []
     texts: set[bytes] = set()
@@ -34,7 +34,7 @@ def essential(content: bytes) -> bytes:
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Each chunk's kind, start and end, up to the picture's end; the last may be cut."""
+    """Yields each chunk's kind, start and end, up to the picture's end; the last may be cut."""
     at = SIGNATURE
     while at + 8 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, at)
@@ -49,7 +49,7 @@ def _is_right(kind: bytes, data: bytes, checksum: bytes) -> bool:
 
 
 def _has_orientation(kind: bytes, data: bytes) -> bool:
-    """Whether a chunk may say which side is up, and unpacks to no more than LARGEST_TEXT."""
+    """True for a chunk that may contain the orientation, and unpacks to at most LARGEST_TEXT."""
     if kind == b"eXIf":
         return True
     key, _, rest = data.partition(b"\0")

@@ -1,4 +1,4 @@
-"""Making a data repository: photos under DVC, parameters under git, a DVC remote beside."""
+"""Creation of data repositories: photos under DVC, parameters under git, and a DVC remote."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from face_assets.registry.dvc import run_dvc
 from face_assets.registry.dvc_config import read_config
 from face_assets.registry.git import GitError, git, require_identity
 
-COPIES_AT_ONCE = 8  # most of a small copy is waiting for the file system
+COPIES_AT_ONCE = 8  # a small copy mostly waits for the file system
 README = """# Face photos
 
 `photos/` holds one folder a person, tracked by DVC. Change photos or params.yaml, then:
@@ -79,7 +79,7 @@ def require_new(path: Path) -> None:
 
 
 def _is_committed(path: Path, name: str) -> bool:
-    """Whether the repository's last commit holds the file: a killed call may have left it without a commit."""
+    """True where the repository's last commit contains the file: a killed call may have left it without a commit."""
     if not (path / ".git").exists():
         return (path / name).is_file()
     try:
@@ -125,7 +125,7 @@ def _identity(path: Path) -> dict[str, str]:
 
 
 def copy_photos(source: Path, files: list[Path], target: Path) -> None:
-    """Copies; a file that is there already is replaced, and one that is itself the source stays."""
+    """Copies the files; an existing file is replaced, unless it is the source itself."""
     root = source.resolve()
     for folder in {file.parent for file in files}:
         (target / folder).mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The pixels of an opened image as upright RGB."""
+"""Conversion of an opened image to upright RGB."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +8,7 @@ from PIL.Image import Transpose
 Pixels = npt.NDArray[np.uint8]
 
 AT_ONCE = 4_000_000
-"""Pixels that are converted at once: beside the photo as Pillow holds it, memory is needed for these and the result alone."""
+"""Pixels that are converted at once: they and the result are all the memory that is needed besides Pillow's photo."""
 GREY = (128, 128, 128)
 SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 TURNS = {
@@ -22,11 +22,11 @@ TURNS = {
 }
 SIDEWAYS = (5, 6, 7, 8)
 FROM_THE_END = (3, 4, 6, 7)
-"""The orientations of which the first row comes to lie last."""
+"""The orientations that turn the first row into the last."""
 
 
 def rgb(image: Image.Image, orientation: int) -> Pixels:
-    """uint8 (h, w, 3) RGB, upright by EXIF's orientation, a few rows at a time; transparency lies on grey, 16 bits are scaled to 8."""
+    """Pixels, uint8 (h, w, 3) RGB, upright by EXIF's orientation, a few rows at a time; on grey where transparent, 16 bits scaled."""
     width, height = image.size
     rows = max(1, AT_ONCE // width)
     if rows >= height:
@@ -45,14 +45,14 @@ def rgb(image: Image.Image, orientation: int) -> Pixels:
 
 
 def _turned(image: Image.Image, orientation: int) -> Image.Image:
-    """The image as it is for an orientation of 1 and for what is none."""
+    """The image turned upright; unchanged for an orientation of 1 and for an invalid one."""
     return image.transpose(TURNS[orientation]) if orientation in TURNS else image
 
 
 def _converted(image: Image.Image) -> Image.Image:
     if image.mode in SIXTEEN_BITS:
         deep = np.asarray(image).astype(np.uint32)
-        clear = deep == image.info.get("transparency", -1)  # a key colour is given in 16 bits
+        clear = deep == image.info.get("transparency", -1)  # the transparent colour has 16 bits
         image = Image.fromarray(np.clip(deep // 257, 0, 255).astype(np.uint8))
         if clear.any():
             image.putalpha(Image.fromarray(np.where(clear, 0, 255).astype(np.uint8)))

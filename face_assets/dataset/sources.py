@@ -1,4 +1,4 @@
-"""The sources: photos and parameters as the commits of the data repository hold them."""
+"""The sources: photos and parameters at the commits of the data repository."""
 
 import dagster as dg
 
@@ -14,9 +14,9 @@ GROUP = "data"
 
 
 def _versions(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.DataVersionsByPartition:
-    commits_asked = context.partition_keys if context.has_partition_key else context.instance.get_dynamic_partitions(str(commits.name))
+    wanted = context.partition_keys if context.has_partition_key else context.instance.get_dynamic_partitions(str(commits.name))
     versions = {}
-    for commit in commits_asked:
+    for commit in wanted:
         try:
             versions[commit] = VERSION_OF[context.asset_key.to_user_string()](workspace, commit_id(commit))
         except UserError as error:

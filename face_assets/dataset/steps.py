@@ -1,4 +1,4 @@
-"""The step dataset_version: from a commit to listed and inspected photos."""
+"""The step dataset_version, which lists and inspects the photos of a commit."""
 
 import csv
 from collections import Counter
@@ -25,14 +25,14 @@ NAMED = 3
 
 
 def version_dataset(workspace: Workspace, commit: str, log: Log) -> Artifact:
-    """The manifest of the commit's photos, with what is known of each file."""
+    """The artifact with the manifest of the commit's photos and the inspection of each file."""
     params = workspace.params(commit)
     pointer = workspace.repository.pointer(commit, PHOTOS)
     if pointer is None:
         raise UserError(f"photos.dvc is missing at commit {commit[:12]}: track the folder with `dvc add photos` and commit photos.dvc.")
     name = fingerprint(pointer.md5, params.split.fingerprint(), params.photos.fingerprint(), step_version("dataset_version"))
 
-    workspace.repository.dvc_settings(commit)  # the release is pushed by them: what they may not hold is an error of the first step
+    workspace.repository.dvc_settings(commit)  # the release is pushed by them, so the first step already reports an error in them
 
     def fill(directory: Path) -> dict[str, object]:
         tracked = workspace.repository.files(commit, PHOTOS)
@@ -81,7 +81,7 @@ def version_dataset(workspace: Workspace, commit: str, log: Log) -> Artifact:
 
 
 def left_out_text(facts: Mapping[str, Any]) -> str:
-    """The part of a sentence on the files of a folder that are nobody's photos, from a manifest's notes; empty where there are none."""
+    """Part of a message on the files that are no photos of a person, from a manifest's notes; empty where there are none."""
     examples = {**facts.get("left_out_files_examples", {}), LOOSE: facts.get("misplaced_examples", [])}
     counts = {**facts.get("left_out_files", {}), LOOSE: facts.get("misplaced", 0)}
     named = [f"{count:,} {reason} (such as {examples[reason][0]})" for reason, count in counts.items() if count]
@@ -92,7 +92,7 @@ def left_out_text(facts: Mapping[str, Any]) -> str:
 
 
 def moved_since_production(workspace: Workspace, dataset: Artifact) -> list[str]:
-    """People who are in another split than in the release in production: its figures and theirs are not quite comparable."""
+    """The people whose split differs from that of the release in production, which makes figures less comparable."""
     assignment = workspace.stages.production()
     if assignment is None:
         return []
@@ -107,7 +107,7 @@ def _inspect(workspace: Workspace, commit: str, photos: list[Photo], params: Par
     md5s = [photo.md5 for photo in photos]
     missing = store.missing(md5s)
     if missing:
-        log(f"inspecting {len(missing):,} photos not seen before of {len(set(md5s)):,}")
+        log(f"inspecting {len(missing):,} new photos of {len(set(md5s)):,}")
         files = workspace.repository.locate(commit, PHOTOS, missing)
         inspect_photos(files, store, params.photos.max_megapixels, workspace.settings.cores, progress_lines(log, "inspected"))
     return store.facts(md5s)

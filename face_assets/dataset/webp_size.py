@@ -1,8 +1,8 @@
-"""The size of a WebP picture from its header, before its reader takes memory for the pixels."""
+"""The size of a WebP picture from its header, before its reader allocates memory for the pixels."""
 
 
 def webp_size(content: bytes) -> tuple[int, int]:
-    """Width and height by RFC 9649. Raises ValueError for a header that is none."""
+    """Width and height by RFC 9649. Raises ValueError for an invalid header."""
     kind, data = content[12:16], content[20:30]
     if len(data) == 10 and kind == b"VP8X":
         return int.from_bytes(data[4:7], "little") + 1, int.from_bytes(data[7:10], "little") + 1

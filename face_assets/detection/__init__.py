@@ -1,1 +1,1 @@
-"""From a photo to faces to crops: decoding, MTCNN, alignment."""
+"""Detection of faces and alignment to crops: MTCNN, its networks, and the crop store."""

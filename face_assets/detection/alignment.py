@@ -1,4 +1,4 @@
-"""Alignment: the subject's face of each photo, detected once in the photo's life and kept in the crop store."""
+"""Alignment: the subject's face of each photo, detected once and stored in the crop store."""
 
 import multiprocessing
 import threading
@@ -35,11 +35,11 @@ def align_photos(
     workers: int,
     progress: Progress,
 ) -> None:
-    """Detects and crops the photos (md5 → file) and keeps the results under the md5; `progress` gets (done, all).
+    """Detects and crops the photos (md5 → file) and stores the results under the md5; `progress` is called with (done, all).
 
     Facts: {"status": "face" | "no_face" | "unusable", "reason", "faces", "box", "probability", "landmarks", "width", "height"}, and
-    "megapixels" of a photo that is unusable for them; blob: the crop, uint8 (image_size, image_size, 3) RGB. A photo that cannot be used
-    never stops the rest; what fails for a moment, a disk or a lack of memory, is raised and leaves no facts.
+    "megapixels" of a photo that is unusable for them; blob: the crop, uint8 (image_size, image_size, 3) RGB. An unusable photo
+    never stops the rest; temporary failures, as of the disk or of memory, are raised and store no facts.
     """
     few = workers == 1 or len(photos) < WORTH_PROCESSES
     workers = min(workers, MOST_THREADS) if few else workers
@@ -53,9 +53,9 @@ def align_photos(
 
 
 def unaligned(store: ContentStore, md5s: Iterable[str], max_megapixels: float) -> tuple[list[str], dict[str, dict[str, Any]]]:
-    """The photos that have no result, each once and in their order, and the facts of the others.
+    """The photos without a result, each once and in their order, and the facts of the others.
 
-    What was refused under a lower limit has no result from now on.
+    Removes the results of photos that were rejected under a lower limit.
     """
     wanted = list(dict.fromkeys(md5s))
     facts = store.facts(wanted)
@@ -67,18 +67,18 @@ def unaligned(store: ContentStore, md5s: Iterable[str], max_megapixels: float) -
 
 
 def within(facts: Mapping[str, dict[str, Any]], max_megapixels: float) -> dict[str, dict[str, Any]]:
-    """The facts of photos under the limit in force: a larger one cannot be used, whatever limit it was aligned under."""
+    """The facts of photos under the present limit: a larger one is unusable, whatever limit it was aligned under."""
     found = dict(facts)
     for md5, fact in facts.items():
         megapixels = fact["megapixels"] if "megapixels" in fact else fact.get("width", 0) * fact.get("height", 0) / 1e6
         if megapixels > max_megapixels:
-            refused = UnusablePhoto.too_large(megapixels, max_megapixels)
-            found[md5] = {"status": "unusable", "reason": refused.reason, "faces": 0, "megapixels": megapixels}
+            error = UnusablePhoto.too_large(megapixels, max_megapixels)
+            found[md5] = {"status": "unusable", "reason": error.reason, "faces": 0, "megapixels": megapixels}
     return found
 
 
 def _pool(few: bool, workers: int) -> Executor:
-    """Threads for few photos, since they take no time to start; else processes, since threads wait for one another."""
+    """Threads for few photos, since they start at once; else processes, since threads wait for one another."""
     if few:
         return ThreadPoolExecutor(workers)
     # spawn: a fork of a process with OpenVINO's threads may hang
@@ -86,7 +86,7 @@ def _pool(few: bool, workers: int) -> Executor:
 
 
 def _in_order(begin: Callable[[Batch], "Future[list[Entry]]"], batches: Iterable[Batch], most: int) -> Iterator[list[Entry]]:
-    """The results in the order of their batches; no more than `most` are under way or wait for who takes them."""
+    """Yields the results in the order of their batches; at most `most` batches are running or waiting to be read."""
     under_way: deque[Future[list[Entry]]] = deque()
     try:
         for batch in batches:
@@ -101,7 +101,7 @@ def _in_order(begin: Callable[[Batch], "Future[list[Entry]]"], batches: Iterable
 
 
 def _align(networks: Path, config: DetectorConfig, max_megapixels: float, batch: Batch) -> list[Entry]:
-    """By this worker's own detector."""
+    """The entries of a batch, by this worker's own detector."""
     if not hasattr(_worker, "detector"):
         _worker.detector = Detector(networks, config, threads=1)
     return align_batch(_worker.detector, ((md5, read_content(path, md5)) for md5, path in batch), max_megapixels)

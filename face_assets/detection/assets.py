@@ -27,7 +27,7 @@ GROUP = "dataset"
 def aligned_faces(
     context: dg.AssetExecutionContext, platform: WorkspaceResource, dataset_version: Artifact
 ) -> Iterator[dg.MaterializeResult]:
-    """MTCNN's face of each photo's subject, cropped; photos seen before cost nothing."""
+    """The cropped face of each photo's subject, found by MTCNN; known photos are not detected again."""
     workspace = platform.workspace()
     with user_errors(context):
         commit = commit_of(context, workspace)

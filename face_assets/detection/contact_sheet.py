@@ -31,7 +31,7 @@ def contact_sheet(images: Sequence[tuple[npt.NDArray[np.uint8], str]], columns: 
 
 
 def _font() -> ImageFont.FreeTypeFont:
-    """matplotlib's, since Pillow's own knows no letter beyond Latin-1."""
+    """matplotlib's font, since Pillow's has no letter beyond Latin-1."""
     spec = find_spec("matplotlib")  # which takes a fifth of a second to import
     assert spec and spec.origin
     return ImageFont.truetype(Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf", 10)

@@ -1,4 +1,4 @@
-"""The detector of a data set's parameters: its networks, its name, and the store of its crops."""
+"""The detector for a data set's parameters: its networks, fingerprint and crop store."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def detector_networks(workspace: Workspace) -> Path:
 
 
 def detector_fingerprint(workspace: Workspace, detector: Detector) -> str:
-    """Names a detector by its networks, its settings and the version of the code that turns pixels into crops."""
+    """The fingerprint of a detector: its networks, its settings and the version of the code that turns pixels into crops."""
     return fingerprint(tree_digest(detector_networks(workspace)), detector_config(detector).__dict__, step_version("detection"))
 
 

@@ -15,8 +15,8 @@ TORCHVISION = ("torchvision", "torchvision.transforms", "torchvision.transforms.
 
 
 def import_facenet_pytorch() -> ModuleType:
-    """facenet_pytorch. Where torchvision is missing, a stand-in takes the place of its two functions that the package imports for
-    detection, for the time of the import alone: left there, it would mislead every library that looks for torchvision.
+    """Imports facenet_pytorch. Where torchvision is missing, modules with the two functions that the package needs for detection
+    replace it, during the import alone: later they would mislead every library that looks for torchvision.
 
     Raises UserError when there is a torchvision that does not fit torch.
     """
@@ -25,16 +25,16 @@ def import_facenet_pytorch() -> ModuleType:
     if importlib.util.find_spec("torchvision") is not None:
         _check_torchvision()
         return importlib.import_module("facenet_pytorch")
-    stand_ins = {name: types.ModuleType(name) for name in TORCHVISION}
-    stand_ins["torchvision.transforms"].functional = stand_ins["torchvision.transforms.functional"]  # type: ignore[attr-defined]
-    stand_ins["torchvision.transforms.functional"].to_tensor = _missing  # type: ignore[attr-defined]
-    stand_ins["torchvision.ops.boxes"].batched_nms = _batched_nms  # type: ignore[attr-defined]
-    stand_ins["torchvision.transforms"].__path__ = []
-    stand_ins["torchvision.ops"].__path__ = []
-    stand_ins["torchvision"].__path__ = []
-    # facenet-pytorch's data sets name a class of torchvision at import
-    stand_ins["torchvision"].datasets = types.SimpleNamespace(ImageFolder=object)  # type: ignore[attr-defined]
-    sys.modules.update(stand_ins)
+    substitutes = {name: types.ModuleType(name) for name in TORCHVISION}
+    substitutes["torchvision.transforms"].functional = substitutes["torchvision.transforms.functional"]  # type: ignore[attr-defined]
+    substitutes["torchvision.transforms.functional"].to_tensor = _missing  # type: ignore[attr-defined]
+    substitutes["torchvision.ops.boxes"].batched_nms = _batched_nms  # type: ignore[attr-defined]
+    substitutes["torchvision.transforms"].__path__ = []
+    substitutes["torchvision.ops"].__path__ = []
+    substitutes["torchvision"].__path__ = []
+    # facenet-pytorch's data sets use a class of torchvision at import
+    substitutes["torchvision"].datasets = types.SimpleNamespace(ImageFolder=object)  # type: ignore[attr-defined]
+    sys.modules.update(substitutes)
     try:
         return importlib.import_module("facenet_pytorch")
     finally:
@@ -87,7 +87,7 @@ def export_detector(directory: Path) -> None:
     for name, (network, side) in inputs.items():
         example = torch.zeros((2, 3, 48 if side < 0 else side, 48 if side < 0 else side))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # OpenVINO traces with torch.jit, which warns of constants that are meant
+            warnings.simplefilter("ignore")  # OpenVINO traces with torch.jit, which warns of intended constants
             model = ov.convert_model(network().eval(), example_input=example, input=[ov.PartialShape([-1, 3, side, side])])
         _pool_without_places(model)
         for number, operation in enumerate(model.get_ordered_ops()):
@@ -96,9 +96,9 @@ def export_detector(directory: Path) -> None:
 
 
 def _pool_without_places(model: Any) -> None:
-    """Max pooling that yields the largest values alone, for the places of the largest, which torch's operation has too, cost some percent.
+    """Replaces max pooling by one that yields values alone: the indices that torch's operation yields, too, cost some percent of the time.
 
-    Its rounding "ceil" is torch's here, where no window begins in the padding, for there is none.
+    Its rounding "ceil" equals torch's here, since there is no padding in which a window could begin.
     """
     from openvino import opset1
 

@@ -31,7 +31,7 @@ CANDIDATES_AT_ONCE = 64  # larger batches fall out of the caches
 
 @dataclass(frozen=True)
 class DetectorConfig:
-    """What decides the boxes and the crops; see params.Detector for meanings and bounds."""
+    """Settings that determine boxes and crops; see params.Detector for meanings and bounds."""
 
     image_size: int = 160
     margin: int = 32
@@ -53,7 +53,7 @@ class Faces:
 
 
 class Detector:
-    """Finds faces and cuts crops. Not for several threads at once: make one for each."""
+    """Finds faces and cuts crops. Not thread-safe: make one for each thread."""
 
     def __init__(self, networks: Path, config: DetectorConfig, threads: int = 1):
         """networks: folder with pnet, rnet and onet as .xml and .bin."""
@@ -65,7 +65,7 @@ class Detector:
         return self.detect_all([image])[0]
 
     def detect_all(self, images: Sequence[Pixels]) -> list[Faces]:
-        """The faces of each photo, as `detect` finds them. All photos are worked on at once; `enough` says when they are."""
+        """The faces of each photo, as `detect` finds them. All photos are processed at once; `enough` limits their number."""
         reduced = [self._reduce(image) for image in images]
         by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for number, image in enumerate(reduced):
@@ -97,7 +97,7 @@ class Detector:
         return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
 
     def _faces(self, boxes: Floats, points: Floats, shape: tuple[int, ...], reduced: tuple[int, ...]) -> Faces:
-        """In the photo's own pixels, the subject's first."""
+        """The faces in the photo's own pixels, the subject's first."""
         scale = np.float32(max(shape[:2]) / max(reduced[:2]))
         if scale != 1:
             boxes[:, :4] *= scale
@@ -115,7 +115,7 @@ class Detector:
         return np.argsort((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))[::-1]
 
     def _find(self, images: list[Pixels]) -> tuple[Floats, Floats, Ints]:
-        """Photos of one size: boxes with probability, float32 (n, 5), landmarks, float32 (n, 5, 2), and which photo each is of, (n,)."""
+        """The faces in photos of one size: boxes with probability, float32 (n, 5), landmarks, float32 (n, 5, 2), photo index, (n,)."""
         height, width = images[0].shape[:2]
         scales = self._scales(min(height, width))
         sums = Sums.of(images, _largest_window(height, width, scales))
@@ -131,7 +131,7 @@ class Detector:
         return boxes[keep], landmarks[keep], photos[keep]
 
     def _scales(self, shorter: float) -> list[float]:
-        """Of the pyramid, down to where P-Net's cell is as large as the photo."""
+        """The scales of the pyramid, down to a photo as large as P-Net's cell."""
         scale = 12.0 / self.config.min_face_size
         shorter *= scale
         scales = []
@@ -142,7 +142,7 @@ class Detector:
         return scales
 
     def _propose(self, sums: Sums, scales: list[float]) -> tuple[Floats, Ints]:
-        """P-Net over the scale pyramid: squares, float32 (n, 5), and whose they are, (n,)."""
+        """The candidates of P-Net over the scale pyramid: squares, float32 (n, 5), and index of the photo, (n,)."""
         found, photos, levels = [np.empty((0, 9), np.float32)], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         for level, scale in enumerate(scales):
             rows, columns = _size(sums.height, scale), _size(sums.width, scale)
@@ -165,8 +165,7 @@ class Detector:
     def _refine(
         self, network: Network, sums: Sums, boxes: Floats, photos: Ints, side: int, threshold: float
     ) -> tuple[Floats, Ints, Floats, Floats]:
-        """R-Net or O-Net on the boxes: those that pass with their new probability, whose they are, their regression, and (O-Net) their
-        landmarks."""
+        """The boxes that pass R-Net or O-Net, with their new probability, index of the photo, regression and (O-Net) landmarks."""
         edges = np.trunc(boxes[:, :4]).astype(np.int64)
         edges[:, :2] = np.maximum(edges[:, :2], 1) - 1
         edges[:, 2:] = np.minimum(edges[:, 2:], (sums.width, sums.height))
@@ -186,7 +185,7 @@ class Detector:
 
 
 def enough(images: Iterable[Pixels]) -> bool:
-    """Whether so many pixels are to be searched together: small photos by the dozen, a large one alone."""
+    """True where the photos have enough pixels to be searched together: a dozen small ones, or one large one."""
     return bool(sum(image.shape[0] * image.shape[1] for image in images) >= PIXELS_TOGETHER)
 
 
@@ -195,7 +194,7 @@ def _none() -> Faces:
 
 
 def _size(length: int, scale: float) -> int:
-    """Of a side at a scale of the pyramid."""
+    """The length of a side at a scale of the pyramid."""
     return int(length * scale + 1)
 
 
@@ -206,7 +205,7 @@ def _largest_window(height: int, width: int, scales: list[float]) -> int:
 
 
 def _boxes_of_cells(regression: Floats, probability: Floats, scale: float, threshold: float) -> tuple[Floats, Ints]:
-    """P-Net's cells at or above the threshold as boxes, float32 (n, 9): corners, probability, regression; and whose they are, (n,)."""
+    """P-Net's cells at or above the threshold as boxes, float32 (n, 9): corners, probability, regression; and index of the photo, (n,)."""
     photos, rows, columns = np.nonzero(probability >= np.float32(threshold))
     cells = np.stack([columns, rows], axis=1).astype(np.float32)
     first = np.floor((STRIDE * cells + 1) / np.float32(scale))

@@ -1,4 +1,4 @@
-"""MTCNN's three networks in OpenVINO, on one worker's threads."""
+"""MTCNN's three networks in OpenVINO, on the threads of one worker."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ Floats = npt.NDArray[Any]
 
 
 class Network:
-    """One of the networks. Not for several threads at once."""
+    """One of the networks. Not thread-safe."""
 
     def __init__(self, file: Path, threads: int, precision: str = "f32"):
         self._request = compile_network(file, threads, 1, precision).create_infer_request()

@@ -1,4 +1,4 @@
-"""Area resampling as torch's interpolate(mode="area") does it, of many windows at once, read off integral images.
+"""Area resampling as of torch's interpolate(mode="area"), of many windows at once, from integral images.
 
 A mean over whole pixels is a sum of integers by their number. Integers add exactly, so one table of sums serves every scale of the pyramid
 and every candidate, at a cost that depends on what is read from it and not on how large the windows are.
@@ -15,7 +15,7 @@ Floats = npt.NDArray[Any]
 Ints = npt.NDArray[Any]
 Pixels = npt.NDArray[np.uint8]
 
-# Three colours of a window lie beside one another in 64 bits: differences of such sums are right for as long as each fits its 21.
+# Three colours of a window are packed into 64 bits: differences of such sums are right as long as each fits its 21 bits.
 BITS = 21
 FIELD = (1 << BITS) - 1
 LARGEST_WINDOW = FIELD // 255
@@ -36,7 +36,7 @@ class Sums:
 
     @staticmethod
     def of(images: Sequence[Pixels], largest_window: int) -> "Sums":
-        """images: uint8 (h, w, 3), all of one size; largest_window: pixels in the largest window that will be asked for."""
+        """The sums of images, uint8 (h, w, 3), all of one size; largest_window: pixels in the largest window that will be read."""
         height, width = images[0].shape[:2]
         packed = largest_window <= LARGEST_WINDOW
         tables = np.zeros((len(images), 1 if packed else 3, height + 1, width + 1), np.int64)
@@ -67,7 +67,7 @@ class Sums:
         return pixels
 
     def cut(self, photos: Ints, boxes: Ints, side: int) -> Floats:
-        """Parts of the photos, normalised: float32 (n, 3, side, side). photos: (n,), which photo each is of; boxes: (n, 4), x1 y1 x2 y2,
+        """Parts of the photos, normalised: float32 (n, 3, side, side). photos: (n,), the index of each; boxes: (n, 4), x1 y1 x2 y2,
         whole pixels, within the photo, the last excluded."""
         left, right = _windows(boxes[:, 0], boxes[:, 2] - boxes[:, 0], side)
         top, bottom = _windows(boxes[:, 1], boxes[:, 3] - boxes[:, 1], side)
@@ -91,13 +91,13 @@ class Sums:
 
 
 def _windows(first: Ints, length: Ints, count: int) -> tuple[Ints, Ints]:
-    """Where each of `count` windows of torch's area resampling begins and ends: (n, count) each, of first and length (n,)."""
+    """Begin and end of each of `count` windows of torch's area resampling: (n, count) each, for first and length (n,)."""
     edges = np.arange(count + 1) * length[:, None]
     return first[:, None] + edges[:, :-1] // count, first[:, None] - (-edges[:, 1:] // count)
 
 
 def _normalise(sums: Ints, scale: Floats, out: Floats) -> None:
-    """From sums, (colours, …), to normalised means, (3, …): scale is (…), that of the networks by the pixels of each window."""
+    """Writes the normalised means, (3, …), of sums, (colours, …); scale: (…), that of the networks by the pixels of each window."""
     if len(sums) == 3:
         out[:] = sums
     else:

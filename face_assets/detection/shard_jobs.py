@@ -1,4 +1,4 @@
-"""Alignment over several steps: each is a process of its own (align_in_processes) or a container (align_in_containers)."""
+"""Jobs of alignment in several steps, each a process of its own (align_in_processes) or a container (align_in_containers)."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -14,13 +14,13 @@ from face_assets.orchestration.metadata import commit_of, user_errors
 from face_assets.orchestration.partitions import commits
 from face_assets.orchestration.workspace_resource import WorkspaceResource
 
-# a shard that fails or whose process is killed is run again, and the others are not: the daemon reads these of any run
+# the daemon runs a shard again that failed or was killed, and not the others, by these tags
 AGAIN = {"dagster/max_retries": "2", "dagster/retry_strategy": "FROM_FAILURE", "dagster/retry_on_asset_or_op_failure": "true"}
 BETWEEN_STEPS = "between_steps"
 
 
 class ShardPlan(dg.Config):
-    """How alignment is split."""
+    """Number of shards."""
 
     shards: int = 2
     """Parts that the photos are split into; of these as many run at once as the executor allows."""
@@ -28,7 +28,7 @@ class ShardPlan(dg.Config):
 
 @dg.op(out=dg.DynamicOut(dict, io_manager_key=BETWEEN_STEPS), description="Which shards of the commit's photos have faces to detect.")
 def shards_to_align(context: dg.OpExecutionContext, platform: WorkspaceResource, config: ShardPlan) -> Iterator[dg.DynamicOutput[Any]]:
-    """A dynamic output for each shard that has something to do."""
+    """Yields a dynamic output for each shard with faces to detect."""
     if config.shards < 1:
         raise dg.Failure(f"shards is {config.shards}: at least 1 is needed.", allow_retries=False)
     with user_errors():
@@ -40,14 +40,14 @@ def shards_to_align(context: dg.OpExecutionContext, platform: WorkspaceResource,
 
 @dg.op(out=dg.Out(int, io_manager_key=BETWEEN_STEPS), description="Detects and crops the faces of one shard.")
 def aligned_shard(context: dg.OpExecutionContext, platform: WorkspaceResource, shard: dict) -> int:
-    """How many photos this step detected. It uses one core: the other shards use the others."""
+    """The number of photos that this step detected, on one core: the other shards use the others."""
     with user_errors():
         return shards.align_shard(platform.workspace(), shards.Shard(**shard), 1, context.log.info)
 
 
 @dg.op(out=dg.Out(int, io_manager_key=BETWEEN_STEPS), description="Puts the shards' crops into the crop store.")
 def gathered_shards(context: dg.OpExecutionContext, platform: WorkspaceResource, detected: list) -> int:
-    """How many photos came to the crop store; aligned_faces then finds them there."""
+    """The number of photos added to the crop store, where aligned_faces then finds them."""
     with user_errors():
         workspace = platform.workspace()
         gathered = shards.gather_shards(workspace, commit_of(context, workspace), context.log.info)
@@ -57,7 +57,7 @@ def gathered_shards(context: dg.OpExecutionContext, platform: WorkspaceResource,
 
 @dg.graph
 def alignment() -> None:
-    """Plan, shards beside one another, gathering."""
+    """Plans shards, runs them in parallel and gathers their results."""
     gathered_shards(shards_to_align().map(aligned_shard).collect())
 
 

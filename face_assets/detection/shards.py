@@ -1,4 +1,4 @@
-"""Alignment in shards: what separate steps, containers or machines do each, and what puts their parts together."""
+"""Alignment in shards: the work of each step, container or machine, and the merge of their results."""
 
 import shutil
 from collections.abc import Iterator
@@ -20,19 +20,19 @@ ENTRIES_A_TRANSACTION = 512
 
 @dataclass(frozen=True)
 class Shard:
-    """One of `count` parts of a commit's photos; `index` counts from 0. A photo's md5 decides its shard, whatever is there already."""
+    """One of `count` parts of a commit's photos; `index` counts from 0. A photo's shard depends on its md5 alone."""
 
     commit: str
     index: int
     count: int
 
     def holds(self, md5: str) -> bool:
-        """Whether the photo is of this shard."""
+        """True for a photo of this shard."""
         return int(md5[:8], 16) % self.count == self.index
 
 
 def plan_shards(workspace: Workspace, commit: str, count: int, log: Log) -> list[Shard]:
-    """The shards that have photos to detect. Brings their bytes to this platform's cache once, before the shards want them all at once."""
+    """The shards with photos to detect. Fetches their bytes once into the platform's cache, before all shards read them."""
     params = workspace.params(commit)
     store, md5s = crop_store(workspace, params.detector), list(_md5s(workspace, commit, log))
     missing, _ = unaligned(store, md5s, params.photos.max_megapixels)
@@ -40,15 +40,15 @@ def plan_shards(workspace: Workspace, commit: str, count: int, log: Log) -> list
     detector_networks(workspace)
     shards = [Shard(commit, index, count) for index in range(count)]
     wanted = [shard for shard in shards if any(map(shard.holds, missing))]
-    log(f"{len(missing):,} photos not seen before, in {len(wanted)} of {count} shards")
+    log(f"{len(missing):,} new photos, in {len(wanted)} of {count} shards")
     return wanted
 
 
 def align_shard(workspace: Workspace, shard: Shard, threads: int, log: Log) -> int:
-    """Detects the shard's photos that neither the crop store nor the shard's own part of it has; returns how many those were.
+    """Detects the shard's photos that are neither in the crop store nor in the shard's own file; returns their number.
 
-    Each shard writes a file of its own, so that shards neither wait for one another nor need a file system whose locks SQLite trusts.
-    A shard that was killed goes on where it stopped. `threads`: processes that it may start.
+    Each shard writes a file of its own, so that shards neither wait for one another nor need a file system with locks for SQLite.
+    A killed shard resumes where it stopped. `threads`: number of processes that it may start.
     """
     params = workspace.params(shard.commit)
     part = ContentStore(_parts(workspace, shard.commit) / f"{shard.index}-of-{shard.count}.sqlite")
@@ -64,7 +64,7 @@ def align_shard(workspace: Workspace, shard: Shard, threads: int, log: Log) -> i
 
 
 def gather_shards(workspace: Workspace, commit: str, log: Log) -> int:
-    """Puts every part of the commit into the crop store; returns how many photos were new to it. Raises UserError where one is missing."""
+    """Adds every shard's file of the commit to the crop store; returns the number of new photos. Raises UserError where one is missing."""
     store = crop_store(workspace, workspace.params(commit).detector)
     md5s = list(_md5s(workspace, commit, log))
     lacking = store.missing(md5s)
@@ -84,7 +84,7 @@ def gather_shards(workspace: Workspace, commit: str, log: Log) -> int:
 
 
 def _parts(workspace: Workspace, commit: str) -> Path:
-    """Where the shards of a commit leave their parts: a folder for each detector, like the crop store's file."""
+    """Folder of the shards' files of a commit: one for each detector, like the crop store's file."""
     store = crop_store(workspace, workspace.params(commit).detector).path
     return store.parent / "parts" / f"{store.stem}-{commit}"
 

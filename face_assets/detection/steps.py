@@ -1,4 +1,4 @@
-"""The step aligned_faces: from listed photos to one cropped face each."""
+"""The step aligned_faces, which crops one face of each listed photo."""
 
 import csv
 from collections import Counter
@@ -32,7 +32,7 @@ LISTED = 200
 
 @dataclass(frozen=True)
 class Face:
-    """A photo with a crop: the rows that training and evaluation use."""
+    """A photo with a crop, as training and evaluation use it."""
 
     path: str
     md5: str
@@ -42,7 +42,7 @@ class Face:
 
 @dataclass(frozen=True)
 class Alignment:
-    """How many photos had to be detected, and the facts of every one, by md5, under the limit of megapixels in force."""
+    """Number of photos detected now, and the facts of every photo, by md5, under the present limit of megapixels."""
 
     detected: int
     facts: dict[str, dict[str, Any]]
@@ -54,8 +54,8 @@ def align(
     """Fills the crop store with the photos that it lacks."""
     store, detected = crop_store(workspace, detector), 0
     missing, facts = unaligned(store, md5s, max_megapixels)
-    while missing:  # once, but for a run beside this one that refuses under a lower limit
-        log(f"detecting faces in {len(missing):,} photos not seen before")
+    while missing:  # once, unless a concurrent run rejects photos under a lower limit
+        log(f"detecting faces in {len(missing):,} new photos")
         files = workspace.repository.locate(commit, source, missing)
         progress = progress_lines(log, "aligned")
         align_photos(
@@ -68,7 +68,7 @@ def align(
 
 
 def align_dataset(workspace: Workspace, commit: str, dataset: Artifact, log: Log) -> Artifact:
-    """The subject's face of every photo of the manifest; what cannot be used is listed with its reason."""
+    """The artifact with the subject's face of every photo of the manifest; unusable photos are listed with their reasons."""
     params = workspace.params(commit)
     detector = detector_fingerprint(workspace, params.detector)
     name = fingerprint(dataset.fingerprint, detector, step_version("aligned_faces"))
@@ -117,7 +117,7 @@ def align_dataset(workspace: Workspace, commit: str, dataset: Artifact, log: Log
         }
 
     made = workspace.home.artifacts.make("aligned_faces", name, fill)
-    if made.reused:  # the store of its crops is opened, so that it counts as used, and filled where somebody removed it
+    if made.reused:  # its crop store is opened, which counts as use, and filled if it was removed
         md5s = [photo.md5 for photo in Manifest.read(dataset.directory / "manifest.csv").photos]
         if crop_store(workspace, params.detector).missing(md5s):
             try:
@@ -135,7 +135,7 @@ def read_faces(aligned: Artifact, *splits: str) -> list[Face]:
 
 
 def labels_of(faces: Sequence[Face]) -> list[int]:
-    """A number for each face: its person's place among the people of these faces, by name."""
+    """The label of each face: its person's rank by name among the people of these faces."""
     people = {identity: label for label, identity in enumerate(sorted({face.identity for face in faces}))}
     return [people[face.identity] for face in faces]
 

@@ -1,4 +1,4 @@
-"""Greedy non-maximum suppression in many groups of boxes at once, with the boxes and the order that one group after another would give."""
+"""Greedy non-maximum suppression in many groups of boxes at once, with the result of one group after another."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ LARGEST_GROUP = 1024
 
 
 def suppress(boxes: Floats, groups: Ints, threshold: float, of_smaller: bool = False) -> Ints:
-    """The places of the boxes that stay: by group, best first, as torchvision's batched_nms orders them within one.
+    """The indices of the boxes that stay: by group, best first, as torchvision's batched_nms orders them within one.
 
     boxes: float32 (n, 5 or more), corners and score; groups: (n,). `of_smaller` measures the overlap against the smaller box, pixels
     inclusive, as facenet-pytorch's "Min" does.
@@ -24,10 +24,10 @@ def suppress(boxes: Floats, groups: Ints, threshold: float, of_smaller: bool = F
     if of_smaller:
         order = _by_numpy(boxes[:, 4], groups, starts, sizes)
     kept = np.ones(len(order), bool)
-    kept[:] = sizes.repeat(sizes) == 1  # nobody suppresses the only one
+    kept[:] = sizes.repeat(sizes) == 1  # a single box is not suppressed
     ordered = boxes[order, :4]
     more = np.float32(1 if of_smaller else 0)
-    # groups of about one size side by side, the shorter ones filled up with boxes that overlap nothing
+    # groups of similar size together, the shorter ones padded with boxes that overlap nothing
     for width, of_width in _by_width(starts, sizes):
         most = max(1, PAIRS_AT_ONCE // (width * width))
         for first in range(0, len(of_width), most):
@@ -47,8 +47,8 @@ def suppress(boxes: Floats, groups: Ints, threshold: float, of_smaller: bool = F
 
 
 def _by_numpy(scores: Floats, groups: Ints, starts: Ints, sizes: Ints) -> Ints:
-    """By group, best first, in the order that numpy's own sort leaves equal scores: good faces often share one just below 1, and
-    facenet-pytorch, whose choice this should be, sorts so."""
+    """The order by group, best first, with equal scores as numpy's sort leaves them: good faces often share one just below 1, and
+    facenet-pytorch sorts them so."""
     order = np.argsort(groups, kind="stable")
     for start, size in zip(starts, sizes, strict=True):
         mine = order[start : start + size]
@@ -70,7 +70,7 @@ def _by_width(starts: Ints, sizes: Ints) -> list[tuple[int, Ints]]:
 
 
 def _overlapping(boxes: Floats, threshold: np.float32, more: np.float32) -> npt.NDArray[np.bool_]:
-    """Which box overlaps which later one too much: (groups, width, width) of boxes (groups, width, 4)."""
+    """A mask of boxes that overlap a later one too much: (groups, width, width) of boxes (groups, width, 4)."""
     x1, y1, x2, y2 = (boxes[..., side] for side in range(4))
     area = (x2 - x1 + more) * (y2 - y1 + more)
     shared = np.minimum(x2[:, :, None], x2[:, None]) - np.maximum(x1[:, :, None], x1[:, None]) + more
@@ -82,9 +82,9 @@ def _overlapping(boxes: Floats, threshold: np.float32, more: np.float32) -> npt.
 
 
 def _survivors(over: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """(groups, width): who is not overlapped by an earlier one that stays itself.
+    """A mask, (groups, width), of the boxes that no earlier box that stays overlaps.
 
-    From all staying, each round settles at least the next box of every group, and most of them in a few rounds.
+    Each round settles at least the next box of every group, and a few rounds settle most.
     """
     stays: npt.NDArray[Any] = np.ones(over.shape[:2], bool)
     while True:
@@ -95,7 +95,7 @@ def _survivors(over: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 
 
 def _one_by_one(boxes: Floats, threshold: float, more: np.float32) -> npt.NDArray[np.bool_]:
-    """The same for one large group, (n, 4), without a table of all pairs."""
+    """The mask for one large group, (n, 4), without a table of all pairs."""
     x1, y1, x2, y2 = (boxes[:, side] for side in range(4))
     area = (x2 - x1 + more) * (y2 - y1 + more)
     stays = np.zeros(len(boxes), bool)

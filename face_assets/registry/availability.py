@@ -34,7 +34,7 @@ def missing_bytes(repository: DataRepository, commit: str, tracked: tuple[str, .
         return f"the DVC remote of commit {commit[:12]} cannot be reached: {error}"
     if not missing:
         return None
-    return f"{' and '.join(missing)} of commit {commit[:12]} are not in the DVC remote yet: `dvc push` brings them"
+    return f"{' and '.join(missing)} of commit {commit[:12]} are not in the DVC remote yet: run `dvc push`"
 
 
 def not_in_remote(repository: DataRepository, commit: str, wanted: dict[str, str], patience: int = 1) -> dict[str, str]:
@@ -49,7 +49,7 @@ def not_in_remote(repository: DataRepository, commit: str, wanted: dict[str, str
                 command, input=json.dumps(wanted), capture_output=True, text=True, timeout=patience * SECONDS_TO_ANSWER, check=False
             )
         except subprocess.TimeoutExpired as error:
-            raise UserError(f"no answer within {patience * SECONDS_TO_ANSWER:g} s") from error
+            raise UserError(f"no response within {patience * SECONDS_TO_ANSWER:g} s") from error
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no message"]
         raise UserError(without_credentials(lines[-1]))

@@ -125,7 +125,7 @@ class DataRepository:
 
     def _other_format(self) -> UserError:
         return UserError(
-            f"{self.shown} names its objects by SHA-256, which DVC and GTO do not read: make the repository anew with "
+            f"{self.shown} names its objects by SHA-256, which DVC and GTO do not read: create it again with "
             "`git init --object-format=sha1`, or name another."
         )
 
@@ -318,7 +318,7 @@ class DataRepository:
             if missing:
                 raise UnreachableError(
                     f"{len(missing)} of {len(md5s)} files of {name}.dvc at commit {commit[:12]} are neither in a cache nor in the DVC "
-                    f"remote (such as {missing[0]}): `dvc push` from the machine that has them. DVC said: {reason}"
+                    f"remote (such as {missing[0]}): `dvc push` from the machine that has them. DVC's message: {reason}"
                 )
         return found
 

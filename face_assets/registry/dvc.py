@@ -66,7 +66,7 @@ def _output_of(process: "subprocess.Popen[str]", silence: float) -> tuple[str, s
             now = _moved(process.pid)
             if now - before < LEAST_MOVED:
                 raise UnreachableError(
-                    f"DVC stood still for {silence:g} s and was ended: see whether the DVC remote answers, and run again."
+                    f"DVC moved no data for {silence:g} s and was ended: check the DVC remote, and run again."
                 ) from error
             before = now
 

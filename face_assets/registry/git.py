@@ -94,7 +94,7 @@ def git(
         except BaseException as error:
             os.killpg(process.pid, signal.SIGKILL)  # with git's helpers, which would go on without it
             if isinstance(error, subprocess.TimeoutExpired):
-                raise GitError(f"git {_name(arguments)}: no answer within {seconds:g} s") from error
+                raise GitError(f"git {_name(arguments)}: no response within {seconds:g} s") from error
             raise
     if process.returncode:
         raise GitError(f"git {_name(arguments)}: {printable(without_credentials(_reason(errors.decode(errors='replace'))))}")

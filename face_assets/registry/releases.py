@@ -251,7 +251,7 @@ def _declared(dvc_yaml: bytes | None, plots: list[str]) -> str:
         declared = (parse_yaml(dvc_yaml, MOST_BYTES) if dvc_yaml else None) or {}
         metrics, drawn = declared.get("metrics") or [], declared.get("plots") or []
     except (ValueError, AttributeError) as error:
-        raise UserError(f"dvc.yaml of the trained commit cannot be used: {error}. Mend it and commit.") from error
+        raise UserError(f"dvc.yaml of the trained commit cannot be used: {error}. Fix it and commit.") from error
     declared["metrics"] = [*(metric for metric in metrics if _name(metric) != "metrics.json"), "metrics.json"]
     if isinstance(drawn, dict):
         drawn = [{name: settings} for name, settings in drawn.items()]
@@ -270,7 +270,7 @@ def _require_room(repository: DataRepository, commit: str) -> None:
     entries = repository.git("ls-tree", "-z", "--end-of-options", commit, "release", "plots", *OUR_FILES).decode(errors="replace")
     for kind, name in ((entry.split(" ")[1], entry.split("\t", 1)[1]) for entry in entries.split("\0") if entry):
         if name == "release" or kind != ("tree" if name == "plots" else "blob"):
-            raise UserError(f"{name} at commit {commit[:12]} stands where a release keeps its files: rename it and commit.")
+            raise UserError(f"{name} at commit {commit[:12]} has the name of a release's file: rename it and commit.")
 
 
 AXES: dict[str, dict[str, str]] = {"roc.csv": {"x": "far", "y": "tar"}, "learning_curve.csv": {"x": "epoch"}}

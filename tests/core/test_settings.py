@@ -100,7 +100,7 @@ def test_an_open_home_of_earlier_versions_is_closed_and_its_passwords_stay_priva
 @pytest.mark.parametrize("said", ["here", "~nobody-of-this-machine/x"])
 def test_a_path_that_means_another_one_elsewhere_is_named(home: Path, monkeypatch: pytest.MonkeyPatch, name: str, said: str) -> None:
     monkeypatch.setenv(f"FACE_ASSETS_{name}", said)
-    with pytest.raises(UserError, match=f"`{name.lower()}`: an absolute path is wanted"):
+    with pytest.raises(UserError, match=f"`{name.lower()}`: must be an absolute path"):
         load_settings()
     for unset in ("", None):
         monkeypatch.delenv(f"FACE_ASSETS_{name}") if unset is None else monkeypatch.setenv(f"FACE_ASSETS_{name}", unset)

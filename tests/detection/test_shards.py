@@ -56,7 +56,7 @@ def workspace(people: Path, home: Path) -> Workspace:
 
 
 def of_one_process(workspace: Workspace, commit: str, home: Path) -> tuple[dict[str, object], str]:
-    """What a home aligns that knows no shards."""
+    """The facts of an alignment without shards."""
     other = Workspace(workspace.settings.model_copy(update={"home": home}))
     artifact = align_dataset(other, commit, version_dataset(other, commit, nothing), nothing)
     return contents(crop_store(other, other.params(commit).detector)), picture(artifact.directory)

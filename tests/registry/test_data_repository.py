@@ -67,7 +67,7 @@ def test_photos_missing_everywhere_are_counted_in_a_sentence(repository: Path, t
         data.locate(data.resolve("HEAD"), "photos", [file.md5 for file in files])
     shutil.rmtree(repository / ".dvc" / "cache")
     shutil.rmtree(repository.with_name("data.dvc-remote"))
-    with pytest.raises(UserError, match=r"1 of 1 files of photos.dvc .* DVC said: .+"):
+    with pytest.raises(UserError, match=r"1 of 1 files of photos.dvc .* DVC's message: .+"):
         read_all(str(repository), tmp_path / "another-home")
 
 

@@ -21,7 +21,7 @@ def test_a_far_end_that_never_answers_is_given_up_with_gits_helpers() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/silent.git"
         began = time.monotonic()
-        with pytest.raises(GitError, match="no answer within 1 s"):
+        with pytest.raises(GitError, match="no response within 1 s"):
             git("ls-remote", url, seconds=1)
         assert time.monotonic() - began < 30
         until(lambda: not any(url in line for line in command_lines()), 30)

@@ -1,4 +1,4 @@
-"""What GTO shows and what the platform takes for it are the same, whatever tags GTO made in whatever order."""
+"""The platform's registry equals GTO's, for any tags in any order."""
 
 import subprocess
 from collections.abc import Callable
@@ -86,7 +86,7 @@ def test_what_a_colleague_does_by_gto_is_shown_and_done(repository: Path, tmp_pa
     assert stages.assign("v1.0.0", "first") and stages.assign("v1.1.0", "second")
 
     def by_gto(version: str | None) -> Assignment | None:
-        """What is in production after a refresh, which is what GTO shows."""
+        """The release in production after a refresh, checked against GTO."""
         data.refresh()
         assert gto.api.show(str(repository))[NAME]["stage"]["production"] == version
         return stages.production()

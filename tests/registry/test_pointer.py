@@ -73,7 +73,7 @@ def test_remotes_without_a_default_are_named_and_dvc_is_quoted(repository: Path,
     assert "has no default among its DVC remotes cold, storage: choose one by `dvc remote default NAME`" in str(
         remote_trouble(data, chosen)
     )
-    with pytest.raises(UserError, match=r"DVC said: .*[Nn]o (default )?remote"):
+    with pytest.raises(UserError, match=r"DVC's message: .*[Nn]o (default )?remote"):
         data.files(chosen, "photos")
 
 

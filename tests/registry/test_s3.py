@@ -110,7 +110,7 @@ def test_wrong_keys_get_a_sentence_without_them(data: Path, tmp_path: Path, monk
     said = missing_bytes(repository, commit, ("photos",))
     assert said
     assert "cannot be reached" in said
-    with pytest.raises(UserError, match=r"photos\.dvc .* DVC said: .+") as failed:
+    with pytest.raises(UserError, match=r"photos\.dvc .* DVC's message: .+") as failed:
         repository.files(commit, "photos")
     for sentence in (said, str(failed.value)):
         assert NO_SUCH_SECRET not in sentence
