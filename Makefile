@@ -43,6 +43,7 @@ docs: $(VENV)/.ready-dev  # the site of the documentation, in build/site; a link
 
 lint: docs  # ruff, mypy, the order of the rooms, Dagster's definitions, spelling, links
 	$(BIN)/codespell
+	$(BIN)/python -m pytest -q tests/test_prose.py
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -1,11 +1,14 @@
-"""The documentation: every link and every path of a page that a file names leads somewhere, and the reference is that of the code."""
+"""The documentation: links, paths and commands of a page lead somewhere, and the reference is that of the code."""
 
 import re
 from collections import Counter
 from pathlib import Path
 from urllib.parse import unquote
 
+import click
+
 from face_assets.cli import reference
+from face_assets.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -48,6 +51,25 @@ def broken(page: Path) -> list[str]:
     return bad
 
 
+def unknown_commands(text: str) -> list[str]:
+    """The calls of `face-assets` in blocks and spans of code that the command does not understand."""
+    code = [*FENCE.findall(text), *re.findall(r"`([^`\n]+)`", FENCE.sub("", text))]
+    lines = [line.partition(" #")[0] for part in code for line in part.splitlines()]
+    return [call.strip() for line in lines for call in re.findall(r"\bface-assets [a-z][^|…]*", line) if not understood(call.split()[1:])]
+
+
+def understood(words: list[str]) -> bool:
+    """Whether the command has the subcommand and the options that the words name."""
+    command: click.Command = main
+    while isinstance(command, click.Group) and words:
+        found = command.commands.get(words[0])
+        if found is None:
+            return False
+        command, words = found, words[1:]
+    known = {"--help", "-h"}.union(*({*option.opts, *option.secondary_opts} for option in command.params))
+    return known.issuperset(re.findall(r"(?<!\S)--?[a-z][a-z-]*", " ".join(words)))
+
+
 def test_every_link_of_the_pages_leads_to_a_file_and_a_heading() -> None:
     assert [bad for page in PAGES for bad in broken(page)] == []
 
@@ -71,6 +93,17 @@ def test_every_page_that_a_file_names_by_its_path_exists() -> None:
 def test_every_source_file_that_a_page_names_exists() -> None:
     named = {(page.name, name) for page in PAGES for name in SOURCE.findall(page.read_text(encoding="utf-8"))}
     assert [one for one in sorted(named) if not (ROOT / one[1]).exists()] == []
+
+
+def test_every_command_that_a_page_shows_exists_with_its_options() -> None:
+    written = [page for page in PAGES if page.name not in reference.pages()]
+    wrong = [bad for page in written for bad in unknown_commands(page.read_text(encoding="utf-8"))]
+    assert wrong == []
+
+
+def test_an_unknown_command_and_an_unknown_option_are_found() -> None:
+    text = "```\nface-assets run --nope  # face-assets is here\n```\n`face-assets up --no-ui`, `face-assets keys ad`, `face-assets nope`\n"
+    assert unknown_commands(text) == ["face-assets run --nope", "face-assets keys ad", "face-assets nope"]
 
 
 def test_a_link_to_a_missing_file_or_heading_is_found(tmp_path: Path) -> None:
