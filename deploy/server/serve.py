@@ -1,7 +1,7 @@
-"""Entry point of the serving image: Triton on the container's loopback, and a listener before it that lets the gateway in.
+"""Entry point of the serving image: Triton on the container's loopback, and a listener before it that admits the gateway.
 
-The container ends when Triton ends, and when no photo is answered any more: the engine then starts it again. With `--is-healthy` it
-says by its exit status whether a photo was answered lately, for Docker's HEALTHCHECK.
+The container ends when Triton ends, or photos no longer get a response: the engine then restarts it. With `--is-healthy` the exit status
+is 0 after a recent response to a photo, for Docker's HEALTHCHECK.
 """
 
 import json
@@ -22,15 +22,15 @@ URL = f"http://127.0.0.1:{HTTP}/v2/models/face_recognizer"
 ANSWERS = "face_assets_photos_total"
 TOKEN = os.environ.get("FACE_ASSETS_PROBE_TOKEN", "")  # of requests that are no traffic
 ANSWERED = Path("/tmp/answered")
-OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy for the world outside is none for this server
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy leads to this server
 PAUSE_SECONDS = 2.0
 LONGEST_ANSWER = 15.0
-FAILING_SECONDS = 10.0  # without any answer and with errors, after which the container ends
-SILENT_SECONDS = 25.0  # where nothing is said, or that it is busy: a machine may be starved
+FAILING_SECONDS = 10.0  # with errors and without any response, after which the container ends
+SILENT_SECONDS = 25.0  # without any response, or with 503: the machine may be overloaded
 BUSY = 503
 HEALTHY_SECONDS = 30.0
 FAILED = 70
-# All models are loaded at the start and none later: the server has no model control that anybody could reach.
+# All models are loaded at the start: the server has no model control.
 TRITON = [
     "tritonserver",
     "--model-repository=/models",
@@ -50,15 +50,15 @@ TRITON = [
 
 
 def main():
-    """Runs both until Triton ends; returns its exit status as a shell's."""
-    # the Python backend sets its stub's run bit at each start, which takes a file of one's own on a file system that can be written
+    """Runs Triton and the listener until Triton ends; returns its exit status as a shell does."""
+    # the Python backend sets its stub's run bit at each start, which needs an own file on a writable file system
     shutil.copytree("/opt/tritonserver/backends/python", "/tmp/backends/python", dirs_exist_ok=True)
     triton = subprocess.Popen([*TRITON, *sys.argv[1:]])
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: triton.terminate())
     while triton.poll() is None and not is_ready():
         time.sleep(0.1)
-    if triton.poll() is None:  # a listener before would take connections that nobody answers, and the gateway waits for refused ones
+    if triton.poll() is None:  # an earlier listener would accept connections without a response, and the gateway retries refused ones
         listener = subprocess.Popen(["/usr/sbin/haproxy", "-db", "-f", str(HERE / "listener.cfg")])
         failed = threading.Event()
         threading.Thread(target=watch, args=(triton, failed), daemon=True).start()
@@ -67,7 +67,7 @@ def main():
                 print("The listener ended: so does the server.", file=sys.stderr, flush=True)
                 triton.kill()
             time.sleep(0.05)
-        listener.send_signal(signal.SIGUSR1)  # it refuses connections, and answers those whose server has ended
+        listener.send_signal(signal.SIGUSR1)  # it refuses connections, and ends those whose server has ended
         try:
             listener.wait(1)
         except subprocess.TimeoutExpired:
@@ -78,7 +78,7 @@ def main():
 
 
 def is_ready():
-    """Whether Triton says that the recognizer, with all that it asks, is loaded."""
+    """Returns True where the recognizer and the models that it calls are loaded."""
     try:
         with OPENER.open(f"{URL}/ready", timeout=2) as answer:
             return answer.status == 200
@@ -87,16 +87,20 @@ def is_ready():
 
 
 def watch(triton, failed):
-    """Ends Triton once neither our photo nor anybody else's has been answered for so long."""
-    well, before = time.monotonic(), 0.0
+    """Ends Triton when neither the health check's photo nor another one gets a response for too long."""
+    healthy, before = time.monotonic(), 0.0
     while triton.poll() is None:
         trouble, patience = answer_photo()
         after = answers(before)
-        if trouble is None or after > before:  # who is busy with others is late, and well
-            well = time.monotonic()
+        if trouble is None or after > before:  # a server that is busy with others is late, and healthy
+            healthy = time.monotonic()
             ANSWERED.touch()
-        elif time.monotonic() - well > patience:
-            print(f"No photo was answered for {time.monotonic() - well:.0f} s, so the server ends: {trouble}", file=sys.stderr, flush=True)
+        elif time.monotonic() - healthy > patience:
+            print(
+                f"No photo got a response for {time.monotonic() - healthy:.0f} s, so the server ends: {trouble}",
+                file=sys.stderr,
+                flush=True,
+            )
             failed.set()
             triton.kill()
             return
@@ -105,7 +109,7 @@ def watch(triton, failed):
 
 
 def answer_photo():
-    """Sends a drawn face through the real protocol; returns why it was not answered, None where it was, and for how long that may be."""
+    """Sends a drawn face through the real protocol; returns the failure, None without one, and the time that it may last."""
     photo = (HERE / "photo.jpg").read_bytes()
     content = len(photo).to_bytes(4, "little") + photo
     tensor = {"name": "IMAGE", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": len(content)}}
@@ -123,7 +127,7 @@ def answer_photo():
 
 
 def answers(before):
-    """How many photos of callers were answered, as far as that can be had now."""
+    """Returns the number of callers' photos with a result; `before` where it cannot be read now."""
     try:
         with OPENER.open(f"http://127.0.0.1:{METRICS}/metrics", timeout=2) as answer:
             lines = answer.read().decode().splitlines()

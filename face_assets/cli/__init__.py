@@ -1,4 +1,4 @@
-"""The command."""
+"""Command line of the platform."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""`face-assets run`: a job for a commit, followed to its end on the terminal."""
+"""`face-assets run`: a job for a commit, followed on the terminal."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -21,8 +21,7 @@ JOBS = {"live": jobs.COMMIT_TO_LIVE, "evaluation": jobs.COMMIT_TO_EVALUATION}
 
 
 def choose_commit(workspace: Workspace, revision: str, quiet: bool) -> str:
-    """The commit that `revision` names in the workspace's repository, told on the terminal. Raises UserError, also for parameters that
-    cannot be read there."""
+    """Returns the commit of `revision` in the workspace's repository, and prints it. Raises UserError, also for invalid parameters."""
     workspace.repository.refresh()
     commit = workspace.repository.resolve(revision)
     workspace.params(commit)
@@ -32,7 +31,7 @@ def choose_commit(workspace: Workspace, revision: str, quiet: bool) -> str:
 
 
 def run_commit(repo: str | None, revision: str, until: str, quiet: bool) -> dict[str, Any]:
-    """Runs the job for the commit that `revision` names; returns the report as JSON-able values."""
+    """Runs the job for the commit of `revision`; returns the report as JSON-able values."""
     workspace = follow_repository(repo)
     commit = choose_commit(workspace, revision, quiet)
     require_possible(Plan(workspace, commit, serves=until == "live"))
@@ -46,7 +45,7 @@ def run_on_terminal(home: Home, job: str, commit: str | None, tags: Mapping[str,
 
 
 def shown_on_terminal(quiet: bool, follow: Callable[[ShowProgress], RunReport]) -> dict[str, Any]:
-    """Follows a run with a line for each asset, and a progress bar where there is a terminal."""
+    """Follows a run with a line for each asset, and a progress bar on a terminal; returns its report as JSON-able values."""
     terminal = sys.stderr.isatty() and not quiet
     with tqdm(total=0, disable=not terminal, file=sys.stderr, bar_format="{desc:<60.60} {n_fmt}/{total_fmt} {elapsed}") as bar:
 
@@ -77,7 +76,7 @@ def shown_on_terminal(quiet: bool, follow: Callable[[ShowProgress], RunReport]) 
 
 
 def headline(asset: str, facts: dict[str, Any]) -> str:
-    """The few words about a materialization that a person wants to read first; none where it carries no facts."""
+    """Returns a short summary of a materialization; empty where it has no facts."""
     if not facts:
         return ""
     again = "" if facts.get("made_now", True) else ", kept from before"
@@ -106,7 +105,7 @@ def headline(asset: str, facts: dict[str, Any]) -> str:
 
 
 def figures_text(figures: Mapping[str, Any]) -> str:
-    """An embedder's figures in a line, as far as they are there: those of a release stand in the data repository."""
+    """Returns the available figures of an embedder in a line; those of a release come from the data repository."""
     tar = figures.get("tar")
     named = {"AUC": figures.get("auc"), "accuracy": figures.get("accuracy")}
     named |= {f"TAR@{far}": value for far, value in tar.items()} if isinstance(tar, Mapping) else {}

@@ -36,7 +36,7 @@ def compare_releases(repo: str | None, first: str, second: str) -> Comparison:
 
 @outside()
 def write_page(found: Comparison, output: Path) -> list[Path]:
-    """Writes the page, by the ending .html (the curve inside) or .md (the curve beside). Returns the files. Raises UserError."""
+    """Writes the page as .html (with the curve) or .md (the curve in another file). Returns the files. Raises UserError."""
     names = [side.release.version for side in (found.first, found.second)]
     curve = roc_plot({name: side.evaluation["roc"] for name, side in zip(names, (found.first, found.second), strict=True)})
     if output.suffix == ".html":
@@ -51,7 +51,7 @@ def write_page(found: Comparison, output: Path) -> list[Path]:
 
 
 def as_markdown(found: Comparison, picture: str | None = None) -> str:
-    """The page as Markdown; `picture`: the file of the curves."""
+    """Returns the page as Markdown. picture: file of the curves."""
     title, sections = _content(found)
     lines = [f"# {title}", ""]
     for heading, header, rows, sentences in sections:
@@ -64,7 +64,7 @@ def as_markdown(found: Comparison, picture: str | None = None) -> str:
 
 
 def as_html(found: Comparison, curve: bytes) -> str:
-    """The page as one HTML file. Names come from the data repository, so all is escaped."""
+    """Returns the page as one HTML file. Names come from the data repository, so all text is escaped."""
     title, sections = _content(found)
     parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>{_in_html(title)}</title><style>{STYLE}</style>"]
     parts.append(f"<h1>{_in_html(title)}</h1>")
@@ -87,7 +87,7 @@ Section = tuple[str, list[str], list[list[str]], list[str]]
 
 
 def _content(found: Comparison) -> tuple[str, list[Section]]:
-    """The title, and sections of (heading, header of the table, rows, sentences before it)."""
+    """Returns the title, and sections of (heading, header of the table, rows, sentences before it)."""
     old, new = found.first.release.version, found.second.release.version
     about = [
         [side.release.version, side.release.trained_commit[:12], side.dataset_version, f"{side.evaluation['people']:,}"]
@@ -107,12 +107,12 @@ def _content(found: Comparison) -> tuple[str, list[Section]]:
 
 
 def _mistakes(regressions: Sequence[Regression], old: str, new: str) -> str:
-    """How many are mistakes that were none before, and of how many this is not known."""
+    """Returns a sentence with the number of new mistakes, and of those for which the earlier result is unknown."""
     if not regressions:
         return "None is known."
-    said = f"Of the pairs below, {sum(one.new_mistake for one in regressions)} are mistakes at {new}'s threshold that were none before."
+    counted = f"Of the pairs below, {sum(one.new_mistake for one in regressions)} are mistakes at {new}'s threshold that were none before."
     unknown = sum(one.wrong and one.was_wrong is None for one in regressions)
-    return f"{said} Of {unknown} more mistakes {old} kept no score, so they may have been mistakes before, too." if unknown else said
+    return f"{counted} Of {unknown} more mistakes {old} kept no score, so they may have been mistakes before, too." if unknown else counted
 
 
 def _regression(one: Regression) -> list[str]:
@@ -147,7 +147,7 @@ def _line(cells: list[str]) -> str:
 
 
 def as_json(found: Comparison) -> dict[str, Any]:
-    """The comparison as JSON-able values."""
+    """Returns the comparison as JSON-able values."""
     return {
         "first": found.first.release.version,
         "second": found.second.release.version,

@@ -1,4 +1,4 @@
-"""`face-assets commit`: what changed in a clone of the data repository, added to DVC and git, committed and pushed."""
+"""`face-assets commit`: adds the changes of a clone of the data repository to DVC and git, commits and pushes them."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -12,33 +12,33 @@ from face_assets.registry.dvc import last_line, run_dvc, try_dvc
 from face_assets.registry.git import GitError, git, require_identity
 
 FOLDERS = ("photos", "gallery")
-"""Tracked by DVC from now on where nobody has done so yet."""
+"""Folders that the command adds to DVC where they are not tracked yet."""
 TEXTS = {".csv", ".json", ".md", ".txt", ".yaml", ".yml"}
 SETTINGS = {".dvcignore", ".dvc/config", "params.yaml"}
 INBOX = "inbox/"
 UNMERGED = {"DD", "AU", "UD", "UA", "DU", "AA", "UU"}
 EXAMPLES = 5
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @outside()
-def commit_changes(folder: Path, message: str, say: Say) -> bool:
-    """Commits and pushes what changed in the clone around `folder`; `say` gets a line on each thing done. False where nothing had changed.
+def commit_changes(folder: Path, message: str, log: Log) -> bool:
+    """Commits and pushes the changes of the clone around `folder`; `log` gets a line for each action. Returns False without changes.
 
-    Of DVC's folders what changed, pointers, parameters and texts; anything else stays as it is, and is named. The photos are pushed
-    before the commit is made, so that whoever sees the commit finds them. Raises UserError.
+    Includes changed folders of DVC, pointers, parameters and texts; other files stay and are listed. The photos are pushed before the
+    commit, so that they are available once the commit is visible. Raises UserError.
     """
     root = _root(folder)
     if not message.strip():
-        raise UserError("The message is empty: say in a few words what changed.")
+        raise UserError("The message is empty: describe the change in a few words.")
     _require_valid(root)
     require_identity(root)
     staged = {path for path, (index, _) in _states(root).items() if index not in " ?"}
     folders = _changed_folders(root)
     for name, found in folders.items():
-        say(f"{name}: {found}")
-    say("Comparing with the DVC remote…" if not folders else "Adding to DVC, and pushing to the DVC remote…")
+        log(f"{name}: {found}")
+    log("Comparing with the DVC remote…" if not folders else "Adding to DVC, and pushing to the DVC remote…")
     if folders:
         run_dvc(root, ["add", *folders])
     try:
@@ -51,19 +51,19 @@ def commit_changes(folder: Path, message: str, say: Say) -> bool:
         if present:
             git("add", "--", *present, cwd=root)
         git("commit", "-q", "-m", message, "--", *paths, cwd=root)
-        say(f"Committed as {_head(root)[:12]}: {', '.join(paths)}")
+        log(f"Committed as {_head(root)[:12]}: {', '.join(paths)}")
         if already := [path for path in paths if path in staged]:
-            say(f"Staged before, by whomever, and part of the commit: {_some(already)}")
+            log(f"Staged before, by whomever, and part of the commit: {_some(already)}")
     else:
-        say(f"Nothing has changed since commit {_head(root)[:12]}.")
+        log(f"Nothing has changed since commit {_head(root)[:12]}.")
     if others:
-        say(f"Left as it is, for it is no pointer, parameter or text of the data repository: {_some(others)}. Use git for it.")
-    _push(root, say)
+        log(f"Left as it is, for it is no pointer, parameter or text of the data repository: {_some(others)}. Use git for it.")
+    _push(root, log)
     return bool(paths)
 
 
 def _root(folder: Path) -> Path:
-    """The top of the clone. Raises UserError where there is none, or none with DVC."""
+    """Returns the root of the clone. Raises UserError where there is none, or none with DVC."""
     try:
         root = Path(git("rev-parse", "--show-toplevel", cwd=folder).decode().removesuffix("\n"))
     except (GitError, NotADirectoryError, FileNotFoundError) as error:
@@ -87,9 +87,9 @@ def _require_valid(root: Path) -> None:
 
 
 def _changed_folders(root: Path) -> dict[str, str]:
-    """What DVC tracks here and has changed since it was last added, and what is to be tracked: path → how it changed.
+    """Returns the changed folders and files of DVC, and folders to add: path → kind of change.
 
-    Raises UserError where adding would lose photos: the last commit's were never fetched into this clone, or the folder is gone.
+    Raises UserError where adding would lose photos: those of the last commit were never fetched, or the folder is missing.
     """
     done = try_dvc(root, ["data", "status", "--json", "--granular"])
     if done.returncode:
@@ -115,7 +115,7 @@ def _changed_folders(root: Path) -> dict[str, str]:
 
 
 def _is_tracked(root: Path, name: str) -> bool:
-    """Whether DVC or git has the folder or a part of it, or it is empty."""
+    """Returns True where DVC or git tracks the folder or a part of it, or it is empty."""
     return (
         (root / f"{name}.dvc").exists()
         or any((root / name).rglob("*.dvc"))
@@ -125,21 +125,23 @@ def _is_tracked(root: Path, name: str) -> bool:
 
 
 def _states(root: Path) -> dict[str, tuple[str, str]]:
-    """The paths that differ from the last commit and are not ignored, each with git's letters for the index and the working tree."""
+    """Returns the paths that differ from the last commit and are not ignored, with git's letters for index and working tree."""
     listed = git("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", cwd=root).decode(errors="surrogateescape")
     return {line[3:]: (line[0], line[1]) for line in listed.split("\0") if line}
 
 
 def _sorted_out(root: Path) -> tuple[dict[str, tuple[str, str]], list[str]]:
-    """What is committed, with its letters, and what is not."""
+    """Returns the paths to commit, with their letters, and the other paths."""
     states = _states(root)
     ours = {path: state for path, state in sorted(states.items()) if _is_ours(path, is_new=state[0] == "?")}
     return ours, [path for path in states if path not in ours]
 
 
 def _is_ours(path: str, is_new: bool) -> bool:
-    """Whether a path belongs to the data: a pointer, a setting, or a text. A new text may hold anybody's secrets: only those of the
-    inbox, tables and notes are taken."""
+    """Returns True where a path belongs to the data: a pointer, a setting, or a text.
+
+    A new text may contain secrets, so only those of the inbox, tables and notes are included.
+    """
     file = PurePosixPath(path)
     if path in SETTINGS or file.suffix == ".dvc" or file.name == ".gitignore":
         return True
@@ -150,15 +152,15 @@ def _head(root: Path) -> str:
     return git("rev-parse", "HEAD", cwd=root).decode().strip()
 
 
-def _push(root: Path, say: Say) -> None:
-    """Pushes the branch where git has a remote for it and that lacks commits."""
+def _push(root: Path, log: Log) -> None:
+    """Pushes the branch where its remote lacks commits."""
     remotes = git("remote", cwd=root).decode().split()
     if not remotes:
         return
     try:
         branch = git("symbolic-ref", "--short", "HEAD", cwd=root).decode().strip()
     except GitError:
-        say("Not pushed: HEAD is on no branch. `git switch -c NAME` makes one.")
+        log("Not pushed: HEAD is on no branch. `git switch -c NAME` makes one.")
         return
     try:
         ahead = int(git("rev-list", "--count", "@{upstream}..HEAD", cwd=root))
@@ -171,7 +173,7 @@ def _push(root: Path, say: Say) -> None:
             git("push", "-q", *target, cwd=root)
         except GitError as error:
             raise UserError(f"Committed, and not pushed: {error}. `git pull --rebase`, and run the same again.") from error
-        say(f"Pushed the branch {branch}.")
+        log(f"Pushed the branch {branch}.")
 
 
 def _some(paths: Sequence[str]) -> str:

@@ -24,7 +24,7 @@ PARAMS = Path(__file__).with_name("demo_params.yaml")
 
 
 def run_demo() -> int:
-    """Draws, commits, runs and asks; returns the exit status. A second time it finds everything there."""
+    """Draws, commits, runs and identifies; returns the exit status. A second call reuses all results."""
     started = time.monotonic()
     settings = load_settings()
     folder = settings.home / "demo"
@@ -37,12 +37,12 @@ def run_demo() -> int:
     if not report["success"]:
         return 3 if report["refused"] else 1
     start_ui(settings)
-    _print_report(report, _ask(folder), time.monotonic() - started)
+    _print_report(report, _identify(folder), time.monotonic() - started)
     return 0
 
 
 def _draw(folder: Path) -> None:
-    """People to learn from, unseen photos of them, and strangers; each folder appears whole."""
+    """Draws people for training, unseen photos of them, and strangers; each folder appears whole."""
     from face_assets.core.files import new_directory
 
     wanted = {
@@ -57,14 +57,14 @@ def _draw(folder: Path) -> None:
             write_people(aside, **arguments, progress=progress)
 
 
-def _ask(folder: Path) -> dict[str, Any]:
-    """Asks the live server about photos that no step has seen."""
+def _identify(folder: Path) -> dict[str, Any]:
+    """Sends photos that no step has seen to the live server; returns the counts of results."""
     enrolled = {path: path.parent.name for path in sorted((folder / "unseen").rglob("*.jpg"))}
     strangers = dict.fromkeys(sorted((folder / "strangers").rglob("*.jpg")))
     answers = identify_photos([*enrolled, *strangers])
-    said = {Path(answer["photo"]): [face["identity"] for face in answer.get("faces", [])][:1] for answer in answers}
-    known = [(name, said[path]) for path, name in enrolled.items()]
-    unknown = [said[path] for path in strangers]
+    found_in = {Path(answer["photo"]): [face["identity"] for face in answer.get("faces", [])][:1] for answer in answers}
+    known = [(name, found_in[path]) for path, name in enrolled.items()]
+    unknown = [found_in[path] for path in strangers]
     return {
         "asked": len(enrolled),
         "right": sum(found == [name] for name, found in known),

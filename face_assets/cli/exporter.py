@@ -30,7 +30,7 @@ JOBS = (jobs.COMMIT_TO_LIVE, jobs.COMMIT_TO_EVALUATION, jobs.DEPLOY_PRODUCTION)
 
 
 class Platform:
-    """What the exporter reads. Nothing is fetched: production is what the mirror last saw, which the sensors keep fresh."""
+    """Sources of the exporter. Nothing is fetched: production is read from the mirror, which the sensors refresh."""
 
     def __init__(self, instance: dg.DagsterInstance):
         self.instance = instance
@@ -44,7 +44,7 @@ class Platform:
         self._unreadable = 0
 
     def workspace(self) -> Workspace:
-        """That of the settings in force, which `face-assets run --repo` may change while this runs."""
+        """Returns the workspace of the current settings, which `face-assets run --repo` may change meanwhile."""
         with self._lock:
             if self._workspace is None or time.monotonic() - self._loaded > SECONDS_BETWEEN_SETTINGS:
                 found = Workspace(load_settings())
@@ -54,7 +54,7 @@ class Platform:
             return self._workspace
 
     def production(self) -> Assignment | None:
-        """What is in production; read again only when a tag has moved. Raises UserError."""
+        """Returns the assignment of production, read again only when a tag has changed. Raises UserError."""
         workspace = self.workspace()
         if not workspace.settings.repo:
             return None
@@ -65,7 +65,7 @@ class Platform:
             return self._production
 
     def collectors(self) -> list[MetricsCollector]:
-        """All that is told."""
+        """Returns the collectors of all metrics."""
         instance = self.instance
         return [
             MetricsCollector("production", self._release),
@@ -146,7 +146,7 @@ class Platform:
 
 
 def run_exporter(log: Log) -> None:
-    """Answers scrapes until it is stopped. Raises UserError when the port is taken."""
+    """Serves scrapes until it is stopped. Raises UserError when the port is taken."""
     settings = load_settings()
     workspace = Workspace(settings)
     require_free(settings.ui_host, settings.exporter_port, "the exporter", "FACE_ASSETS_EXPORTER_PORT")

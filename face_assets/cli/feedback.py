@@ -1,4 +1,4 @@
-"""`face-assets feedback`: a person's word on answers, put into the inbox of the working tree that the person names."""
+"""`face-assets feedback`: judged results, written to the inbox of a working tree."""
 
 import csv
 import time
@@ -27,7 +27,7 @@ YES = ("1", "true", "yes")
 
 
 def give_feedback(repo: Path, photo: Path, truth: str, sampled: bool, keep_photo: bool, note: str) -> tuple[Feedback, Path]:
-    """Asks the live server about the photo and writes down what it answered and what is true. Raises UserError."""
+    """Sends the photo to the live server, and writes its result and the truth as feedback. Raises UserError."""
     tree = require_working_tree(repo)
     (answer,) = identify_photos([photo])
     if "error" in answer:
@@ -42,7 +42,7 @@ def give_feedback(repo: Path, photo: Path, truth: str, sampled: bool, keep_photo
 
 
 def import_feedback(repo: Path, file: Path) -> list[Path]:
-    """Writes down every row of a CSV file (answered, truth, release; sampled, score, note), or none.
+    """Writes every row of a CSV file as feedback (answered, truth, release; sampled, score, note), or none.
 
     Raises UserError that names the row.
     """
@@ -79,7 +79,7 @@ def _row(row: Mapping[str, str | None], where: str) -> Feedback:
 
 
 def feedback_report(repo: Path) -> dict[str, Any]:
-    """The estimates by release, and what could not be read."""
+    """Returns the estimates by release, and the problems of unreadable files."""
     found, problems = read_feedback(require_working_tree(repo))
     rows = [
         {**asdict(one), "false_accept_rate": one.false_accepts.rate, "false_reject_rate": one.false_rejects.rate}
@@ -93,8 +93,8 @@ def _text(found: list[Estimate], problems: list[str]) -> str:
     for one in found:
         lines += [
             one.release,
-            f"  {_rate(one.false_accepts, 'faces taken for somebody', 'false accepts')}",
-            f"  {_rate(one.false_rejects, 'faces taken for nobody', 'false rejects')}",
+            f"  {_rate(one.false_accepts, 'faces identified as somebody', 'false accepts')}",
+            f"  {_rate(one.false_rejects, 'faces identified as nobody', 'false rejects')}",
             f"  reported besides: {one.reported_false_accepts} false accepts, {one.reported_false_rejects} false rejects (no rate: people "
             "report what is wrong)",
         ]
@@ -103,5 +103,5 @@ def _text(found: list[Estimate], problems: list[str]) -> str:
 
 def _rate(rate: Rate, of: str, what: str) -> str:
     if rate.rate is None:
-        return f"{what}: unknown, none of the {of} was looked at blindly (--sampled)"
+        return f"{what}: unknown, none of the {of} was sampled (--sampled)"
     return f"{what}: {rate.rate:.1%} ({rate.low:.1%} to {rate.high:.1%} with 95 %), {rate.wrong} of {rate.of} {of}"

@@ -31,7 +31,7 @@ def follow_repository(repo: str | None) -> Workspace:
 
 
 def read_repository(repo: str | None) -> Workspace:
-    """The workspace to read from, of `repo` where given. The home goes on to follow what it followed."""
+    """Returns the workspace to read from, of `repo` where given. The followed repository does not change."""
     return _of(_source(repo)) if repo else Workspace.load()
 
 
@@ -51,7 +51,7 @@ def _of(source: str) -> Workspace:
 
 
 def _source(repo: str) -> str:
-    """A path from everywhere, or the URL as it is."""
+    """Returns an absolute path, or the URL unchanged."""
     here = expanded(repo)
     return str(here.resolve()) if here.exists() or ("://" not in repo and ":" not in repo) else repo
 

@@ -13,7 +13,7 @@ from face_assets.storage.home import Home
 
 
 def history_report(limit: int, failed: bool) -> list[dict[str, Any]]:
-    """The last runs (or those that failed), newest first, as JSON-able values."""
+    """Returns the last runs (or those that failed), newest first, as JSON-able values."""
     home = Home(load_settings().home)
     if not home.dagster.is_dir():
         return []
@@ -28,7 +28,7 @@ def history_report(limit: int, failed: bool) -> list[dict[str, Any]]:
 
 
 def history_text(rows: list[dict[str, Any]], failed: bool) -> str:
-    """A line a run."""
+    """Returns the runs as text, one a line."""
     if not rows:
         return "No run failed." if failed else "Nothing has run yet: face-assets run makes the first."
     return shown_lines(_line(row) for row in rows)

@@ -1,4 +1,4 @@
-"""`face-assets keys`: who may ask the gateway."""
+"""`face-assets keys`: API keys of the gateway."""
 
 from contextlib import suppress
 from typing import Any
@@ -10,26 +10,26 @@ from face_assets.serving.docker_steps import container_target, containers_starte
 
 
 def add_key(name: str) -> str:
-    """A line that begins with the new key."""
+    """Creates a key; returns a line that begins with it."""
     workspace = Workspace.load()
     made = keys(workspace)
     key = made.add(name)
     try:
         applied = _apply(workspace)
     except UserError:
-        made.revoke(name)  # nobody has been told it
+        made.revoke(name)  # nobody has received it
         raise
     return f"{key} is the key of {name}: {applied}. It is not shown again."
 
 
 def revoke_key(name: str) -> str:
-    """What was done, in a sentence. Raises UserError where there is no such key, or the gateway may still know it."""
+    """Revokes a key; returns a sentence about it. Raises UserError for an unknown key, or where the gateway may still accept it."""
     workspace = Workspace.load()
     if name == OWN:
-        raise UserError(f"{name} is the platform's own key, with which it verifies what is live: it stays.")
+        raise UserError(f"{name} is the platform's own key, with which it checks the live release: it stays.")
     try:
         keys(workspace).revoke(name)
-    finally:  # also where an earlier call forgot the key, and could not tell the gateway
+    finally:  # also where an earlier call removed the key, and could not update the gateway
         try:
             applied = _apply(workspace)
         except UserError as error:
@@ -38,7 +38,7 @@ def revoke_key(name: str) -> str:
 
 
 def list_keys() -> dict[str, Any]:
-    """The names of the keys in force, and the requests that were refused for want of one (None where no gateway runs)."""
+    """Returns the valid keys, and the number of requests that were rejected without one (None where no gateway runs)."""
     workspace = Workspace.load()
     refused = None
     if containers_started(workspace):

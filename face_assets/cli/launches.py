@@ -1,4 +1,4 @@
-"""`face-assets launch` and `watch`: runs on the running platform, asked for over GraphQL, and any run followed to its end."""
+"""`face-assets launch` and `watch`: runs on the running platform, launched over GraphQL, and any run followed to its end."""
 
 import sys
 from collections.abc import Sequence
@@ -24,14 +24,14 @@ from face_assets.registry.workspace import Workspace
 from face_assets.storage.home import Home
 
 ASSET_JOB = "__ASSET_JOB"
-"""Dagster's own job of all assets: it takes any selection, with and without partitions."""
+"""Dagster's own job of all assets: it accepts any selection, with and without partitions."""
 NAMED = 3
 INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
 class Launched:
-    """A run that was asked for. commit: the full id, None for what follows the stage; ui: the run's page."""
+    """A launched run. commit: the full id, None for assets that follow the stage; ui: the run's page."""
 
     run_id: str
     job: str
@@ -41,7 +41,7 @@ class Launched:
 
 
 def launch_assets(repo: str | None, selections: Sequence[str], revision: str | None, job: str | None) -> Launched:
-    """Asks the webserver for a run of the selected assets, or of the job, for the commit. Raises UserError."""
+    """Launches a run of the selected assets, or of the job, for the commit. Raises UserError."""
     workspace = followed_repository(repo)
     webserver = Webserver(workspace.settings)
     nodes = webserver.assets()
@@ -59,7 +59,7 @@ def launch_assets(repo: str | None, selections: Sequence[str], revision: str | N
 
 
 def _of_job(nodes: Sequence[AssetNode], job: str, chosen: Sequence[AssetNode] | None) -> list[AssetNode]:
-    """The job's assets, or `chosen`, which must all be among them."""
+    """Returns the job's assets, or `chosen`, which must all be among them. Raises UserError."""
     inside = [node for node in nodes if job in node.jobs]
     if not inside:
         known = sorted({name for node in nodes for name in node.jobs if not name.startswith("__")})
@@ -71,7 +71,7 @@ def _of_job(nodes: Sequence[AssetNode], job: str, chosen: Sequence[AssetNode] | 
 
 
 def _commit(workspace: Workspace, chosen: Sequence[AssetNode], revision: str | None) -> str | None:
-    """The full id of the commit that the run is for; None when nothing of what is chosen is kept by commit."""
+    """Returns the full id of the run's commit; None when no chosen asset is partitioned by commit."""
     other = [node for node in chosen if node.partitions and not node.by_commit]
     if other:
         raise UserError(f"{other[0].name} is kept by {other[0].partitions}, not by commit: launch it in the UI.")
@@ -89,7 +89,7 @@ def _commit(workspace: Workspace, chosen: Sequence[AssetNode], revision: str | N
 
 
 def _require_inputs(webserver: Webserver, nodes: Sequence[AssetNode], chosen: Sequence[AssetNode], commit: str) -> None:
-    """Raises UserError when an asset needs one that neither is there for the commit nor is made in the same run."""
+    """Raises UserError when an input of an asset neither exists for the commit nor is made in the same run."""
     made = {node.name for node in nodes if node.materializable and node.by_commit} - {node.name for node in chosen}
     needed = {name: node.name for node in chosen if node.by_commit for name in node.upstream if name in made}
     for name in webserver.not_made(sorted(needed), commit):

@@ -12,13 +12,13 @@ from face_assets.storage.home import Home
 
 
 def lineage_report(version: str) -> dict[str, Any]:
-    """How a release came about, from the event log alone. Raises UserError."""
+    """Returns the lineage of a release, from the event log alone. Raises UserError."""
     with open_instance(Home(load_settings().home)) as instance:
         return lineage(instance, version)
 
 
 def lineage_text(found: dict[str, Any]) -> str:
-    """The lineage as lines, photos first."""
+    """Returns the lineage as text, photos first."""
     release = found["chain"][-1]["facts"]
     lines = [
         f"{found['release']} was made from commit {found['commit']}",

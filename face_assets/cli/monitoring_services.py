@@ -19,23 +19,26 @@ SECONDS_TO_START = 60.0
 
 
 def prometheus_address(settings: Settings) -> str:
-    """Where the local Prometheus is, when it is up."""
+    """Returns the address of the local Prometheus."""
     return f"http://{settings.ui_host}:{settings.prometheus_port}"
 
 
 def exporter_address(settings: Settings) -> str:
-    """Where the exporter is, when it is up."""
+    """Returns the address of the exporter."""
     return f"http://{settings.ui_host}:{settings.exporter_port}"
 
 
 def start_monitoring(settings: Settings) -> Iterator[str]:
-    """Starts what does not run; yields a line about each. Raises UserError."""
+    """Starts services that do not run; yields a line about each. Raises UserError."""
     home = Home(settings.home)
     address = exporter_address(settings)
     if processes.recorded(record(home, EXPORTER)) is None:
         require_free(settings.ui_host, settings.exporter_port, "the exporter", "FACE_ASSETS_EXPORTER_PORT")
         command = [str(Path(sys.executable).with_name("face-assets")), "exporter"]
-        variables = {**os.environ, "FACE_ASSETS_HOME": str(home.root)}  # it starts in another folder, where a relative path means another
+        variables = {
+            **os.environ,
+            "FACE_ASSETS_HOME": str(home.root),
+        }  # absolute, for it starts in another folder
         processes.start(command, home.logs / "exporter.log", record(home, EXPORTER), variables, home.root)
     _wait(home, EXPORTER, lambda: exposition.answers(address))
     yield f"Exporter: {address}/metrics"
@@ -62,10 +65,10 @@ def _wait(home: Home, name: str, answers: Callable[[], bool]) -> None:
         if processes.recorded(record(home, name)) is None:
             break
         time.sleep(0.2)
-    raise UserError(f"The {name} did not start: the end of {home.logs / name}.log says why.")
+    raise UserError(f"The {name} did not start: the end of {home.logs / name}.log shows the reason.")
 
 
 def stop_monitoring(settings: Settings) -> list[str]:
-    """Stops what runs; returns the names of what it stopped."""
+    """Stops running services; returns their names."""
     home = Home(settings.home)
     return [name for name in (PROMETHEUS, EXPORTER) if processes.stop(record(home, name))]

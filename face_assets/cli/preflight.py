@@ -1,7 +1,7 @@
-"""Checks at the start of `run`: what is certain to fail later is said before any work is done.
+"""Preflight checks of `run`: certain failures are reported before any work is done.
 
-A check takes the plan and returns a sentence that says what was found and what to do next, or None; a UserError that it raises counts as
-its sentence. A new check goes into CHECKS.
+A check takes the plan and returns a sentence with the problem and what to do next, or None; a UserError that it raises counts as its
+sentence. A new check goes into CHECKS.
 """
 
 import os
@@ -23,12 +23,12 @@ from face_assets.serving.triton_server import Ports, TritonServer
 
 LEAST_FREE = 16_000_000  # bytes: less than any release takes
 SECONDS_TO_ANSWER = 20.0
-TRIAL_TAG = "refs/tags/face-assets-may-write"  # the tag whose push is tried without being done
+TRIAL_TAG = "refs/tags/face-assets-may-write"  # tag of the trial push (dry run)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is about to be done. commit: None where nothing is made from one; serves: whether it ends in a release and the server."""
+    """Plan of a run. commit: None where nothing is made from one; serves: True where it ends in a release and the server."""
 
     workspace: Workspace
     commit: str | None
@@ -39,7 +39,7 @@ Check = Callable[[Plan], str | None]
 
 
 def require_possible(plan: Plan) -> None:
-    """Raises UserError with the sentence of every check that found something, each on a line."""
+    """Raises UserError with the sentence of every failed check, each on a line."""
     found = dict.fromkeys(sentence for check in CHECKS if (sentence := _sentence(check, plan)))
     if found:
         raise UserError(*found)
@@ -53,7 +53,7 @@ def _sentence(check: Check, plan: Plan) -> str | None:
 
 
 def disk_space(plan: Plan) -> str | None:
-    """A disk that cannot hold what is certain to be written."""
+    """Checks that the disk has space for the least that will be written."""
     home = plan.workspace.home.root
     there = next(folder for folder in (home, *home.parents) if folder.exists())
     free, needed = shutil.disk_usage(there).free, _least_bytes(plan)
@@ -64,7 +64,7 @@ def disk_space(plan: Plan) -> str | None:
 
 
 def _least_bytes(plan: Plan) -> int:
-    """The least that is written: in a home without crops those of all photos, and the photos where they have to be fetched."""
+    """Returns the least bytes to be written: the crops where there are none yet, and the photos where they must be fetched."""
     workspace, needed = plan.workspace, LEAST_FREE
     pointer = workspace.repository.pointer(plan.commit, "photos") if plan.commit else None
     if plan.commit is None or pointer is None:
@@ -77,19 +77,19 @@ def _least_bytes(plan: Plan) -> int:
 
 
 def starting_weights(plan: Plan) -> str | None:
-    """Weights that are not there, cannot be downloaded, or are of no kind that can be read."""
+    """Checks that the weights exist or can be downloaded, and have a known format."""
     return trouble_of_weights(plan.workspace, plan.commit) if plan.commit else None
 
 
 def dvc_remotes(plan: Plan) -> str | None:
-    """Settings of DVC's remotes that a commit may not make, or that cannot be read."""
+    """Checks that the settings of DVC's remotes are valid and allowed in a commit."""
     if plan.commit:
         plan.workspace.repository.dvc_settings(plan.commit)
     return None
 
 
 def writable_repository(plan: Plan) -> str | None:
-    """A data repository that takes no tags, by which a release is registered."""
+    """Checks that tags can be pushed to the data repository, by which releases are registered."""
     if not plan.serves or plan.commit is None:
         return None
     repository = plan.workspace.repository
@@ -107,12 +107,12 @@ def writable_repository(plan: Plan) -> str | None:
 
 
 def default_remote(plan: Plan) -> str | None:
-    """DVC remotes of which none is the default: releases could not be pushed."""
+    """Checks that one of the DVC remotes is the default, to which releases are pushed."""
     return remote_trouble(plan.workspace.repository, plan.commit) if plan.serves and plan.commit else None
 
 
 def serving_environment(plan: Plan) -> str | None:
-    """The environment of the embedded server, made now where it is not there: the run needs it at its end."""
+    """Creates the environment of the embedded server, which the run needs at its end."""
     settings = plan.workspace.settings
     if plan.serves and settings.target == "embedded":
         ensure_environment(settings.serving_env, SERVING_REQUIREMENTS, lambda line: echo(line, err=True))
@@ -120,14 +120,14 @@ def serving_environment(plan: Plan) -> str | None:
 
 
 def container_engine(plan: Plan) -> str | None:
-    """A docker target without an engine that answers, or with a certificate that cannot be read."""
+    """Checks that the Docker engine responds and the certificate is readable, for the docker target."""
     if plan.serves and plan.workspace.settings.target == "docker":
         _ = container_target(plan.workspace).docker.client
     return None
 
 
 def free_ports(plan: Plan) -> str | None:
-    """Ports that somebody else holds; those of a server that this home started are its own, also after a crash."""
+    """Checks that the ports are free; a server that was started, and may have crashed, keeps its own."""
     settings, serving = plan.workspace.settings, plan.workspace.home.serving
     if plan.serves and not was_started(serving) and not containers_started(plan.workspace):
         TritonServer(serving).require_free(settings.host, Ports(settings.http_port, settings.grpc_port, settings.metrics_port))

@@ -1,4 +1,4 @@
-"""`face-assets identify` and `verify`: questions to the live server over gRPC."""
+"""`face-assets identify` and `verify`: requests to the live server over gRPC."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,12 +13,12 @@ from face_assets.serving.steps import target
 
 
 def connect() -> RecognizerClient:
-    """A client of this home's server. Raises UserError where none was started."""
+    """Returns a client of this state directory's server. Raises UserError where none was started."""
     return target(Workspace.load()).client()
 
 
 def identify_photos(photos: Sequence[Path]) -> list[dict[str, Any]]:
-    """One answer a photo; a photo that cannot be used gets an error sentence, and the others their answers."""
+    """Returns one result a photo; that of an unusable photo has an error."""
     client = connect()
     client.require_ready()
     return [_identify(client, photo) for photo in photos]
@@ -50,7 +50,7 @@ def _text(answer: Answer) -> str:
 
 
 def verify_photos(first: Path, second: Path) -> dict[str, Any]:
-    """Whether the subjects (largest faces) of two photos are one person, at the release's threshold. Raises UserError."""
+    """Compares the subjects (largest faces) of two photos at the release's threshold; returns the result. Raises UserError."""
     client = connect()
     client.require_ready()
     one, other = (_subject(client, photo) for photo in (first, second))

@@ -1,4 +1,4 @@
-"""The pages of docs/reference that are made from the code: `python -m face_assets.cli.reference` writes them again."""
+"""Pages of docs/reference that are made from the code: `python -m face_assets.cli.reference` writes them."""
 
 import inspect
 import types
@@ -25,7 +25,7 @@ ON_THIS_MACHINE = {"home": "`~/.face-assets`", "cores": "all", "serving_env": "`
 
 
 def pages() -> dict[str, str]:
-    """The text of each page, by its file name."""
+    """Returns the text of each page, by its file name."""
     return {"settings.md": _settings(), "parameters.md": _parameters(), "commands.md": _commands()}
 
 

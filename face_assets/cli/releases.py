@@ -17,7 +17,7 @@ from face_assets.release.promotion import is_of_production
 
 
 def list_releases(repo: str | None) -> list[dict[str, Any]]:
-    """The registered releases, newest version first."""
+    """Returns the registered releases, newest version first."""
     workspace = read_repository(repo)
     workspace.repository.refresh()
     for sentence in filter(None, (workspace.stages.foreign(), workspace.stages.ahead())):
@@ -39,7 +39,7 @@ def list_releases(repo: str | None) -> list[dict[str, Any]]:
 
 
 def promote_release(version: str, reason: str, follow: bool, quiet: bool) -> dict[str, Any]:
-    """Assigns production to `version` and deploys it; commits to come replace it only where production is to `follow` them.
+    """Assigns production to `version` and deploys it; later commits replace it only with `follow`.
 
     Raises UserError for a version that is not registered.
     """
@@ -49,7 +49,7 @@ def promote_release(version: str, reason: str, follow: bool, quiet: bool) -> dic
 
 
 def roll_back(reason: str, quiet: bool) -> dict[str, Any]:
-    """Promotes the release that was live in production before the present one; commits to come do not replace it."""
+    """Promotes the release that was in production before the current one; later commits do not replace it."""
     workspace = Workspace.load()
     workspace.repository.refresh()
     now = workspace.stages.production()
@@ -62,9 +62,9 @@ def roll_back(reason: str, quiet: bool) -> dict[str, Any]:
 
 
 def resume_following(reason: str, quiet: bool) -> dict[str, Any]:
-    """Lets production follow the commits again; what waits is judged beside what is there, by a run for its commit.
+    """Lets production follow the commits again; a run for the waiting release's commit compares it with production.
 
-    Raises UserError where nothing is in production, and nothing waits that may go there.
+    Raises UserError where nothing is in production, and no waiting release may go there.
     """
     workspace = Workspace.load()
     workspace.repository.refresh()

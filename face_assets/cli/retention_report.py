@@ -1,4 +1,4 @@
-"""`face-assets prune`: room on the disk of the home."""
+"""`face-assets prune`: space on the disk of the state directory."""
 
 from collections import Counter
 from typing import Any
@@ -9,7 +9,7 @@ from face_assets.registry.workspace import Workspace
 
 
 def prune_home(days: int, dry_run: bool) -> dict[str, Any]:
-    """What went, by kind, and how much room it gave. Raises UserError where production cannot be known."""
+    """Removes unused files; returns the removed ones by kind, and the freed bytes. Raises UserError where production is unknown."""
     done = prune(Workspace.load(), days, dry_run)
     return {
         "dry_run": dry_run,
@@ -22,7 +22,7 @@ def prune_home(days: int, dry_run: bool) -> dict[str, Any]:
 
 
 def pruning_text(found: dict[str, Any]) -> str:
-    """The same in a few lines."""
+    """Returns the report as text."""
     what = ", ".join(f"{kind} {count}" for kind, count in found["removed"].items())
     if not what:
         said = f"Nothing has been unused for {found['days']} days."

@@ -1,4 +1,4 @@
-"""`face-assets up` and `down`: the UI, the daemon and the server of this home on this machine."""
+"""`face-assets up` and `down`: UI, daemon and server of this state directory."""
 
 from collections.abc import Iterator
 
@@ -13,8 +13,8 @@ from face_assets.registry.workspace import Workspace
 from face_assets.serving.steps import stop_servers
 
 
-def bring_up(repo: str | None, server: bool, ui: bool, monitoring: bool = False) -> Iterator[str]:
-    """Starts what does not run, for `repo` where given; yields a line about each part. Raises UserError."""
+def start_services(repo: str | None, server: bool, ui: bool, monitoring: bool = False) -> Iterator[str]:
+    """Starts services that do not run, for `repo` where given; yields a line about each. Raises UserError."""
     workspace = follow_repository(repo)
     if workspace.settings.repo:
         yield f"Repository: {workspace.repository.shown}"
@@ -22,12 +22,12 @@ def bring_up(repo: str | None, server: bool, ui: bool, monitoring: bool = False)
         start_ui(workspace.settings)
         yield f"UI: {ui_address(workspace.settings)}"
     if server:
-        yield _bring_back(workspace)
+        yield _start_server(workspace)
     if monitoring:
         yield from start_monitoring(workspace.settings)
 
 
-def _bring_back(workspace: Workspace) -> str:
+def _start_server(workspace: Workspace) -> str:
     if not workspace.settings.repo:
         return "Server: not started, no data repository yet (face-assets use PATH_OR_URL names one)"
     workspace.repository.refresh()
@@ -41,8 +41,8 @@ def _bring_back(workspace: Workspace) -> str:
     return f"Server: {facts['live']} at gRPC {facts['grpc']}, HTTP {facts['http']}"
 
 
-def take_down() -> list[str]:
-    """Stops what runs; returns the names of what it stopped."""
+def stop_services() -> list[str]:
+    """Stops running services; returns their names."""
     workspace = Workspace.load()
     stopped = [*stop_monitoring(workspace.settings), *stop_ui(workspace.settings)]
     if stop_servers(workspace):

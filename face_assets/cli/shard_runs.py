@@ -1,4 +1,4 @@
-"""`face-assets align`: alignment in shards, each a process of its own, followed to its end on the terminal."""
+"""`face-assets align`: alignment in shards, each in a process of its own, followed on the terminal."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from face_assets.orchestration.tags import MANUAL, commit_tags
 
 
 def align_commit(repo: str | None, revision: str, shards: int, quiet: bool) -> dict[str, Any]:
-    """Runs align_in_processes for the commit that `revision` names; returns the report as JSON-able values."""
+    """Runs align_in_processes for the commit of `revision`; returns the report as JSON-able values."""
     workspace = followed_repository(repo)
     commit = choose_commit(workspace, revision, quiet)
     config = {"ops": {"shards_to_align": {"config": {"shards": shards}}}}

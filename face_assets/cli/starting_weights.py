@@ -1,4 +1,4 @@
-"""The starting weights, looked at before a run: whether they are there, of a kind that can be read, or can be downloaded."""
+"""Check of the starting weights before a run: they exist with a known format, or can be downloaded."""
 
 import os
 import socket
@@ -18,7 +18,7 @@ LFS_POINTER = b"version https://git-lfs.github.com/"
 
 
 def trouble_of_weights(workspace: Workspace, commit: str) -> str | None:
-    """A sentence where the commit's `embedder.weights` cannot be loaded; None where nothing speaks against it. Raises UserError."""
+    """Returns why the commit's `embedder.weights` cannot be loaded; None without a known reason. Raises UserError."""
     weights = resolve_weights(workspace, commit)
     if weights == SCRATCH:
         return None
@@ -42,7 +42,7 @@ def trouble_of_file(path: Path) -> str | None:
 
 
 def _trouble_of_download(workspace: Workspace, name: str) -> str | None:
-    """Only in a home that has no embedder yet is the download certain to be needed; a proxy's ways are its own."""
+    """Returns why the weights cannot be downloaded; None where a download may be unnecessary, or a proxy is set."""
     cached = downloaded(name)
     made = (workspace.home.root / "artifacts" / "face_embedder").is_dir()
     if cached.exists() or made or any(os.environ.get(proxy) for proxy in PROXIES):
@@ -59,6 +59,6 @@ def _trouble_of_download(workspace: Workspace, name: str) -> str | None:
 
 
 def downloaded(name: str) -> Path:
-    """Where facenet-pytorch keeps the published weights once they were downloaded."""
+    """Returns the path of facenet-pytorch's download of the published weights."""
     home = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"
     return Path(home).expanduser() / "checkpoints" / PUBLISHED[name]

@@ -1,4 +1,4 @@
-"""`face-assets status`: the whole on one screen, in about two seconds also where something hangs."""
+"""`face-assets status`: the state on one screen, in about two seconds also where something hangs."""
 
 import threading
 import time
@@ -30,15 +30,15 @@ from face_assets.storage.home import Home
 
 RUNS = 5
 SECONDS = 2.0
-"""How long what is asked of others may take; what is late says so."""
+"""Time limit of requests to other services; a late one is reported as such."""
 SECONDS_SILENT = 3 * 3600.0
-"""A machine shows a sign of life each hour."""
+"""Time without a sign of life, which a machine publishes each hour."""
 SECONDS_HERE = 10.0
-"""The same for what stands on this machine, which is late only where the machine is very busy, or its disk hangs."""
+"""Time limit of reads on this machine, which are late only where it is very busy, or its disk hangs."""
 
 
 def status_report() -> dict[str, Any]:
-    """What is live, in production and running, as JSON-able values; what cannot be told says why."""
+    """Returns the state of server, production and runs as JSON-able values; an unknown part has an error."""
     settings = load_settings()
     home = Home(settings.home)
     refreshed = threading.Event()
@@ -69,9 +69,9 @@ def status_report() -> dict[str, Any]:
 
 
 def _all_in_time(parts: Mapping[str, tuple[float, Callable[[], Any]]]) -> dict[str, Any]:
-    """What each part returns, all read at once; {"error": …} of one that fails or needs more than its seconds.
+    """Reads all parts at once; returns the result of each, {"error": …} for one that fails or exceeds its seconds.
 
-    What is late ends with the process.
+    A late thread ends with the process.
     """
     found: dict[str, Any] = {}
 
@@ -87,7 +87,7 @@ def _all_in_time(parts: Mapping[str, tuple[float, Callable[[], Any]]]) -> dict[s
     began = time.monotonic()
     for name, (seconds, _) in parts.items():
         threads[name].join(max(0.0, began + seconds - time.monotonic()))
-        found.setdefault(name, {"error": f"has not answered within {seconds:g} s"})
+        found.setdefault(name, {"error": f"no result within {seconds:g} s"})
     return dict(found)
 
 
@@ -96,7 +96,7 @@ def _ports(settings: Settings) -> dict[str, str]:
 
 
 def _server(settings: Settings, refreshed: threading.Event) -> dict[str, Any]:
-    """The server, and why it does not answer with what is in production: by the mirror, once that is `refreshed` or late."""
+    """Returns the state of the server, and why it does not serve production: by the mirror, once that is `refreshed` or late."""
     workspace = Workspace(settings)
     status = target(workspace).status()
     live = status.live.release if status.live else None
@@ -121,7 +121,7 @@ def _decided(assignment: Assignment) -> dict[str, Any]:
 
 
 def _production(settings: Settings, refreshed: threading.Event) -> dict[str, Any] | None:
-    """By the repository itself where it answers in time, else by the mirror, which says when."""
+    """Returns production, from the repository where it responds in time, else from the mirror, with its time."""
     if not settings.repo:
         return None
     workspace = Workspace(settings)
@@ -166,7 +166,7 @@ def _monitoring(settings: Settings, home: Home) -> dict[str, Any]:
 
 
 def _event_log(home: Home) -> dict[str, Any]:
-    """Last runs, drift, and the commits that wait."""
+    """Returns the last runs, drift, and waiting commits."""
     if not home.dagster.is_dir():
         return {"runs": [], "waiting": [], "drift": None}
     with open_instance(home) as instance:
@@ -188,7 +188,7 @@ def _event_log(home: Home) -> dict[str, Any]:
 
 
 def status_text(found: dict[str, Any]) -> str:
-    """The status on one screen."""
+    """Returns the status as text for one screen."""
     lines = [
         f"home        {found['home']}",
         f"repository  {found['repository'] or 'none yet'}",
@@ -211,7 +211,7 @@ def status_text(found: dict[str, Any]) -> str:
 
 
 def _server_lines(server: Mapping[str, Any]) -> list[str]:
-    state = "ready" if server["ready"] else "running, not ready" if server["running"] else "down (face-assets up brings it back)"
+    state = "ready" if server["ready"] else "running, not ready" if server["running"] else "down (face-assets up starts it)"
     state = f"unknown: {server['error']}" if "error" in server else state
     line = f"server      {state}, live {server['live'] or 'nothing'}, gRPC {server['grpc']}, HTTP {server['http']}"
     return [line, f"            not {server['wanted']}: {server['why']}"] if server.get("why") else [line]

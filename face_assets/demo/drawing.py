@@ -1,4 +1,4 @@
-"""A canvas on which faces are painted in their own coordinates: soft-edged shapes, each touching only the pixels near it."""
+"""Canvas on which faces are painted in their own coordinates: soft-edged shapes, each within the pixels near it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ SOFTNESS = 0.006
 
 @dataclass(frozen=True)
 class View:
-    """Where the face stands in the picture: shift and scale as shares of its side, rotation in radians."""
+    """Position of the face in the picture: shift and scale as shares of its side, rotation in radians."""
 
     x: float
     y: float
@@ -37,7 +37,7 @@ class Canvas:
         self.v: Plane = -sine * across + cosine * down
 
     def paint(self, x: float, y: float, reach: float, colour: Colour, shape: Shape) -> None:
-        """Lays `colour` where `shape`, given coordinates around (x, y), says so (0 to 1), within `reach` of that point.
+        """Paints `colour` with the opacity `shape` (0 to 1) of coordinates around (x, y), within `reach` of that point.
 
         colour: (3,), or (h, w, 3) over the whole canvas.
         """

@@ -16,7 +16,7 @@ QUALITY = 90
 
 
 def draw(identity: int, photo: int, seed: int = 0, size: int = SIZE) -> Image.Image:
-    """A photo of a synthetic person: RGB, size x size, the same pixels for the same arguments."""
+    """Returns a photo of a synthetic person: RGB, size x size, the same pixels for the same arguments."""
     who, how = traits(identity, seed), conditions(identity, photo, seed)
     down = np.linspace(0, 1, size)[:, None, None]
     ground = how.background[0] * (1 - down) + how.background[1] * down
@@ -50,7 +50,7 @@ def _behind(canvas: Canvas, who: Traits, how: Conditions) -> None:
 
 
 def _outline(who: Traits) -> Callable[[Plane, Plane], Plane]:
-    """Distance from the head's outline: an ellipse whose lower half narrows to the jaw."""
+    """Returns the distance from the head's outline: an ellipse whose lower half narrows to the jaw."""
 
     def distance(u: Plane, v: Plane) -> Plane:
         half = who.face_width * np.where(v > 0, 1 - who.jaw * np.clip(v / who.face_height, 0, 1.2) ** 2, 1)

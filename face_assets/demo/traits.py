@@ -1,4 +1,4 @@
-"""What makes a synthetic person, and what makes a photo of one: traits and conditions, each from a generator of its own."""
+"""Traits of a synthetic person and conditions of a photo, each from a generator of its own."""
 
 from dataclasses import dataclass
 
@@ -58,7 +58,7 @@ FAMILY = [
 
 @dataclass(frozen=True)
 class Traits:
-    """What makes a person: colours, and lengths as shares of the picture's side."""
+    """Traits of a person: colours, and lengths as shares of the picture's side."""
 
     skin: Colour
     hair: Colour
@@ -97,7 +97,7 @@ class Traits:
 
 
 def traits(identity: int, seed: int = 0) -> Traits:
-    """The traits of a person, the same for the same number and seed."""
+    """Returns the traits of a person, the same for the same number and seed."""
     random = np.random.default_rng([seed, identity, 1])
 
     def between(low: float, high: float) -> float:
@@ -147,7 +147,7 @@ def traits(identity: int, seed: int = 0) -> Traits:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What makes a photo: where the face is, its expression, the light, the camera."""
+    """Conditions of a photo: position and expression of the face, light, camera."""
 
     view: View
     yaw: float
@@ -165,7 +165,7 @@ class Conditions:
 
 
 def conditions(identity: int, photo: int, seed: int = 0) -> Conditions:
-    """The conditions of a person's photo, the same for the same numbers and seed."""
+    """Returns the conditions of a person's photo, the same for the same numbers and seed."""
     random = np.random.default_rng([seed, identity, photo, 2])
 
     def between(low: float, high: float) -> float:
@@ -189,7 +189,7 @@ def conditions(identity: int, photo: int, seed: int = 0) -> Conditions:
 
 
 def name_of(identity: int) -> str:
-    """An invented name, one a person, some with letters beyond ASCII."""
+    """Returns an invented name, one a person, some with letters beyond ASCII."""
     number, family = divmod(identity, len(FAMILY))
     given = (number + family) % len(GIVEN)
     rounds = identity // (len(GIVEN) * len(FAMILY))

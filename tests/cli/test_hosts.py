@@ -1,4 +1,4 @@
-"""What asks for no password stays on loopback when the servers' door is opened."""
+"""Services without a password stay on loopback when the servers' listeners are public."""
 
 import os
 import socket

@@ -27,7 +27,7 @@ def own_ports(home: Path, free_ports: Ports, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def refused_start(home: Path, source: Path | str, *arguments: str) -> str:
-    """What `run` says, which ends before anything runs."""
+    """Returns the message of a `run` that ends before anything runs."""
     done = CliRunner().invoke(main, ["run", "--repo", str(source), *arguments])
     assert done.exit_code == 1, done.output
     assert not (home / "dagster").exists()

@@ -51,7 +51,7 @@ def test_traffic_is_of_all_releases_and_of_the_recognizer_alone() -> None:
 def test_a_fresh_home_says_so(home: Path) -> None:
     text = status_text(status_report())
     assert "none yet" in text
-    assert "down (face-assets up brings it back)" in text
+    assert "down (face-assets up starts it)" in text
     assert "no report yet" in text
     assert len(text.splitlines()) < 24
 

@@ -68,7 +68,7 @@ def test_reported_mistakes_are_no_rate(tree: Path) -> None:
     for feedback in found[-5:]:
         write_feedback(tree, feedback)
     text = feedback_report(tree)["text"]
-    assert "unknown, none of the faces taken for somebody" in text
+    assert "unknown, none of the faces identified as somebody" in text
     assert "5 false accepts" in text
 
 

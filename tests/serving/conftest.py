@@ -51,7 +51,7 @@ def _write_engine(folder: Path, size: int) -> None:
 
 @dataclass(frozen=True)
 class Kit:
-    """What the tests deploy, and with what."""
+    """Releases that the tests deploy, and their environment."""
 
     folder: Path
     environment: ServingEnvironment

@@ -41,7 +41,7 @@ def client(target: EmbeddedTarget) -> RecognizerClient:
 
 
 class Load:
-    """What the askers saw: answers of each release, and whatever was wrong."""
+    """Results that the callers received, by release, and errors."""
 
     def __init__(self, kit: Any):
         self.kit = kit

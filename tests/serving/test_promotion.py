@@ -1,4 +1,4 @@
-"""Who decides about production: the gate for commits of its branches, and a person, whose decision holds."""
+"""Decisions about production: by the gate for commits of its branches, and by a person, whose decision holds."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from face_assets.cli.releases import promote_release, resume_following
-from face_assets.cli.services import take_down
+from face_assets.cli.services import stop_services
 from face_assets.cli.status import status_report, status_text
 from face_assets.core.errors import UserError
 from face_assets.core.settings import load_settings
@@ -338,5 +338,5 @@ def test_after_down_colleagues_see_that_this_machine_serves_nothing(data: Reposi
     report["production"]["machines"][0]["seen"] = "2026-01-01T00:00:00Z"
     said = status_text(report)
     assert "machine     gpu-1 served v1.0.0 since" in said and "(no sign of life since 2026-01-01" in said
-    take_down()
+    stop_services()
     assert "machine     gpu-1 serves nothing, not v1.0.0: stopped (seen" in status_text(status_report())

@@ -80,7 +80,7 @@ class Team:
     bare: Machine
 
     def states(self) -> dict[str, tuple[str | None, str | None, str]]:
-        """What colleagues see: by machine wanted, live, and why another."""
+        """Returns the published states: machine → wanted and live release, and the reason for a difference."""
         self.well.workspace.repository.refresh()
         found = machines(self.well.workspace.repository)
         return {one.machine: (one.wanted, one.live, one.trouble) for one in found}
@@ -93,7 +93,7 @@ class Team:
         self.well.workspace.stages.assign(version, person_message(reason, follow), ANN, again=True)
 
     def history(self) -> list[tuple[str, str]]:
-        """Who put what into production, oldest first."""
+        """Returns the assignments of production, oldest first."""
         self.well.workspace.repository.refresh()
         return [(one.decision.by, one.release.version) for one in self.well.workspace.stages.history()]
 

@@ -1,4 +1,4 @@
-"""What the real server tells of its traffic: metrics by release and never by person, histograms that a kill does not break."""
+"""Traffic of the real server: metrics by release and never by person, histograms that survive a kill."""
 
 import os
 import signal
@@ -75,7 +75,7 @@ def ask(kit: Any, target: EmbeddedTarget) -> None:
 
 @contextmanager
 def scraped(target: EmbeddedTarget) -> Iterator[list[dict[str, float]]]:
-    """What a scraper that asks all the time sees meanwhile."""
+    """Collects the metrics of a scraper that reads all the time."""
     seen: list[dict[str, float]] = []
     over = threading.Event()
 

@@ -1,4 +1,4 @@
-"""What a person does with the data repository: make one, state its parameters, say what was true of an answer."""
+"""Commands for the data repository: creation, commits, parameters, feedback."""
 
 import shlex
 from dataclasses import asdict
@@ -17,7 +17,7 @@ from face_assets.core.outside_text import echo
 @click.option("--gallery", type=click.Path(path_type=Path), help="Folder of the people to enroll; without it everybody in the photos is.")
 @click.option("--params", "params_file", type=click.Path(path_type=Path), help="A params.yaml to start with; without it the defaults.")
 @click.option("--weights", help="embedder.weights of the new params.yaml: vggface2, casia-webface, scratch, or a file.")
-@click.option("--remote", help="URL of the DVC remote; without it a folder beside REPO.")
+@click.option("--remote", help="URL of the DVC remote; without it a folder next to REPO.")
 def init(repo: Path, photos: Path, gallery: Path | None, params_file: Path | None, weights: str | None, remote: str | None) -> None:
     """Make a Git + DVC data repository of a folder of photos."""
     from face_assets.cli.new_repository import init_repository
@@ -45,7 +45,7 @@ def commit(message: str, repo: Path) -> None:
 @click.command()
 @click.argument("repo")
 def use(repo: str) -> None:
-    """Follow the data repository REPO, a path or URL: what later commands, the daemon and the UI work on."""
+    """Follow the data repository REPO, a path or URL, with later commands, the daemon and the UI."""
     from face_assets.cli.followed_repository import follow_repository
 
     echo(f"Followed: {follow_repository(repo).repository.shown}")
@@ -53,7 +53,7 @@ def use(repo: str) -> None:
 
 @click.command()
 def params() -> None:
-    """Print a params.yaml that states every default."""
+    """Print a params.yaml with every default."""
     from face_assets.core.params import default_params_yaml
 
     click.echo(default_params_yaml(), nl=False)
@@ -61,10 +61,10 @@ def params() -> None:
 
 @click.command()
 @click.argument("photo", required=False, type=click.Path(path_type=Path))
-@click.option("--is", "name", help="Who it is.")
-@click.option("--stranger", is_flag=True, help="It is nobody enrolled.")
-@click.option("--wrong", is_flag=True, help="The answer is wrong, and who it is is not known.")
-@click.option("--sampled", is_flag=True, help="The answer was chosen blindly, and not because it looked wrong: only such make a rate.")
+@click.option("--is", "name", help="The name of the person.")
+@click.option("--stranger", is_flag=True, help="The person is not enrolled.")
+@click.option("--wrong", is_flag=True, help="The result is wrong, and the person is unknown.")
+@click.option("--sampled", is_flag=True, help="The result was chosen at random, not because it looked wrong: only such make a rate.")
 @click.option("--keep-photo", is_flag=True, help="Copy the photo into the inbox; git ignores it there.")
 @click.option("--note", default="", help="Anything to add.")
 @click.option("--file", "rows", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A CSV file: answered, truth, release.")
@@ -82,7 +82,7 @@ def feedback(
     repo: Path,
     as_json: bool,
 ) -> None:
-    """Say what is true of an answer, for your clone's inbox to be committed; without PHOTO, show the error rates from it.
+    """Judge a result of the server, for your clone's inbox to be committed; without PHOTO, show the error rates from it.
 
     Asks the live server about PHOTO and writes its answer and your word into inbox/ of the working tree. Nothing is committed.
     """
@@ -98,7 +98,7 @@ def feedback(
     else:
         said = [truth for truth in (name, STRANGER if stranger else None, SOMEBODY_ELSE if wrong else None) if truth]
         if len(said) != 1:
-            raise click.UsageError("Say one of --is NAME, --stranger and --wrong.")
+            raise click.UsageError("Give one of --is NAME, --stranger and --wrong.")
         given, file = inbox.give_feedback(repo, photo, said[0], sampled, keep_photo, note)
         if as_json:
             print_json({**asdict(given), "verdict": given.verdict, "file": str(file)})

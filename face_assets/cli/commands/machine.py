@@ -1,4 +1,4 @@
-"""What runs on this machine: the server, the UI, the exporter, the keys of the gateway."""
+"""Commands for the services of this machine: server, UI, exporter, keys of the gateway."""
 
 import sys
 from dataclasses import asdict
@@ -14,9 +14,9 @@ COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 @click.command()
 @json_option
 def status(as_json: bool) -> None:
-    """Show on one screen how everything is: server, production, traffic, drift, waiting commits, last runs.
+    """Show server, production, traffic, drift, waiting commits and last runs on one screen.
 
-    Exit status 1 when the server does not answer.
+    Exit status 1 when the server does not respond.
     """
     from face_assets.cli.status import status_report, status_text
 
@@ -53,29 +53,29 @@ def doctor(repo: str | None, as_json: bool) -> None:
 
 @click.command()
 @repo_option
-@click.option("--server/--no-server", default=True, help="Bring back the Triton server.")
+@click.option("--server/--no-server", default=True, help="Start the Triton server.")
 @click.option("--ui/--no-ui", default=True, help="Start Dagster's UI and daemon.")
 @click.option("--monitoring", is_flag=True, help="Start the exporter and a local Prometheus, where one is installed.")
 def up(repo: str | None, server: bool, ui: bool, monitoring: bool) -> None:
-    """Start the UI, the daemon, and the server with the release that production names."""
-    from face_assets.cli.services import bring_up
+    """Start the UI, the daemon, and the server with the release in production."""
+    from face_assets.cli.services import start_services
 
-    for line in bring_up(repo, server=server, ui=ui, monitoring=monitoring):
+    for line in start_services(repo, server=server, ui=ui, monitoring=monitoring):
         echo(line)
 
 
 @click.command()
 def down() -> None:
     """Stop the server, the UI and the daemon. Nothing is lost."""
-    from face_assets.cli.services import take_down
+    from face_assets.cli.services import stop_services
 
-    stopped = take_down()
+    stopped = stop_services()
     echo(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing was running.")
 
 
 @click.command()
-@click.option("--days", type=click.IntRange(min=7), default=30, show_default=True, help="How long it must have been unused.")
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--days", type=click.IntRange(min=7), default=30, show_default=True, help="Days without use.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be removed.")
 @json_option
 def prune(days: int, dry_run: bool, as_json: bool) -> None:
     """Remove from the home what no run has used for long, counted back from the last use of anything.
@@ -99,13 +99,13 @@ def exporter() -> None:
 
 @click.group()
 def keys() -> None:
-    """API keys of the gateway (docker target): who may ask. A change is in force at once, without a restart."""
+    """API keys of the gateway (docker target). A change applies at once, without a restart."""
 
 
 @keys.command("add")
 @click.argument("name")
 def keys_add(name: str) -> None:
-    """Make a key for NAME and print it, this once: only its hash is kept."""
+    """Create a key for NAME and print it once: only its hash is stored."""
     from face_assets.cli.keys import add_key
 
     echo(add_key(name))
@@ -114,7 +114,7 @@ def keys_add(name: str) -> None:
 @keys.command("list")
 @json_option
 def keys_list(as_json: bool) -> None:
-    """List the keys in force by name, and how many requests had none of them."""
+    """List the valid keys by name, and the number of requests without one."""
     from face_assets.cli.keys import list_keys
 
     found = list_keys()
@@ -129,7 +129,7 @@ def keys_list(as_json: bool) -> None:
 @keys.command("revoke")
 @click.argument("name")
 def keys_revoke(name: str) -> None:
-    """Forget the key of NAME: requests with it are refused from now on."""
+    """Revoke the key of NAME: requests with it are rejected from now on."""
     from face_assets.cli.keys import revoke_key
 
     echo(revoke_key(name))

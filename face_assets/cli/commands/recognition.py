@@ -1,4 +1,4 @@
-"""Questions to the live server about photos."""
+"""Commands for photos, by the live server."""
 
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ from face_assets.core.outside_text import echo
 @click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
 @json_option
 def identify(photos: tuple[Path, ...], as_json: bool) -> None:
-    """Ask the live server who is on each photo."""
+    """Identify the people in each photo by the live server."""
     from face_assets.cli.recognition import identify_photos
 
     answers = identify_photos(photos)
@@ -31,7 +31,7 @@ def identify(photos: tuple[Path, ...], as_json: bool) -> None:
 @click.argument("second", type=click.Path(path_type=Path))
 @json_option
 def verify(first: Path, second: Path, as_json: bool) -> None:
-    """Ask the live server whether two photos show the same person. Exit status 0 for the same, 3 for different people."""
+    """Verify by the live server that two photos show the same person. Exit status 0 for the same, 3 for different people."""
     from face_assets.cli.recognition import verify_photos
 
     answer = verify_photos(first, second)

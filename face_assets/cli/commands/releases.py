@@ -1,4 +1,4 @@
-"""Releases: which there are, how they came about, and which is in production."""
+"""Commands for releases: list, lineage, comparison, production."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import click
 from face_assets.cli.commands.shared import end, json_option, print_json, read_repo_option
 from face_assets.core.outside_text import echo
 
-reason_option = click.option("--reason", default="", help="Why, for the record: in the tag, the history and the status.")
+reason_option = click.option("--reason", default="", help="The reason, for the tag, the history and the status.")
 
 
 @click.command()
@@ -32,7 +32,7 @@ def releases(repo: str | None, as_json: bool) -> None:
 @click.option("--follow", is_flag=True, help="Let commits to come replace it; without it, it stays until `face-assets resume`.")
 @json_option
 def promote(version: str, reason: str, follow: bool, as_json: bool) -> None:
-    """Put a release into production: assign its stage tag, verify it, let it take traffic. It holds until `face-assets resume`."""
+    """Put a release into production: assign its stage tag, check it, send it traffic. It holds until `face-assets resume`."""
     from face_assets.cli.releases import promote_release
 
     end(promote_release(version, reason, follow, quiet=as_json), as_json)
@@ -65,7 +65,7 @@ def resume(reason: str, as_json: bool) -> None:
 @click.argument("version")
 @json_option
 def lineage(version: str, as_json: bool) -> None:
-    """Show how VERSION (or `live`) came about, from the event log alone."""
+    """Show the lineage of VERSION (or `live`), from the event log alone."""
     from face_assets.cli.lineage_report import lineage_report, lineage_text
 
     found = lineage_report(version)

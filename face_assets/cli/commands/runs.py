@@ -1,4 +1,4 @@
-"""Runs: from a commit to a live release, in parts, and what became of them."""
+"""Commands for runs: from a commit to a live release, in parts, and their history."""
 
 import sys
 from dataclasses import asdict
@@ -18,7 +18,7 @@ NEXT = {
 @click.command()
 @repo_option
 @click.option("--commit", "revision", default="HEAD", show_default=True, help="Branch, tag or commit of the data repository.")
-@click.option("--until", type=click.Choice(["live", "evaluation"]), default="live", show_default=True, help="How far to go.")
+@click.option("--until", type=click.Choice(["live", "evaluation"]), default="live", show_default=True, help="Last stage of the run.")
 @json_option
 def run(repo: str | None, revision: str, until: str, as_json: bool) -> None:
     """Run the pipeline for a commit: from its photos to a verified, running release."""
@@ -36,7 +36,7 @@ def run(repo: str | None, revision: str, until: str, as_json: bool) -> None:
 @click.option("--shards", type=click.IntRange(min=1), default=usable_cores, show_default="processors", help="Parts of the photos.")
 @json_option
 def align(repo: str | None, revision: str, shards: int, as_json: bool) -> None:
-    """Detect the faces of a commit's photos in shards beside one another, before `run`, which then finds them done."""
+    """Detect the faces of a commit's photos in parallel shards, before `run`, which then reuses the result."""
     from face_assets.cli.shard_runs import align_commit
 
     end(align_commit(repo, revision, shards, quiet=as_json), as_json)
@@ -76,11 +76,11 @@ def watch(run: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many runs.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Number of runs.")
 @click.option("--failed", is_flag=True, help="Only runs that failed or were refused.")
 @json_option
 def history(limit: int, failed: bool, as_json: bool) -> None:
-    """List the runs, newest first: what each was for, how it ended, and where and why it failed."""
+    """List the runs, newest first: purpose, outcome, and place and reason of a failure."""
     from face_assets.cli.history import history_report, history_text
 
     rows = history_report(limit, failed)
@@ -89,7 +89,7 @@ def history(limit: int, failed: bool, as_json: bool) -> None:
 
 @click.command()
 def demo() -> None:
-    """Draw synthetic people and take them all the way to a running server."""
+    """Draw synthetic people and process them up to a running server."""
     from face_assets.cli.demo import run_demo
 
     sys.exit(run_demo())

@@ -1,4 +1,4 @@
-"""What the commands share: options, exit statuses, JSON, and sentences instead of tracebacks."""
+"""Shared parts of the commands: options, exit statuses, JSON, and messages instead of tracebacks."""
 
 import sys
 from collections.abc import Callable
@@ -26,12 +26,12 @@ same_repo_option = click.option("--repo", metavar="PATH_OR_URL", help="The data 
 
 
 class Refusal(click.ClickException):
-    """A refusal as a command ends with it."""
+    """Refusal that ends a command."""
 
     exit_code = REFUSED
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """On standard error, by that name."""
+        """Prints the message on standard error."""
         click.echo(f"Refused: {self.format_message()}", file=file, err=True)
 
 
@@ -62,7 +62,7 @@ def _no_traceback(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _system_error(error: Exception) -> str | None:
-    """The sentence for what the system said, or for a name that it cannot hold; None for a fault of ours."""
+    """Returns the message for an error of the system or an unusable name; None for a fault of the platform."""
     if isinstance(error, OSError) and error.errno is not None:
         return shown(f"{error.filename or 'the system'}: {error.strerror}")
     if isinstance(error, UnicodeError):
@@ -73,20 +73,20 @@ def _system_error(error: Exception) -> str | None:
 
 
 class Group(click.Group):
-    """Commands whose users' mistakes get a sentence and an exit status of 1."""
+    """Group of commands that turn errors of the user into a message and exit status 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """As click's, with `_no_traceback` around the command."""
+        """Invokes the command as click does, within `_no_traceback`."""
         return _no_traceback(super().invoke)(ctx)
 
 
 def end(report: dict[str, Any], as_json: bool) -> None:
-    """Prints the report of a run where JSON is asked for, and exits by how it ended."""
+    """Prints the report of a run as JSON on demand, and exits with the status of its outcome."""
     if as_json:
         print_json(report)
     sys.exit(0 if report["success"] else REFUSED if report["refused"] else FAILED)
 
 
 def print_json(value: Any) -> None:
-    """On standard output."""
+    """Prints JSON on standard output."""
     click.echo(shown_json(value))

@@ -25,7 +25,7 @@ BASE = "debian:bookworm-slim"
 
 @dataclass
 class Box:
-    """A home's containers, and what the tests ask of them."""
+    """The containers of a state directory, for the tests."""
 
     kit: Any
     folder: Path
@@ -50,7 +50,7 @@ class Box:
         return self.target(listeners=replace(target.listeners, **changes))
 
     def budget(self, **changes: Any) -> Serving:
-        """What the tests ask of a deployment."""
+        """Returns the budget of a deployment in the tests."""
         return Serving(**{**self.kit.budget.model_dump(), "canary_seconds": 2.0, "canary_share": 0.3, **changes})
 
     def write(self, release: str, **changes: Any) -> ModelVersion:

@@ -1,4 +1,4 @@
-"""What a canary lets through, what it stops, and what an image is named and dated by."""
+"""Verdict of a canary, and names and file times of images."""
 
 import os
 from pathlib import Path

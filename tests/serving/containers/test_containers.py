@@ -33,7 +33,7 @@ DEPLOY = Path(__file__).parents[3] / "deploy"
 
 
 class Load:
-    """What the askers saw."""
+    """Results that the callers received."""
 
     def __init__(self) -> None:
         self.answers: Counter[str] = Counter()

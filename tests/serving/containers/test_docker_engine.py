@@ -1,4 +1,4 @@
-"""What the engine is asked, where the machine is slow."""
+"""Commands in containers on a slow machine."""
 
 import http.client
 import time

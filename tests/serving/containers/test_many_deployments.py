@@ -1,4 +1,4 @@
-"""What deployments leave: as many containers, images, networks, volumes, files and bytes after many of them as after a few.
+"""Many deployments leave no more containers, images, networks, volumes, files and bytes than a few.
 
 FACE_ASSETS_TEST_DEPLOYMENTS=100 does a hundred.
 """
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900 + 60 * DEPLOYMENTS)]
 
 
 def left(box: Any, engine: Any) -> dict[str, int]:
-    """What is there of this home on the engine, and of this process on the machine."""
+    """Returns the number of this state directory's objects on the engine, and of this process' files."""
     gc.collect()
     ours = {"filters": {"label": f"face-assets.home={box.home}"}}
     return {

@@ -13,7 +13,7 @@ from face_assets.serving.runtime.dynamic_batching import Crops, DynamicBatcher, 
 
 
 def embed(crops: Crops) -> Floats:
-    """What a crop is filled with, as its vector."""
+    """Returns the value that fills a crop, as its vector."""
     time.sleep(0.002)
     if (crops == 255).any():
         raise ValueError("a bad crop")
