@@ -1,4 +1,4 @@
-"""Pruning: what no run has used for long goes from the home. All of it is made again, or fetched from the DVC remote, when it is wanted."""
+"""Retention: removes what no run has used for long; it is remade, or fetched from the DVC remote, when needed."""
 
 import os
 import shutil
@@ -51,7 +51,7 @@ class Pruned:
 
 
 def prune(workspace: Workspace, days: int, dry_run: bool = False) -> Pruned:
-    """Removes what no run has used in the last `days` before the last run; `dry_run` only says what that would be.
+    """Removes what no run has used in the last `days` before the last run; `dry_run` only returns what it would remove.
 
     So a home where nothing runs keeps what it has. What the commits in production and at the heads of its branches need stays, as do
     the releases that are in production, were before it, or can be loaded here. Raises UserError where production cannot be known.
@@ -70,7 +70,7 @@ def prune(workspace: Workspace, days: int, dry_run: bool = False) -> Pruned:
 
 
 def _kept(workspace: Workspace, notes: list[str]) -> set[Path]:
-    """The folders of what production needs, and what a rollback and the commits to come are likely to."""
+    """Folders that production needs, and that a rollback and coming commits probably need."""
     root = workspace.home.root
     if not workspace.settings.repo:
         if (root / "mirrors").is_dir():
@@ -87,7 +87,7 @@ def _kept(workspace: Workspace, notes: list[str]) -> set[Path]:
         Path(read_json(file)["directory"]) for commit in commits for file in workspace.home.artifact_references.glob(f"*/{commit}.json")
     ]
     releases = {one.release.commit for one in staged} | {one.release_commit for one in versions(workspace.home.serving / "models")}
-    # by the names below the home, which may have had another path when the handles were written
+    # by names relative to the state directory, whose path may have been another when references were written
     found = {root / "artifacts" / one.parent.name / one.name for one in named} | {root / "releases" / one.name for one in named}
     return found | {root / "releases" / commit for commit in releases}
 
@@ -98,30 +98,30 @@ def _artifacts(workspace: Workspace) -> Iterator[PruningCandidate]:
 
 
 def _stores(workspace: Workspace) -> Iterator[PruningCandidate]:
-    """Stores by content; beside one with trunk features stands the folder of its network."""
+    """Content stores, those of trunk features with the folder of their network."""
     for pattern in ("crops/*.sqlite", "crops/parts/*/*.sqlite", "inspections/*.sqlite", "embeddings/*.sqlite", "features/*/*.sqlite"):
         for file in workspace.home.root.glob(pattern):
-            # the journal first: without it SQLite still finds all but the newest entries, and with another's it would not
+            # the journal first: SQLite reads a store without its journal, but not one with a foreign journal
             paths = [*(file.with_name(file.name + end) for end in ("-wal", "-shm")), file, file.with_suffix("")]
             kind = f"stores of {file.relative_to(workspace.home.root).parts[0]}"
             yield PruningCandidate.of(kind, paths, [file, lock_path(file)], lock_path(file))
 
 
 def _crops_of(workspace: Workspace, staying: Sequence[PruningCandidate]) -> set[Path]:
-    """The crop stores of the lists of aligned faces that stay: a run that makes none of the lists reads them."""
+    """Crop stores of the kept lists of aligned faces, which runs read without making the lists."""
     summaries = [path / SUMMARY for candidate in staying for path in candidate.paths if path.parent.name == ALIGNED]
     return {workspace.home.root / "crops" / f"{read_json(file)['detector']}.sqlite" for file in summaries if file.is_file()}
 
 
 def _trainings(workspace: Workspace) -> Iterator[PruningCandidate]:
-    """Checkpoints of trainings that never ended."""
+    """Checkpoints of unfinished trainings."""
     for folder in _folders(workspace.home.training, "*"):
         lock = lock_path(workspace.home.artifacts.root / "face_embedder" / folder.name)
         yield PruningCandidate.of("checkpoints", [folder], [lock, folder, *folder.rglob("*")], lock)
 
 
 def _leftovers(workspace: Workspace) -> Iterator[PruningCandidate]:
-    """What killed processes left half made, or half removed."""
+    """Partial folders that killed processes left."""
     root = workspace.home.root
     for pattern in ("artifacts/*/", "releases/", "features/*/", "training/"):
         for folder in root.glob(f"{pattern}{PARTIAL}*"):
@@ -131,7 +131,7 @@ def _leftovers(workspace: Workspace) -> Iterator[PruningCandidate]:
 
 
 def _releases(workspace: Workspace, kept: set[Path], before: float, notes: list[str]) -> list[PruningCandidate]:
-    """Releases that the DVC remote has: as they were fetched, and what the platform's DVC cache holds of them and no other needs."""
+    """Releases that the DVC remote has: fetched bundles, and files of the DVC cache that no other release needs."""
     if not workspace.settings.repo:
         return []
     repository = workspace.repository
@@ -164,7 +164,7 @@ def _releases(workspace: Workspace, kept: set[Path], before: float, notes: list[
 
 
 def _in_remote(workspace: Workspace, releases: Sequence[Release], notes: list[str]) -> set[str]:
-    """The versions all of whose files the DVC remote has, asked at once for all whose commits name the same remote."""
+    """Versions whose files are all in the DVC remote, by one query for the releases with the same remote."""
     repository = workspace.repository
     groups = defaultdict(list)
     for release in releases:
@@ -176,7 +176,7 @@ def _in_remote(workspace: Workspace, releases: Sequence[Release], notes: list[st
         asked |= {one.version: pointer.md5 for one in group if (pointer := repository.pointer(one.commit, RELEASE))}
         try:
             lacking = not_in_remote(repository, group[-1].commit, asked, len(group))
-        except (UserError, OSError) as error:  # OSError: the disk is full, and asking takes a little room
+        except (UserError, OSError) as error:  # OSError: a full disk, on which the query needs a little space
             notes.append(f"The DVC remote cannot be asked, so {', '.join(one.version for one in group)} stay: {error}")
             continue
         lost = sorted({name.split(" ")[0] for name in lacking})
@@ -186,12 +186,12 @@ def _in_remote(workspace: Workspace, releases: Sequence[Release], notes: list[st
 
 
 def _folders(root: Path, pattern: str) -> Iterator[Path]:
-    """Folders that were made whole."""
+    """Complete folders."""
     return (path for path in root.glob(f"{pattern}/") if not path.name.startswith("."))
 
 
 def _last_use(usage_files: Sequence[Path]) -> float:
-    """The newest mtime, in seconds since the epoch; 0 where none of them is there."""
+    """Newest mtime, in seconds since the epoch; 0 if no file exists."""
     newest = 0.0
     for file in usage_files:
         try:
@@ -202,7 +202,7 @@ def _last_use(usage_files: Sequence[Path]) -> float:
 
 
 def _remove(candidate: PruningCandidate, notes: list[str]) -> bool:
-    """Whether it went: what is in use by now stays."""
+    """Removes a candidate. Returns False if it is in use."""
     try:
         with ExitStack() as locks:
             for lock in candidate.locks:
@@ -221,13 +221,13 @@ def _remove(candidate: PruningCandidate, notes: list[str]) -> bool:
 
 
 def _delete(path: Path) -> None:
-    """A file or a link; or a folder, which nobody finds half removed."""
+    """Deletes a file, a link, or a folder, which is renamed first so that no reader finds it incomplete."""
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
     aside = path if path.name.startswith(PARTIAL) else path.with_name(f"{PARTIAL}{path.name}-pruned")
     if aside != path:
-        shutil.rmtree(aside, ignore_errors=True)  # of a removal that was killed
+        shutil.rmtree(aside, ignore_errors=True)  # left by a killed removal
         os.rename(path, aside)
     shutil.rmtree(aside)
 
@@ -236,13 +236,13 @@ Sizes = list[tuple[tuple[int, int], int, int]]
 
 
 def _sizes(candidate: PruningCandidate) -> Sizes:
-    """(inode, bytes on the disk, number of links) of each of its files."""
+    """(inode, bytes on the disk, number of links) of each file of a candidate."""
     files = [file for path in candidate.paths for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()]
     return [((stat.st_dev, stat.st_ino), stat.st_blocks * BLOCK, stat.st_nlink) for stat in (file.lstat() for file in files)]
 
 
 def _freed(removed: Sequence[Sizes]) -> int:
-    """Bytes of the files all of whose links went."""
+    """Bytes of the files of which all links were removed."""
     links = Counter(inode for sizes in removed for inode, _, _ in sizes)
     found = {inode: (size, number) for sizes in removed for inode, size, number in sizes}
     return sum(size for inode, (size, number) in found.items() if links[inode] >= number)

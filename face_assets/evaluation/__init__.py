@@ -1,1 +1,1 @@
-"""From vectors to figures: the gate, groups, hardest pairs, the reference for drift."""
+"""Evaluation of embeddings: the gate, groups, hardest pairs, the reference for drift."""

@@ -29,7 +29,7 @@ GROUP = "embedder"
 def embedder_evaluation(
     context: dg.AssetExecutionContext, platform: WorkspaceResource, aligned_faces: Artifact, exported_embedder: Artifact
 ) -> Iterator[dg.MaterializeResult]:
-    """Verification of the exported engine on the test identities, all pairs, beside the starting weights and the release in production."""
+    """Verification figures of the exported engine on all pairs of the test identities, with those of starting weights and production."""
     workspace = platform.workspace()
     with user_errors(context):
         artifact = steps.evaluate_embedder(workspace, commit_of(context, workspace), aligned_faces, exported_embedder, context.log.info)
@@ -39,13 +39,13 @@ def embedder_evaluation(
 
 
 def _groups(artifact: Artifact) -> dict[str, Any]:
-    """The tables of the figures by group, where there are any."""
+    """The tables of the figures by group, if there are any."""
     found = artifact.summary
     return {"by_group": dg.MetadataValue.md(groups_markdown(found["groups"], found["group_notes"]))} if found["groups"] else {}
 
 
 def _single_figures(artifact: Artifact) -> dict[str, Any]:
-    """The trained embedder's figures as single numbers, which the UI draws over the commits."""
+    """The trained embedder's figures as single numbers, which the UI plots over the commits."""
     trained = artifact.summary["figures"]["trained"]
     tar = {f"tar_at_far_{far}": value for far, value in trained["tar"].items() if value is not None}
     return {"auc": trained["auc"], "accuracy": trained["accuracy"], "eer": trained["eer"], **tar}

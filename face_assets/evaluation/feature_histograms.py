@@ -33,7 +33,7 @@ THINNED = 2  # the pixels that appearance() looks at
 
 @dataclass(frozen=True)
 class Feature:
-    """A measured thing with BINS equal bins between `low` and `high`; what lies outside counts in the outermost bin."""
+    """A measured quantity with BINS equal bins between `low` and `high`. Values outside count in the outermost bin."""
 
     name: str
     low: float
@@ -42,7 +42,7 @@ class Feature:
 
     @property
     def width(self) -> float:
-        """Of a bin, in `unit`."""
+        """Width of a bin, in `unit`."""
         return (self.high - self.low) / BINS
 
 
@@ -83,15 +83,15 @@ BROKEN = (
 
 
 class BrokenHistograms(ValueError):
-    """The file holds no feature histograms that this version reads; the message says which and why."""
+    """The file has no feature histograms that this version reads; the message names the file and the reason."""
 
 
 @dataclass
 class FeatureHistograms:
-    """What one release saw in the window that begins at `window` (seconds since 1970, UTC) and lasts `seconds`.
+    """Feature histograms of one release in the window of `seconds` that begins at `window` (seconds since 1970, UTC).
 
-    counts: int64 (features, BINS), of the photos' subjects; `faces` counts all faces, `accepted` those taken for somebody; `shown`: the
-    projections that a file tells of, which grow by FEWEST_FACES at a time; unshown: faces since.
+    counts: int64 (features, BINS), of the photos' subjects; refused: rejected photos; faces: all faces; accepted: those recognized as
+    somebody; shown: projections in a file, which grow by FEWEST_FACES faces at a time; unshown: faces since.
     """
 
     release: str
@@ -107,7 +107,7 @@ class FeatureHistograms:
     unshown: int = 0
 
     def add(self, bins: npt.NDArray[np.int64], faces: int, accepted: int) -> None:
-        """One photo. bins: int64 (features,) as `bins_of` gives; -1 for what the photo has not."""
+        """Counts one photo. bins: int64 (features,), of `bins_of`; -1 for a missing value."""
         known = np.flatnonzero(bins >= 0)
         self.counts[known, bins[known]] += 1
         self.photos += 1
@@ -127,9 +127,9 @@ class FeatureHistograms:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def save(self, path: Path) -> None:
-        """Replaces `path`, whole or not at all. Raises OSError."""
+        """Writes the file `path`, whole or not at all. Raises OSError."""
         counts = self.counts.astype(np.uint32)
-        counts[FIRST_PROJECTION:] = self.shown  # else the difference of two files would tell of one face
+        counts[FIRST_PROJECTION:] = self.shown  # otherwise the difference of two files would show one face
         numbers = np.array([self.window, self.seconds, *(getattr(self, name) for name in COUNTS)], np.int64)
         output = io.BytesIO()
         np.savez_compressed(output, format=np.array(FORMAT), release=np.array(self.release), numbers=numbers, counts=counts)
@@ -173,7 +173,7 @@ class FeatureHistograms:
 
 
 def _content(path: Path) -> bytes:
-    """The bytes of a file in a folder in which a server's user may put anything: no link, no pipe, and no more than histograms have."""
+    """Content of a file in a folder that a server's user may write: no link, no pipe, and not larger than histograms are."""
     with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise BrokenHistograms(f"{path} is no file")
@@ -191,8 +191,11 @@ def measure(
     embeddings: npt.NDArray[Any],
     similarities: npt.NDArray[Any],
 ) -> Values:
-    """float32 (n, features) of the subjects of n photos. faces: how many each photo shows, (n,); crops: uint8 (n, s, s, 3), RGB;
-    boxes: (n, 4), x1 y1 x2 y2; probabilities, similarities: (n,); embeddings: (n, d) of unit length."""
+    """Features float32 (n, features) of the subjects of n photos.
+
+    faces: number in each photo, (n,); crops: uint8 (n, s, s, 3), RGB; boxes: (n, 4), x1 y1 x2 y2; probabilities, similarities: (n,);
+    embeddings: (n, d) of unit length.
+    """
     values = np.empty((len(crops), len(FEATURES)), np.float32)
     values[:, 0] = faces
     values[:, 1] = -np.log10(np.maximum(1.0 - np.asarray(probabilities, np.float64), 1e-5))
@@ -204,7 +207,7 @@ def measure(
 
 
 def appearance(crops: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
-    """Brightness, sharpness and saturation of crops uint8 (n, s, s, 3), (n,) each, on a part of the pixels."""
+    """Brightness, sharpness and saturation of crops uint8 (n, s, s, 3), (n,) each, from a part of the pixels."""
     rows = crops[:, ::THINNED, :, 1].astype(np.int16)
     columns = crops[:, :, ::THINNED, 1].astype(np.int16)
     across = np.abs(2 * rows[:, :, 1:-1] - rows[:, :, :-2] - rows[:, :, 2:]).mean(axis=(1, 2))
@@ -217,20 +220,22 @@ def appearance(crops: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], npt.NDAr
 
 @cache
 def directions(size: int) -> Values:
-    """float32 (size, PROJECTIONS): the same random directions everywhere, so long that a random unit vector's projection has
-    deviation 1. RandomState, whose numbers numpy promises never to change."""
+    """Random directions float32 (size, PROJECTIONS), the same everywhere, on which random unit vectors have deviation 1.
+
+    numpy guarantees that RandomState's numbers never change.
+    """
     drawn = np.random.RandomState(size).standard_normal((size, PROJECTIONS))
     return np.asarray(drawn / np.linalg.norm(drawn, axis=0) * np.sqrt(size), np.float32)
 
 
 def bins_of(values: Values) -> npt.NDArray[np.int64]:
-    """int64 (n, features): the bin of each value; -1 for NaN."""
+    """Bins int64 (n, features) of values; -1 for NaN."""
     places = np.clip(np.floor((np.nan_to_num(values, nan=0.0) - LOW) / WIDTH), 0, BINS - 1).astype(np.int64)
     return np.where(np.isnan(values), -1, places)
 
 
 def without_face() -> npt.NDArray[np.int64]:
-    """int64 (features,): the bins of a photo without a face."""
+    """Bins int64 (features,) of a photo without a face."""
     bins = np.full(len(FEATURES), -1, np.int64)
     bins[0] = 0
     return bins

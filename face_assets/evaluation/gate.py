@@ -1,4 +1,4 @@
-"""The gate: good enough by itself, and not worse than what is in production."""
+"""The gate: absolute floors, and no regression against production."""
 
 from dataclasses import dataclass, field
 
@@ -8,9 +8,9 @@ from face_assets.core import params
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the embedder may go on; every reason against it is a sentence with the figures and the parameter's key.
+    """The gate's verdict. Each reason against the embedder is a sentence with figures and the parameter's key.
 
-    notes: what the verdict does not rest on, though it was asked for.
+    notes: requested conditions that could not be judged.
     """
 
     passed: bool
@@ -19,8 +19,11 @@ class Verdict:
 
 
 def judge(trained: Evaluation, compared: tuple[Evaluation, Evaluation] | None, asked: params.Evaluation) -> Verdict:
-    """Absolute floors for `trained`, and no regression beyond the margin: `compared` is the trained embedder and production on the same
-    pairs, which are fewer where production finds no face in some photos; None where there is nothing to compare with."""
+    """Judges `trained` by absolute floors, and by its regression against production beyond the margin.
+
+    compared: the trained embedder and production on the same pairs, which are fewer if production finds no face in some photos; None
+    without production.
+    """
     reasons = [
         f"{name} is {found:.4f}, below evaluation.{key} {floor:g}"
         for name, found, key, floor in (

@@ -1,4 +1,4 @@
-"""Figures by group: the attributes file of a commit, put to the test photos."""
+"""Figures by group, for the attributes file of a commit and the test photos."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from face_assets.registry.workspace import Workspace
 
 
 def attributes_digest(workspace: Workspace, commit: str, asked: Evaluation) -> str | None:
-    """A digest of the attributes file, None where params name none. Raises UserError where it is not there."""
+    """Digest of the attributes file; None if params name none. Raises UserError if it is missing."""
     return fingerprint(_content(workspace, commit, asked).decode(errors="replace")) if asked.attributes else None
 
 
@@ -38,8 +38,10 @@ def evaluate_groups(
     threshold: float,
     fars: Sequence[float],
 ) -> tuple[Mapping[str, list[Group]], list[str]]:
-    """Attribute → groups, and sentences on the photos that are in none; nothing where params name no file. Raises UserError where the file
-    speaks of none of the test photos."""
+    """Attribute → groups, and sentences about photos without a group; empty if params name no file.
+
+    Raises UserError if the file has none of the test photos.
+    """
     if not asked.attributes:
         return {}, []
     where = f"{asked.attributes} at commit {commit[:12]}"
@@ -62,8 +64,10 @@ def evaluate_groups(
 
 
 def groups_markdown(groups: Mapping[str, Mapping[str, dict]], notes: Sequence[str] = ()) -> str:  # type: ignore[type-arg]
-    """A table an attribute for the UI and the model card, from the summary's JSON; groups that are too small have a sentence below it, and
-    `notes` that are none of a group stand at the end."""
+    """Tables for the UI and the model card, one for each attribute, from the summary's JSON.
+
+    A sentence below a table names groups that are too small. `notes` of no group are at the end.
+    """
     lines: list[str] = []
     for attribute, by_name in groups.items():
         measured = {name: group["figures"] for name, group in by_name.items() if group["figures"]}

@@ -1,4 +1,4 @@
-"""Figures by group: for each group of an attribute, with intervals from people drawn again and again (the bootstrap)."""
+"""Figures for each group of an attribute, with intervals by bootstrap over people."""
 
 import csv
 import io
@@ -13,18 +13,18 @@ import numpy.typing as npt
 from face_assets.core.errors import UserError
 
 MIN_PEOPLE = 10
-"""With fewer people of two photos or more an interval over people says nothing."""
+"""Fewest people with two or more photos for an interval over people."""
 DRAWS = 200
 BINS = 4096
 MOST_PAIRS = 1_000_000
-"""Pairs of two people that the intervals are drawn over; figures themselves take all."""
+"""Largest number of non-mated pairs for the intervals; the figures take all."""
 KEYS = ("identity", "photo")
 Pairs = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure, and the interval in which 95 % of the draws lie. value is None where the pairs cannot tell it."""
+    """A figure with the interval of 95 % of the draws. value is None if the pairs are too few."""
 
     value: float | None
     low: float | None = None
@@ -33,8 +33,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class Group:
-    """A group's figures; none, and a sentence, where it has too few people. people: those of the test split, with_pairs: of two photos or
-    more. accept_rate and false_accept_rate are at the release's own threshold; pairs of two people are both of the group."""
+    """A group's figures; without figures, but with a note, if it has too few people.
+
+    people: of the test split; with_pairs: those with two or more photos. accept_rate and false_accept_rate are at the release's
+    threshold. Both people of a non-mated pair are in the group.
+    """
 
     name: str
     people: int
@@ -45,12 +48,12 @@ class Group:
 
 
 def composed(text: str) -> str:
-    """A key without blanks around it and in Unicode's composed form, so that one written on macOS and one written on Linux are the same."""
+    """A key without surrounding blanks, in Unicode's composed form (NFC), in which macOS and Linux agree."""
     return unicodedata.normalize("NFC", text.strip())
 
 
 def read_attributes(content: bytes, where: str) -> tuple[str, dict[str, dict[str, str]]]:
-    """A CSV file whose first column is `identity` or `photo` (its path below photos/) and whose others are attributes.
+    """Reads a CSV file whose first column is `identity` or `photo` (a path below photos/) and whose others are attributes.
 
     Returns the kind of key, and attribute → key → group, all `composed`. Raises UserError that names the line.
     """
@@ -126,7 +129,7 @@ def _interval(value: float | None, draws: list[float]) -> Figure:
 def _pairs(
     embeddings: npt.NDArray[np.float32], places: npt.NDArray[Any], random: np.random.Generator
 ) -> tuple[Pairs, Pairs, npt.NDArray[Any]]:
-    """Genuine pairs, at most MOST_PAIRS impostor pairs as (bin, person, other), and the histogram (BINS,) of all impostor pairs."""
+    """Mated pairs and at most MOST_PAIRS non-mated ones as (bin, person, other), and the histogram (BINS,) of all non-mated ones."""
     histogram = np.zeros(BINS)
     genuine: list[Pairs] = []
     impostor: list[Pairs] = []
@@ -146,7 +149,7 @@ def _pairs(
 
 
 def _weighted(pairs: Pairs, times: npt.NDArray[Any], alone: bool = False) -> npt.NDArray[Any]:
-    """The histogram (BINS,) when each person is there so many times; of genuine pairs (`alone`) a person counts once a time."""
+    """Histogram (BINS,) of pairs with each person `times` times. `alone`: of mated pairs, weighted by one person."""
     bins, first, second = pairs
     weights = times[first] if alone else times[first] * times[second]
     return np.bincount(bins, weights=weights, minlength=BINS)
@@ -155,7 +158,7 @@ def _weighted(pairs: Pairs, times: npt.NDArray[Any], alone: bool = False) -> npt
 def _figures(
     genuine: npt.NDArray[Any], impostor: npt.NDArray[Any], threshold: float, fars: Sequence[float], pairs: float | None = None
 ) -> dict[str, float | None]:
-    """AUC, EER, accuracy, the rates at the threshold, and TAR at each FAR that `pairs` impostor pairs can tell, to a bin's width."""
+    """AUC, EER, accuracy, rates at the threshold, and TAR at each FAR for which `pairs` suffice, to a bin's width."""
     ours, theirs = genuine.sum(), impostor.sum()
     names = ("auc", "eer", "accuracy", "accept_rate", "false_accept_rate", *(f"tar_at_far_{far:g}" for far in fars))
     if not ours or not theirs:
@@ -180,7 +183,7 @@ def _figures(
 
 @dataclass(frozen=True)
 class Gap:
-    """The largest difference of the accept rate between two measured groups of an attribute, at the release's threshold."""
+    """The largest difference of accept rates between two measured groups of an attribute, at the release's threshold."""
 
     attribute: str
     worst: str
@@ -188,7 +191,7 @@ class Gap:
     gap: float
 
     def sentence(self, groups: Mapping[str, Figure]) -> str:
-        """The gap with the intervals of both."""
+        """Sentence about the gap, with both intervals."""
         worst, best = groups[self.worst], groups[self.best]
         return (
             f"{self.attribute}: people of {self.worst} are recognized {worst.value:.1%} of the time ({worst.low:.1%} to {worst.high:.1%}), "
@@ -197,7 +200,7 @@ class Gap:
 
 
 def gaps(found: Mapping[str, Sequence[Group]]) -> list[tuple[Gap, str]]:
-    """The gap of each attribute with two measured groups or more, and its sentence."""
+    """The gap of each attribute that has two measured groups, and its sentence."""
     listed = []
     for attribute, groups in found.items():
         rates = {
@@ -212,7 +215,7 @@ def gaps(found: Mapping[str, Sequence[Group]]) -> list[tuple[Gap, str]]:
 
 
 def judge_gaps(found: Mapping[str, Sequence[Group]], bound: float) -> tuple[list[str], list[str]]:
-    """Reasons against the gate by evaluation.max_group_gap, and notes on what could not be measured."""
+    """Reasons of the gate by evaluation.max_group_gap, and notes about groups that are too small."""
     notes = [group.note for groups in found.values() for group in groups if group.note]
     if bound >= 1.0:
         return [], notes

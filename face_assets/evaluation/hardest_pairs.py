@@ -1,4 +1,4 @@
-"""The hardest pairs of an evaluation: those of one person that look least alike, and those of two that look most alike."""
+"""The hardest pairs of an evaluation: mated ones with the lowest scores, and non-mated ones with the highest."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -27,13 +27,15 @@ class Pair:
 
     @property
     def key(self) -> tuple[str, str]:
-        """The same for both orders."""
+        """Key of the pair in either order."""
         return (self.first, self.second) if self.first <= self.second else (self.second, self.first)
 
 
 def hardest_pairs(embeddings: npt.NDArray[np.float32], people: npt.NDArray[Any], ids: Sequence[str], kept: int = KEPT) -> list[Pair]:
-    """At most `kept` pairs of each kind, hardest first. embeddings: (n, d) of unit length; people, ids: (n,). Memory does not grow with
-    the pairs."""
+    """At most `kept` pairs of each kind, hardest first, in bounded memory.
+
+    embeddings: (n, d) of unit length; people, ids: (n,).
+    """
     best: dict[Kind, tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]] = {}
     for start in range(0, len(embeddings), ROWS_AT_ONCE):
         scores = embeddings[start : start + ROWS_AT_ONCE] @ embeddings[start:].T
@@ -61,7 +63,7 @@ def hardest_pairs(embeddings: npt.NDArray[np.float32], people: npt.NDArray[Any],
 
 
 def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
-    """As a CSV file."""
+    """Writes the pairs as a CSV file."""
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -69,7 +71,7 @@ def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
 
 
 def read_pairs(path: Path) -> Iterator[Pair]:
-    """What `write_pairs` wrote."""
+    """Reads the pairs that `write_pairs` wrote."""
     with open(path, encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             kind: Kind = "genuine" if row["kind"] == "genuine" else "impostor"
@@ -78,9 +80,11 @@ def read_pairs(path: Path) -> Iterator[Pair]:
 
 @dataclass(frozen=True)
 class Regression:
-    """A pair that the newer embedder judges worse. `before` is None where the older did not have it among its hardest: then it was
-    easier than `bound`. `wrong`: the newer's answer at its threshold is wrong; `was_wrong`: so was the older's, None where `bound` does not
-    tell."""
+    """A pair with a worse score by the newer embedder.
+
+    before: the older score; None if the pair was not among the hardest, and then easier than `bound`. wrong: the newer decision at its
+    threshold is wrong; was_wrong: so was the older one; None if `bound` does not determine it.
+    """
 
     kind: Kind
     first: str
@@ -93,12 +97,12 @@ class Regression:
 
     @property
     def new_mistake(self) -> bool:
-        """Whether it is known that only the newer is wrong."""
+        """True if the newer decision is wrong and the older one was right."""
         return self.wrong and self.was_wrong is False
 
     @property
     def loss(self) -> float:
-        """How much worse, at least."""
+        """Lower bound of the loss of score."""
         at_least = self.before if self.before is not None else self.bound
         if at_least is None:
             return 0.0
@@ -106,8 +110,10 @@ class Regression:
 
 
 def worst_regressions(before: Sequence[Pair], after: Sequence[Pair], thresholds: tuple[float, float], most: int) -> list[Regression]:
-    """The pairs that lost most from `before` to `after`, those known to be new mistakes first. thresholds: of both; pairs of photos that
-    only one of the two has seen cannot be told and are left out by the caller."""
+    """The pairs with the largest loss from `before` to `after`, new mistakes first.
+
+    thresholds: of both. The caller leaves out pairs of photos that only one of them has seen.
+    """
     found = []
     for kind in KINDS:
         old = {pair.key: pair.score for pair in before if pair.kind == kind}
@@ -121,7 +127,7 @@ def worst_regressions(before: Sequence[Pair], after: Sequence[Pair], thresholds:
             sign = 1.0 if kind == "genuine" else -1.0
             wrong = sign * (pair.score - thresholds[1]) < 0
             was_wrong: bool | None = sign * ((easiest if score is None else score) - thresholds[0]) < 0
-            if was_wrong and score is None:  # the hardest that it may have been is wrong, which says nothing
+            if was_wrong and score is None:  # a wrong decision at the bound determines nothing
                 was_wrong = None
             one = Regression(kind, pair.first, pair.second, score, None if score is not None else easiest, pair.score, wrong, was_wrong)
             if one.loss > 0:

@@ -1,4 +1,4 @@
-"""How far a window's histograms lie from a reference's: population stability index, Wasserstein and Kolmogorov–Smirnov."""
+"""Distances of a window's histograms from a reference's: population stability index, Wasserstein, Kolmogorov–Smirnov."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ WIDTHS = np.array([feature.width for feature in FEATURES])
 
 @dataclass(frozen=True)
 class Distances:
-    """(…, features) each. psi: over the reference's tenths; wasserstein: in the feature's unit; ks: 0 to 1. 0 where nothing was seen."""
+    """Distances, (…, features) each. psi: over the reference's tenths; wasserstein: in the feature's unit; ks: 0 to 1. 0 without data."""
 
     psi: Floats
     wasserstein: Floats
@@ -26,7 +26,7 @@ class Distances:
 
 
 def distances(reference: Counts, seen: Counts) -> Distances:
-    """reference, seen: counts (…, features, BINS) that broadcast."""
+    """Distances of histograms. reference, seen: counts (…, features, BINS) that broadcast."""
     reference, seen = np.asarray(reference, np.float64), np.asarray(seen, np.float64)
     known, found = reference.sum(axis=-1), seen.sum(axis=-1)
     expected, observed = reference / np.maximum(known, 1)[..., None], seen / np.maximum(found, 1)[..., None]
@@ -40,7 +40,7 @@ def distances(reference: Counts, seen: Counts) -> Distances:
 
 
 def _psi(expected: Floats, observed: Floats, known: Floats, found: Floats) -> Floats:
-    """Population stability index (Siddiqi 2006, Credit Risk Scorecards) over tenths of the reference, half a photo more in each."""
+    """Population stability index (Siddiqi 2006, Credit Risk Scorecards) over tenths of the reference, with half a photo added to each."""
     middle = np.cumsum(expected, axis=-1) - expected / 2
     group = np.minimum((middle * GROUPS).astype(np.int64), GROUPS - 1)
     total = np.zeros(np.broadcast_shapes(expected.shape, observed.shape)[:-1])

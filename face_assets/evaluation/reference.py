@@ -1,4 +1,4 @@
-"""A release's reference: what its held-out photos look like, and how far traffic of the same kind strays from them by chance."""
+"""The reference of a release: feature histograms of its test photos, and limits of the distance that chance explains."""
 
 import io
 import zipfile
@@ -19,19 +19,22 @@ Bins = npt.NDArray[np.int64]
 FILE = "reference.npz"
 SIZES = (10, 25, 50, 100, 200, 400, 800, 1600, 3200)
 ROUNDS = 1000
-FALSE_ALARMS = 0.005  # of windows; half of what is promised, since a limit is an estimate too
+FALSE_ALARMS = 0.005  # share of windows; half of the documented rate, for limits are estimates
 MOST_OF_A_PERSON = 4  # photos of a person in a window
 BELL_95, FARTHEST = 1.645, 4.0
 FEWEST_PEOPLE, FEWEST_PHOTOS = 8, 40
 THEN = (1980, 1, 1, 0, 0, 0)
-# who comes, strangers or enrolled people, decides the similarity: it is shown, and no alarm is made of it
+# similarity depends on the share of strangers: it is shown, and is not part of the verdict
 JUDGED = np.array([number != SIMILARITY for number in range(len(FEATURES))])
 
 
 @dataclass(frozen=True)
 class Reference:
-    """counts: (features, BINS) of the held-out photos; psi_limits, wasserstein_limits: (sizes, features), past which a window of at least
-    so many photos drifted. The similarity is that with the nearest other person, as a stranger's."""
+    """The reference of a release.
+
+    counts: (features, BINS) of the test photos; psi_limits, wasserstein_limits: (sizes, features), beyond which a window of at least so
+    many photos drifted. The similarity is that with the nearest other person, as for a stranger.
+    """
 
     counts: Bins
     people: int
@@ -40,11 +43,11 @@ class Reference:
 
     @property
     def photos(self) -> int:
-        """How many it was made from."""
+        """Number of photos of the reference."""
         return int(self.counts[0].sum())
 
     def limits(self, photos: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
-        """Of PSI and Wasserstein, (features,) each, for a window of so many photos; None where they are too few to judge."""
+        """Limits of PSI and Wasserstein, (features,) each, for a window of so many photos; None if they are too few."""
         size = int(np.searchsorted(SIZES, photos, side="right")) - 1
         return None if size < 0 else (self.psi_limits[size], self.wasserstein_limits[size])
 
@@ -67,7 +70,7 @@ class Reference:
 
 
 def load_reference(path: Path) -> Reference | None:
-    """The reference in a file; None where there is none. Raises UserError where it cannot be compared with today's histograms."""
+    """The reference in a file; None if there is no file. Raises UserError if it has another format than today's histograms."""
     if not path.is_file():
         return None
     try:
@@ -83,18 +86,18 @@ def load_reference(path: Path) -> Reference | None:
 
 
 def make_reference(bins: Bins, people: npt.NDArray[Any], seed: int = 0) -> Reference | None:
-    """From held-out photos: bins int64 (photos, features), as feature_histograms.bins_of gives, and who is in each, (photos,).
+    """Makes the reference of test photos; None if photos or people are too few.
 
-    The limits come from a bootstrap over people: again and again the people are halved, windows are drawn from one half and
-    compared with the other, and of all features together one window in 1 / FALSE_ALARMS strays past a limit. None where the photos
-    or the people are too few for that.
+    bins: int64 (photos, features), of feature_histograms.bins_of; people: the person of each, (photos,). The limits come from a
+    bootstrap over people: in each round the people are halved, and windows drawn from one half are compared with the other. Over all
+    features together, one window in 1 / FALSE_ALARMS exceeds a limit.
     """
     _, people = np.unique(people, return_inverse=True)
     count = int(people.max()) + 1 if len(people) else 0
     if count < FEWEST_PEOPLE or len(bins) < FEWEST_PHOTOS:
         return None
     random = np.random.default_rng(seed)
-    slots = np.where(bins < 0, len(FEATURES) * BINS, bins + np.arange(len(FEATURES)) * BINS)  # the last is for what a photo has not
+    slots = np.where(bins < 0, len(FEATURES) * BINS, bins + np.arange(len(FEATURES)) * BINS)  # the last one for missing values
     halves = np.empty((ROUNDS, len(FEATURES), BINS), np.int32)
     windows = np.empty((len(SIZES), ROUNDS, len(FEATURES), BINS), np.int32)
     for number in range(ROUNDS):
@@ -117,12 +120,12 @@ def _count(slots: Bins) -> Bins:
 
 
 def _drawn(rows: Bins, people: Bins, most: int, random: np.random.Generator) -> Bins:
-    """`most` of the photos in `rows`, drawn by people, some photos of each together: people come and show themselves more than once."""
+    """`most` photos of `rows`, drawn by people with several photos of each together, as people appear more than once."""
     shuffled = random.permutation(rows)
     shuffled = shuffled[np.argsort(people[shuffled], kind="stable")]
     _, starts, lengths = np.unique(people[shuffled], return_index=True, return_counts=True)
     lengths = np.minimum(lengths, MOST_OF_A_PERSON)
-    persons = random.integers(len(starts), size=most)  # each brings at least one photo
+    persons = random.integers(len(starts), size=most)  # each has at least one photo
     before = np.cumsum(lengths[persons]) - lengths[persons]
     places = np.repeat(starts[persons] - before, lengths[persons])
     return np.asarray(shuffled[places + np.arange(len(places))][:most])
@@ -132,7 +135,7 @@ def _limits(found: Distances) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.f
     """Limits (features,) of PSI and Wasserstein that all features together exceed in FALSE_ALARMS of the rounds."""
     values = np.concatenate([found.psi, found.wasserstein], axis=1)
     usual, far = np.quantile(values, 0.5, axis=0), np.quantile(values, 0.95, axis=0)
-    # in deviations of a bell; a value that jumps, as of few photos, is kept from widening the limits of all others
+    # in standard deviations of a normal distribution; bounded, so that one feature with outliers does not widen all limits
     spread = np.maximum(np.maximum((far - usual) / BELL_95, (values.max(axis=0) - usual) / FARTHEST), 1e-9)
     farthest = ((values - usual) / spread)[:, np.tile(JUDGED, 2)].max(axis=1)
     limit = usual + np.quantile(farthest, 1 - FALSE_ALARMS) * spread

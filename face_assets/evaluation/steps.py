@@ -25,9 +25,10 @@ TRAINED_FOR_COMPARISON = "trained, where production finds a face"
 
 
 def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, exported: Artifact, log: Log) -> Artifact:
-    """Verification of the exported engine on the test identities, beside the starting weights and the release in production, each in its
-    precision, and the gate's verdict. All is of all test faces, whatever is in production; the comparison with it is of those in which it
-    finds a face."""
+    """Evaluates the exported engine on the test identities, with the starting weights and production for comparison, and judges it.
+
+    Figures are of all test faces. The comparison with production is of the photos in which production finds a face.
+    """
     params = workspace.params(commit)
     assignment = workspace.stages.production()
     production = assignment.release if assignment else None
@@ -112,7 +113,7 @@ def _production_figures(
 
 
 def _left_out(production: "Release | None", left_out: int, photos: int, compared: bool) -> list[str]:
-    """A sentence on the photos in which production finds no face."""
+    """Sentence about the photos in which production finds no face."""
     if not production or not left_out:
         return []
     rest = "it is compared on the others" if compared else "the others make no pairs to compare"
@@ -120,7 +121,7 @@ def _left_out(production: "Release | None", left_out: int, photos: int, compared
 
 
 def _seen_by_release(workspace: Workspace, commit: str, release: "Release", md5s: Sequence[str], log: Log) -> list[int]:
-    """The places of the photos in which the release finds a face, which it crops on the way."""
+    """Places of the photos in which the release finds a face; their crops are stored."""
     recognizer = read_json(workspace.releases.bundle(release) / "recognizer.json")
     detector, max_megapixels = Detector(**recognizer["detector"]), recognizer["max_megapixels"]
     facts = align(workspace, commit, "photos", md5s, detector, max_megapixels, log).facts
@@ -128,20 +129,20 @@ def _seen_by_release(workspace: Workspace, commit: str, release: "Release", md5s
 
 
 def _embed_by_release(workspace: Workspace, release: "Release", md5s: Sequence[str], log: Log) -> np.ndarray:
-    """The release's embeddings float32 (n, d) of its own crops of photos in which it finds a face."""
+    """Embeddings float32 (n, d) by the release, of its own crops of photos in which it finds a face."""
     bundle = workspace.releases.bundle(release)
     detector = Detector(**read_json(bundle / "recognizer.json")["detector"])
     return engine_vectors(workspace, bundle, detector, md5s, log)
 
 
 def _curves(figures: Mapping[str, "Evaluation"]) -> dict[str, dict[str, list[float]]]:
-    """The ROC curves by name, with the photos behind one that is not of all."""
+    """ROC curves by name, with the number of photos if it is not all."""
     every = figures["trained"].photos
     return {name if found.photos == every else f"{name} ({found.photos:,} photos)": found.roc for name, found in figures.items()}
 
 
 def _headline(found: "Evaluation") -> dict[str, Any]:
-    """The figures that tables, logs and metrics.json show."""
+    """The figures for tables, logs and metrics.json."""
     return {
         "auc": round(found.auc, 6),
         "accuracy": round(found.accuracy, 6),

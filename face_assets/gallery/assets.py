@@ -30,7 +30,7 @@ def face_gallery(
     embedder_evaluation: Artifact,
     exported_embedder: Artifact,
 ) -> Iterator[dg.MaterializeResult]:
-    """The enrolled people under this embedder, and the threshold at which a stranger is refused."""
+    """Templates of the enrolled people by this embedder, and the threshold below which a face is nobody's."""
     workspace = platform.workspace()
     with user_errors(context):
         commit = commit_of(context, workspace)

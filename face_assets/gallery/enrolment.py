@@ -1,4 +1,4 @@
-"""The gallery of enrolled people, and the score from which a face is taken for one of them."""
+"""Enrolment: templates of people, and the threshold of identification."""
 
 import io
 import zipfile
@@ -20,8 +20,11 @@ SCORES_AT_ONCE = 16_000_000
 
 @dataclass(frozen=True)
 class Enrolled:
-    """names: one a person, sorted; templates: float32 (people, d), the normalised mean of each person's embeddings; counts: photos;
-    sums: float32 (people, d), of the embeddings."""
+    """Enrolled people.
+
+    names: sorted; templates: float32 (people, d), the normalised mean of each person's embeddings; counts: photos; sums: float32
+    (people, d), of the embeddings.
+    """
 
     names: list[str]
     templates: Floats
@@ -31,10 +34,10 @@ class Enrolled:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The threshold at which at most `fpir` of the strangers' photos find somebody, and how many strangers say so.
+    """The threshold at which at most `fpir` of the strangers' photos find somebody, and the number of strangers.
 
-    `resolved` is False where they are too few to tell (fewer than 1 / fpir): then the threshold lies just above the best stranger's
-    score, or is the verification threshold where there is no stranger at all.
+    `resolved` is False for fewer than 1 / fpir strangers: the threshold is then just above their best score, or the verification
+    threshold if there are none.
     """
 
     threshold: float
@@ -49,7 +52,7 @@ class Calibration:
 
 
 def templates_of(embeddings: Floats, identities: Sequence[str]) -> Enrolled:
-    """One template a person. embeddings: float32 (n, d) of unit length."""
+    """Templates of people, one for each. embeddings: float32 (n, d) of unit length."""
     names, places = np.unique(np.array(identities, dtype=object).astype(str), return_inverse=True)
     sums = np.zeros((len(names), embeddings.shape[1]), np.float64)
     np.add.at(sums, places, embeddings)
@@ -71,7 +74,7 @@ def write_gallery(enrolled: Enrolled, directory: Path) -> None:
 
 
 def calibrate(enrolled: Enrolled, probes: Floats, identities: Sequence[str], fpir: float, fallback: float) -> Calibration:
-    """Each probe photo searches the gallery without its own person, as a stranger would; probes: float32 (n, d)."""
+    """The threshold from searches of each probe in the gallery without its own person. probes: float32 (n, d)."""
     best = stranger_scores(enrolled, probes, identities)
     if not len(best):
         return Calibration(fallback, fpir, 0.0, 0, resolved=False)
@@ -82,7 +85,7 @@ def calibrate(enrolled: Enrolled, probes: Floats, identities: Sequence[str], fpi
 
 
 def stranger_scores(enrolled: Enrolled, probes: Floats, identities: Sequence[str]) -> Floats:
-    """The best cosine of each probe with a template of somebody else; probes with nobody else to find are left out."""
+    """The best cosine of each probe with another person's template; probes without another person are left out."""
     if len(enrolled.names) == 0 or len(probes) == 0:
         return np.empty(0, np.float32)
     rows = {name: row for row, name in enumerate(enrolled.names)}
@@ -100,10 +103,10 @@ def stranger_scores(enrolled: Enrolled, probes: Floats, identities: Sequence[str
 def identification_figures(
     enrolled: Enrolled, embeddings: Floats, identities: Sequence[str], inside: Sequence[bool], threshold: float
 ) -> Mapping[str, int | float]:
-    """What the gallery says of photos: right, wrong or refused for enrolled people, and how many strangers it takes for somebody.
+    """Counts of searches: right, wrong or refused (no match) for enrolled people, and strangers who match somebody.
 
-    inside: whether the photo itself is part of its person's template; then it is taken out first, so that no photo finds itself, and
-    people with that one photo alone count as strangers.
+    inside: the photo is part of its person's template. It is taken out first, so that no photo finds itself, and people with this one
+    photo count as strangers.
     """
     rows = {name: row for row, name in enumerate(enrolled.names)}
     counts = {"enrolled": 0, "right": 0, "wrong": 0, "refused": 0, "strangers": 0, "strangers_accepted": 0}
@@ -125,7 +128,7 @@ def identification_figures(
 
 
 def _without(enrolled: Enrolled, row: int, vector: Floats) -> float:
-    """The cosine of a photo with its person's template made without it; -2 where nothing is left."""
+    """Cosine of a photo with its person's template made without it; -2 if it is the only photo."""
     if enrolled.counts[row] < 2:
         return -2.0
     rest = enrolled.sums[row] - vector

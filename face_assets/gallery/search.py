@@ -1,4 +1,4 @@
-"""The gallery of enrolled people, searched exactly: many of them by a scan in eight bits, whose best are then scored in full."""
+"""Exact search in the gallery: a scan in eight bits for many people, whose candidates are then scored in float32."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,14 +10,14 @@ import numpy.typing as npt
 from face_assets.core.inference import compile_network
 
 SCORES_AT_ONCE = 16_000_000
-SCANNED_FROM = 4096  # people; fewer are multiplied out as fast
+SCANNED_FROM = 4096  # people; for fewer a full product is as fast
 
 Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """names: one a person; templates: float32 (people, d) of unit length; threads: of the scan, whose limit is how fast memory is."""
+    """A gallery. names: one for each person; templates: float32 (people, d) of unit length; threads: of the scan."""
 
     names: list[str]
     templates: Floats
@@ -30,7 +30,7 @@ class Gallery:
             return Gallery([str(name) for name in stored["names"]], np.ascontiguousarray(stored["templates"]), threads)
 
     def search(self, embeddings: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
-        """Index of the nearest person and the cosine with its template, (n,) each; -1 and -1 where nobody is enrolled."""
+        """Index of the nearest person and the cosine with its template, (n,) each; -1 and -1 if nobody is enrolled."""
         nearest = np.full(len(embeddings), -1, np.int64)
         scores = np.full(len(embeddings), -1, np.float32)
         if not len(self.templates):
@@ -42,7 +42,7 @@ class Gallery:
         return nearest, scores
 
     def prepare(self) -> None:
-        """Makes what the first search would wait for."""
+        """Compiles the scan, for which the first search would wait."""
         if len(self.templates) >= SCANNED_FROM:
             _ = self.codes
 
@@ -68,10 +68,10 @@ class Gallery:
 
 
 class Codes:
-    """Templates t as eight-bit codes c, a scale s a row, and the most by which a score by codes can miss.
+    """Templates t as eight-bit codes c with a scale s for each row, and a bound of the error of a score by codes.
 
-    |q.t - q.(s c)| <= |q| |t - s c| by Cauchy and Schwarz, so whoever is the nearest is among those whose score by codes comes within
-    twice that of the best one.
+    |q.t - q.(s c)| <= |q| |t - s c| (Cauchy-Schwarz), so the nearest person is among those whose score by codes is within twice the
+    bound of the best score.
     """
 
     def __init__(self, templates: Floats, threads: int):
@@ -83,14 +83,14 @@ class Codes:
         # the second term is for float32's rounding of sums of as many products as a template is long, here and in the full score
         self.slack = float(np.linalg.norm(templates - codes * scale, axis=1).max()) + templates.shape[1] * 2.0**-22
         asked = ops.parameter([-1, templates.shape[1]], np.float32)
-        # scaled before they are multiplied: the form that OpenVINO leaves in eight bits; another it would unfold to float32
+        # scaled before the product: OpenVINO keeps this form in eight bits and unfolds others to float32
         scaled = ops.multiply(ops.convert(ops.constant(codes), "f32"), ops.constant(scale))
         network = ov.Model([ops.matmul(asked, scaled, False, True)], [asked], "scan")
-        # what they are multiplied with stays in float32
+        # embeddings stay in float32
         self._compiled = compile_network(network, threads, 1, DYNAMIC_QUANTIZATION_GROUP_SIZE=0)
 
     def candidates(self, embeddings: Floats) -> list[npt.NDArray[np.int64]]:
-        """For each of float32 (n, d), the places of all who can be the nearest; nobody where it is not finite."""
+        """Places of all people who can be the nearest, for each of float32 (n, d); none for one that is not finite."""
         request = self._compiled.create_infer_request()  # several threads may search at once
         request.infer({0: embeddings})
         scores = request.get_output_tensor(0).data

@@ -1,4 +1,4 @@
-"""The step face_gallery: the enrolled people under one embedder, and the threshold of identification."""
+"""The step face_gallery: templates of the enrolled people by one embedder, and the threshold of identification."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ LISTED = 20
 
 
 def enroll(workspace: Workspace, commit: str, aligned: Artifact, evaluation: Artifact, exported: Artifact, log: Log) -> Artifact:
-    """One template a person of gallery.dvc, or of the photos where there is none, by the exported embedder."""
+    """The gallery of the people of gallery.dvc, or of the photos without it, by the exported embedder."""
     params = workspace.params(commit)
     pointer = workspace.repository.pointer(commit, GALLERY)
     people = pointer.md5 if pointer else aligned.fingerprint
@@ -62,8 +62,7 @@ def enroll(workspace: Workspace, commit: str, aligned: Artifact, evaluation: Art
 def _enrolled(
     workspace: Workspace, commit: str, params: Params, aligned: Artifact, log: Log
 ) -> tuple[list[Face], list[str], list[str], dict[str, Any]]:
-    """The photos to enroll, the people of whom none can be used, the photos left out as the same file stands there twice, and the
-    manifest's notes."""
+    """The photos to enrol, people without a usable one, photos left out as duplicates, and the manifest's notes."""
     if workspace.repository.pointer(commit, GALLERY) is None:
         return read_faces(aligned), [], [], {}
     tracked = workspace.repository.files(commit, GALLERY)

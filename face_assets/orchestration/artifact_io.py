@@ -19,7 +19,7 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
         write_json(_file(context), obj.to_json())
 
     def load_input(self, context: dg.InputContext) -> Artifact:
-        """The upstream asset's artifact for the same commit. Raises Failure when it is not there or was deleted."""
+        """The upstream asset's artifact for the same commit. Raises Failure if it was not made or is deleted."""
         file = _file(context)
         asset, commit = context.asset_key.to_user_string(), context.partition_key
         if not file.is_file():
@@ -34,7 +34,7 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
 
 
 def _is_there(directory: Path) -> bool:
-    """Whether an artifact is there; that it is asked for keeps it there (face_assets.automation.retention)."""
+    """True if an artifact exists. The lock counts as a use of it (face_assets.automation.retention)."""
     if not directory.parent.is_dir():
         return False
     with file_lock(lock_path(directory)):

@@ -1,1 +1,1 @@
-"""A release from its parts to its tag: bundle, model card, comparison of two."""
+"""Releases: bundle, model card, promotion to production, comparison of two."""

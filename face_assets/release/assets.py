@@ -38,7 +38,7 @@ def recognizer_release(
 ) -> Iterator[dg.MaterializeResult]:
     """The immutable bundle, tracked by DVC and tagged in git; the gate's verdict decides whether it goes to production.
 
-    The gate looks again where production changed during the run: a release that it rejects then is on record, and the run is refused.
+    If production changed during the run, the gate judges again. A release that then fails it is registered, and the run is refused.
     """
     workspace = platform.workspace()
     with user_errors(context):

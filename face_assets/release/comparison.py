@@ -1,4 +1,4 @@
-"""Two releases side by side, from what their bundles hold: figures, curves, parameters, and the pairs that became worse."""
+"""Comparison of two releases by their bundles: figures, curves, parameters, and pairs that became worse."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,8 +19,10 @@ GROUP_FIGURES = ("accept_rate", "false_accept_rate")
 
 @dataclass(frozen=True)
 class Side:
-    """One release: what it was measured on, and what came out. photos: ids of the test photos, None in bundles older than the ids;
-    groups: attribute → group → facts, nothing where the release was not evaluated by group."""
+    """One release with its test data and figures.
+
+    photos: ids of the test photos, None in bundles of earlier versions; groups: attribute → group → facts, empty without groups.
+    """
 
     release: Release
     dataset_version: str
@@ -33,7 +35,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Row:
-    """A figure of both; None where one has no such figure."""
+    """A figure of both releases; None if one has no such figure."""
 
     name: str
     first: float | None
@@ -42,7 +44,7 @@ class Row:
 
 @dataclass(frozen=True)
 class GroupRow:
-    """A figure of a group in both, in words with its interval; "" where one has no such group."""
+    """A figure of a group in both releases, as text with its interval; "" if one has no such group."""
 
     attribute: str
     group: str
@@ -53,7 +55,7 @@ class GroupRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """From the first release to the second. notes: what limits the comparison, in sentences."""
+    """Comparison of the second release with the first. notes: limits of the comparison, in sentences."""
 
     first: Side
     second: Side
@@ -65,7 +67,7 @@ class Comparison:
 
 
 def compare(workspace: Workspace, first: str, second: str) -> Comparison:
-    """Compares two registered versions. Raises UserError for one that is not registered, or whose bundle cannot be had."""
+    """Compares two registered versions. Raises UserError if one is not registered or its bundle is not available."""
     bundles = [workspace.releases.bundle(workspace.releases.get(version)) for version in (first, second)]
     sides = [_side(workspace.releases.get(version), bundle) for version, bundle in zip((first, second), bundles, strict=True)]
     old, new = sides
@@ -106,7 +108,7 @@ Groups = Mapping[str, Mapping[str, Any]]
 
 
 def group_rows(first: Groups, second: Groups) -> list[GroupRow]:
-    """The groups of both, by attribute → group → facts as groups.json has them."""
+    """Rows for the groups of both. first, second: attribute → group → facts, as in groups.json."""
     places = {(attribute, group): None for side in (first, second) for attribute, by_name in side.items() for group in by_name}
     return [
         GroupRow(attribute, group, figure, *(_of_group(side.get(attribute, {}).get(group), figure) for side in (first, second)))

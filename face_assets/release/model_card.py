@@ -1,4 +1,4 @@
-"""The model card of a release: what it is, what made it, how good it is, what it is not for."""
+"""The model card of a release: intended use, data, training, figures, limits."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,11 +10,10 @@ from face_assets.core.outside_text import shown, shown_in_markdown
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What the card says; figures: name (trained, start, production) → the headline figures of the evaluation.
+    """Facts of the card. figures: name (trained, start, production) → headline figures of the evaluation.
 
-    precisions: what was tried beside f32 and what it costs, the one that is served last; empty where f32 was asked for.
-    passed, reasons: the gate's verdict, left out of the card where it is not given.
-    groups: the tables of the figures by group, as Markdown; empty where params name no attributes.
+    precisions: the trials, the served one last; empty if f32 was requested. passed, reasons: the gate's verdict, if known.
+    groups: tables of the figures by group, as Markdown; empty without attributes.
     """
 
     commit: str
@@ -184,7 +183,7 @@ def _far(facts: CardFacts) -> str:
 
 
 def _fpir(calibration: Mapping[str, Any]) -> str:
-    """Where the threshold of identification comes from, and what was seen there."""
+    """Origin of the threshold of identification, and the measured FPIR."""
     strangers = calibration["strangers"]
     if not strangers:
         return "the threshold for two photos, as there was no stranger to try it with"
@@ -215,5 +214,5 @@ def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str
 
 
 def _code(text: str) -> str:
-    """Text that does not end a code span."""
+    """Text without backticks, for a code span."""
     return shown(" ".join(text.split())).replace("`", "'")

@@ -1,4 +1,4 @@
-"""The verdict whether a release goes to production: the gate's, for a commit of a production branch, where no person's decision holds."""
+"""Promotion of a release by the gate, for a commit of a production branch, unless a person's decision is in force."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from face_assets.registry.workspace import Workspace
 
 THERE = "is in production already"
 Judge = Callable[[Release | None], list[str]]
-"""The gate's reasons against the release beside the one in production; none where it passes."""
+"""The gate's reasons against the release, compared with the one in production; empty if it passes."""
 
 
 @dataclass(frozen=True)
 class Staged:
-    """The outcome for a release: whether it is in production now, and why; is_refused: whether the gate rejected it."""
+    """The outcome for a release: whether it is in production, and the reason; is_refused: it failed the gate."""
 
     in_production: bool
     reason: str
@@ -24,9 +24,9 @@ class Staged:
 
 
 def stage_release(workspace: Workspace, commit: str, release: Release, judge: Judge) -> Staged:
-    """Assigns production if all allows it. Raises UserError.
+    """Assigns the stage production, or `waiting`, if nothing stands against it. Raises UserError.
 
-    What the verdict rests on is looked at again at the moment of the assignment; where it has changed, the verdict is made anew.
+    The tags behind the verdict are read again at the assignment. If they have changed, the verdict is repeated.
     """
     stages = workspace.stages
     for _ in range(TRIES):
@@ -57,7 +57,7 @@ def stage_release(workspace: Workspace, commit: str, release: Release, judge: Ju
 
 
 def _seen(workspace: Workspace) -> tuple[Assignment | None, Assignment | None]:
-    """The last tags of the stages that a verdict rests on."""
+    """The last tags of the stages on which a verdict depends."""
     return workspace.stages.last(PRODUCTION), workspace.stages.last(WAITING)
 
 
@@ -67,7 +67,7 @@ def _is_in_production(workspace: Workspace, release: Release) -> bool:
 
 
 def _verdict(workspace: Workspace, commit: str, release: Release, judge: Judge) -> Staged | None:
-    """Why it stays as it is; None where the release is to be assigned."""
+    """The outcome if nothing is to be assigned; None if the release is."""
     stages = workspace.stages
     if release.deprecated:
         return Staged(False, f"not put in production: {release.version} is deprecated by `gto deprecate`; to delete that tag takes it back")
@@ -79,14 +79,14 @@ def _verdict(workspace: Workspace, commit: str, release: Release, judge: Judge) 
         reason = f"commit {commit[:12]} is on no branch of production: {by_hand}"
         return Staged(is_there, THERE if is_there else f"not put in production, {reason}")
     if production and is_there and not hold:
-        if commit in _made_from(workspace, production.commit):  # on record, so that nothing between the two replaces it
+        if commit in _made_from(workspace, production.commit):  # recorded, so that no release of a commit between the two replaces it
             seen = stages.last()
             condition = lambda: stages.last() == seen  # noqa: E731
             stages.assign(release.version, gate_message(STAYS, commit), again=True, condition=condition)
         return Staged(True, THERE)
     newer = _newer(workspace, commit)
     made_anew = production and not hold and production.commit == commit  # as after a change of the code
-    if is_there and (newer or not waiting):  # a person put it there; where an older one waits, that is over
+    if is_there and (newer or not waiting):  # a person promoted it; an older one no longer waits
         return Staged(True, THERE)
     if newer and not made_anew:
         there = "waits" if newer == waiting else "was put there"
@@ -100,18 +100,18 @@ def _verdict(workspace: Workspace, commit: str, release: Release, judge: Judge) 
 
 
 def holds(hold: Assignment) -> str:
-    """A sentence about a person's decision that holds."""
+    """Sentence about a person's decision that is in force."""
     what = f"keeps {hold.release.version} out of" if hold.gone else f"put {hold.release.version} into"
     return f"{hold.author} {what} production ({hold.decision.reason or 'no reason given'}), which holds until `face-assets resume`"
 
 
 def is_of_production(workspace: Workspace, commit: str) -> bool:
-    """Whether a branch of production holds the commit, as of the last refresh."""
+    """True if a production branch has the commit, as of the last refresh."""
     return workspace.repository.is_within(commit, workspace.production_heads())
 
 
 def _newer(workspace: Workspace, commit: str) -> Assignment | None:
-    """What was put into production, or waits, for a commit made after this one that is still on a branch: this one came too late."""
+    """An assignment to production or waiting for a later commit that is still on a branch, if any."""
     after = _made_from(workspace, commit)
     stages = workspace.stages
     waiting = stages.waiting()
@@ -119,5 +119,5 @@ def _newer(workspace: Workspace, commit: str) -> Assignment | None:
 
 
 def _made_from(workspace: Workspace, commit: str) -> set[str]:
-    """The later commits on the branches of production."""
+    """Commits on production branches that are later than this one."""
     return workspace.repository.descendants(commit, workspace.production_heads())

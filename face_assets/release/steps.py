@@ -1,4 +1,4 @@
-"""The step recognizer_release: the immutable bundle, its tag, and whether it goes to production."""
+"""The step recognizer_release: the immutable bundle, its tag, and its promotion."""
 
 import csv
 import json
@@ -33,7 +33,7 @@ ENGINE = ("embedder.pt", "embedder.onnx", "embedder.xml", "embedder.bin", "engin
 
 @dataclass(frozen=True)
 class Parts:
-    """What a release is put together from."""
+    """The artifacts that a release is made of."""
 
     dataset: Artifact
     aligned: Artifact
@@ -44,7 +44,7 @@ class Parts:
 
 
 def make_release(workspace: Workspace, commit: str, parts: Parts, log: Log) -> Artifact:
-    """The release of the commit, registered once for the same inputs, and in production if the gate let it through."""
+    """The release of the commit, registered once for the same inputs, and promoted if it passes the gate."""
     params = workspace.params(commit)
     inputs = _inputs(workspace, commit, params, parts)
     workspace.repository.refresh()
@@ -71,14 +71,14 @@ def make_release(workspace: Workspace, commit: str, parts: Parts, log: Log) -> A
 
 
 def _inputs(workspace: Workspace, commit: str, params: Params, parts: Parts) -> str:
-    """A digest of what a release is made from. The attributes file counts by its content, for its groups are in the bundle."""
+    """Digest of a release's inputs. The attributes file counts by its content, for its groups are in the bundle."""
     digest = attributes_digest(workspace, commit, params.evaluation)
     evaluation = (params.evaluation.fingerprint(), *([digest] if digest else []))
     return fingerprint(parts.gallery.fingerprint, parts.exported.fingerprint, *evaluation, params.serving.fingerprint(), FORMAT)
 
 
 def _make_new(workspace: Workspace, commit: str, params: Params, parts: Parts, inputs: str, log: Log) -> Release:
-    """Puts the bundle together and registers it."""
+    """Makes the bundle and registers it."""
 
     def fill(directory: Path) -> dict[str, Any]:
         _bundle(workspace, commit, params, parts, directory / "bundle", log)
@@ -126,7 +126,7 @@ def _write_splits(aligned: Artifact, path: Path) -> None:
 
 
 def _golden_requests(workspace: Workspace, params: Params, parts: Parts, log: Log) -> list[dict[str, Any]]:
-    """Test photos spread over the split, with the offline answers that a deployment must repeat."""
+    """Golden requests: test photos spread over the split, with the offline answers that a deployment must repeat."""
     from face_assets.gallery.search import Gallery
 
     faces = read_faces(parts.aligned, "test")
@@ -197,7 +197,7 @@ def _plots(parts: Parts) -> dict[str, Path]:
 
 
 def _judge(workspace: Workspace, commit: str, parts: Parts, log: Log) -> Judge:
-    """The gate's verdict beside a release, once more where another one is in production than when the embedder was evaluated."""
+    """Function that returns the gate's reasons; it evaluates again if production changed since the evaluation."""
 
     def judge(production: Release | None) -> list[str]:
         evaluation = parts.evaluation

@@ -1,4 +1,4 @@
-"""The reference that a release takes along for monitoring, made from its held-out photos, and found again."""
+"""The reference of a release for monitoring: made from its test photos, and read from its bundle."""
 
 import csv
 
@@ -21,7 +21,7 @@ CROPS_AT_ONCE = 64
 def release_reference(
     workspace: Workspace, params: Params, aligned: Artifact, exported: Artifact, gallery: Artifact, log: Log
 ) -> Reference | None:
-    """Of the photos of the test split, those without a face too; None, and a line in the log, where they are too few."""
+    """The reference of the photos of the test split, also those without a face. If they are too few: None and a log line."""
     rows = _test_rows(aligned)
     faces = [row for row in rows if row["status"] == "face"]
     bins = np.tile(without_face(), (len(rows), 1))
@@ -42,7 +42,7 @@ def _test_rows(aligned: Artifact) -> list[dict[str, str]]:
 def _face_bins(
     workspace: Workspace, params: Params, exported: Artifact, gallery: Artifact, faces: list[dict[str, str]], log: Log
 ) -> np.ndarray:
-    """int64 (n, features), as the server would count these photos."""
+    """Bins int64 (n, features) of these photos, as the server counts them."""
     md5s = [row["md5"] for row in faces]
     embeddings = served_vectors(workspace, params, exported, md5s, log)
     enrolled = Gallery.load(gallery.directory)
@@ -65,7 +65,7 @@ def _face_bins(
 
 
 def _as_strangers(enrolled: Gallery, embeddings: np.ndarray, identities: list[str]) -> np.ndarray:
-    """float32 (n,): the cosine with the nearest person who is somebody else; NaN where nobody else is enrolled."""
+    """Cosines float32 (n,) with the nearest other person; NaN if nobody else is enrolled."""
     rows = {name: row for row, name in enumerate(enrolled.names)}
     best = np.full(len(embeddings), np.nan, np.float32)
     for one, (vector, identity) in enumerate(zip(embeddings, identities, strict=True)):
@@ -78,7 +78,7 @@ def _as_strangers(enrolled: Gallery, embeddings: np.ndarray, identities: list[st
 
 
 def find_reference(workspace: Workspace, version: str) -> tuple[Reference | None, str]:
-    """The reference of a release, and where there is none, why, in a sentence."""
+    """The reference of a release and "", or None and the reason in a sentence."""
     try:
         bundle = workspace.releases.bundle(workspace.releases.get(version))
         reference = load_reference(bundle / FILE)

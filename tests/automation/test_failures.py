@@ -1,4 +1,4 @@
-"""Failed runs, on a real instance: the reason in the event log, one message for a cause, and one when it is well again."""
+"""Failed runs, on a real instance: the reason in the event log, one message for a cause, and one when it is resolved."""
 
 import json
 import os
@@ -142,7 +142,7 @@ class Platform:
 
     @property
     def told(self) -> list[tuple[str, str]]:
-        """Kind and title of what the webhook got."""
+        """Kind and title of the messages that the webhook received."""
         return [(post["kind"], post["title"]) for post in self.far_end.posts]
 
 

@@ -1,4 +1,4 @@
-"""A run that is terminated where no engine is: marked there, ended by the sensor that has one."""
+"""A run that is terminated in a service without an engine: marked there, and ended by the sensor that has one."""
 
 from pathlib import Path
 

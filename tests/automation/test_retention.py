@@ -1,4 +1,4 @@
-"""What no run has used for long goes, and comes back when it is wanted; what production needs, is in use, or is the only copy stays."""
+"""Retention: unused files are removed and come back on demand; files of production, in use, or without another copy stay."""
 
 import errno
 import os

@@ -44,7 +44,7 @@ class Registry:
     events: list[Any] = field(default_factory=list)
 
     def look(self, sensor: dg.SensorDefinition = stage_sensor) -> list[dg.RunRequest]:
-        """What a tick asks for."""
+        """Run requests of a tick."""
         with dg.build_sensor_context(self.instance, cursor=self.cursor) as context:
             found = sensor(context, platform=WorkspaceResource())
         if isinstance(found, dg.SkipReason):

@@ -50,7 +50,7 @@ def of_any_length(file: h5py.File, other: Path) -> None:
 
 
 def behind_an_odd_type(file: h5py.File, other: Path) -> None:
-    """What numpy has no type for, where the loader does not look, and only then what it must not read."""
+    """A dataset of a type that numpy lacks, which the loader ignores, followed by one that must not be read."""
     space = h5py.h5s.create_simple((1,))
     group = file.create_group("optimizer_weights")
     h5py.h5d.create(group.id, b"time", h5py.h5t.UNIX_D32LE, space)

@@ -1,4 +1,4 @@
-"""Groups of the test photos, from an attributes file in a data repository's git: nobody falls out of a group unsaid."""
+"""Groups of the test photos, from an attributes file in a data repository's git: a photo without a group is reported."""
 
 import unicodedata
 from pathlib import Path

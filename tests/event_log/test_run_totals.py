@@ -1,4 +1,4 @@
-"""What the exporter counts of runs: each once, whoever looks when, and as fast over a long history as over a short one."""
+"""Totals over runs: each counts once, whenever they are read, and as fast over a long history as over a short one."""
 
 import sqlite3
 import time

@@ -1,4 +1,4 @@
-"""What a user can mend ends a run with a sentence; what may mend itself is tried again where nobody waits."""
+"""Mistakes of the user end a run with a sentence; passing errors are retried in runs that nobody waits for."""
 
 import dagster as dg
 import pytest

@@ -12,7 +12,7 @@ from face_assets.orchestration.storage_loss import again_after_storage_loss
 
 
 def lost() -> Exception:
-    """What sqlalchemy raises when the server closes the connection under a query, wrapped as Dagster may wrap it."""
+    """The error of sqlalchemy when the server closes the connection during a query, wrapped as Dagster may wrap it."""
     error = sqlalchemy.exc.OperationalError("SELECT 1", {}, Exception("server closed the connection"), connection_invalidated=True)
     outer = RuntimeError("the step could not be recorded")
     outer.__cause__ = error

@@ -1,4 +1,4 @@
-"""Two releases beside one another: the groups of both, and of a group that is too small no figure."""
+"""Comparison of two releases: the groups of both, and no figure for a group that is too small."""
 
 from face_assets.release.comparison import group_rows
 

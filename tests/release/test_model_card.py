@@ -1,4 +1,4 @@
-"""The model card: says what was found, and of a rate that was not shown that it was not."""
+"""The model card: it has the figures, and marks rates that were not shown."""
 
 from dataclasses import replace
 

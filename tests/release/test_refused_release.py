@@ -1,4 +1,4 @@
-"""A release that the gate rejects at its registration: it is on record, and the run is refused."""
+"""A release that fails the gate at its registration: it is registered, and the run is refused."""
 
 from pathlib import Path
 

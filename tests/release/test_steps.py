@@ -1,4 +1,4 @@
-"""The steps from a commit to its release: an unchanged commit is released once, whatever is in production, and a corrected file anew."""
+"""Steps from a commit to its release: an unchanged commit is released once, whatever is in production, and a corrected file again."""
 
 import shutil
 from pathlib import Path
@@ -56,7 +56,7 @@ def commit(data: Path, **files: str) -> None:
 
 
 class Made:
-    """What a run of the newest commit makes, without Dagster; `late`: without its last step, which `register` does."""
+    """Artifacts of a run of the newest commit, without Dagster; `late`: without the last step, which `register` does."""
 
     def __init__(self, late: bool = False) -> None:
         workspace, self.log = Workspace.load(), list[str]()

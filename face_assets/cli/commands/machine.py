@@ -123,7 +123,7 @@ def keys_list(as_json: bool) -> None:
         return
     for key in found["keys"]:
         echo(f"{key['name']:<30} since {key['created']}")
-    echo(f"Refused without a key in force: {'unknown, the gateway does not run' if found['refused'] is None else found['refused']}")
+    echo(f"Rejected without a key in force: {'unknown, the gateway does not run' if found['refused'] is None else found['refused']}")
 
 
 @keys.command("revoke")
