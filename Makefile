@@ -17,7 +17,7 @@ PACKAGES := awk '/^Collecting/ && ++n % 25 == 0 { print "  " n " packages found"
 
 TEST := $(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
-.PHONY: help demo check test test-all bench docs lint lock format screenshots up down clean wheels platform-image stand-ins compose-up compose-down
+.PHONY: help demo check test test-all bench docs lint lock format screenshots up down clean wheels platform-image local-images compose-up compose-down
 
 help:  # lists the targets
 	@awk -F ':.*#' '/^[a-z-]+:.*#/ { printf "  %-15s%s\n", $$1, $$2 }' Makefile
@@ -72,7 +72,7 @@ wheels: build/wheels/.ready  # on the host: in a container pip would fetch torch
 platform-image: build/wheels/.ready  # the platform in a container; with KUBERNETES=1 for a cluster's pods too
 	DOCKER_BUILDKIT=1 $(DOCKER) build --file deploy/platform.Dockerfile --build-arg KUBERNETES=$(KUBERNETES) --tag $(PLATFORM_IMAGE) .
 
-stand-ins: build/stand-ins/.ready  # images by their official names where no registry can be reached, from Debian's packages
+local-images: build/local-images/.ready  # images by their official names where no registry can be reached, from Debian's packages
 
 compose-up:  # the platform in containers: FACE_ASSETS_REPO=path or URL of the data repository (docs/how-to/scale.md)
 	deploy/platform/compose up -d
@@ -80,11 +80,11 @@ compose-up:  # the platform in containers: FACE_ASSETS_REPO=path or URL of the d
 compose-down:  # stops it and what it launched; volumes and images stay
 	deploy/platform/down
 
-build/stand-ins/.ready: $(wildcard deploy/stand-ins/*)
+build/local-images/.ready: $(wildcard deploy/local-images/*)
 	deploy/base-image.sh
-	DOCKER_BUILDKIT=1 $(DOCKER) build --file deploy/stand-ins/postgres.Dockerfile --tag postgres:15.10-bookworm deploy/stand-ins
-	DOCKER_BUILDKIT=1 $(DOCKER) build --file deploy/stand-ins/prometheus.Dockerfile --tag prom/prometheus:v2.42.0 deploy/stand-ins
-	mkdir -p build/stand-ins && touch $@
+	DOCKER_BUILDKIT=1 $(DOCKER) build --file deploy/local-images/postgres.Dockerfile --tag postgres:15.10-bookworm deploy/local-images
+	DOCKER_BUILDKIT=1 $(DOCKER) build --file deploy/local-images/prometheus.Dockerfile --tag prom/prometheus:v2.42.0 deploy/local-images
+	mkdir -p build/local-images && touch $@
 
 build/wheels/.ready: requirements.txt requirements-nodeps.txt deploy/requirements-kubernetes.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "The image has Python 3.11, of Debian 12; its wheels are made by the same: make PYTHON=python3.11 …")'

@@ -1,6 +1,6 @@
 """The platform in containers: one stack for all tests; a commit on a bare repository comes to an answer through the gateway.
 
-It needs the engine, Compose and the images of `make platform-image` and `make stand-ins`. It is skipped where they are not, and fails
+It needs the engine, Compose and the images of `make platform-image` and `make local-images`. It is skipped where they are not, and fails
 in CI.
 """
 
@@ -41,7 +41,7 @@ def missing() -> str | None:
         return "no Compose"
     images = subprocess.run(["docker", "images", "--format", "{{.Repository}}"], capture_output=True, text=True).stdout.split()
     needed = ("face-assets/platform", "postgres", "prom/prometheus")
-    return next((f"no image {name}: `make platform-image stand-ins`" for name in needed if name not in images), None)
+    return next((f"no image {name}: `make platform-image local-images`" for name in needed if name not in images), None)
 
 
 @dataclass(frozen=True)
