@@ -44,7 +44,7 @@ State = Literal["ok", "warning", "failed"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found of a subject, and where that is not ok what to do next."""
+    """Finding on a subject, with what to do next where it is not ok."""
 
     subject: str
     state: State
@@ -171,7 +171,7 @@ def _params(plan: Plan) -> Found:
 
 
 def _manifest(plan: Plan, name: str) -> Manifest | None:
-    """What a tracked folder holds; None where that takes a fetch."""
+    """Returns the manifest of a tracked folder; None where that takes a fetch."""
     assert plan.commit
     repository = plan.workspace.repository
     if not repository.is_listed(plan.commit, name):

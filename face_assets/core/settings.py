@@ -1,7 +1,9 @@
 """Settings of the platform on this machine: FACE_ASSETS_* variables over the state directory's settings.json over defaults."""
 
+import logging
 import os
 import sys
+from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,6 +21,7 @@ PREFIX = "FACE_ASSETS_"
 SETTINGS_FILE = "settings.json"
 MACHINE = r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*"
 IMAGE_NAME = r"^[a-z0-9]+([._/-][a-z0-9]+)*$"
+RENAMED = {"gateway_max_mb": "max_request_mb"}  # former name → name; the former is read for one more version
 SECRETS = ("notify_webhook", "notify_webhook_body", "notify_slack", "notify_smtp")
 
 
@@ -89,7 +92,7 @@ class Settings(BaseSettings):
     docker_cpus: float | None = Field(None, gt=0, description="processors of a server; `cores` without it")
     gateway_certificate: Path | None = Field(None, description="PEM file of certificate, chain and key: then the gateway speaks TLS")
     gateway_rate: int = Field(0, ge=0, description="requests a second of one API key, over 10 s; 0 for no limit")
-    gateway_max_mb: float = Field(20.0, gt=0, le=1000, description="largest request, in MB, of either target")
+    max_request_mb: float = Field(20.0, gt=0, le=1000, description="largest request, in MB, of either target")
     machine: str | None = Field(
         None,
         pattern=f"^{MACHINE}$",
@@ -199,6 +202,26 @@ def _found(key: str, value: Any) -> str:
     return "" if key in SECRETS else f", found {value!r}"
 
 
+@cache
+def _warn_once(sentence: str) -> None:
+    """Logs a warning once in a process: sensors load the settings again and again."""
+    logging.getLogger(__name__).warning(sentence)
+
+
+def _current_names(remembered: dict[str, Any]) -> dict[str, Any]:
+    """Returns the remembered settings by their current names, with variables of former names over them."""
+    values = {RENAMED[key]: value for key, value in remembered.items() if key in RENAMED}
+    values |= {key: value for key, value in remembered.items() if key not in RENAMED}
+    for former, name in RENAMED.items():
+        variable = PREFIX + former.upper()
+        if os.environ.get(variable):
+            values[name] = os.environ[variable]
+            _warn_once(f"{variable} is now called {PREFIX}{name.upper()}; the former name is read for one more version")
+        elif former in remembered:
+            _warn_once(f"settings.json: `{former}` is now called `{name}`; the former name is read for one more version")
+    return values
+
+
 def load_settings() -> Settings:
     """The settings in force. Raises UserError that names each wrong key."""
     home = default_home()
@@ -208,7 +231,10 @@ def load_settings() -> Settings:
     file = home / SETTINGS_FILE
     try:
         remembered: dict[str, Any] = read_json(file) if file.exists() else {}
-        return Settings(**remembered).model_copy(update={"home": home})  # the environment's text of it is neither expanded nor absolute
+        # the home of the environment is neither expanded nor absolute
+        return Settings(**_current_names(remembered)).model_copy(
+            update={"home": home}
+        )
     except ValueError as error:
         if not isinstance(error, ValidationError):
             raise UserError(f"{file} is not JSON: {error}. Fix or delete it.") from error

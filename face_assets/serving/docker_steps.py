@@ -78,7 +78,7 @@ def container_target(workspace: Workspace) -> ContainerTarget:
     listeners = Listeners(
         settings.host,
         Ports(settings.http_port, settings.grpc_port, settings.metrics_port),
-        Limits(settings.gateway_rate, settings.gateway_max_mb),
+        Limits(settings.gateway_rate, settings.max_request_mb),
         read_certificate(settings.gateway_certificate) if built.docker.is_here() else None,
     )
     size = Size(settings.docker_replicas, settings.docker_memory_mb, settings.docker_cpus or float(settings.cores))

@@ -62,7 +62,7 @@ class ServingEnvironment:
 
 
 def is_ready(directory: Path, requirements: Path) -> bool:
-    """Whether `ensure_environment` has nothing to do."""
+    """Returns True where `ensure_environment` has nothing to do."""
     return ServingEnvironment(directory).stamp == _wanted(directory, requirements)
 
 

@@ -88,7 +88,7 @@ def target(workspace: Workspace) -> Target:
 
 def _embedded(workspace: Workspace) -> EmbeddedTarget:
     settings = workspace.settings
-    ports, max_bytes = Ports(settings.http_port, settings.grpc_port, settings.metrics_port), int(settings.gateway_max_mb * 1e6)
+    ports, max_bytes = Ports(settings.http_port, settings.grpc_port, settings.metrics_port), int(settings.max_request_mb * 1e6)
     return EmbeddedTarget(workspace.home.serving, ServingEnvironment(settings.serving_env), ports, settings.cores, settings.host, max_bytes)
 
 

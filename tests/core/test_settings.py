@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from face_assets.cli.main import main
 from face_assets.cli.monitoring_services import exporter_address, start_monitoring, stop_monitoring
+from face_assets.core import settings as settings_module
 from face_assets.core.errors import UserError
 from face_assets.core.project_files import ROOT
 from face_assets.core.settings import Settings, default_home, load_settings, remember
@@ -29,6 +30,22 @@ def folder(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def test_a_former_name_of_a_setting_is_read_with_a_warning(
+    home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings_module._warn_once.cache_clear()
+    remember(gateway_max_mb=5.0)
+    assert load_settings().max_request_mb == 5.0
+    monkeypatch.setenv("FACE_ASSETS_GATEWAY_MAX_MB", "7")
+    assert load_settings().max_request_mb == load_settings().max_request_mb == 7.0
+    monkeypatch.setenv("FACE_ASSETS_MAX_REQUEST_MB", "9")
+    assert load_settings().max_request_mb == 9.0
+    assert [" ".join(record.getMessage().split()[:5]) for record in caplog.records] == [
+        "settings.json: `gateway_max_mb` is now called",
+        "FACE_ASSETS_GATEWAY_MAX_MB is now called FACE_ASSETS_MAX_REQUEST_MB;",
+    ]
 
 
 @pytest.mark.parametrize(("said", "meant"), WAYS)
