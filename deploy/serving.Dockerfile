@@ -1,12 +1,12 @@
 # The serving image: Triton, its Python backend, a listener before it, and one release's models. Three stages of it are built:
 #   nvidia    NVIDIA's server with the packages that our models import: made once for each requirements file, shared by all releases
-#   server    in its place, the server of the wheel, where NVIDIA's image cannot be pulled
+#   server    the server of the wheel, where NVIDIA's image cannot be pulled
 #   release   a release's models upon SERVER, as the last layers
-# Their build contexts: requirements.txt for nvidia and server; embedder/, detector/ and release/ (each below it a part of the model
-# repository) and server/ for release. The parts that change least come first, so that a release adds what is new in it.
+# Their build contexts: requirements.txt for nvidia and server; embedder/, detector/ and release/ (each with a part of the model
+# repository) and server/ for release. The parts that change least come first, so that a release adds only its new layers.
 ARG BASE=debian:bookworm-slim
 ARG SERVER=server
-# 25.07 mends what was published of older ones (CVE-2025-23310, -23311, -23319, -23320, -23334)
+# 25.07 fixes the vulnerabilities of older ones (CVE-2025-23310, -23311, -23319, -23320, -23334)
 ARG NVIDIA=nvcr.io/nvidia/tritonserver:25.07-py3
 
 FROM ${BASE} AS python

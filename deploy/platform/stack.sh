@@ -1,7 +1,7 @@
-# What compose and down call a stack; both read it.
+# Names of a stack, read by compose and down.
 stack="${FACE_ASSETS_STACK:-face-assets}"
-# The image holds this folder for anybody to write in, and so a new volume is: one that is mounted elsewhere would be root's. The home's
-# path names its servers, gateway and network, so each stack has another.
+# The image contains this folder writable for everybody, and so is a new volume; one that is mounted elsewhere belongs to root. Servers,
+# gateway and network are named by the path of the state directory, so each stack has another.
 home=/var/lib/face-assets
 if [ "$stack" != face-assets ]; then home="$home/$stack"; fi
 home_name="$(printf '["%s"]' "$home" | sha256sum | cut -c1-8)"  # as face_assets/core/fingerprint.py does it

@@ -232,9 +232,7 @@ def load_settings() -> Settings:
     try:
         remembered: dict[str, Any] = read_json(file) if file.exists() else {}
         # the home of the environment is neither expanded nor absolute
-        return Settings(**_current_names(remembered)).model_copy(
-            update={"home": home}
-        )
+        return Settings(**_current_names(remembered)).model_copy(update={"home": home})
     except ValueError as error:
         if not isinstance(error, ValidationError):
             raise UserError(f"{file} is not JSON: {error}. Fix or delete it.") from error
