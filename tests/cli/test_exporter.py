@@ -1,4 +1,4 @@
-"""The exporter: what people have committed of the server's answers becomes error rates, and what they have not does not."""
+"""Exporter: committed feedback becomes error rates, and other feedback does not."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The start of `run`: what is certain to fail later is said there, and nothing has been done then."""
+"""Start of `run`: certain failures are reported before any work is done."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Drift: traffic of the same kind raises no alarm, another kind does, and where nothing can be said nothing is."""
+"""Drift: traffic of the same kind raises no alarm, another kind does, and without evidence there is no verdict."""
 
 import time
 from pathlib import Path

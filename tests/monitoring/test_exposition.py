@@ -76,6 +76,6 @@ def test_the_endpoint_answers_many_at_once(free_ports: Callable[[int], list[int]
         assert list(pool.map(scrape, range(40))) == [7.0] * 40
     took = time.monotonic() - began
     assert took < 30
-    assert len(reads) <= 1 + took, "who asks at once gets one reading"  # they stand more than a second apart
+    assert len(reads) <= 1 + took, "simultaneous scrapes share one reading"  # they stand more than a second apart
     server.shutdown()
     thread.join()

@@ -41,7 +41,7 @@ def test_intervals_hold_for_few_answers() -> None:
 
 @pytest.mark.parametrize("name", ["inbox", "inbox/photos", "inbox/.gitignore"])
 def test_a_link_in_the_inbox_s_place_is_not_followed(tree: Path, tmp_path: Path, name: str) -> None:
-    """A commit can bring one: by a link, a secret of this machine became a file of the inbox, and photos files of another folder."""
+    """A commit can contain links, by which a secret of this machine became a file of the inbox, and photos files of another folder."""
     (tmp_path / "secret").write_text("secret")
     (tree / name).parent.mkdir(exist_ok=True)
     (tree / name).symlink_to(tmp_path / "secret" if name.endswith("ignore") else tmp_path)

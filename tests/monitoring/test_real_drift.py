@@ -1,4 +1,4 @@
-"""On real faces: unseen people of the same kind are no drift, changed photos of them are, and it is said by what."""
+"""Drift on real faces: unseen people of the same kind are none, changed photos are, and the features are named."""
 
 from pathlib import Path
 

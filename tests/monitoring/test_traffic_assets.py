@@ -1,4 +1,4 @@
-"""The assets of the traffic and their sensors, on a real repository and instance: an hour, its verdict, and who is told."""
+"""The assets of the traffic and their sensors, on a real repository and instance: an hour, its verdict, and its notification."""
 
 import shutil
 import sys

@@ -1,4 +1,4 @@
-"""Each channel against a real server: what arrives, and what is said, without secrets, when it does not."""
+"""Each channel against a real server: the message that arrives, and errors without secrets."""
 
 import base64
 import logging

@@ -34,7 +34,7 @@ RESOLVED = Message("resolved", "main", "commit_to_live went through for commit 5
 
 @pytest.fixture
 def hooked(home: Path, far_end: FarEnd, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home that tells a webhook."""
+    """A state directory with a webhook."""
     monkeypatch.setenv("FACE_ASSETS_NOTIFY_WEBHOOK", far_end.url())
     return home
 
@@ -47,7 +47,7 @@ def _kinds(far_end: FarEnd) -> list[str]:
     return [post["kind"] for post in far_end.posts]
 
 
-def test_a_cause_is_told_once_and_once_when_it_is_well(hooked: Path, far_end: FarEnd, problem: Message) -> None:
+def test_a_cause_is_sent_once_and_once_when_it_is_resolved(hooked: Path, far_end: FarEnd, problem: Message) -> None:
     settings = load_settings()
     assert report_firing(settings, problem)
     assert not report_firing(settings, replace(problem, run_id="another run", reason="the same in other words"))
@@ -132,7 +132,7 @@ def test_a_channel_that_is_down_keeps_no_other_waiting_and_doubles_nothing(home:
     other.down()
 
 
-def test_a_far_end_that_stays_down_is_asked_less_and_less_and_given_up_after_three_days(
+def test_a_receiver_that_stays_down_is_tried_less_and_less_and_dropped_after_three_days(
     home: Path, far_end: FarEnd, problem: Message
 ) -> None:
     far_end.down()
@@ -156,7 +156,7 @@ def test_a_channel_that_is_named_no_more_is_forgotten(home: Path, far_end: FarEn
     assert ledger.unsent() == []
 
 
-def test_branches_that_nobody_mends_do_not_pile_up(home: Path, problem: Message, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_abandoned_branches_do_not_pile_up(home: Path, problem: Message, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("face_assets.notification.ledger.MOST_FIRING", 3)
     assert MOST_FIRING > 100
     ledger = Ledger(home)
@@ -185,7 +185,7 @@ def test_a_damaged_ledger_is_named(home: Path, problem: Message) -> None:
     assert ledger.fire(problem)
 
 
-def test_processes_that_meet_the_same_cause_at_once_tell_it_once(hooked: Path, far_end: FarEnd) -> None:
+def test_processes_with_the_same_cause_at_once_send_it_once(hooked: Path, far_end: FarEnd) -> None:
     children = [_child() for _ in range(4)]
     answers = [child.communicate("go\n", timeout=60)[0].strip() for child in children]
     assert sorted(answers) == ["False", "False", "False", "True"]
@@ -193,7 +193,7 @@ def test_processes_that_meet_the_same_cause_at_once_tell_it_once(hooked: Path, f
 
 
 def test_a_kill_while_sending_loses_no_message(hooked: Path, far_end: FarEnd) -> None:
-    """The far end has it and the ledger does not know: it is sent again, at least once and not exactly once."""
+    """The receiver has it and the ledger does not record it: it is sent again, at least once and not exactly once."""
     far_end.may_answer.clear()
     child = _child()
     assert child.stdin

@@ -1,4 +1,4 @@
-"""Two tiny releases, the offline answers a deployment must repeat, and servers on free ports."""
+"""Two tiny releases, the offline results that a deployment must repeat, and servers on free ports."""
 
 import io
 import json
@@ -101,7 +101,7 @@ class Kit:
 
     @staticmethod
     def change(models: Path, version: ModelVersion, model: str, changes: Mapping[str, str]) -> None:
-        """Puts other code into a model of a version that was written, each piece for one that stands there once."""
+        """Replaces code in a model of a written version; each old text must occur once."""
         file = models / model / str(version.number) / "model.py"
         text = file.read_text()
         for old, new in changes.items():
@@ -138,7 +138,7 @@ def kit(tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], li
         }
         write_json(folder / "recognizer.json", recognizer)
         found = np.stack([made.embed(folder, made.photo(person, 0)) for person in PEOPLE])
-        write_gallery(templates_of(found, [f"{release} {person}" for person in PEOPLE]), folder)  # the name tells the release
+        write_gallery(templates_of(found, [f"{release} {person}" for person in PEOPLE]), folder)  # the name contains the release
     return made
 
 

@@ -1,4 +1,4 @@
-"""Deployments under load, kills at each of their moments, and what callers may and may not ask of the server."""
+"""Deployments under load, kills at each of their moments, and allowed and forbidden requests."""
 
 import io
 import os
@@ -49,7 +49,7 @@ class Load:
         self.wrong: list[str] = []
 
     def see(self, release: str, size: int, identity: str) -> None:
-        """An answer is wholly of one release: its embedding's size and its gallery's names say so too."""
+        """Counts a result, which is wholly of one release, with its embedding's size and its gallery's names."""
         self.answers[release] += 1
         if size != self.kit.size(release) or not identity.startswith(release):
             self.wrong.append(f"{release} with {size} numbers and {identity!r}")
@@ -447,7 +447,7 @@ def test_a_stopped_server_leaves_no_process_and_no_shared_memory(live: EmbeddedT
     assert processes_of(live) == []
     assert list(SHARED_MEMORY.glob(f"{prefix}*")) == []
     assert not live.stop()
-    assert live.status().live is not None  # start() brings it back
+    assert live.status().live is not None  # start() restarts it
 
 
 def test_a_proxy_for_the_world_outside_hides_no_server_of_ours(kit: Any, live: EmbeddedTarget, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -467,7 +467,7 @@ def test_a_server_is_ended_only_where_a_second_look_finds_it_silent(
     kit: Any, live: EmbeddedTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedded, "SECONDS_TO_ANSWER", 0.0)
-    monkeypatch.setattr(embedded, "answers", lambda address: False)  # as behind what keeps this process from its HTTP port alone
+    monkeypatch.setattr(embedded, "answers", lambda address: False)  # as if the HTTP port alone were unreachable
     pid = live.status().pid
     assert pid
     with pytest.raises(UnreachableError, match="metrics respond"):

@@ -38,7 +38,7 @@ class Canned(RecognizerClient):
 
 
 def report_of(served: list[list[float]], threshold: float = 0.5, identity: str = "a") -> Any:
-    """The report where every offline answer is (1, 0), person a at 1.0, and the served one `identity`, "" for nobody."""
+    """Returns the report where every offline result is (1, 0), person a at 1.0, and the served one `identity`, "" for nobody."""
     good = np.array([1, 0], np.float32)
     requests = [GoldenRequest(str(number).encode(), good, "a", 1.0, threshold) for number in range(len(served))]
     vectors = {golden.content: np.array(vector, np.float32) for golden, vector in zip(requests, served, strict=True)}
@@ -98,7 +98,7 @@ def refused(
     budget: Serving | None = None,
     bundle: Path | None = None,
 ) -> None:
-    """The release v2.0.0, or the files of `bundle` under its name, is refused; v1.0.0 answers, and nothing is left of the candidate."""
+    """The release v2.0.0, or the files of `bundle` under its name, is refused; v1.0.0 serves, and nothing is left of the candidate."""
     candidate = kit.write(live.models, "v2.0.0", bundle, commit=match.replace(" ", ""))
     with pytest.raises(DeploymentRefusedError, match=match):
         live.deploy(candidate, requests, budget or kit.budget)

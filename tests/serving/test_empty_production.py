@@ -1,4 +1,4 @@
-"""Nothing in production: the run for a commit ends before the server, and what was asked to serve says why it cannot."""
+"""Nothing in production: the run for a commit ends before the server, and a deployment fails with a reason."""
 
 from pathlib import Path
 

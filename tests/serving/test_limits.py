@@ -221,7 +221,7 @@ def test_a_parameter_that_anybody_can_send_hides_no_request(kit: Any, live: Embe
 
 
 def test_a_server_whose_model_died_is_replaced_by_itself(kit: Any, live: EmbeddedTarget) -> None:
-    """Without the daemon; a model whose process died answers no photo any more, and Triton calls itself ready."""
+    """Without the daemon; a model whose process died responds to no photo any more, and Triton reports itself ready."""
     frontend = psutil.Process(live.status().pid)
     (triton,) = frontend.children()
     detectors = [one for one in triton.children() if "face_detector" in " ".join(one.cmdline())]

@@ -28,7 +28,7 @@ FIGURES = {"auc": 0.9, "accuracy": 0.9, "tar": {}}
 
 
 class Repository:
-    """A data repository in which each commit has a release: as the registry writes it, but without a bundle, which nobody asks for."""
+    """A data repository in which each commit has a release: as the registry writes it, but without a bundle, which no test needs."""
 
     def __init__(self, folder: Path, workspace: Workspace):
         self.folder = folder

@@ -57,7 +57,7 @@ class Machine:
         return serving.deploy(self.workspace, lambda line: None)
 
     def has_budget(self, release: Release, milliseconds: float) -> None:
-        """Asks this machine alone for answers within the time, by its own copy of the release."""
+        """Limits the time of responses on this machine alone, by its own copy of the release."""
         file = self.workspace.releases.bundle(release) / "recognizer.json"
         stored = read_json(file)
         stored["serving"]["max_latency_ms"] = milliseconds
@@ -225,7 +225,7 @@ class Fixed(WorkspaceResource):
 
 
 class Daemon(threading.Thread):
-    """The platform's sensors on a machine, and the deployments that they ask for, one after another."""
+    """The platform's sensors on a machine, and the deployments that they launch, one after another."""
 
     def __init__(self, name: str, machine: Machine):
         super().__init__(name=name)
@@ -261,7 +261,7 @@ class Daemon(threading.Thread):
             self.attempts["live" if done.verified else "refused"] += 1
 
     def served(self, version: str, since: float) -> float | None:
-        """Seconds until the version answered; None where it does not."""
+        """Returns the seconds until the version was live; None where it is not."""
         found = [when for when, live in self.serves if live == version and when >= since]
         return round(found[0] - since, 1) if found else None
 

@@ -166,7 +166,7 @@ def fault(folder: Path, name: str) -> Iterator[None]:
 
 
 def test_a_broken_embedder_is_told_as_failures_and_not_as_bad_photos(kit: Any, fragile: tuple[EmbeddedTarget, Path]) -> None:
-    """Triton counts what a model answers with an error as a success, so that its own counters cannot tell."""
+    """Triton counts a model's error response as a success, so its own counters do not show it."""
     target, folder = fragile
     recognizer = RecognizerClient(f"127.0.0.1:{target.ports.grpc}")
     with fault(folder, "broken"):
@@ -200,7 +200,7 @@ def test_slow_answers_are_told_to_their_end(kit: Any, fragile: tuple[EmbeddedTar
 
 
 def timed(target: EmbeddedTarget) -> tuple[float, float]:
-    """The answers that were timed, and their seconds."""
+    """Returns the number of timed responses, and their seconds."""
     told = metrics(target)
     count, seconds = (told.get(f'face_assets_answer_seconds_{part}{{release="v1.0.0"}}', 0.0) for part in ("count", "sum"))
     return count, seconds

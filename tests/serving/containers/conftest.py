@@ -77,7 +77,7 @@ class Box:
 def make_box(
     kit: Any, base_image: str, tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], list[int]]
 ) -> Iterator[Callable[[], Box]]:
-    """Makes homes, and removes what they left on the engine."""
+    """Makes state directories, and removes their objects from the engine."""
     made: list[Box] = []
 
     def make() -> Box:
@@ -95,7 +95,7 @@ def make_box(
 
 @pytest.fixture(scope="session")
 def box(make_box: Callable[[], Box]) -> Box:
-    """One home for all tests; a test that cares what is live deploys it."""
+    """One state directory for all tests; a test that needs a live release deploys it."""
     return make_box()
 
 

@@ -19,10 +19,10 @@ LIVE = Traffic(900, 0, 900, 45.0)
     ("candidate", "live", "lost", "over", "failed"),
     [
         (Traffic(100, 0, 100, 5.0), LIVE, 0, True, []),
-        (Traffic(), Traffic(), 0, True, []),  # nobody asked
+        (Traffic(), Traffic(), 0, True, []),  # no traffic
         (Traffic(100, 10, 90, 5.0), Traffic(900, 90, 810, 45.0), 0, True, []),  # what fails at both is not the candidate's
         (Traffic(100, 10, 90, 5.0), LIVE, 0, False, ["canary errors"]),
-        (Traffic(90, 0, 90, 5.0), LIVE, 10, False, ["canary errors"]),  # they were asked again elsewhere, but it lost them
+        (Traffic(90, 0, 90, 5.0), LIVE, 10, False, ["canary errors"]),  # they were sent again elsewhere, but it lost them
         (Traffic(100, 0, 100, 15.0), LIVE, 0, False, ["canary latency"]),
         (Traffic(100, 80, 20, 3.0), Traffic(900, 720, 180, 9.0), 0, False, ["canary latency"]),  # those of bad photos are soon there
         (Traffic(3, 0, 3, 1.0), LIVE, 0, False, []),  # the first are late: there is time
@@ -34,7 +34,7 @@ def test_the_verdict(candidate: Traffic, live: Traffic, lost: int, over: bool, f
 
 
 def test_a_servers_own_faults_count_as_failed_and_a_callers_do_not() -> None:
-    """The lines of Triton 2.51, which counts an error that a model answers with as a success, and times no answer to its end."""
+    """Metrics of Triton 2.51, which counts a model's error response as a success, and times no response to its end."""
     text = """
 # TYPE nv_inference_request_success counter
 nv_inference_request_success{model="face_recognizer",version="1"} 19

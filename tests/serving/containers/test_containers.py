@@ -1,4 +1,4 @@
-"""Releases as containers: deployments under load, kills and faults; what was live answers through all of them."""
+"""Releases as containers: deployments under load, kills and faults, during which the live release serves."""
 
 import os
 import shutil
@@ -88,13 +88,13 @@ def load(box: Any, key: str) -> Iterator[Load]:
 
 
 def kill(container: Any) -> None:
-    """As a crash does: the engine brings it back, which it does not after `docker kill`."""
+    """Kills as a crash does: the engine restarts the container, which it does not after `docker kill`."""
     container.reload()
     os.kill(container.attrs["State"]["Pid"], signal.SIGKILL)
 
 
 def wait_until_ready(target: Any) -> None:
-    """Until the engine has brought back what was killed, or for two minutes."""
+    """Waits until the engine has restarted what was killed, or for two minutes."""
     until(lambda: target.status().ready, 120)
 
 
@@ -110,16 +110,16 @@ def test_no_request_fails_through_deployment_rollback_kill_and_refusal(box: Any,
         assert len(box.containers()) == 2  # the gateway, and one release's server
         live.deploy(box.write("v1.0.0"), golden_requests["v1.0.0"], box.budget())  # a rollback
         (server,) = DockerEngine(box.home).containers("server")
-        kill(server)  # the engine brings it back; who asks meanwhile waits
+        kill(server)  # the engine restarts it; requests wait meanwhile
         time.sleep(1)
         wait_until_ready(live)
         with pytest.raises(DeploymentRefusedError, match="embeddings"):
-            live.deploy(second, golden_requests["v1.0.0"], box.budget())  # it answers otherwise than it should
+            live.deploy(second, golden_requests["v1.0.0"], box.budget())  # its results are wrong
         before = seen.answers["v1.0.0"]
         time.sleep(1)
     print(f"{sum(seen.answers.values())} requests: {dict(seen.answers)}, wrong: {seen.wrong[:3]}", flush=True)
     assert seen.wrong == []
-    assert " 503 " not in gateway.logs(since=began).decode()  # nor did a client have to ask again
+    assert " 503 " not in gateway.logs(since=began).decode()  # nor did a client have to retry
     assert between["v1.0.0"] > 0 and between["v2.0.0"] > 0
     assert seen.answers["v1.0.0"] > before
     assert live.status().live.release == "v1.0.0"
@@ -306,7 +306,7 @@ def test_containers_in_the_way_are_named_or_replaced(box: Any, make_box: Callabl
 
 
 class Way:
-    """A way to the engine that can be cut."""
+    """A connection to the engine that can be cut."""
 
     def __init__(self, folder: Path):
         self.socket = folder / "docker.sock"
@@ -335,7 +335,7 @@ class Way:
             sink.shutdown(socket.SHUT_WR)
 
     def cut(self) -> None:
-        """No engine answers any more."""
+        """Cuts the connection to the engine."""
         self.socket.unlink(missing_ok=True)
         for one in [self.server, *self.open]:
             with suppress(OSError):
@@ -374,7 +374,7 @@ def test_an_engine_that_goes_away_in_a_build_or_deployment_gets_a_sentence_and_t
         there.deploy(box.write("v2.0.0"), box.kit.golden_requests("v2.0.0"), box.budget())
     with pytest.raises(DockerUnreachableError):
         box.target().status()
-    assert box.asker(key).identify(box.kit.photo(0, 2)).release == "v1.0.0"  # nobody who asks notices
+    assert box.asker(key).identify(box.kit.photo(0, 2)).release == "v1.0.0"  # callers notice nothing
     monkeypatch.undo()
     box.target().start()
     assert (live.status().live.release, live.status().ready, len(box.containers())) == ("v1.0.0", True, 2)

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_what_a_container_prints_is_read_whole_by_who_reads_late(box: Any, live: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The engine has then sent the head of its answer and what was printed at once."""
+    """Waits, so that the engine has sent the head of its response and the first output at once."""
     begin = http.client.HTTPResponse.begin
 
     def begin_late(response: http.client.HTTPResponse) -> None:

@@ -1,4 +1,4 @@
-"""An engine whose disk is full: it says so, keeps the images that it has, and builds once there is space."""
+"""Docker engine with a full disk: an error, the images stay, and builds succeed once there is space."""
 
 import shutil
 import subprocess

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 
 
 def http(port: int, path: str, key: str | None = None, body: bytes | None = None, **headers: str) -> int:
-    """The status of an answer."""
+    """Returns the status of a response."""
     asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data=body, headers=headers)
     if key:
         asked.add_header("Authorization", f"Bearer {key}")
@@ -42,7 +42,7 @@ def http(port: int, path: str, key: str | None = None, body: bytes | None = None
 
 
 def question(photo: bytes, address: str, key: str, **options: Any) -> str:
-    """The release that answers over HTTP."""
+    """Returns the release that is live over HTTP."""
     from tritonclient.http import InferenceServerClient, InferInput
 
     asker = InferenceServerClient(address, **options)
@@ -89,7 +89,7 @@ def test_a_key_revoked_while_the_gateway_is_down_is_not_in_force_when_it_is_back
     made, container = gateway.keys.add("caller"), gateway.container()
     assert gateway.apply_keys()
     assert box.asker(made).identify(photo).release == "v1.0.0"
-    container.kill()  # the engine does not bring back what it killed
+    container.kill()  # the engine does not restart a container that it killed
     gateway.keys.revoke("caller")
     assert not gateway.apply_keys()
     container.start()
@@ -197,7 +197,7 @@ def test_a_request_may_be_so_large_and_a_caller_so_frequent(box: Any, live: Any,
     assert answered.count(True) <= 10
     assert answered.count(False) >= 4
     live.start()
-    assert box.asker(key).identify(large).release == "v1.0.0"  # a photo with something behind it
+    assert box.asker(key).identify(large).release == "v1.0.0"  # a photo with trailing bytes
     assert live.gateway.container().id == container
 
 
@@ -268,7 +268,7 @@ def test_no_caller_can_take_the_gateways_memory(box: Any, live: Any, key: str, w
     ]
     ends = time.monotonic() + 15
     while time.monotonic() < ends:
-        assert live.client().identify(box.kit.photo(0, 2)).release == "v1.0.0"  # the platform itself is answered
+        assert live.client().identify(box.kit.photo(0, 2)).release == "v1.0.0"  # the platform itself gets responses
         time.sleep(0.5)
     if with_key:  # 320 came through at once, of 16 a connection
         assert any(one.done() and one.code() == grpc.StatusCode.UNAVAILABLE for one in asked)
@@ -325,7 +325,7 @@ def test_with_a_certificate_the_gateway_speaks_tls_alone(box: Any, live: Any, ke
         assert answer.status == 200
     with pytest.raises((OSError, UserError)):
         http(box.ports.http, "/v2/health/live")
-    assert safe.check_live(box.kit.golden_requests("v1.0.0"), box.budget()).passed  # the platform itself asks inside
+    assert safe.check_live(box.kit.golden_requests("v1.0.0"), box.budget()).passed  # the platform uses the internal listeners
     live.start()
     assert http(box.ports.http, "/v2/health/live") == 200
 

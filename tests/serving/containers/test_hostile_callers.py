@@ -23,7 +23,7 @@ DEEP = b'{"inputs":' + b"[" * 200_000 + b"]" * 200_000 + b"}"
 
 
 def reply(address: str, port: int, sent: bytes) -> bytes:
-    """The first bytes of an answer, none where the connection is closed without one."""
+    """Returns the first bytes of a response, none where the connection is closed without one."""
     try:
         with socket.create_connection((address, port), timeout=20) as connection:
             connection.sendall(sent)
@@ -141,7 +141,7 @@ def test_a_request_over_which_a_server_ends_is_not_sent_again_and_the_server_com
     image.set_data_from_numpy(np.array([box.kit.photo(0, 2)], dtype=np.object_))
     with pytest.raises(InferenceServerException, match="502"):
         asker.infer("face_recognizer", [image], headers={"Authorization": f"Bearer {key}"}, parameters={"deadly": "yes"})
-    assert box.asker(key).identify(box.kit.photo(0, 2)).release == "v2.0.0"  # waits until it is back
+    assert box.asker(key).identify(box.kit.photo(0, 2)).release == "v2.0.0"  # waits until it has restarted
     assert server(box).attrs["RestartCount"] == before + 1
 
 

@@ -168,7 +168,7 @@ def test_many_threads_count_and_one_changes_metrics(tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     ask(one, faces=0)
-    ask(one, parameters='{"face_assets_probe": "secret"}')  # the platform's own question
+    ask(one, parameters='{"face_assets_probe": "secret"}')  # the platform's own request
     one.refused("", "the photo cannot be used: truncated")
     one.failed("", 0.1, "the embedder is broken")
     for thread in threads:
