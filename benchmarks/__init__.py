@@ -1,1 +1,1 @@
-"""What `make bench` measures: each figure beside what it is held against, in one run on one machine."""
+"""Measurements of `make bench`: each figure with its reference, in one run on one machine."""

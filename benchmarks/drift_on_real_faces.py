@@ -120,7 +120,7 @@ def measured(photos: list[Path], change: str, networks: Path, engine: Path, cach
 
 
 class _Worker:
-    """What a process of the pool keeps between photos."""
+    """State of a process of the pool between photos."""
 
     detector: Detector
     engine: Engine

@@ -1,4 +1,4 @@
-"""What a commit costs by what it changed, as `face-assets run` and the sensor run it: seconds of the assets, and from commit to live."""
+"""Costs of a commit by its change, with `face-assets run` and the sensor: seconds of the assets, and from commit to live."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What of the engine's own speed is left through Triton, and how late the late answers are."""
+"""Throughput through Triton as a share of the engine's own, and the latency of slow responses."""
 
 import multiprocessing
 import time

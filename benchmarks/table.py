@@ -22,12 +22,12 @@ class Row:
 
     @property
     def is_cost(self) -> bool:
-        """Whether less is better."""
+        """True where less is better."""
         return self.unit in ("s", "ms", "MB")
 
     @property
     def reached(self) -> bool:
-        """Whether the target was reached in this run."""
+        """True where the target was reached in this run."""
         return self.ratio <= self.target if self.is_cost else self.ratio >= self.target
 
 

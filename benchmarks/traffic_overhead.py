@@ -1,4 +1,4 @@
-"""What the counting of traffic costs: throughput through Triton with and without it, turn by turn, and its CPU time beside a photo's.
+"""Costs of counting traffic: throughput through Triton with and without it, turn by turn, and its CPU time beside a photo's.
 
     python -m benchmarks.traffic_overhead FOLDER [ROUNDS]
 

@@ -1,4 +1,4 @@
-"""Fixtures of all tests: the real photos where they are, and a home of its own for each test that asks for one."""
+"""Fixtures of all tests: the real photos where they are, and a state directory of its own for each test that uses one."""
 
 import os
 import random
@@ -61,7 +61,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def uses_engine(nodeid: str) -> bool:
-    """Whether a test needs the Docker engine."""
+    """True for a test that needs the Docker engine."""
     return any(part in nodeid for part in ("/containers/", "test_compose.py", "test_platform_image.py", "test_main_job.py"))
 
 

@@ -1,11 +1,11 @@
-"""Waiting for what another process or thread does."""
+"""Waiting for other processes and threads."""
 
 import time
 from collections.abc import Callable
 
 
 def until(true: Callable[[], bool], seconds: float = 60.0) -> bool:
-    """Whether it becomes true within so many seconds."""
+    """Waits up to `seconds` for `true`, and returns its last value."""
     ends = time.monotonic() + seconds
     while not true() and time.monotonic() < ends:
         time.sleep(0.1)
@@ -13,6 +13,6 @@ def until(true: Callable[[], bool], seconds: float = 60.0) -> bool:
 
 
 def until_the_next_second() -> None:
-    """Returns in a later second of the clock than now: GTO tells tags apart by whole seconds."""
+    """Waits for the next second of the clock, since GTO orders tags by whole seconds."""
     now = int(time.time())
     assert until(lambda: int(time.time()) > now)

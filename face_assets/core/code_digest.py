@@ -20,7 +20,7 @@ def code_digest(*modules: str, ignored: tuple[str, ...] = ()) -> str:
 
 
 def modules_used(*modules: str, ignored: tuple[str, ...] = ()) -> list[str]:
-    """`modules` and all modules of this package that they import, wherever the import stands, in the order of their names."""
+    """`modules` and all modules of this package that they import, by name; imports within functions count, too."""
     return _closure(list(modules), lambda name: any(name == one or name.startswith(f"{one}.") for one in ignored))
 
 

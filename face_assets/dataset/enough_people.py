@@ -1,4 +1,4 @@
-"""Whether a data set has people enough for the check `enough_people`, said before any photo is looked into."""
+"""Early test of the check `enough_people`, before any photo is read."""
 
 import math
 from collections import Counter
@@ -11,7 +11,7 @@ CERTAIN = 1.3  # times as many as on average, since the split of a person is by 
 
 
 def too_few_people(manifest: Manifest, split: Split) -> str | None:
-    """A sentence where a run would be refused for want of people; None where it would not."""
+    """A message where a run would be refused for too few people, else None."""
     counts = Counter(photo.identity for photo in manifest.photos)
     trainable, testable = len(manifest.identities("train")), sum(counts[identity] > 1 for identity in manifest.identities("test"))
     if trainable >= LEAST_TO_TRAIN and testable >= split.min_test_people:

@@ -112,7 +112,7 @@ def _commit(path: Path, tracked: list[str], message: str, before: Sequence[Seque
 
 
 def _identity(path: Path) -> dict[str, str]:
-    """A fallback for a machine on which git knows nobody."""
+    """Git's variables for a machine without a git identity; none where there is one."""
     try:
         require_identity(path)
     except UserError:

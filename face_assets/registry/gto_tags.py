@@ -75,7 +75,7 @@ class Registry:
 
     @staticmethod
     def of(tags: Iterable[GtoTag]) -> "Registry":
-        """The state after all tags, which stand in GTO's order."""
+        """The state after all tags, which are in GTO's order."""
         registry = Registry()
         for tag in tags:
             registry.add(tag)

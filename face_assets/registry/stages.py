@@ -90,7 +90,7 @@ class Stages:
         return last if last and last.decision.holds else None
 
     def waiting(self) -> Assignment | None:
-        """The last release that passed the gate since production is held, unless it is in production now."""
+        """The last release that passed the gate since a decision holds production, unless it is in production now."""
         if not self.hold():
             return None
         decisions = list(self._decisions(PRODUCTION))

@@ -1,4 +1,4 @@
-"""What a webserver says of runs, by GraphQL: cheap enough to be asked again and again, as `face-assets history` is not."""
+"""Runs from a webserver, by GraphQL, which is cheap enough for polling, unlike `face-assets history`."""
 
 import json
 import urllib.request
@@ -9,7 +9,7 @@ ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 
 
 def runs_of(port: str) -> list[dict[str, Any]]:
-    """The last runs, newest first: runId, status, jobName, and tags by key. Raises OSError, KeyError or TypeError where it cannot say."""
+    """The last runs, newest first: runId, status, jobName, tags by key. Raises OSError, KeyError or TypeError without a valid response."""
     found = _asked(port, RUNS)["runsOrError"]["results"]
     return [{**run, "tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in found]
 

@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 
 def missing() -> str | None:
-    """What this machine lacks for these tests."""
+    """The first thing that this machine lacks for these tests, None where it lacks none."""
     if shutil.which("docker") is None or subprocess.run(["docker", "info"], capture_output=True).returncode:
         return "no Docker engine"
     if shutil.which("docker-compose") is None and subprocess.run(["docker", "compose", "version"], capture_output=True).returncode:
@@ -57,7 +57,7 @@ class Stack:
         return done.stdout
 
     def runs(self) -> list[dict[str, Any]]:
-        """What the webserver says of runs, newest first."""
+        """The runs from the webserver, newest first."""
         return runs_of(self.environment["FACE_ASSETS_UI_PORT"])
 
     def of(self, commit: str) -> list[dict[str, Any]]:
@@ -79,7 +79,7 @@ class Stack:
         raise AssertionError(f"{what}: not within {seconds:g} s ({last})\n{self.runs()}\n{logs}")
 
     def command(self, *arguments: str) -> str:
-        """What `face-assets` says in a container of the platform, called as docs/how-to/scale.md says."""
+        """The output of `face-assets` in a container of the platform, called as in docs/how-to/scale.md."""
         entrypoint = "/opt/face-assets/deploy/platform/entrypoint"
         return self.do("deploy/platform/compose", "exec", "-T", "code", entrypoint, "face-assets", *arguments)
 
@@ -94,12 +94,12 @@ class Stack:
         return client.identify(photo.read_bytes()).release
 
     def seen(self, query: str) -> set[str]:
-        """The jobs of what Prometheus answers."""
+        """The jobs in Prometheus' response to a query."""
         found = prometheus.query(f"http://127.0.0.1:{self.environment['FACE_ASSETS_PROMETHEUS_PORT']}", "query", query=query)
         return {one["metric"]["job"] for one in found["result"]}
 
     def has_settings(self, container: str) -> bool:
-        """Whether a container's processes know what was set where `up` was called, and `docker inspect` does not tell it."""
+        """True where a container's processes have the settings of the caller of `up`, and `docker inspect` shows none."""
         wanted = {"FACE_ASSETS_PRODUCTION_BRANCHES=main release", "FACE_ASSETS_NOTIFY_FROM=faces@example.org"}
         environments = self.do("docker", "exec", container, "sh", "-c", "cat /proc/[0-9]*/environ 2>/dev/null || true")
         return wanted <= set(environments.split("\0")) and "faces@example.org" not in self.do("docker", "inspect", container)

@@ -42,7 +42,7 @@ def _works(compose: list[str]) -> bool:
 
 
 def mounts(service: dict[str, Any]) -> dict[str, tuple[str, bool]]:
-    """What is mounted where: a path in the container to (source, whether it may be written)."""
+    """The mounts: a path in the container → (source, true where writable)."""
     found = {}
     for one in service.get("volumes", []):
         if isinstance(one, str):

@@ -260,7 +260,7 @@ def test_what_nobody_needs_is_pruned(cli: Any, live: dict[str, Any]) -> None:
 
 
 def leave_an_hour_of_traffic(folder: Path, release: str) -> None:
-    """What the server would have left two hours ago, by its recorder with an earlier clock."""
+    """Writes an hour of traffic of two hours ago, by the recorder with an earlier clock."""
     shutil.rmtree(folder, ignore_errors=True)  # else an hour of few photos that ended meanwhile may be reported last
     recorder = Recorder(folder, release, lambda event, **facts: pytest.fail(event), clock=lambda: time.time() - 2 * 3600)
     middles = [(feature.low + feature.high) / 2 for feature in FEATURES]

@@ -62,7 +62,7 @@ def script(tmp_path: Path) -> Script:
 
 
 def variables(file: Path) -> dict[str, str]:
-    """What sh has in its environment that reads the file."""
+    """The environment of sh after reading the file."""
     said = subprocess.run(["sh", "-c", '. "$1"; env -0', "sh", file], env={}, capture_output=True, text=True, check=True).stdout
     return dict(line.split("=", 1) for line in said.split("\0") if line)
 

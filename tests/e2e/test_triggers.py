@@ -62,12 +62,12 @@ class Team:
         return git("rev-parse", "HEAD", cwd=self.clone).decode().strip()
 
     def runs(self) -> list[dict[str, Any]]:
-        """What `face-assets history` tells, newest first."""
+        """The runs of `face-assets history`, newest first."""
         found: list[dict[str, Any]] = self.cli.json("history", "--limit", "100")
         return found
 
     def live(self) -> str:
-        """What the last stage tag says, which names the commit, if the server answers with just that release."""
+        """The last stage tag's message, which names the commit, if the server has that release live."""
         status = json.loads(self.cli.run("status", "--json").stdout)
         server, production = status["server"], status["production"] or {}
         if not server["ready"] or server["live"] != production.get("version"):
@@ -75,7 +75,7 @@ class Team:
         return self.assigned()
 
     def assigned(self) -> str:
-        """What the last stage tag says."""
+        """The last stage tag's message."""
         newest = ("for-each-ref", "--sort=-version:refname", "--count=1", "--format=%(contents)", "refs/tags/face-recognizer#production*")
         return git(*newest, cwd=self.source).decode()
 
@@ -98,7 +98,7 @@ class Team:
         self.until("no run is under way", lambda: all(run["status"] in ENDED for run in self.states()))
 
     def runs_for(self, commit: str, job: str = "commit_to_live") -> list[str]:
-        """How the runs of a commit ended, the newest first."""
+        """The final statuses of a commit's runs, newest first."""
         return [run["status"] for run in self.states() if run["jobName"] == job and run["tags"].get("dagster/partition") == commit]
 
 
