@@ -95,6 +95,12 @@ def test_every_source_file_that_a_page_names_exists() -> None:
     assert [one for one in sorted(named) if not (ROOT / one[1]).exists()] == []
 
 
+def test_a_list_stands_apart_from_the_sentence_before_it() -> None:
+    """GitHub does without the blank line, the site shows the list as a paragraph."""
+    paragraphs = [(page.name, part.strip()) for page in PAGES for part in prose(page).split("\n\n")]
+    assert [one for one in paragraphs if re.match(r"(?!#|- |\* |\d+\. |\|)[^\n]*\n(?:.*\n)*?(?:- |\d+\. )", one[1])] == []
+
+
 def test_every_command_that_a_page_shows_exists_with_its_options() -> None:
     written = [page for page in PAGES if page.name not in reference.pages()]
     wrong = [bad for page in written for bad in unknown_commands(page.read_text(encoding="utf-8"))]

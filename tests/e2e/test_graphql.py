@@ -81,7 +81,7 @@ def test_a_launched_run_is_watched_by_the_beginning_of_its_id_and_told_again_whe
 @pytest.fixture(scope="module")
 def launched(cli: Any, commit: str) -> dict[str, str]:
     """Runs by what they show, launched at once so that they need not wait for one another."""
-    (mutation,), (variables,) = fenced("graphql"), fenced("json variables")
+    (mutation,), (variables,) = fenced("graphql"), fenced('json title="variables"')
     documented = graphql(cli, mutation, **json.loads(variables.replace("COMMIT", commit)))["launchRun"]
     assert documented["__typename"] == "LaunchRunSuccess"
     without_tags: dict[str, Any] = json.loads(variables)["params"] | {"executionMetadata": {"tags": []}}
