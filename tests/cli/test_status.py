@@ -64,6 +64,6 @@ def test_where_everything_hangs_the_status_still_comes(home: Path, silent: int, 
     found = status_report()
     assert time.monotonic() - began < SECONDS_HERE + 5
     assert found["ui"]["up"] is False
-    assert "no answer" in found["production"]["error"] or "not answered" in found["production"]["error"]
+    assert "no response" in found["production"]["error"] or "no result" in found["production"]["error"]
     assert "error" in found["traffic"]
     assert "unknown" in status_text(found)
