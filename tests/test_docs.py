@@ -59,7 +59,7 @@ def unknown_commands(text: str) -> list[str]:
 
 
 def understood(words: list[str]) -> bool:
-    """Whether the command has the subcommand and the options that the words name."""
+    """True if the command has the subcommand and the options that the words name."""
     command: click.Command = main
     while isinstance(command, click.Group) and words:
         found = command.commands.get(words[0])

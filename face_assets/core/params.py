@@ -158,7 +158,7 @@ class Export(Section):
     precision: Literal["f32", "bf16", "int8"] = Field(
         "f32",
         description="arithmetic of the engine; int8 serves about 4 and bf16 2 times as fast, but every new embedder then embeds every crop "
-        "anew, and it takes many test people to tell what is lost. Falls back from int8 to bf16 to f32; a new one is a MAJOR",
+        "anew, and it takes many test people to measure the loss. Falls back from int8 to bf16 to f32; a new one is a MAJOR",
     )
     max_tar_loss: Fraction = Field(
         0.002, description="how much of TAR at evaluation.far on the test people a lower precision may lose against f32"

@@ -54,7 +54,7 @@ def choose_whitening(
 
 
 def decidability(embeddings: np.ndarray, people: np.ndarray) -> float:
-    """How many standard deviations lie between the scores of mated and of non-mated pairs. embeddings: (n, d) of unit length."""
+    """The distance between the mean scores of mated and of non-mated pairs, in standard deviations. embeddings: (n, d) of unit length."""
     first, second = np.triu_indices(len(people), 1)
     scores = (embeddings[first] * embeddings[second]).sum(axis=1)
     mated, others = scores[people[first] == people[second]], scores[people[first] != people[second]]

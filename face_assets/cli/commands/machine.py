@@ -78,7 +78,7 @@ def down() -> None:
 @click.option("--dry-run", is_flag=True, help="Only print what would be removed.")
 @json_option
 def prune(days: int, dry_run: bool, as_json: bool) -> None:
-    """Remove from the home what no run has used for long, counted back from the last use of anything.
+    """Remove from the state directory what no run has used for long, counted back from the last use of anything.
 
     What goes is made again, or fetched from the DVC remote, when it is wanted. What is in production, the release before it, and the
     newest commits of its branches stay, as do the event log and every photo.

@@ -69,7 +69,7 @@ def launch(selection: tuple[str, ...], repo: str | None, revision: str | None, j
 @click.argument("run")
 @json_option
 def watch(run: str, as_json: bool) -> None:
-    """Follow a run to its end, whoever launched it. RUN is its id or the beginning of it. Ctrl-C leaves the run alone."""
+    """Follow a run to its end, also one that others launched. RUN is its id or the beginning of it. Ctrl-C leaves the run alone."""
     from face_assets.cli.launches import watch_run
 
     end(watch_run(run, quiet=as_json), as_json)

@@ -19,10 +19,12 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON f
 repo_option = click.option(
     "--repo",
     metavar="PATH_OR_URL",
-    help="The data repository, which this home follows from then on. FACE_ASSETS_REPO must not name another.",
+    help="The data repository, which this machine follows from then on. FACE_ASSETS_REPO must not name another.",
 )
-read_repo_option = click.option("--repo", metavar="PATH_OR_URL", help="The data repository to read; without it the one this home follows.")
-same_repo_option = click.option("--repo", metavar="PATH_OR_URL", help="The data repository; an error where this home follows another.")
+read_repo_option = click.option(
+    "--repo", metavar="PATH_OR_URL", help="The data repository to read; without it the one that this machine follows."
+)
+same_repo_option = click.option("--repo", metavar="PATH_OR_URL", help="The data repository; an error if this machine follows another.")
 
 
 class Refusal(click.ClickException):
