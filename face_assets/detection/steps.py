@@ -148,7 +148,7 @@ def _write_sheets(
     captions = {photo.md5: photo.identity for photo in sample}
     entries = {entry.key: entry.blob for entry in crop_store(workspace, params.detector).entries(captions)}
     crops = [(np.frombuffer(entries[photo.md5] or b"", np.uint8).reshape(size, size, 3), photo.identity) for photo in sample]
-    (directory / "sample.png").write_bytes(contact_sheet(crops))
+    (directory / "sample.jpg").write_bytes(contact_sheet(crops))
     rejected = []
     files = workspace.repository.locate(commit, PHOTOS, (row[1] for row in unusable[:SHEET]))
     for path, md5, _, _, _, _, reason in unusable[:SHEET]:
@@ -157,4 +157,4 @@ def _write_sheets(
         except UnusablePhoto:
             image = np.full((size, size, 3), 60, np.uint8)
         rejected.append((image, f"{Path(path).name}: {reason}"))
-    (directory / "rejected.png").write_bytes(contact_sheet(rejected))
+    (directory / "rejected.jpg").write_bytes(contact_sheet(rejected))

@@ -2,10 +2,12 @@
 
 import errno
 import hashlib
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from face_assets.core.errors import UserError
 from face_assets.dataset import rgb
@@ -13,7 +15,7 @@ from face_assets.dataset.inspection import inspect_photos
 from face_assets.demo.synthetic import draw, write_people
 from face_assets.demo.traits import name_of
 from face_assets.detection import alignment
-from face_assets.detection.contact_sheet import contact_sheet
+from face_assets.detection.contact_sheet import caption_font, contact_sheet, wrapped
 from face_assets.detection.facenet_pytorch import export_detector
 from face_assets.detection.mtcnn import Detector, DetectorConfig
 from face_assets.storage.content_store import ContentStore
@@ -140,7 +142,22 @@ def test_the_detector_finds_synthetic_people(networks: Path) -> None:
     assert sum(count == 1 for count in found) >= 0.94 * len(found)
 
 
-def test_a_contact_sheet_stays_small() -> None:
+def test_a_contact_sheet_is_small_and_has_the_colours_of_its_photos() -> None:
     images = [(np.asarray(draw(number % 5, number)), "A very long caption\nthat must be cut " * 200) for number in range(40)]
-    assert len(contact_sheet(images)) < 300_000
+    sheet = contact_sheet(images)
+    assert len(sheet) < 200_000
+    assert len(Image.open(BytesIO(sheet)).getcolors(1 << 24) or []) > 1000
     assert contact_sheet([])
+
+
+@pytest.mark.parametrize(
+    "caption", ["", "Ann", "Alexandra_Gonzalez", "photo_0001.jpg: the same file stands twice under this person", "W" * 200]
+)
+def test_a_caption_fits_its_picture_and_shows_both_ends(caption: str) -> None:
+    font = caption_font()
+    lines = wrapped(caption, 94, font)
+    assert ("…" in "".join(lines)) == (len(caption) > 20)
+    assert len(lines) <= 2
+    assert all(font.getlength(line) <= 94 for line in lines)
+    assert "".join(lines)[:5] == caption[:5]
+    assert "".join(lines)[-5:] == caption[-5:]
