@@ -11,16 +11,22 @@ SIZE = (6.0, 3.6)
 DPI = 90
 
 
-def roc_plot(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
-    """Plot of TAR over FAR on a logarithmic axis; curves: name → {"far", "tar"}."""
+def roc_plot(curves: Mapping[str, tuple[Mapping[str, Sequence[float]], int]]) -> bytes:
+    """Plot of TAR over FAR on a logarithmic axis; curves: name → ({"far", "tar"}, impostor pairs)."""
     figure, axes = _figure("false accept rate", "true accept rate")
-    for name, curve in curves.items():
-        axes.plot([max(far, 1e-6) for far in curve["far"]], curve["tar"], label=name, linewidth=1.5)
+    for name, (curve, impostor) in curves.items():
+        seen = [(far, tar) for far, tar in zip(curve["far"], curve["tar"], strict=True) if far >= least_rate(impostor)]
+        axes.plot(*zip(*seen, strict=True), label=name, linewidth=1.5)
     axes.set_xscale("log")
-    axes.set_xlim(1e-6, 1)
+    axes.set_xlim(min(least_rate(impostor) for _, impostor in curves.values()), 1)
     axes.set_ylim(0, 1.01)
     axes.legend(loc="lower right")
     return _png(figure)
+
+
+def least_rate(impostor: int) -> float:
+    """The rate of one of `impostor` pairs, as curves are rounded."""
+    return round(1 / impostor, 8)
 
 
 def histogram_plot(histogram: Mapping[str, Sequence[float]], threshold: float) -> bytes:

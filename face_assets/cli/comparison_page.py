@@ -38,7 +38,8 @@ def compare_releases(repo: str | None, first: str, second: str) -> Comparison:
 def write_page(found: Comparison, output: Path) -> list[Path]:
     """Writes the page as .html (with the curve) or .md (the curve in another file). Returns the files. Raises UserError."""
     names = [side.release.version for side in (found.first, found.second)]
-    curve = roc_plot({name: side.evaluation["roc"] for name, side in zip(names, (found.first, found.second), strict=True)})
+    measured = [side.evaluation for side in (found.first, found.second)]
+    curve = roc_plot({name: (one["roc"], one["impostor"]) for name, one in zip(names, measured, strict=True)})
     if output.suffix == ".html":
         write_text(output, as_html(found, curve), SHARED)
         return [output]

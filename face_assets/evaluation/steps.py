@@ -135,10 +135,13 @@ def _embed_by_release(workspace: Workspace, release: "Release", md5s: Sequence[s
     return engine_vectors(workspace, bundle, detector, md5s, log)
 
 
-def _curves(figures: Mapping[str, "Evaluation"]) -> dict[str, dict[str, list[float]]]:
-    """ROC curves by name, with the number of photos if it is not all."""
+def _curves(figures: Mapping[str, "Evaluation"]) -> dict[str, tuple[dict[str, list[float]], int]]:
+    """ROC curves and their impostor pairs by name, with the number of photos if it is not all."""
     every = figures["trained"].photos
-    return {name if found.photos == every else f"{name} ({found.photos:,} photos)": found.roc for name, found in figures.items()}
+    return {
+        name if found.photos == every else f"{name} ({found.photos:,} photos)": (found.roc, found.impostor)
+        for name, found in figures.items()
+    }
 
 
 def _headline(found: "Evaluation") -> dict[str, Any]:

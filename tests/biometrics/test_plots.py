@@ -2,8 +2,10 @@
 
 import io
 from functools import partial
+from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from face_assets.biometrics import plots
@@ -17,7 +19,7 @@ def test_plots_are_small_white_and_the_same_again() -> None:
     found = evaluate(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.arange(200) // 4, 0.01, 0)
     curve = [{"epoch": epoch, "train_loss": 1 / (epoch + 1), "validation_auc": 0.9, "learning_rate": 1e-3} for epoch in range(60)]
     for draw in (
-        partial(plots.roc_plot, dict.fromkeys(("trained", "start", "production"), found.roc)),
+        partial(plots.roc_plot, dict.fromkeys(("trained", "start", "production"), (found.roc, found.impostor))),
         partial(plots.histogram_plot, found.histogram, found.threshold),
         partial(plots.learning_curve_plot, curve),
         partial(plots.learning_curve_plot, []),
@@ -27,3 +29,14 @@ def test_plots_are_small_white_and_the_same_again() -> None:
         assert len(png) < KILOBYTES * 1000
         assert Image.open(io.BytesIO(png)).convert("RGB").getpixel((0, 0)) == (255, 255, 255)
     assert len(found.roc["far"]) <= 500
+
+
+def test_the_roc_ends_where_the_pairs_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 200 pairs of two people, none says anything of a rate below 1 in 200."""
+    drawn: list[Any] = []
+    monkeypatch.setattr(plots, "_png", lambda figure: drawn.extend(figure.axes) or b"")
+    curve = {"far": [0.0, 0.005, 0.1, 1.0], "tar": [0.2, 0.5, 0.9, 1.0]}
+    plots.roc_plot({"trained": (curve, 200), "production": (curve, 10)})
+    (axes,) = drawn
+    assert axes.get_xlim() == (0.005, 1)
+    assert [list(line.get_xdata()) for line in axes.lines] == [[0.005, 0.1, 1.0], [0.1, 1.0]]
