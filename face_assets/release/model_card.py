@@ -35,7 +35,7 @@ class CardFacts:
 
 def model_card(facts: CardFacts) -> str:
     """The card as Markdown."""
-    return "\n".join([*_head(facts), *_data(facts), *_training(facts), *_figures(facts), *_groups(facts), *_limits(facts)]) + "\n"
+    return "\n".join([*_head(facts), *_figures(facts), *_groups(facts), *_limits(facts), *_data(facts), *_training(facts)]) + "\n"
 
 
 def _head(facts: CardFacts) -> list[str]:

@@ -44,6 +44,7 @@ def test_the_card_says_the_figures_and_where_they_come_from() -> None:
     assert "from `my 'odd' file.pt`" in card.replace("From", "from")
     assert "production" not in card
     assert "The gate" not in card
+    assert card.index("## Figures") < card.index("## Limits") < card.index("## Data") < card.index("Parameters")
 
 
 def test_figures_of_fewer_photos_say_so() -> None:
