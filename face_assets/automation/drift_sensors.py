@@ -13,8 +13,8 @@ from face_assets.monitoring.windows import finished_windows
 from face_assets.notification.message import Message
 from face_assets.notification.notifier import queue_firing, queue_resolved
 from face_assets.orchestration import jobs
-from face_assets.orchestration.partitions import FIRST_HOUR, commits
-from face_assets.orchestration.tags import TRIGGER, commit_tags
+from face_assets.orchestration.partitions import commits, hours
+from face_assets.orchestration.tags import NAME, TRIGGER, commit_tags
 from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.registry.watch import inputs_of
 from face_assets.registry.workspace import Workspace
@@ -44,12 +44,22 @@ def traffic_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResou
     """
     folder, now = platform.workspace().home.traffic, time.time()
     cursor = context.cursor if context.cursor and context.cursor <= window_name(int(now)) else ""
-    finished = [name for name in finished_windows(folder, now, cursor) if name >= FIRST_HOUR]
+    finished = finished_windows(folder, now, cursor)
     waiting = (finished if cursor else finished[-WINDOWS_AT_FIRST:])[:WINDOWS_A_TICK]
     if not waiting:
         return dg.SkipReason("No hour with traffic has ended since.")
-    requests = [dg.RunRequest(run_key=name, partition_key=name, tags={TRIGGER: "traffic"}) for name in waiting]
-    return dg.SensorResult(run_requests=requests, cursor=waiting[-1])
+    tags = {name: {TRIGGER: "traffic", NAME: f"traffic of {name} UTC"} for name in waiting}
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest(run_key=name, partition_key=name, tags=tags[name]) for name in waiting],
+        cursor=waiting[-1],
+        dynamic_partitions_requests=[hours.build_add_request(sorted({*waiting, *_reported_before(context.instance)}))],
+    )
+
+
+def _reported_before(instance: dg.DagsterInstance) -> set[str]:
+    """The hours of earlier versions, of which every hour since a fixed date was a partition; empty once there is a partition."""
+    known = instance.get_dynamic_partitions(str(hours.name))
+    return set() if known else instance.get_materialized_partitions(dg.AssetKey("drift_report"))
 
 
 @dg.sensor(

@@ -12,7 +12,7 @@ from face_assets.event_log.dead_runs import close_dead_runs
 from face_assets.notification.message import Message
 from face_assets.notification.notifier import queue_firing, queue_resolved
 from face_assets.orchestration import jobs
-from face_assets.orchestration.tags import TRIGGER
+from face_assets.orchestration.tags import LONGEST, NAME, TRIGGER
 from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.registry.stages import Assignment
 from face_assets.registry.workspace import Workspace
@@ -94,7 +94,7 @@ def health_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResour
     pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(health.asked, 10))
     health = replace(health, asked=health.asked + 1, next_try=now + pause)
     queue_firing(workspace.settings, trouble.problem, context.log.warning)
-    tags = {TRIGGER: "health", "face_assets/trouble": trouble.sentence[:200], "dagster/priority": jobs.DEPLOY_PRIORITY}
+    tags = {TRIGGER: "health", NAME: trouble.sentence[:LONGEST], "dagster/priority": jobs.DEPLOY_PRIORITY}
     return dg.SensorResult(run_requests=[dg.RunRequest(tags=tags)], cursor=json.dumps(asdict(health)))
 
 

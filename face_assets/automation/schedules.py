@@ -4,7 +4,7 @@ import dagster as dg
 
 from face_assets.core.errors import UserError
 from face_assets.orchestration import jobs
-from face_assets.orchestration.tags import TRIGGER
+from face_assets.orchestration.tags import NAME, TRIGGER
 from face_assets.orchestration.workspace_resource import WorkspaceResource
 
 
@@ -21,4 +21,8 @@ def daily_verification(context: dg.ScheduleEvaluationContext, platform: Workspac
         production = workspace.stages.production() if workspace.settings.repo else None
     except UserError as error:
         return dg.SkipReason(str(error))
-    return dg.RunRequest(tags={TRIGGER: "schedule"}) if production else dg.SkipReason("No release is in production yet.")
+    return (
+        dg.RunRequest(tags={TRIGGER: "schedule", NAME: f"daily check of {production.release.version}"})
+        if production
+        else dg.SkipReason("No release is in production yet.")
+    )

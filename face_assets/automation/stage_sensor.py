@@ -10,7 +10,7 @@ from face_assets.core.files import file_lock, is_locked
 from face_assets.core.fingerprint import fingerprint
 from face_assets.event_log.runs import UNDER_WAY
 from face_assets.orchestration import jobs
-from face_assets.orchestration.tags import AUTHOR, COMMIT, LONGEST, PARTITION, STAGE_TAG, SUBJECT, TRIGGER
+from face_assets.orchestration.tags import PARTITION, stage_tags
 from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.registry.stages import Assignment
 from face_assets.registry.workspace import Workspace
@@ -51,10 +51,8 @@ def stage_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResourc
 
 
 def _request(assignment: Assignment) -> dg.RunRequest:
-    tags = {TRIGGER: "stage", STAGE_TAG: assignment.tag, AUTHOR: assignment.author, COMMIT: assignment.release.trained_commit}
-    tags[SUBJECT] = assignment.decision.reason[:LONGEST]
     # no run key: a tag may be deleted and its number used again
-    return dg.RunRequest(tags={**tags, "dagster/priority": jobs.DEPLOY_PRIORITY})
+    return dg.RunRequest(tags={**stage_tags(assignment, "stage"), "dagster/priority": jobs.DEPLOY_PRIORITY})
 
 
 def deployment_under_way(instance: dg.DagsterInstance, workspace: Workspace, assignment: Assignment | None) -> str | None:

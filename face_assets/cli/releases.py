@@ -8,8 +8,8 @@ from face_assets.cli.followed_repository import read_repository
 from face_assets.core.errors import UserError
 from face_assets.core.outside_text import echo
 from face_assets.orchestration import jobs
-from face_assets.orchestration.tags import AUTHOR, LONGEST, MANUAL, STAGE_TAG, SUBJECT, TRIGGER, commit_tags
-from face_assets.registry.decision import one_line, person_message
+from face_assets.orchestration.tags import MANUAL, commit_tags, stage_tags
+from face_assets.registry.decision import person_message
 from face_assets.registry.person import git_identity
 from face_assets.registry.stages import Assignment
 from face_assets.registry.workspace import Workspace
@@ -93,8 +93,7 @@ def _promote(workspace: Workspace, version: str, reason: str, follow: bool, quie
     named = version if version.startswith("v") else f"v{version}"
     with promotion_lock(workspace.home.root):
         assigned = _assign(workspace, named, reason, follow, quiet)
-        tags = {TRIGGER: MANUAL, STAGE_TAG: assigned.tag, AUTHOR: assigned.author, SUBJECT: one_line(reason)[:LONGEST]}
-        report = run_on_terminal(workspace.home, jobs.DEPLOY_PRODUCTION, None, tags, quiet)
+        report = run_on_terminal(workspace.home, jobs.DEPLOY_PRODUCTION, None, stage_tags(assigned, MANUAL), quiet)
     decided = {"tag": assigned.tag, "decided_by": assigned.author, "reason": reason, "held": not follow}
     return {"version": named, "repository": workspace.repository.shown, **decided, **report}
 

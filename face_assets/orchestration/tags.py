@@ -4,10 +4,14 @@ from collections.abc import Mapping
 
 from face_assets.core.errors import UserError
 from face_assets.notification.message import plain
+from face_assets.registry.data_repository import CommitInfo
+from face_assets.registry.stages import Assignment
 from face_assets.registry.workspace import Workspace
 
 PARTITION = "dagster/partition"
 """Dagster's own: the commit that the run's assets are kept by."""
+NAME = "face_assets/name"
+"""What the run is for, in words."""
 COMMIT = "face_assets/commit"
 BRANCH = "face_assets/branch"
 AUTHOR = "face_assets/author"
@@ -36,6 +40,12 @@ def reason_tag(sentence: str) -> dict[str, str]:
     return {REASON: line if len(line) <= LONGEST else line[: LONGEST - 2] + " …"}
 
 
+def named(info: CommitInfo, branch: str = "") -> str:
+    """A commit as a person knows it: when, on which branch, what. `branch` is where it was seen; without it, a branch that holds it."""
+    on = ", ".join(filter(None, (info.time[:16].replace("T", " "), branch or next(iter(info.branches), ""))))
+    return f"{on}: {info.subject}"
+
+
 def commit_tags(workspace: Workspace, commit: str, trigger: str, branch: str = "") -> dict[str, str]:
     """The tags of a run for a commit. `branch` is where it was seen; without it, a branch that holds it."""
     info = workspace.repository.commit_info(commit)
@@ -44,6 +54,7 @@ def commit_tags(workspace: Workspace, commit: str, trigger: str, branch: str = "
     except UserError:  # the run itself says what is wrong with it
         pointer = None
     tags = {
+        NAME: named(info, branch),
         COMMIT: commit,
         BRANCH: branch or (info.branches[0] if info.branches else ""),
         AUTHOR: info.author,
@@ -51,4 +62,22 @@ def commit_tags(workspace: Workspace, commit: str, trigger: str, branch: str = "
         DATASET_VERSION: pointer.md5 if pointer else "",
         TRIGGER: trigger,
     }
+    return _short(tags)
+
+
+def stage_tags(assignment: Assignment, trigger: str) -> dict[str, str]:
+    """The tags of a run that deploys what a stage tag names."""
+    reason = assignment.decision.reason
+    tags = {
+        NAME: f"{assignment.release.version} to production: {reason}",
+        STAGE_TAG: assignment.tag,
+        AUTHOR: assignment.author,
+        COMMIT: assignment.release.trained_commit,
+        SUBJECT: reason,
+        TRIGGER: trigger,
+    }
+    return _short(tags)
+
+
+def _short(tags: dict[str, str]) -> dict[str, str]:
     return {name: value[:LONGEST] for name, value in tags.items() if value}

@@ -126,7 +126,7 @@ def test_a_server_that_was_killed_is_brought_back_and_one_that_was_stopped_is_no
     assert registry.look(health_sensor) == []  # it may be late once
     (asked,) = registry.look(health_sensor)
     assert asked.tags["face_assets/trigger"] == "health"
-    assert "gone" in asked.tags["face_assets/trouble"]
+    assert "gone" in asked.tags["face_assets/name"]
     assert registry.look(health_sensor) == []  # a pause before the next attempt
     assert json.loads(registry.cursor or "")["asked"] == 1
     record.unlink()
@@ -161,7 +161,7 @@ def test_a_machine_that_could_not_deploy_tries_again_and_the_next_assignment_at_
     record_attempt(registry.workspace, first, None, UserError("/home/ann has no Triton"))
     assert registry.look(health_sensor) == []
     (asked,) = registry.look(health_sensor)
-    assert "/home/ann has no Triton" in asked.tags["face_assets/trouble"]
+    assert "/home/ann has no Triton" in asked.tags["face_assets/name"]
     assert registry.look(health_sensor) == [], "a pause before the next attempt"
     assert json.loads(registry.cursor or "")["about"] == first.tag
     registry.workspace.stages.assign("v2.0.0", "The next")

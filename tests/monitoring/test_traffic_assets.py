@@ -72,6 +72,7 @@ class Traffic:
 
     def report(self, window: str) -> dg.AssetCheckEvaluation:
         resources = {"platform": WorkspaceResource()}
+        self.instance.add_dynamic_partitions("hour", [window])
         done = dg.materialize([live_traffic, drift_report], instance=self.instance, partition_key=window, resources=resources)
         assert done.success
         return done.get_asset_check_evaluations()[0]
@@ -184,9 +185,22 @@ def test_where_nothing_can_be_said_the_check_says_why(traffic: Traffic) -> None:
 def test_finished_hours_are_asked_for_once(traffic: Traffic) -> None:
     windows = [traffic.leave(hours) for hours in (4, 3)]
     traffic.leave(0)
-    assert [request.partition_key for request in traffic.look(traffic_sensor)] == windows
+    asked = traffic.look(traffic_sensor)
+    assert [request.partition_key for request in asked] == windows
+    assert asked[0].tags["face_assets/name"] == f"traffic of {windows[0]} UTC"
+    assert set(windows) <= set(traffic.instance.get_dynamic_partitions("hour"))
     assert traffic.look(traffic_sensor) == []
     assert "ended" in traffic.said
+
+
+def test_hours_of_an_earlier_version_stay_in_the_list(traffic: Traffic) -> None:
+    """They were windows of time, and none of them was added as a partition."""
+    before, now = window_name(traffic.now - 200 * HOUR), traffic.leave(3)
+    for known in traffic.instance.get_dynamic_partitions("hour"):
+        traffic.instance.delete_dynamic_partition("hour", known)
+    traffic.instance.report_runless_asset_event(dg.AssetMaterialization("drift_report", partition=before))
+    traffic.look(traffic_sensor)
+    assert {before, now} <= set(traffic.instance.get_dynamic_partitions("hour"))
 
 
 def test_a_clock_that_stood_ahead_stops_no_look_at_the_hours_after_it(traffic: Traffic) -> None:
