@@ -39,7 +39,7 @@ def aligned_faces(
                 context,
                 workspace,
                 artifact,
-                plots={"sample": "sample.png", "rejected": "rejected.png"},
+                plots=("sample", "rejected"),
                 checks=lambda: [_faces_check(artifact, allowed)],
             ),
         )

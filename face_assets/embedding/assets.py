@@ -31,7 +31,7 @@ def face_embedder(context: dg.AssetExecutionContext, platform: WorkspaceResource
     workspace = platform.workspace()
     with user_errors(context):
         artifact = steps.train_embedder(workspace, commit_of(context, workspace), aligned_faces, context.log.info)
-        return materialized(context, workspace, artifact, plots={"learning_curve": "learning_curve.png"})
+        return materialized(context, workspace, artifact, plots=["learning_curve"])
 
 
 @dg.asset(

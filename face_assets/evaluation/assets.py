@@ -33,9 +33,8 @@ def embedder_evaluation(
     workspace = platform.workspace()
     with user_errors(context):
         artifact = steps.evaluate_embedder(workspace, commit_of(context, workspace), aligned_faces, exported_embedder, context.log.info)
-        plots = {"roc": "roc.png", "scores": "scores.png"}
         more = _single_figures(artifact) | _groups(artifact)
-        yield from enforce_checks(context, materialized(context, workspace, artifact, plots, lambda: [_gate(artifact)], **more))
+        yield from enforce_checks(context, materialized(context, workspace, artifact, ("roc", "scores"), lambda: [_gate(artifact)], **more))
 
 
 def _groups(artifact: Artifact) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def drift_report(context: dg.AssetExecutionContext, platform: WorkspaceResource)
         plot = {"histograms": picture_of(drift.plot, "drift")} if drift.plot else {}
         facts: dict[str, object] = _figures(drift.reports[0]) if drift.reports else {"photos": 0}
         facts |= {"sentences": {report.release: report.sentence for report in drift.reports}}
-        return dg.MaterializeResult(metadata={**plot, **as_metadata(facts)}, check_results=[_no_drift(drift.reports)])
+        return dg.MaterializeResult(metadata=as_metadata({**plot, **facts}), check_results=[_no_drift(drift.reports)])
 
 
 def _figures(report: DriftReport) -> dict[str, object]:

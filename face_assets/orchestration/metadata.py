@@ -1,7 +1,7 @@
 """Metadata of every materialization, by which the event log alone shows how an artifact was made."""
 
 import base64
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,16 @@ from face_assets.core.provenance import environment
 from face_assets.core.settings import default_home
 from face_assets.orchestration.partitions import commits
 from face_assets.orchestration.step_failures import REFUSED_BY_CHECK, USER_ERROR, StepFailure, refusal
-from face_assets.orchestration.tags import MANUAL, trigger_of
+from face_assets.orchestration.tags import BRANCH, COMMIT, MANUAL, named, trigger_of
 from face_assets.registry.workspace import Workspace
 from face_assets.storage.artifacts import Artifact
 
 LARGEST_PLOT = 300_000
+FIRST = ("made_from", "release", "live", "verdict", "passed", "stage_reason", "reason", "reasons")
+HOW_MADE = ("dataset_version", "seed", "parameters", "commit", "author", "subject")
+LAST = (*HOW_MADE, "fingerprint", "made_now", "path", "code_version", "environment")
+"""What the UI shows above the figures, and below them."""
+PICTURES = {".png": "image/png", ".jpg": "image/jpeg"}
 RETRIES, SECONDS_BEFORE_A_RETRY = 3, 15
 ARTIFACT = dg.PythonObjectDagsterType(Artifact)
 
@@ -84,9 +89,10 @@ def provenance(context: dg.AssetExecutionContext, workspace: Workspace, commit: 
     }
     if commit:
         params = workspace.params(commit)
-        info = workspace.repository.commit_info(commit)
+        info, tags = workspace.repository.commit_info(commit), context.run.tags
         pointer = workspace.repository.pointer(commit, "photos")
         facts |= {
+            "made_from": named(info, tags.get(BRANCH, "") if tags.get(COMMIT) == commit else ""),
             "commit": commit,
             "author": info.author,
             "subject": info.subject,
@@ -101,36 +107,46 @@ def materialized(
     context: dg.AssetExecutionContext,
     workspace: Workspace,
     artifact: Artifact,
-    plots: Mapping[str, str] = {},
+    plots: Sequence[str] = (),
     checks: Callable[[], list[dg.AssetCheckResult]] = list,
     **more: Any,
 ) -> dg.MaterializeResult:
-    """The result of an asset that holds `artifact`: its facts, plots (label → file name), provenance and checks."""
-    facts = provenance(context, workspace, context.partition_key) | artifact.summary | more
+    """The result of an asset that holds `artifact`: its facts, plots (names of pictures without their ending), provenance and checks."""
+    facts = more | provenance(context, workspace, context.partition_key) | artifact.summary
     facts |= {"fingerprint": artifact.fingerprint, "made_now": not artifact.reused, "path": dg.MetadataValue.path(str(artifact.directory))}
-    pictures = {label: picture(artifact.directory / name) for label, name in plots.items() if (artifact.directory / name).is_file()}
+    pictures = {name: picture(file) for name in plots for file in artifact.directory.glob(f"{name}.*") if file.suffix in PICTURES}
     return dg.MaterializeResult(
         value=artifact,
-        metadata={**pictures, **as_metadata(facts)},
+        metadata=as_metadata({**pictures, **facts}),
         data_version=dg.DataVersion(artifact.fingerprint),
         check_results=checks(),
     )
 
 
 def picture(path: Path) -> dg.MetadataValue:
-    """A PNG as Markdown that the UI shows; a large one by its path, since large metadata freezes the UI."""
+    """A picture as Markdown that the UI shows; a large one by its path, since large metadata freezes the UI."""
     content = path.read_bytes()
-    return dg.MetadataValue.path(str(path)) if len(content) > LARGEST_PLOT else picture_of(content, path.stem)
+    return dg.MetadataValue.path(str(path)) if len(content) > LARGEST_PLOT else picture_of(content, path.stem, PICTURES[path.suffix])
 
 
-def picture_of(content: bytes, name: str) -> dg.MetadataValue:
-    """A PNG's bytes as Markdown."""
-    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(content).decode()})")
+def picture_of(content: bytes, name: str, media_type: str = "image/png") -> dg.MetadataValue:
+    """A picture's bytes as Markdown."""
+    return dg.MetadataValue.md(f"![{name}](data:{media_type};base64,{base64.b64encode(content).decode()})")
 
 
 def as_metadata(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON-able facts as Dagster's metadata."""
-    return {key: _value(value) for key, value in facts.items()}
+    """JSON-able facts as Dagster's metadata, in the order in which the UI shows them: what it is and the verdict, pictures, figures, lists,
+    and last what it was made from and with."""
+    values = {key: _value(value) for key, value in facts.items()}
+    return {key: values[key] for key in sorted(values, key=lambda key: _place(key, values[key]))}
+
+
+def _place(key: str, value: Any) -> tuple[int, int]:
+    if key in FIRST:
+        return 0, FIRST.index(key)
+    if key in LAST:
+        return 4, LAST.index(key)
+    return {dg.MarkdownMetadataValue: 1, dg.JsonMetadataValue: 3}.get(type(value), 2), 0
 
 
 def _value(value: Any) -> Any:

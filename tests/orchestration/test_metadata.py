@@ -5,8 +5,9 @@ import pytest
 
 from face_assets.core.errors import UnreachableError, UserError
 from face_assets.orchestration import metadata
-from face_assets.orchestration.metadata import user_errors
-from face_assets.orchestration.tags import TRIGGER
+from face_assets.orchestration.metadata import as_metadata, picture_of, user_errors
+from face_assets.orchestration.tags import TRIGGER, named
+from face_assets.registry.data_repository import CommitInfo
 
 
 @pytest.mark.parametrize(
@@ -40,3 +41,27 @@ def test_only_what_may_mend_itself_is_tried_again_and_only_where_nobody_waits(
     if not success:
         (failure,) = [event for event in ended.all_events if event.event_type == dg.DagsterEventType.STEP_FAILURE]
         assert failure.step_failure_data.user_failure_data.description == str(error)
+
+
+def test_verdict_pictures_and_figures_stand_above_how_it_was_made() -> None:
+    facts = {
+        "environment": {"torch": "2.13.0"},
+        "code_version": "1",
+        "commit": "c" * 40,
+        "by_split": {"train": 60},
+        "photos": 720,
+        "roc": picture_of(b"", "roc"),
+        "passed": True,
+        "made_from": "2026-11-30 10:12, main: Add photos",
+    }
+    shown = ["made_from", "passed", "roc", "photos", "by_split", "commit", "code_version", "environment"]
+    assert list(as_metadata(facts)) == shown
+    stored = dg.deserialize_value(dg.serialize_value(dg.AssetMaterialization("a", metadata=as_metadata(facts))), dg.AssetMaterialization)
+    assert list(stored.metadata) == shown
+
+
+def test_a_commit_is_named_by_date_branch_and_subject() -> None:
+    info = CommitInfo("c" * 40, "Ann <ann@example.org>", "2026-11-30T10:12:13+01:00", "Add photos", ("main", "try/1"))
+    assert named(info) == "2026-11-30 10:12, main: Add photos"
+    assert named(info, "try/1") == "2026-11-30 10:12, try/1: Add photos"
+    assert named(CommitInfo(info.sha, info.author, info.time, info.subject, ())) == "2026-11-30 10:12: Add photos"
