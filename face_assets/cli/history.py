@@ -38,6 +38,6 @@ def _line(row: dict[str, Any]) -> str:
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["started"])) if row["started"] else "not started"
     took = f"{row['seconds']:,.1f} s" if row["seconds"] is not None else ""
     what = row["job"] if row["outcome"] not in ("failed", "refused") else " ".join(f"{row['where']}: {row['reason']}".split())
-    what += f"; {row['decision']}" if row["decision"] else ""
+    what += f"; {row['decision'] or row['name']}" if row["decision"] or row["name"] else ""
     commit = f"{row['commit'][:12]:<12} {row['branch']:<12}"
     return f"{when:<19} {row['run_id'][:8]} {row['trigger']:<8} {commit} {row['outcome']:<8} {took:>9}  {what}"

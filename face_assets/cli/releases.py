@@ -1,12 +1,13 @@
 """`face-assets releases`, `promote`, `rollback` and `resume`."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from face_assets.automation.stage_sensor import promotion_lock
 from face_assets.cli.commit_runs import run_on_terminal
 from face_assets.cli.followed_repository import read_repository
 from face_assets.core.errors import UserError
-from face_assets.core.outside_text import echo
+from face_assets.core.outside_text import echo, shown_lines
 from face_assets.orchestration import jobs
 from face_assets.orchestration.tags import MANUAL, commit_tags, stage_tags
 from face_assets.registry.decision import person_message
@@ -36,6 +37,13 @@ def list_releases(repo: str | None) -> list[dict[str, Any]]:
         }
         for release in reversed(workspace.releases.with_deprecated())
     ]
+
+
+def releases_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A line a release."""
+    return shown_lines(
+        f"{row['version']:<10} {row['stage'] or '':<11} commit {row['trained_commit'][:12]}  {row['figures']}" for row in rows
+    )
 
 
 def promote_release(version: str, reason: str, follow: bool, quiet: bool) -> dict[str, Any]:

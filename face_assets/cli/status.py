@@ -19,7 +19,7 @@ from face_assets.event_log.instance import open_instance
 from face_assets.event_log.outcomes import read_outcome
 from face_assets.event_log.pipeline_facts import drift_verdict, waiting_commits
 from face_assets.monitoring.triton_metrics import read_traffic
-from face_assets.orchestration.tags import PARTITION, REASON
+from face_assets.orchestration.tags import NAME, PARTITION, REASON
 from face_assets.registry.machines import machines
 from face_assets.registry.stages import Assignment
 from face_assets.registry.workspace import Workspace
@@ -173,6 +173,7 @@ def _event_log(home: Home) -> dict[str, Any]:
         runs = [
             {
                 "run": one.dagster_run.run_id,
+                "name": one.dagster_run.tags.get(NAME, ""),
                 "job": one.dagster_run.job_name,
                 "status": one.dagster_run.status.value,
                 "outcome": read_outcome(instance, one).word,
@@ -206,8 +207,25 @@ def status_text(found: dict[str, Any]) -> str:
     for run in found["runs"]:
         took = f"{run['seconds']} s" if run["seconds"] is not None else ""
         why = f"  {run['reason']}" if run["reason"] and run["outcome"] in ("failed", "refused") else ""
-        lines.append(f"run         {run['run'][:8]} {run['outcome']:<9} {run['job']} {(run['commit'] or '')[:12]} {took}{why}")
+        name = f"  {run['name']}" if run["name"] else ""
+        lines.append(f"run         {run['run'][:8]} {run['outcome']:<9} {run['job']} {(run['commit'] or '')[:12]} {took}{name}{why}")
     return shown_lines(lines)
+
+
+def next_step(found: Mapping[str, Any]) -> str:
+    """What to do now, in the order in which it is needed."""
+    if not found["repository"]:
+        return "face-assets init REPO --photos FOLDER makes a data repository, face-assets use REPO follows one"
+    if "error" in found["server"]:
+        return "mend what the line of the server names"
+    if not found["server"]["ready"]:
+        wanted = found["production"] and found["production"].get("version")
+        return "face-assets up starts the server" if wanted else "face-assets run makes the first release"
+    if not found["ui"]["up"]:
+        return "face-assets up starts the UI and the daemon, which looks for commits"
+    if any(run["outcome"] in ("failed", "refused") for run in found["runs"][:1]):
+        return f"face-assets watch {found['runs'][0]['run'][:8]} shows why the last run ended so"
+    return "face-assets identify PHOTO asks the server who is on it"
 
 
 def _server_lines(server: Mapping[str, Any]) -> list[str]:

@@ -34,7 +34,8 @@ class Outcome:
 
     trigger: tags.TRIGGER; for_commit: the partition is a commit, and the run does not follow the stage; done: steps that succeeded;
     asset, check, reason, figures: of the first failure, `check` empty if no check stopped the run; refused: a check or a refusal
-    stopped it, not an error; decision: the stage tag that the run deploys, with author and reason.
+    stopped it, not an error; decision: the stage tag that the run deploys, with author and reason;
+    name: what the run is for, in words.
     """
 
     run_id: str
@@ -55,6 +56,7 @@ class Outcome:
     figures: dict[str, Any] = field(default_factory=dict)
     refused: bool = False
     decision: str = ""
+    name: str = ""
 
     @property
     def seconds(self) -> float | None:
@@ -131,6 +133,7 @@ def read_outcome(instance: dg.DagsterInstance, record: dg.RunRecord) -> Outcome:
         figures=failed.figures if failed else {},
         refused=run.status in ENDED_BADLY and failed is not None and failed.refused,
         decision=_decision(run.tags),
+        name=run.tags.get(tags.NAME, ""),
     )
 
 

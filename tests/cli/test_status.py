@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from face_assets.cli.status import SECONDS_HERE, status_report, status_text
+from face_assets.cli.status import SECONDS_HERE, next_step, status_report, status_text
 from face_assets.monitoring.triton_metrics import Traffic, parse_traffic
 
 METRICS = """
@@ -54,6 +54,19 @@ def test_a_fresh_home_says_so(home: Path) -> None:
     assert "down (face-assets up starts it)" in text
     assert "no report yet" in text
     assert len(text.splitlines()) < 24
+
+
+def test_the_next_step_is_the_first_that_is_missing(home: Path) -> None:
+    found = status_report()
+    assert next_step(found).startswith("face-assets init")
+    found |= {"repository": "/data"}
+    assert next_step(found).startswith("face-assets run")
+    found |= {"production": {"version": "v1.0.0"}}
+    assert next_step(found).startswith("face-assets up")
+    found["server"]["ready"] = found["ui"]["up"] = True
+    assert next_step(found).startswith("face-assets identify")
+    found |= {"runs": [{"run": "3fa2b1c9-0000", "outcome": "failed"}]}
+    assert next_step(found).startswith("face-assets watch 3fa2b1c9 ")
 
 
 def test_where_everything_hangs_the_status_still_comes(home: Path, silent: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 import click
 
 from face_assets.cli.commands.shared import FAILED, json_option, print_json, read_repo_option, repo_option
+from face_assets.cli.terminal import print_text, say_next
 from face_assets.core.outside_text import echo, shown, shown_lines
 
 COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
@@ -18,10 +19,14 @@ def status(as_json: bool) -> None:
 
     Exit status 1 when the server does not respond.
     """
-    from face_assets.cli.status import status_report, status_text
+    from face_assets.cli.status import next_step, status_report, status_text
 
     found = status_report()
-    print_json(found) if as_json else click.echo(status_text(found))
+    if as_json:
+        print_json(found)
+    else:
+        print_text(status_text(found))
+        say_next(next_step(found))
     sys.exit(0 if found["server"]["ready"] else FAILED)
 
 
@@ -62,6 +67,7 @@ def up(repo: str | None, server: bool, ui: bool, monitoring: bool) -> None:
 
     for line in start_services(repo, server=server, ui=ui, monitoring=monitoring):
         echo(line)
+    say_next("face-assets status shows how everything is")
 
 
 @click.command()
@@ -71,6 +77,7 @@ def down() -> None:
 
     stopped = stop_services()
     echo(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing was running.")
+    say_next("face-assets up starts it again")
 
 
 @click.command()
@@ -86,7 +93,9 @@ def prune(days: int, dry_run: bool, as_json: bool) -> None:
     from face_assets.cli.retention_report import prune_home, pruning_text
 
     found = prune_home(days, dry_run)
-    print_json(found) if as_json else click.echo(pruning_text(found))
+    print_json(found) if as_json else print_text(pruning_text(found))
+    if dry_run and found["removed"]:
+        say_next("without --dry-run it is removed")
 
 
 @click.command()

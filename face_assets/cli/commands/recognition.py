@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from face_assets.cli.commands.shared import FAILED, REFUSED, json_option, print_json
+from face_assets.cli.terminal import say_next
 from face_assets.core.outside_text import echo
 
 
@@ -22,6 +23,7 @@ def identify(photos: tuple[Path, ...], as_json: bool) -> None:
     else:
         for answer in answers:
             echo(f"{answer['photo']}: {answer['text']}")
+        say_next("face-assets feedback PHOTO --is NAME writes down what is true of an answer")
     if any("error" in answer for answer in answers):
         sys.exit(FAILED)
 

@@ -5,8 +5,11 @@ from pathlib import Path
 import click
 
 from face_assets.cli.commands.shared import end, json_option, print_json, read_repo_option
+from face_assets.cli.terminal import print_text, say_next
 from face_assets.core.outside_text import echo
 
+STAYS = "face-assets resume lets commits replace it again"
+FOLLOWS = "face-assets status shows what is live"
 reason_option = click.option("--reason", default="", help="The reason, for the tag, the history and the status.")
 
 
@@ -15,15 +18,16 @@ reason_option = click.option("--reason", default="", help="The reason, for the t
 @json_option
 def releases(repo: str | None, as_json: bool) -> None:
     """List the registered releases, newest first."""
-    from face_assets.cli.releases import list_releases
+    from face_assets.cli.releases import list_releases, releases_text
 
     rows = list_releases(repo)
     if as_json:
         print_json(rows)
     elif not rows:
         echo("No release is registered yet: face-assets run makes the first.")
-    for row in [] if as_json else rows:
-        echo(f"{row['version']:<10} {row['stage'] or '':<11} commit {row['trained_commit'][:12]}  {row['figures']}")
+    else:
+        print_text(releases_text(rows))
+        say_next("face-assets compare VERSION VERSION, promote VERSION or lineage VERSION")
 
 
 @click.command()
@@ -35,7 +39,7 @@ def promote(version: str, reason: str, follow: bool, as_json: bool) -> None:
     """Put a release into production: assign its stage tag, check it, send it traffic. It holds until `face-assets resume`."""
     from face_assets.cli.releases import promote_release
 
-    end(promote_release(version, reason, follow, quiet=as_json), as_json)
+    end(promote_release(version, reason, follow, quiet=as_json), as_json, STAYS if not follow else FOLLOWS)
 
 
 @click.command()
@@ -45,7 +49,7 @@ def rollback(reason: str, as_json: bool) -> None:
     """Go back to the release that was in production before this one. It holds until `face-assets resume`."""
     from face_assets.cli.releases import roll_back
 
-    end(roll_back(reason, quiet=as_json), as_json)
+    end(roll_back(reason, quiet=as_json), as_json, STAYS)
 
 
 @click.command()
@@ -69,7 +73,7 @@ def lineage(version: str, as_json: bool) -> None:
     from face_assets.cli.lineage_report import lineage_report, lineage_text
 
     found = lineage_report(version)
-    print_json(found) if as_json else click.echo(lineage_text(found))
+    print_json(found) if as_json else print_text(lineage_text(found))
 
 
 @click.command()

@@ -6,12 +6,13 @@ from dataclasses import asdict
 import click
 
 from face_assets.cli.commands.shared import end, json_option, print_json, repo_option, same_repo_option
+from face_assets.cli.terminal import print_text, say_next
 from face_assets.core.outside_text import echo
 from face_assets.core.settings import usable_cores
 
 NEXT = {
-    "live": "Next: face-assets identify PHOTO, or face-assets up for the UI.",
-    "evaluation": "Next: face-assets run takes it live, if the gate lets it through.",
+    "live": "face-assets identify PHOTO, or face-assets up for the UI",
+    "evaluation": "face-assets run takes it live, if the gate lets it through",
 }
 
 
@@ -24,10 +25,7 @@ def run(repo: str | None, revision: str, until: str, as_json: bool) -> None:
     """Run the pipeline for a commit: from its photos to a verified, running release."""
     from face_assets.cli.commit_runs import run_commit
 
-    report = run_commit(repo, revision, until, quiet=as_json)
-    if report["success"] and not as_json:
-        echo(NEXT[until], err=True)
-    end(report, as_json)
+    end(run_commit(repo, revision, until, quiet=as_json), as_json, NEXT[until])
 
 
 @click.command()
@@ -39,7 +37,7 @@ def align(repo: str | None, revision: str, shards: int, as_json: bool) -> None:
     """Detect the faces of a commit's photos in parallel shards, before `run`, which then reuses the result."""
     from face_assets.cli.shard_runs import align_commit
 
-    end(align_commit(repo, revision, shards, quiet=as_json), as_json)
+    end(align_commit(repo, revision, shards, quiet=as_json), as_json, "face-assets run finds the faces done")
 
 
 @click.command()
@@ -84,7 +82,12 @@ def history(limit: int, failed: bool, as_json: bool) -> None:
     from face_assets.cli.history import history_report, history_text
 
     rows = history_report(limit, failed)
-    print_json(rows) if as_json else click.echo(history_text(rows, failed))
+    if as_json:
+        print_json(rows)
+        return
+    print_text(history_text(rows, failed))
+    if rows:
+        say_next(f"face-assets watch {rows[0]['run_id'][:8]} shows a run and why it ended so")
 
 
 @click.command()

@@ -1,5 +1,6 @@
 """Shared parts of the commands: options, exit statuses, JSON, and messages instead of tracebacks."""
 
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -7,6 +8,7 @@ from typing import IO, Any
 
 import click
 
+from face_assets.cli.terminal import say_next
 from face_assets.core.errors import RefusedError, UserError
 from face_assets.core.full_disk import mendable
 from face_assets.core.outside_text import shown, shown_json, shown_lines
@@ -79,13 +81,18 @@ class Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Invokes the command as click does, within `_no_traceback`."""
+        if os.environ.get("NO_COLOR"):
+            ctx.color = False
         return _no_traceback(super().invoke)(ctx)
 
 
-def end(report: dict[str, Any], as_json: bool) -> None:
-    """Prints the report of a run as JSON on demand, and exits with the status of its outcome."""
+def end(report: dict[str, Any], as_json: bool, then: str = "face-assets status shows what is live") -> None:
+    """Prints the report of a run as JSON on demand, else on a terminal what to do `then`, and exits with the status of its outcome."""
     if as_json:
         print_json(report)
+    else:
+        mend = "mend what the line above names, and repeat the command; face-assets status shows what is live"
+        say_next(then if report["success"] else mend)
     sys.exit(0 if report["success"] else REFUSED if report["refused"] else FAILED)
 
 
