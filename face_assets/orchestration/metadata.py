@@ -24,6 +24,7 @@ FIRST = ("made_from", "release", "live", "verdict", "passed", "stage_reason", "r
 HOW_MADE = ("dataset_version", "seed", "parameters", "commit", "author", "subject")
 LAST = (*HOW_MADE, "fingerprint", "made_now", "path", "code_version", "environment")
 """What the UI shows above the figures, and below them."""
+PLACES: dict[type, int] = {dg.MarkdownMetadataValue: 1, dg.JsonMetadataValue: 3}
 PICTURES = {".png": "image/png", ".jpg": "image/jpeg"}
 RETRIES, SECONDS_BEFORE_A_RETRY = 3, 15
 ARTIFACT = dg.PythonObjectDagsterType(Artifact)
@@ -146,7 +147,7 @@ def _place(key: str, value: Any) -> tuple[int, int]:
         return 0, FIRST.index(key)
     if key in LAST:
         return 4, LAST.index(key)
-    return {dg.MarkdownMetadataValue: 1, dg.JsonMetadataValue: 3}.get(type(value), 2), 0
+    return PLACES.get(type(value), 2), 0
 
 
 def _value(value: Any) -> Any:
