@@ -9,7 +9,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -73,12 +73,6 @@ def read_content(path: Path, md5: str) -> bytes:
     if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
         raise UserError(f"{path} is damaged: its content is not that of md5 {md5}. Delete it, so that it is fetched again, and run again.")
     return content
-
-
-def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
-    """Replaces `path` with a table of equally long columns."""
-    rows = [",".join(columns), *(",".join(str(value) for value in row) for row in zip(*columns.values(), strict=True))]
-    write_text(path, "\n".join(rows) + "\n")
 
 
 def link_or_copy(source: str | Path, target: str | Path) -> None:

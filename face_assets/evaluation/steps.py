@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from face_assets.core.files import read_json, write_bytes, write_csv, write_json, write_text
+from face_assets.core.files import read_json, write_bytes, write_json, write_text
 from face_assets.core.fingerprint import fingerprint
 from face_assets.core.params import Detector, Params
 from face_assets.core.step_versions import step_version
+from face_assets.core.tables import write_rows
 from face_assets.detection.steps import align, labels_of, read_faces
 from face_assets.embedding.vectors import Embedding, embed, engine_vectors, served_vectors
 from face_assets.embedding.weight_sources import resolve_weights
@@ -65,7 +66,7 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
         pairs.write_pairs(directory / "pairs.csv", pairs.hardest_pairs(vectors, people, paths))
         write_text(directory / "test_photos.txt", "".join(f"{path}\n" for path in paths))
         write_json(directory / "evaluation.json", {name: found.to_json() for name, found in figures.items()})
-        write_csv(directory / "roc.csv", trained.roc)
+        write_rows(directory / "roc.csv", tuple(trained.roc), zip(*trained.roc.values(), strict=True))
         write_bytes(directory / "roc.png", plots.roc_plot(_curves(figures)))
         write_bytes(directory / "scores.png", plots.histogram_plot(trained.histogram, trained.threshold))
         return {
