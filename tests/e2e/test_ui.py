@@ -106,7 +106,7 @@ def test_the_page_of_an_asset_shows_its_figures_and_its_plot(ui: DagsterUi, made
     expect(ui.row("commit")).to_contain_text(commit)
     expect(ui.row("photos").get_by_text(str(PEOPLE * PHOTOS), exact=True)).to_be_visible()
     picture = ui.open_plot("sample")
-    assert str(picture.get_attribute("src")).startswith("data:image/png;base64,")
+    assert str(picture.get_attribute("src")).startswith("data:image/jpeg;base64,")
     assert picture.evaluate("image => image.complete && image.naturalWidth") > 0
 
 
