@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass
 class FarEnd:
-    """What it was posted, and how it answers. `port` stays the same when it goes down and comes up."""
+    """A receiver: its posts, and the status of its responses. `port` stays the same when it goes down and comes up."""
 
     port: int = 0
     status: int = 200

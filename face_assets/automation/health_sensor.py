@@ -28,7 +28,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 15.0, 600.0  # seconds between attempts to mend, do
 
 @dataclass(frozen=True)
 class Health:
-    """What the looks so far showed: how many in a row saw trouble, how often a mending was asked for, and when it may be next.
+    """Results of the checks so far: failed ones in a row, number of repairs that were requested, and time of the next one.
 
     about: the stage tag that is not served, where that is the trouble; another one is tried at once.
     """
@@ -42,7 +42,7 @@ class Health:
 
 @dataclass(frozen=True)
 class Trouble:
-    """What is wrong, in a sentence; `desired`: the assignment that this machine does not serve, where that is what is wrong."""
+    """Trouble of the server, in a sentence; desired: the assignment that this machine does not serve, where that is the trouble."""
 
     sentence: str
     desired: Assignment | None = None

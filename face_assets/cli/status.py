@@ -213,7 +213,7 @@ def status_text(found: dict[str, Any]) -> str:
 
 
 def next_step(found: Mapping[str, Any]) -> str:
-    """What to do now, in the order in which it is needed."""
+    """The next steps, in the order in which they are needed."""
     if not found["repository"]:
         return "face-assets init REPO --photos FOLDER makes a data repository, face-assets use REPO follows one"
     if "error" in found["server"]:
