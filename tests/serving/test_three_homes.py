@@ -187,7 +187,7 @@ def test_production_says_what_gate_and_person_said_and_each_machine_what_it_serv
     for machine in (team.slow, team.bare):
         machine.workspace.repository.refresh()  # as the stage sensor does
         trouble = find_trouble(machine.workspace, ask=False)
-        assert trouble and trouble.wanted and trouble.wanted.release == second, "it is tried again"
+        assert trouble and trouble.desired and trouble.desired.release == second, "it is tried again"
 
     team.slow.has_budget(second, ENOUGH)
     assert team.slow.deploy().live == "v2.0.0"
