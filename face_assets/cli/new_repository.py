@@ -17,10 +17,10 @@ from face_assets.dataset.manifest import make_manifest
 from face_assets.dataset.photo_survey import Survey, survey
 from face_assets.dataset.repository_creation import create_repository, require_new
 from face_assets.detection.detectors import detector_networks
+from face_assets.embedding.normalization_choice import LEAST_PEOPLE, choose_normalization
 from face_assets.embedding.weight_sources import NAMES
 from face_assets.embedding.weights import load_embedder
 from face_assets.embedding.weights_file import require_harmless
-from face_assets.embedding.whitening_choice import LEAST_PEOPLE, choose_whitening
 from face_assets.registry.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -92,17 +92,17 @@ def _whitening(model: "nn.Module", photos: Path, found: Survey, params: Params, 
     """The input normalization that the weights want, measured on the photos; the default where they are too few."""
     note("Measuring on some photos which input normalization the weights want…")
     workspace = Workspace.load()
-    chosen = choose_whitening(model, photos, found.files, detector_networks(workspace), params, workspace.settings.cores)
+    chosen = choose_normalization(model, photos, found.files, detector_networks(workspace), params, workspace.settings.cores)
     if chosen is None:
         default = params.embedder.whitening
         note(f"embedder.whitening: {default}, not measured: fewer than {LEAST_PEOPLE} people have two photos with a face.")
         return default
     figures = " and ".join(f"{value:.2f} with {name}" for name, value in chosen.decidability.items())
     note(
-        f"embedder.whitening: {chosen.whitening}, measured on {chosen.people} people: standard deviations between pairs of photos of one "
+        f"embedder.whitening: {chosen.normalization}, measured on {chosen.people} people: standard deviations between pairs of one "
         f"person and of two: {figures}."
     )
-    return chosen.whitening
+    return chosen.normalization
 
 
 def _with_embedder(text: str, key: str, value: str) -> str:

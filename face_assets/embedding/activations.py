@@ -13,7 +13,7 @@ from face_assets.storage.content_store import ContentStore
 if TYPE_CHECKING:
     from torch import nn
 
-    from face_assets.embedding.network import Whitening
+    from face_assets.embedding.network import InputNormalization
 
 MOST_BYTES = 4 << 30  # of memory; beyond it the frozen blocks run in each epoch, over crops
 
@@ -21,17 +21,17 @@ MOST_BYTES = 4 << 30  # of memory; beyond it the frozen blocks run in each epoch
 class StoredActivations:
     """Stored activations of square crops before the block `unfreeze`, for weights that do not change."""
 
-    def __init__(self, model: "nn.Module", unfreeze: str, whitening: "Whitening", image_size: int, folder: Path):
+    def __init__(self, model: "nn.Module", unfreeze: str, normalization: "InputNormalization", image_size: int, folder: Path):
         import torch
 
-        from face_assets.embedding.network import FrozenBlocks, Trunk, split, whiten
+        from face_assets.embedding.network import FrozenBlocks, Trunk, normalize_input, split
 
         self.frozen, _ = split(Trunk(model), unfreeze)
-        self.networks = {mirrored: FrozenBlocks(self.frozen, whitening, mirrored).eval() for mirrored in (False, True)}
+        self.networks = {mirrored: FrozenBlocks(self.frozen, normalization, mirrored).eval() for mirrored in (False, True)}
         with torch.no_grad():
-            one = self.frozen.eval()(whiten(torch.zeros((1, image_size, image_size, 3), dtype=torch.uint8), whitening))
+            one = self.frozen.eval()(normalize_input(torch.zeros((1, image_size, image_size, 3), dtype=torch.uint8), normalization))
         self.shape: tuple[int, ...] = tuple(one.shape[1:])
-        name = blocks_fingerprint(self.frozen, whitening, image_size)
+        name = blocks_fingerprint(self.frozen, normalization, image_size)
         self.files = {False: folder / f"{name}.sqlite", True: folder / f"{name}-mirrored.sqlite"}
 
     def fit(self, count: int) -> bool:

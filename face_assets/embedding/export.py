@@ -14,32 +14,34 @@ from face_assets.embedding.engine_files import save_network
 if TYPE_CHECKING:
     from torch import nn
 
-    from face_assets.embedding.network import Whitening
+    from face_assets.embedding.network import InputNormalization
 
 INPUT, OUTPUT = "crops", "embeddings"
 BATCH = 16
 OPSET = 18
 
 
-def export_engine(model: "nn.Module", whitening: "Whitening", image_size: int, output: Path, embedding_size: int) -> None:
+def export_engine(model: "nn.Module", normalization: "InputNormalization", image_size: int, output: Path, embedding_size: int) -> None:
     """Writes embedder.onnx, embedder.xml, embedder.bin and engine.json into `output`: the same bytes for the same model.
 
     crops: uint8 (n, image_size, image_size, 3), RGB -> embeddings: float32 (n, embedding_size) of unit length, for any n. All in float32.
     """
     import openvino as ov
 
-    write_bytes(output / "embedder.onnx", _onnx(model, whitening, image_size))
+    write_bytes(output / "embedder.onnx", _onnx(model, normalization, image_size))
     engine = {
         "precision": "f32",
         "embedding_size": embedding_size,
         "image_size": image_size,
-        "whitening": whitening,
+        "whitening": normalization,
         "weights": save_network(ov.convert_model(output / "embedder.onnx"), output),
     }
     write_json(output / "engine.json", engine)
 
 
-def parity(model: "nn.Module", whitening: "Whitening", engine_directory: Path, crops: np.ndarray) -> dict[str, dict[str, float]]:
+def parity(
+    model: "nn.Module", normalization: "InputNormalization", engine_directory: Path, crops: np.ndarray
+) -> dict[str, dict[str, float]]:
     """Cosines of torch's embeddings with those of ONNX Runtime and OpenVINO, in float32.
 
     crops: uint8 (n, s, s, 3), n >= 1. Keys onnxruntime and openvino, each with min and mean. Raises ValueError without crops.
@@ -51,7 +53,7 @@ def parity(model: "nn.Module", whitening: "Whitening", engine_directory: Path, c
 
     if not len(crops):
         raise ValueError("parity needs at least one crop")
-    served = ServedEmbedder(model, whitening).eval()
+    served = ServedEmbedder(model, normalization).eval()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(engine_directory / "embedder.onnx", options, providers=["CPUExecutionProvider"])
@@ -74,7 +76,7 @@ def _cosine(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(cosines), cosines, -1.0)
 
 
-def _onnx(model: "nn.Module", whitening: "Whitening", image_size: int) -> bytes:
+def _onnx(model: "nn.Module", normalization: "InputNormalization", image_size: int) -> bytes:
     """The bytes of the ONNX file. The tracing exporter is seven times as fast on this network as the compiling one."""
     import torch
 
@@ -85,7 +87,7 @@ def _onnx(model: "nn.Module", whitening: "Whitening", image_size: int) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, about tracing and its own deprecations
         torch.onnx.export(
-            ServedEmbedder(model, whitening).eval(),
+            ServedEmbedder(model, normalization).eval(),
             (example,),
             written,  # type: ignore[arg-type]
             dynamo=False,

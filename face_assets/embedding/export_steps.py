@@ -43,10 +43,10 @@ def export_embedder(workspace: Workspace, commit: str, aligned: Artifact, embedd
         model = load_embedder(embedder.directory / "embedder.pt", params.embedder.embedding_size, params.train.seed)
         link_or_copy(embedder.directory / "embedder.pt", directory / "embedder.pt")
         log("exporting to ONNX and OpenVINO")
-        size, whitening = params.detector.image_size, params.embedder.whitening
-        export_engine(model, whitening, size, directory, embedder.summary["embedding_size"])
+        size, normalization = params.detector.image_size, params.embedder.whitening
+        export_engine(model, normalization, size, directory, embedder.summary["embedding_size"])
         crops = load_crops(crop_store(workspace, params.detector), [face.md5 for face in _spread(read_faces(aligned), PARITY_CROPS)])
-        found = parity(model, whitening, directory, crops)
+        found = parity(model, normalization, directory, crops)
         trials = [] if asked == "f32" else _lower(workspace, params, aligned, directory, log)
         return {
             "precision": trials[-1]["precision"] if trials else "f32",

@@ -19,7 +19,7 @@ from face_assets.storage.content_store import ContentStore, Entry
 if TYPE_CHECKING:
     from torch import nn
 
-    from face_assets.embedding.network import Whitening
+    from face_assets.embedding.network import InputNormalization
 
 BATCH = 8
 HEAD_BATCH = 4096
@@ -28,11 +28,11 @@ FEATURES = 1792
 NETWORK = "network.xml"
 
 
-def trunk_fingerprint(model: "nn.Module", whitening: "Whitening", image_size: int) -> str:
+def trunk_fingerprint(model: "nn.Module", normalization: "InputNormalization", image_size: int) -> str:
     """Digest of the trunk's weights, the input normalization and the side of the crop, which determine a crop's features."""
     from face_assets.embedding.network import Trunk
 
-    return blocks_fingerprint(Trunk(model), whitening, image_size)
+    return blocks_fingerprint(Trunk(model), normalization, image_size)
 
 
 def blocks_fingerprint(blocks: "nn.Module", *how: Any) -> str:
@@ -47,7 +47,7 @@ def blocks_fingerprint(blocks: "nn.Module", *how: Any) -> str:
 
 def compute_features(
     model: "nn.Module",
-    whitening: "Whitening",
+    normalization: "InputNormalization",
     crops: ContentStore,
     keys: Sequence[str],
     store: ContentStore,
@@ -61,7 +61,7 @@ def compute_features(
     """
     from face_assets.embedding.network import TrunkFeatures
 
-    return compute_rows(TrunkFeatures(model, whitening), crops, keys, store, threads, progress)
+    return compute_rows(TrunkFeatures(model, normalization), crops, keys, store, threads, progress)
 
 
 def compute_rows(
@@ -109,7 +109,7 @@ def load_rows(store: ContentStore, keys: Sequence[str], shape: tuple[int, ...]) 
 
 def embed_stored(
     model: "nn.Module",
-    whitening: "Whitening",
+    normalization: "InputNormalization",
     image_size: int,
     crops: ContentStore,
     keys: Sequence[str],
@@ -121,12 +121,12 @@ def embed_stored(
 
     `folder` has a file of features for each trunk, so crops that this trunk has seen cost next to nothing, whatever the head.
     """
-    return head_embeddings(model, stored_features(model, whitening, image_size, crops, keys, folder, threads, log))
+    return head_embeddings(model, stored_features(model, normalization, image_size, crops, keys, folder, threads, log))
 
 
 def stored_features(
     model: "nn.Module",
-    whitening: "Whitening",
+    normalization: "InputNormalization",
     image_size: int,
     crops: ContentStore,
     keys: Sequence[str],
@@ -135,8 +135,8 @@ def stored_features(
     log: Callable[[str], None],
 ) -> np.ndarray:
     """Features float32 (n, 1792) of stored crops, in the order of `keys`; computes missing ones and logs the rate."""
-    store = ContentStore(folder / f"{trunk_fingerprint(model, whitening, image_size)}.sqlite")
-    compute_features(model, whitening, crops, keys, store, threads, progress_lines(log, "trunk features of", "crops"))
+    store = ContentStore(folder / f"{trunk_fingerprint(model, normalization, image_size)}.sqlite")
+    compute_features(model, normalization, crops, keys, store, threads, progress_lines(log, "trunk features of", "crops"))
     return load_features(store, keys)
 
 

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from face_assets.core import params
 from face_assets.embedding import process_group
 from face_assets.embedding.learning_curve import verification
-from face_assets.embedding.network import Head, Trunk, Whitening, split, whiten
+from face_assets.embedding.network import Head, InputNormalization, Trunk, normalize_input, split
 
 WARM_UP = 0.05  # share of the steps over which the rate rises, from scratch only
 LAST_RATE = 0.01  # of the first, at the end of the cosine
@@ -100,7 +100,7 @@ def _channels_last(blocks: Any) -> Any:
 class Plan:
     """Facts of a training that the module needs in addition to params.Train."""
 
-    whitening: Whitening
+    normalization: InputNormalization
     people: int
     from_scratch: bool
     steps: int
@@ -155,7 +155,7 @@ class EmbedderModule(lightning.LightningModule):  # type: ignore[misc]  # lightn
         activations = inputs
         if not self.over_activations:
             with torch.no_grad():
-                activations = self.frozen(whiten(inputs, self.plan.whitening))
+                activations = self.frozen(normalize_input(inputs, self.plan.normalization))
         features = self.trained(activations).flatten(1)
         with self._in_f32():
             return F.normalize(self.head(features.float()))

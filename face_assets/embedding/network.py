@@ -30,7 +30,7 @@ TRUNK = (
     "avgpool_1a",
 )
 
-Whitening = Literal["fixed", "per_image"]
+InputNormalization = Literal["fixed", "per_image"]
 
 
 def build(embedding_size: int) -> nn.Module:
@@ -81,14 +81,14 @@ def split(trunk: Trunk, unfreeze: str) -> tuple[nn.Sequential, nn.Sequential]:
     )
 
 
-def whiten(crops: Tensor, whitening: Whitening) -> Tensor:
+def normalize_input(crops: Tensor, normalization: InputNormalization) -> Tensor:
     """Normalizes the input of the network: uint8 (n, s, s, 3), RGB -> float (n, 3, s, s), in channels_last memory.
 
     fixed: (x - 127.5) / 128, what facenet-pytorch's weights were trained on. per_image: (x - mean) / max(std, 1 / sqrt(count)) over
     the crop's values, std of the population: prewhiten of facenet (Schroff et al. 2015, as implemented by D. Sandberg).
     """
     images = crops.permute(0, 3, 1, 2).to(torch.float32)
-    if whitening == "fixed":
+    if normalization == "fixed":
         return (images - 127.5) / 128.0
     centred = images - images.mean((1, 2, 3), keepdim=True)
     deviation = centred.square().mean((1, 2, 3), keepdim=True).sqrt()
@@ -98,36 +98,36 @@ def whiten(crops: Tensor, whitening: Whitening) -> Tensor:
 class TrunkFeatures(nn.Module):
     """Input normalization and trunk in one graph: uint8 (n, s, s, 3) -> (n, 1792)."""
 
-    def __init__(self, model: nn.Module, whitening: Whitening):
+    def __init__(self, model: nn.Module, normalization: InputNormalization):
         super().__init__()
-        self.whitening = whitening
+        self.normalization = normalization
         self.trunk = Trunk(model)
 
     def forward(self, crops: Tensor) -> Tensor:
         """Trunk features of crops."""
-        features: Tensor = self.trunk(whiten(crops, self.whitening))
+        features: Tensor = self.trunk(normalize_input(crops, self.normalization))
         return features
 
 
 class FrozenBlocks(nn.Module):
     """The first blocks in one graph, for crops or their mirror images: uint8 (n, s, s, 3) -> (n, channels, h, w)."""
 
-    def __init__(self, blocks: nn.Module, whitening: Whitening, mirrored: bool):
+    def __init__(self, blocks: nn.Module, normalization: InputNormalization, mirrored: bool):
         super().__init__()
-        self.whitening, self.mirrored, self.blocks = whitening, mirrored, blocks
+        self.normalization, self.mirrored, self.blocks = normalization, mirrored, blocks
 
     def forward(self, crops: Tensor) -> Tensor:
         """Activations of crops."""
-        activations: Tensor = self.blocks(whiten(crops.flip(2) if self.mirrored else crops, self.whitening))
+        activations: Tensor = self.blocks(normalize_input(crops.flip(2) if self.mirrored else crops, self.normalization))
         return activations
 
 
 class ServedEmbedder(nn.Module):
     """The network that is exported and served: uint8 (n, s, s, 3), RGB -> (n, d) of unit length."""
 
-    def __init__(self, model: nn.Module, whitening: Whitening):
+    def __init__(self, model: nn.Module, normalization: InputNormalization):
         super().__init__()
-        self.features = TrunkFeatures(model, whitening)
+        self.features = TrunkFeatures(model, normalization)
         self.head = Head(model)
 
     def forward(self, crops: Tensor) -> Tensor:

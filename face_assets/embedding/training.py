@@ -118,7 +118,7 @@ def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: in
     from face_assets.embedding.lightning_module import EmbedderModule, EpochBatches, Plan, Rows, batches
 
     settings, from_scratch = request.train, request.weights == SCRATCH
-    whitening, embedding_size = request.embedder.whitening, model.get_parameter("last_linear.weight").shape[0]
+    normalization, embedding_size = request.embedder.whitening, model.get_parameter("last_linear.weight").shape[0]
     people, labels = np.unique(np.array(request.train_labels, np.int64), return_inverse=True)
     watched = evenly(len(request.validation_keys))
     keys = [*request.train_keys, *(request.validation_keys[i] for i in watched)]
@@ -127,7 +127,7 @@ def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: in
     features, start, curve = None, None, []
     if not from_scratch:
         with process_group.rank_zero_first():
-            features = stored_features(model, whitening, request.image_size, request.crops, keys, request.features, threads, log)
+            features = stored_features(model, normalization, request.image_size, request.crops, keys, request.features, threads, log)
         start = head_embeddings(model, features)
         if measured := verification(start[len(labels) :], validation_labels):
             curve.append({"epoch": 0, **measured})
@@ -148,7 +148,7 @@ def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: in
             f"a batch has {sampler.size} photos for {process_group.world_size()} processes: "
             "set train.batch_size higher, or FACE_ASSETS_TRAIN_PROCESSES lower"
         )
-    plan = Plan(whitening, len(people), from_scratch, len(sampler) * settings.epochs, request.fingerprint())
+    plan = Plan(normalization, len(people), from_scratch, len(sampler) * settings.epochs, request.fingerprint())
     module = EmbedderModule(model, settings, plan, centres, over_activations=inputs.ndim == 5)
     module.curve = curve
     validation = None

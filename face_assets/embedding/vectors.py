@@ -24,7 +24,7 @@ class Embedding:
     """Configuration of an embedding: weights, input normalization, and the detector that cut the crops."""
 
     weights: str
-    whitening: Literal["fixed", "per_image"]
+    normalization: Literal["fixed", "per_image"]
     embedding_size: int
     detector: Detector
     seed: int = 0
@@ -48,7 +48,7 @@ def embed(workspace: Workspace, how: Embedding, md5s: Sequence[str], log: Log) -
     model = load_embedder(how.weights, how.embedding_size, how.seed)
     folder = feature_folder(workspace, how.detector)
     return embed_stored(
-        model, how.whitening, how.detector.image_size, crop_store(workspace, how.detector), md5s, folder, workspace.settings.cores, log
+        model, how.normalization, how.detector.image_size, crop_store(workspace, how.detector), md5s, folder, workspace.settings.cores, log
     )
 
 

@@ -14,9 +14,9 @@ from face_assets.core.errors import UserError
 from face_assets.core.params import default_params_yaml, parse_params
 from face_assets.demo.synthetic import write_people
 from face_assets.detection.facenet_pytorch import export_detector
-from face_assets.embedding.network import TRUNK, Whitening
+from face_assets.embedding.network import TRUNK, InputNormalization
+from face_assets.embedding.normalization_choice import choose_normalization
 from face_assets.embedding.weights import load_embedder
-from face_assets.embedding.whitening_choice import choose_whitening
 
 SMALL = "detector: {image_size: 80, margin: 16}\n"
 
@@ -94,12 +94,12 @@ def test_the_normalization_that_the_weights_want_is_chosen_and_none_by_too_few_p
     export_detector(tmp_path)
     files = sorted(file.relative_to(tmp_path / "photos") for file in (tmp_path / "photos").rglob("*.jpg"))
     params = parse_params(SMALL, "params.yaml")
-    for wanted in get_args(Whitening):
-        chosen = choose_whitening(Pixels(wanted), tmp_path / "photos", files, tmp_path, params, 1)
+    for wanted in get_args(InputNormalization):
+        chosen = choose_normalization(Pixels(wanted), tmp_path / "photos", files, tmp_path, params, 1)
         assert chosen
-        assert chosen.whitening == wanted
+        assert chosen.normalization == wanted
         assert chosen.decidability[wanted] > 0.3
-    assert choose_whitening(Pixels("fixed"), tmp_path / "photos", files[:12], tmp_path, params, 1) is None
+    assert choose_normalization(Pixels("fixed"), tmp_path / "photos", files[:12], tmp_path, params, 1) is None
 
 
 @pytest.mark.parametrize(

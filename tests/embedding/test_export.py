@@ -43,7 +43,7 @@ def test_torch_onnxruntime_and_openvino_agree(model: torch.nn.Module, engine: Pa
         assert 0.999999 < found["min"] <= found["mean"] <= 1.0000001
 
 
-def test_parity_notices_another_whitening(model: torch.nn.Module, engine: Path, crops: np.ndarray) -> None:
+def test_parity_notices_another_normalization(model: torch.nn.Module, engine: Path, crops: np.ndarray) -> None:
     other = load_embedder("scratch", 16, seed=1)
     assert parity(other, "per_image", engine, crops[:2])["openvino"]["min"] < 0.9
 

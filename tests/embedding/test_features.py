@@ -8,7 +8,7 @@ import torch
 
 from face_assets.core.errors import UserError
 from face_assets.embedding.features import compute_features, embed_stored, load_crops, load_features, trunk_fingerprint
-from face_assets.embedding.network import ServedEmbedder, TrunkFeatures, whiten
+from face_assets.embedding.network import ServedEmbedder, TrunkFeatures, normalize_input
 from face_assets.embedding.weights import load_embedder
 from face_assets.storage.content_store import ContentStore
 
@@ -56,7 +56,7 @@ def test_a_missing_crop_is_named_before_anything_is_computed(tmp_path: Path, cro
         compute_features(model, "fixed", crop_store, ["0", "absent"], ContentStore(tmp_path / "f.sqlite"), 1)
 
 
-def test_the_trunk_fingerprint_follows_trunk_whitening_and_size_but_not_the_head(model: torch.nn.Module) -> None:
+def test_the_trunk_fingerprint_follows_trunk_normalization_and_size_but_not_the_head(model: torch.nn.Module) -> None:
     name = trunk_fingerprint(model, "fixed", 160)
     assert len({name, trunk_fingerprint(model, "per_image", 160), trunk_fingerprint(model, "fixed", 96)}) == 3
     other = load_embedder("scratch", 16, seed=0)
@@ -68,11 +68,11 @@ def test_the_trunk_fingerprint_follows_trunk_whitening_and_size_but_not_the_head
     assert trunk_fingerprint(other, "fixed", 160) != name
 
 
-def test_per_image_whitening_is_facenets() -> None:
+def test_per_image_normalization_is_facenets() -> None:
     crops = torch.randint(0, 256, (2, 80, 80, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     crops[1] = 9  # a crop of one colour: std is held above 1 / sqrt(count)
     pixels = crops.double().numpy()
     deviation = np.maximum(pixels.std((1, 2, 3), keepdims=True), 1 / np.sqrt(pixels[0].size))
     expected = (pixels - pixels.mean((1, 2, 3), keepdims=True)) / deviation
-    np.testing.assert_allclose(whiten(crops, "per_image").numpy().transpose(0, 2, 3, 1), expected, atol=1e-5)
-    assert whiten(crops, "fixed").min() >= -1 and whiten(crops, "fixed").max() <= 1
+    np.testing.assert_allclose(normalize_input(crops, "per_image").numpy().transpose(0, 2, 3, 1), expected, atol=1e-5)
+    assert normalize_input(crops, "fixed").min() >= -1 and normalize_input(crops, "fixed").max() <= 1

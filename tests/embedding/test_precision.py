@@ -29,7 +29,7 @@ def crops() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small engine like the real one: whitening, convolutions, a last linear layer, unit length."""
+    """A small engine like the real one: input normalization, convolutions, a last linear layer, unit length."""
     folder = tmp_path_factory.mktemp("engine")
     random = np.random.default_rng(0)
 

@@ -17,7 +17,7 @@ from face_assets.detection.mtcnn import Detector
 if TYPE_CHECKING:
     from torch import nn
 
-    from face_assets.embedding.network import Whitening
+    from face_assets.embedding.network import InputNormalization
 
 MOST_PEOPLE, PHOTOS_EACH = 30, 2
 LEAST_PEOPLE = 10
@@ -25,32 +25,32 @@ BATCH = 8
 
 
 @dataclass(frozen=True)
-class WhiteningChoice:
+class NormalizationChoice:
     """The better normalization, and how far each separates one person's photos from those of two: decidability (Daugman 2004)."""
 
-    whitening: "Whitening"
-    decidability: Mapping["Whitening", float]
+    normalization: "InputNormalization"
+    decidability: Mapping["InputNormalization", float]
     people: int
 
 
-def choose_whitening(
+def choose_normalization(
     model: "nn.Module", root: Path, files: Sequence[Path], networks: Path, params: Params, threads: int
-) -> WhiteningChoice | None:
+) -> NormalizationChoice | None:
     """The choice for `model` by photos below `root`; None where fewer than LEAST_PEOPLE have two photos with a face."""
     import torch
 
-    from face_assets.embedding.network import ServedEmbedder, Whitening
+    from face_assets.embedding.network import InputNormalization, ServedEmbedder
 
     crops, people = _sample(root, files, networks, params, threads)
     if len(set(people)) < LEAST_PEOPLE:
         return None
-    found: dict[Whitening, float] = {}
+    found: dict[InputNormalization, float] = {}
     with torch.inference_mode():
-        for whitening in get_args(Whitening):
-            network = ServedEmbedder(model, whitening).eval()
+        for normalization in get_args(InputNormalization):
+            network = ServedEmbedder(model, normalization).eval()
             parts = [network(part).numpy() for part in torch.split(torch.from_numpy(crops), BATCH)]
-            found[whitening] = decidability(np.concatenate(parts), np.array(people))
-    return WhiteningChoice(max(found, key=lambda whitening: found[whitening]), found, len(set(people)))
+            found[normalization] = decidability(np.concatenate(parts), np.array(people))
+    return NormalizationChoice(max(found, key=lambda normalization: found[normalization]), found, len(set(people)))
 
 
 def decidability(embeddings: np.ndarray, people: np.ndarray) -> float:
