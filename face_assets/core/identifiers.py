@@ -37,28 +37,28 @@ LONGEST_SOURCE, SHOWN = 4096, 80
 def commit_id(text: str) -> CommitId:
     """The text as a full commit id. Raises UserError."""
     if not COMMIT_ID.fullmatch(text):
-        raise UserError(f"{shown(text)} is not a full commit id: `git rev-parse` prints the 40 digits of a commit.")
+        raise UserError(f"{quoted(text)} is not a full commit id: `git rev-parse` prints the 40 digits of a commit.")
     return CommitId(text)
 
 
 def revision(text: str) -> Revision:
     """The text as a name that git may look up. Raises UserError."""
     if not REVISION.fullmatch(text):
-        raise UserError(f"{shown(text)} names no commit: name a branch, a tag or a commit id.")
+        raise UserError(f"{quoted(text)} names no commit: name a branch, a tag or a commit id.")
     return Revision(text)
 
 
 def version(text: str) -> Version:
     """The text as a release's version. Raises UserError."""
     if not VERSION.fullmatch(text):
-        raise UserError(f"{shown(text)} is not a version such as v1.2.3; `face-assets releases` lists what is registered.")
+        raise UserError(f"{quoted(text)} is not a version such as v1.2.3; `face-assets releases` lists what is registered.")
     return Version(text)
 
 
 def source(text: str) -> tuple[Source, Path | None]:
     """The repository's address, and its path where it lies on this machine. Raises UserError."""
     if not text or len(text) > LONGEST_SOURCE or CONTROL.search(text):
-        raise UserError(f"The data repository {shown(text)} is neither a path nor a git URL.")
+        raise UserError(f"The data repository {quoted(text)} is neither a path nor a git URL.")
     here = expanded(text)
     try:
         local = here.resolve() if here.exists() else None
@@ -68,14 +68,14 @@ def source(text: str) -> tuple[Source, Path | None]:
         return Source(str(local)), local
     scheme = SCHEME.match(text)
     if text.startswith("-") or HELPER.match(text) or (scheme and scheme[1].lower() not in TRANSPORTS):
-        raise UserError(f"The data repository {shown(text)} is neither a path that exists nor an address of {', '.join(TRANSPORTS)}.")
+        raise UserError(f"The data repository {quoted(text)} is neither a path that exists nor an address of {', '.join(TRANSPORTS)}.")
     return Source(text), None
 
 
 def tracked_path(text: object) -> TrackedPath:
     """A path as pointers, listings and params.yaml name files. Raises UserError."""
     if not isinstance(text, str) or not is_path(text) or text != PurePosixPath(text).as_posix() or not is_below(text):
-        raise UserError(f"{shown(text)} is not a path within the repository: no `..`, no leading slash, no control characters.")
+        raise UserError(f"{quoted(text)} is not a path within the repository: no `..`, no leading slash, no control characters.")
     return TrackedPath(text)
 
 
@@ -84,12 +84,7 @@ def is_below(path: str) -> bool:
     return path != "." and not path.startswith("/") and ".." not in path.split("/")
 
 
-def printable(text: str) -> str:
-    """The text with escapes for what controls a terminal or changes the direction of text."""
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
-
-
-def shown(value: object) -> str:
+def quoted(value: object) -> str:
     """A value from outside as messages show it: quoted, shortened, without control characters and passwords."""
     if isinstance(value, str):
         return repr(without_credentials(value if len(value) <= SHOWN else f"{value[:SHOWN]}…"))

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import psutil
 
+from face_assets.core.outside_text import one_line
+
 LONGEST_COMMAND = 80
 
 
@@ -23,5 +25,4 @@ def _named(pid: int) -> str:
         command = " ".join(psutil.Process(pid).cmdline())
     except psutil.Error:
         return f"process {pid}"
-    printable = "".join(character if character.isprintable() else "?" for character in command)
-    return f"process {pid} ({printable[:LONGEST_COMMAND]})"
+    return f"process {pid} ({one_line(command, LONGEST_COMMAND)})"

@@ -20,6 +20,12 @@ def shown(text: object) -> str:
     return UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
 
 
+def one_line(text: object, longest: int | None = None) -> str:
+    """`shown`, with one blank for any white space, shortened to `longest` characters."""
+    line = shown(" ".join(str(text).split()))
+    return line if longest is None or len(line) <= longest else line[: longest - 2] + " …"
+
+
 def shown_lines(lines: Iterable[object]) -> str:
     """Several lines, each of them `shown`."""
     return "\n".join(map(shown, lines))

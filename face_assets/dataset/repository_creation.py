@@ -7,8 +7,7 @@ from pathlib import Path
 
 from face_assets.core.errors import UserError
 from face_assets.core.files import SHARED, write_text
-from face_assets.core.identifiers import printable
-from face_assets.core.outside_text import echo
+from face_assets.core.outside_text import echo, shown
 from face_assets.core.progress import progress_bar
 from face_assets.core.rights import outside
 from face_assets.core.yaml_io import is_path
@@ -44,7 +43,7 @@ def create_repository(
     require_new(path)
     url = remote or str(path.resolve().with_name(path.resolve().name + ".dvc-remote"))
     if not is_path(url) or {'"', "'"} <= set(url):
-        raise UserError(f"--remote: DVC can keep no address with control characters or both kinds of quotes: {printable(url)}")
+        raise UserError(f"--remote: DVC can keep no address with control characters or both kinds of quotes: {shown(url)}")
     folders = {"photos": photos, **({"gallery": gallery} if gallery else {})}
     surveys = {name: survey(folder) for name, folder in folders.items()}
     for name, found in surveys.items():

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from face_assets.core.errors import UserError
-from face_assets.core.identifiers import shown
+from face_assets.core.identifiers import quoted
 
 ZIP = b"PK\x03\x04"
 END, LOCATOR, END_64 = struct.Struct("<4s8x2LH"), struct.Struct("<4s4xQ4x"), struct.Struct("<4s36x2Q")
@@ -54,7 +54,7 @@ def _require_stored(path: Path) -> None:
         raise UserError(f"embedder.weights: {path} ends too early, or is no archive as torch.save writes it: copy it again.")
     packed = [part.filename for part in parts if part.compress_type != zipfile.ZIP_STORED]
     if packed:
-        raise _unsafe(path, f"its part {shown(packed[0])} is compressed")
+        raise _unsafe(path, f"its part {quoted(packed[0])} is compressed")
     if len(parts) > MOST_PARTS or sum(part.file_size for part in parts) > MOST_BYTES:
         raise _unsafe(path, f"it has more than {MOST_PARTS:,} parts, or {MOST_BYTES:,} bytes in them")
 
@@ -88,22 +88,22 @@ def _require_own_data(path: Path) -> None:
         try:
             return reason_against(name, link)
         except BROKEN as error:
-            return f"its part {shown(name)} cannot be read ({type(error).__name__})"
+            return f"its part {quoted(name)} cannot be read ({type(error).__name__})"
 
     def reason_against(name: str, link: Any) -> str | None:
         nonlocal total, parts
         parts += 1
         if not isinstance(link, h5py.HardLink):
-            return f"its part {shown(name)} is a link to another place"
+            return f"its part {quoted(name)} is a link to another place"
         part = file.get(name)
         if isinstance(part, h5py.Dataset):
             total += max(int(part.size or 0), math.prod(part.chunks or ())) * int(part.dtype.itemsize)
             if part.dtype.hasobject:
-                return f"its part {shown(name)} holds texts or references of any length"
+                return f"its part {quoted(name)} holds texts or references of any length"
             if part.external or part.is_virtual:
-                return f"its part {shown(name)} lies in other files"
+                return f"its part {quoted(name)} lies in other files"
             if not _filters(part) <= FILTERS:
-                return f"its part {shown(name)} is packed by a plugin"
+                return f"its part {quoted(name)} is packed by a plugin"
         too_much = parts > MOST_PARTS or total > MOST_BYTES
         return f"it has more than {MOST_PARTS:,} parts, or takes more than {MOST_BYTES:,} bytes of memory" if too_much else None
 

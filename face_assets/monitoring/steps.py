@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from face_assets.core.errors import UserError
 from face_assets.core.files import write_bytes
-from face_assets.core.identifiers import shown
+from face_assets.core.identifiers import quoted
 from face_assets.core.params import Monitoring
 from face_assets.monitoring.drift import DriftReport, judge
 from face_assets.monitoring.plots import drift_plot
@@ -48,7 +48,7 @@ def report_drift(workspace: Workspace, name: str) -> Drift:
 def _hour(name: str) -> str:
     """Returns the name of a window, which is that of a folder. Raises UserError for another text."""
     if not NAME.fullmatch(name):
-        raise UserError(f"{shown(name)} is not an hour such as 2026-01-31-09:00.")
+        raise UserError(f"{quoted(name)} is not an hour such as 2026-01-31-09:00.")
     return name
 
 

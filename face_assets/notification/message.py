@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from face_assets.core.credentials import CREDENTIALS
-from face_assets.core.outside_text import shown, shown_lines
+from face_assets.core.outside_text import one_line, shown_lines
 
 LONGEST_REASON = 4000
 LONGEST_FIGURE = 500
@@ -54,7 +54,7 @@ class Message:
     def fit_to_send(self) -> "Message":
         """Returns the message with values that JSON can express, without credentials of URLs, and with a title of one line."""
         values = plain(asdict(self))
-        title, reason = shown(" ".join(values["title"].split())), values["reason"].strip()
+        title, reason = one_line(values["title"]), values["reason"].strip()
         if len(reason) > LONGEST_REASON:
             reason = reason[:LONGEST_REASON] + " …"
         return replace(self, **{**values, "title": title, "reason": reason})

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from face_assets.core.errors import UserError
+from face_assets.core.outside_text import one_line
 from face_assets.notification.message import plain
 from face_assets.registry.data_repository import CommitInfo
 from face_assets.registry.stages import Assignment
@@ -36,8 +37,7 @@ def trigger_of(run_tags: Mapping[str, str]) -> str:
 
 def reason_tag(sentence: str) -> dict[str, str]:
     """The tag that says why a run failed: one line, without credentials."""
-    line = " ".join(str(plain(sentence)).split())
-    return {REASON: line if len(line) <= LONGEST else line[: LONGEST - 2] + " …"}
+    return {REASON: one_line(plain(sentence), LONGEST)}
 
 
 def named(info: CommitInfo, branch: str = "") -> str:

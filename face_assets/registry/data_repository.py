@@ -15,7 +15,8 @@ from face_assets.core.credentials import without_credentials
 from face_assets.core.errors import UnreachableError, UserError
 from face_assets.core.files import file_lock, is_locked, write_text
 from face_assets.core.fingerprint import fingerprint
-from face_assets.core.identifiers import COMMIT_ID, CommitId, printable
+from face_assets.core.identifiers import COMMIT_ID, CommitId
+from face_assets.core.outside_text import shown
 from face_assets.core.yaml_io import expanded, is_path
 from face_assets.registry import dvc_config
 from face_assets.registry.dvc import last_line, try_dvc
@@ -51,7 +52,7 @@ class CommitInfo:
 class DataRepository:
     def __init__(self, source: str, home: Path):
         self.source, self.local = identifiers.source(source)
-        self.shown = printable(without_credentials(self.source))
+        self.shown = shown(without_credentials(self.source))
         self.home = home
         self.mirror = home / "mirrors" / f"{fingerprint(self.source)}.git"
         self.clones = home / "clones"
@@ -151,7 +152,7 @@ class DataRepository:
             self._fetch_commit(revision)
             commit = self._commit_of(name)
         if commit is None:
-            raise UserError(f"{identifiers.shown(revision)} names no commit of {self.shown}.")
+            raise UserError(f"{identifiers.quoted(revision)} names no commit of {self.shown}.")
         return commit
 
     def _commit_of(self, name: str) -> CommitId | None:
@@ -300,7 +301,7 @@ class DataRepository:
             folders = listed.split("\0")[:-1]
             found = sorted(folder.removesuffix("/.dvc") for folder in folders if folder.endswith("/.dvc"))
             if found:
-                where = identifiers.shown(found[0])
+                where = identifiers.quoted(found[0])
                 return f"its DVC project lies in {where} (`dvc init --subdir`), and the platform reads one at the root: move it there."
             level = [f"{folder}/" for folder in folders[:MOST_FOLDERS]]
             if not level:

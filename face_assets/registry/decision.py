@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from face_assets.core.outside_text import one_line
+
 LET_THROUGH, STAYS = "The gate let it through", "It stays"
 ROLLED_BACK = "Rolled back automatically: "
 GAVE_BACK = "Gave production back: "
@@ -33,12 +35,6 @@ class Decision:
         return self.reason.startswith((GAVE_BACK, ROLLED_BACK))
 
 
-def one_line(text: str) -> str:
-    """The text in one printable line, at most LONGEST_REASON characters."""
-    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    return line if len(line) <= LONGEST_REASON else line[: LONGEST_REASON - 2] + " …"
-
-
 def gate_message(verb: str, commit: str) -> str:
     """The message of a tag set by the run whose gate passed; verb: LET_THROUGH or STAYS."""
     return f"{verb}, for commit {commit}\n\n{BY}: gate"
@@ -46,12 +42,12 @@ def gate_message(verb: str, commit: str) -> str:
 
 def machine_message(reason: str) -> str:
     """The message of a tag by which a machine rolls back."""
-    return f"{ROLLED_BACK}{one_line(reason)}\n\n{BY}: machine"
+    return f"{ROLLED_BACK}{one_line(reason, LONGEST_REASON)}\n\n{BY}: machine"
 
 
 def person_message(reason: str, follow: bool = False) -> str:
     """The message of a tag set for a person; `follow`: later commits may replace the release."""
-    return f"{one_line(reason)}\n\n{BY}: person\n{PRODUCTION}: {FOLLOWS if follow else HELD}"
+    return f"{one_line(reason, LONGEST_REASON)}\n\n{BY}: person\n{PRODUCTION}: {FOLLOWS if follow else HELD}"
 
 
 def read_decision(message: str) -> Decision:
@@ -59,7 +55,7 @@ def read_decision(message: str) -> Decision:
     paragraphs = [part.strip() for part in f"\n{message}".split(SIGNATURE)[0].strip().split("\n\n")]
     trailers = {found[1]: found[2] for line in paragraphs[-1].splitlines() if (found := TRAILER.fullmatch(line.strip()))}
     decider = trailers.get(BY)
-    reason = one_line("\n".join(paragraphs[:-1] if decider else paragraphs))
+    reason = one_line("\n".join(paragraphs[:-1] if decider else paragraphs), LONGEST_REASON)
     named = FOR_COMMIT.fullmatch(reason)
     commit = named.group(1) if named else None
     if decider == "gate" or (decider is None and named):

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from configobj import ConfigObj, ConfigObjError
 
 from face_assets.core.errors import UserError
-from face_assets.core.identifiers import shown
+from face_assets.core.identifiers import quoted
 from face_assets.core.yaml_io import expanded, is_path
 from face_assets.registry.git import OURS, GitError, config_options, git
 
@@ -77,9 +77,9 @@ def _require_plain(section: str, values: dict[str, object], where: str) -> None:
     remote = _remote(section)
     odd = [key for key, value in values.items() if not _is_plain(value)]
     if remote is not None and not NAME.fullmatch(remote):
-        raise UserError(f"{where}: {shown(remote)} is no name of a remote: letters, digits, blanks and - . + _ make one.")
+        raise UserError(f"{where}: {quoted(remote)} is no name of a remote: letters, digits, blanks and - . + _ make one.")
     if remote is not None and odd:
-        raise UserError(f"{where}: {shown(odd[0])} of the remote {shown(remote)} is no single text, or holds quotes or %(…).")
+        raise UserError(f"{where}: {quoted(odd[0])} of the remote {quoted(remote)} is no single text, or holds quotes or %(…).")
 
 
 def _is_plain(value: object) -> bool:
@@ -104,7 +104,7 @@ def require_harmless(config: Config, where: str) -> None:
             refused.append("ssl_verify")
         if refused:
             raise UserError(
-                f"{where} sets {' and '.join(map(shown, refused))} of the remote {shown(name)}, which may name commands or files of this "
+                f"{where} sets {' and '.join(map(quoted, refused))} of the remote {quoted(name)}, which may name commands or files of this "
                 "machine: a commit cannot. Take it out of the commit, and set it for this machine (`dvc remote modify --local` in the "
                 "working tree, or DVC's configuration of the user who runs the platform)."
             )
@@ -120,7 +120,7 @@ def _require_known(config: Config, name: str, where: str, through: tuple[str, ..
     except ValueError:
         known = False
     if not known or (parts.netloc in (*through, name) and parts.scheme == "remote"):
-        raise UserError(f"{where}: the remote {shown(name)} has the address {shown(url)}, which is of no kind that DVC has.")
+        raise UserError(f"{where}: the remote {quoted(name)} has the address {quoted(url)}, which is of no kind that DVC has.")
     if parts.scheme == "remote":
         _require_known(config, parts.netloc, where, (*through, name))
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from face_assets.core.credentials import without_credentials
 from face_assets.core.errors import UserError
-from face_assets.core.identifiers import TRANSPORTS, printable
+from face_assets.core.identifiers import TRANSPORTS
+from face_assets.core.outside_text import shown
 from face_assets.core.rights import umask_outside
 
 QUIET = {
@@ -97,7 +98,7 @@ def git(
                 raise GitError(f"git {_name(arguments)}: no response within {seconds:g} s") from error
             raise
     if process.returncode:
-        raise GitError(f"git {_name(arguments)}: {printable(without_credentials(_reason(errors.decode(errors='replace'))))}")
+        raise GitError(f"git {_name(arguments)}: {shown(without_credentials(_reason(errors.decode(errors='replace'))))}")
     return output
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from face_assets.core.errors import UserError
-from face_assets.core.identifiers import is_below, shown
+from face_assets.core.identifiers import is_below, quoted
 from face_assets.registry.pointer import MD5
 
 NAME = re.compile(r"[^\x00\ud800-\udfff]{1,4096}")
@@ -38,9 +38,9 @@ def read_listing(file: Path, where: str) -> list[TrackedFile]:
     files.sort(key=lambda one: one.path.replace("/", "\0"))  # a folder's files sort right after its name
     for before, after in pairwise(files):
         if before.path == after.path:
-            raise UserError(f"{where} lists {shown(after.path)} twice: add the folder again.")
+            raise UserError(f"{where} lists {quoted(after.path)} twice: add the folder again.")
         if after.path.startswith(f"{before.path}/"):
-            raise UserError(f"{where} lists {shown(before.path)} as a file and as a folder: add the folder again.")
+            raise UserError(f"{where} lists {quoted(before.path)} as a file and as a folder: add the folder again.")
     return sorted(files, key=lambda one: one.path)
 
 
@@ -62,7 +62,7 @@ def _entries(content: bytes) -> Iterator[dict[str, object]]:
 
 def _tracked(path: object, md5: object, where: str) -> TrackedFile:
     if not isinstance(path, str) or not NAME.fullmatch(path) or path != PurePosixPath(path).as_posix() or not is_below(path):
-        raise UserError(f"{where} lists {shown(path)}, which leaves the folder or is no name of a file: rename it and add it again.")
+        raise UserError(f"{where} lists {quoted(path)}, which leaves the folder or is no name of a file: rename it and add it again.")
     if not isinstance(md5, str) or not MD5.fullmatch(md5):
-        raise UserError(f"{where} lists {shown(path)} with {shown(md5)}, which is no md5: add the folder again.")
+        raise UserError(f"{where} lists {quoted(path)} with {quoted(md5)}, which is no md5: add the folder again.")
     return TrackedFile(path, md5)

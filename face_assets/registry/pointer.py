@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from face_assets.core.errors import UserError
-from face_assets.core.identifiers import shown
+from face_assets.core.identifiers import quoted
 from face_assets.core.yaml_io import is_path, parse_yaml
 
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
@@ -59,10 +59,10 @@ def parse_pointer(content: bytes, name: str, where: str) -> Pointer:
         raise UserError(f"{where} was written by DVC 2: run `dvc cache migrate --dvc-files`, commit and push again.")
     md5, path, remote = out["md5"], out["path"], out.get("remote")
     if not isinstance(md5, str) or not MD5.fullmatch(md5):
-        raise UserError(f"{where} names {shown(md5)}, which is no md5: track {name} again with `dvc add {name}`.")
+        raise UserError(f"{where} names {quoted(md5)}, which is no md5: track {name} again with `dvc add {name}`.")
     if not isinstance(path, str) or not is_path(path) or not isinstance(remote, str | None):
         raise UserError(
-            f"{where} has {shown(path)} for its path, or {shown(remote)} for its remote: track {name} again with `dvc add {name}`."
+            f"{where} has {quoted(path)} for its path, or {quoted(remote)} for its remote: track {name} again with `dvc add {name}`."
         )
     not_pushed = None
     if source and source[0] == "repo":
@@ -95,6 +95,6 @@ def _source(parsed: dict[str, Any]) -> tuple[str, str] | None:
     """Kind, repo or url, and origin of an import; None for a file that was not imported."""
     for dependency in parsed.get("deps") or ():
         if "repo" in dependency:
-            return "repo", shown(dependency["repo"].get("url")).strip("'")
-        return "url", shown(dependency.get("path"))
+            return "repo", quoted(dependency["repo"].get("url")).strip("'")
+        return "url", quoted(dependency.get("path"))
     return None

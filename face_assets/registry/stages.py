@@ -7,7 +7,8 @@ from functools import cached_property
 
 from face_assets.core.errors import UserError
 from face_assets.core.files import file_lock
-from face_assets.registry.decision import Decision, one_line, read_decision
+from face_assets.core.outside_text import one_line
+from face_assets.registry.decision import LONGEST_REASON, Decision, read_decision
 from face_assets.registry.gto_tags import NAME, GtoTag, Registry, read_tags, write_tag
 from face_assets.registry.person import PLATFORM, Person
 from face_assets.registry.releases import Release, Releases, push_tag
@@ -184,7 +185,7 @@ class Stages:
 
 
 def _assignment(tag: GtoTag, by_commit: Mapping[str, Release]) -> Assignment:
-    author, email = one_line(tag.author), one_line(tag.email)
+    author, email = one_line(tag.author, LONGEST_REASON), one_line(tag.email, LONGEST_REASON)
     return Assignment(by_commit[tag.commit], tag.name, author, tag.time, tag.message, tag.removed, email, tag.when)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from face_assets.core.outside_text import shown, shown_in_markdown
+from face_assets.core.outside_text import one_line, shown_in_markdown
 
 
 @dataclass(frozen=True)
@@ -215,4 +215,4 @@ def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str
 
 def _code(text: str) -> str:
     """Text without backticks, for a code span."""
-    return shown(" ".join(text.split())).replace("`", "'")
+    return one_line(text).replace("`", "'")

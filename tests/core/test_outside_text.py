@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from face_assets.cli.commands.shared import Group, print_json
 from face_assets.cli.history import history_text
 from face_assets.core.errors import UserError
-from face_assets.core.outside_text import echo, shown, shown_in_markdown, shown_json, shown_lines
+from face_assets.core.outside_text import echo, one_line, shown, shown_in_markdown, shown_json, shown_lines
 from face_assets.evaluation.group_figures import groups_markdown
 from face_assets.notification.message import Message
 
@@ -39,6 +39,14 @@ def test_a_name_is_one_harmless_line_and_an_ordinary_one_is_as_it_is(name: str) 
     assert is_harmless(shown(name))
     assert shown_lines([name, name]).count("\n") == 1
     assert shown("Zoë Müller (0.93), 王 🙂 \u0628\u200c") == "Zoë Müller (0.93), 王 🙂 \u0628\u200c"
+
+
+@given(names)
+def test_a_text_of_several_lines_becomes_one_of_a_stated_length(name: str) -> None:
+    for line in (one_line(f"{name}\n {name}"), one_line(name * 9, 20)):
+        assert is_harmless(line) and line == one_line(line)
+    assert len(one_line(name * 9, 20)) <= 20
+    assert one_line(" two\n\tlines ") == "two lines"
 
 
 @given(names)

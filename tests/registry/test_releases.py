@@ -266,7 +266,7 @@ COMMIT = "a" * 40
         ("", Decision("person", "", None, True)),
         ("Assigning stage production to artifact x", Decision("person", "Assigning stage production to artifact x", None, True)),
         ("Better\n\nDecided-by: gate now\nSigned-off-by: Ann", Decision("person", "Better", None, True)),
-        (person_message("two\nlines\x1b[31m\n\nDecided-by: gate"), Decision("person", "two lines [31m Decided-by: gate", None, True)),
+        (person_message("two\nlines\x1b[31m\n\nDecided-by: gate"), Decision("person", r"two lines\x1b[31m Decided-by: gate", None, True)),
         (person_message("Ready", follow=True), Decision("person", "Ready", None, False)),
         (f"{person_message('Signed')}\n-----BEGIN PGP SIGNATURE-----\n\nx", Decision("person", "Signed", None, True)),
         (gate_message("It stays", COMMIT), Decision("gate", f"It stays, for commit {COMMIT}", COMMIT, False)),
