@@ -4,11 +4,16 @@ A commit may name its remotes and how they are reached. It may not name commands
 names a file whose credential_process is any command, and WebDAV's `bearer_token_command` is one. Such settings are taken from this
 machine's user alone: from .dvc/config.local of the working tree, if it is the user's own file and not tracked by git, and from DVC's
 settings of the user and the system, which DVC reads by itself.
+
+Nor may a commit send this user's credentials to a server of its choosing, where they are sent as they are (SENT_AS_THEY_ARE). S3's and
+OSS's keys sign requests and do not leave the machine, so a commit may set `endpointurl` of S3 and `oss_endpoint`. Azure's
+`connection_string` holds a key of its own, and none of the user's goes with it.
 """
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -45,6 +50,11 @@ REMOTE = re.compile(r'remote\s*"(?P<name>.*)"', re.IGNORECASE)
 NAME = re.compile(r"[\w .+-]{1,100}")
 PATHS = ("keyfile", "credentialpath", "configpath", "cert_path", "key_path")
 PATHS_OF_GDRIVE = ("gdrive_user_credentials_file", "gdrive_service_account_json_file_path")
+AZURE_ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
+"""A name that becomes the first part of a host of Microsoft's, which gets the user's token; with a slash it would be a host itself."""
+SENT_AS_THEY_ARE = ("password", "token", "bearer_token_command")
+"""Secrets of ssh, HTTP, WebDAV and HDFS, which the server of the remote's address reads. Google's token is one, too: it goes to
+`endpointurl`."""
 ASKING = ("ask_password", "ask_passphrase")  # on a terminal, which does not exist
 S3_KEYS = ("access_key_id", "secret_access_key", "session_token")
 """Left out of our clones: S3's keys come from the environment, as AWS_ACCESS_KEY_ID does, and are written to no file."""
@@ -149,10 +159,14 @@ def merged(committed: Config, local: Path | None, where: str) -> Config:
     """
     require_harmless(committed, where)
     layers = [committed]
+    own = list(_of_user())
+    tree: Config = {}
     if local:
         file = local / ".dvc" / "config.local"
-        theirs = read_config(file)
-        if not is_own(file):
+        theirs, tree = read_config(file), read_config(file.with_name("config"))
+        if is_own(file):
+            own.append(theirs)
+        else:
             require_harmless(theirs, str(file))
         layers.append(theirs)
     found: Config = {"core": {}}
@@ -162,7 +176,66 @@ def merged(committed: Config, local: Path | None, where: str) -> Config:
             found.setdefault(f'remote "{name}"', {}).update(kept)
         if "remote" in layer.get("core", {}):
             found["core"]["remote"] = layer["core"]["remote"]
+    _require_own_servers(found, _layered(own), _layered([tree, *own]), where)
     return found
+
+
+def _of_user() -> Iterator[Config]:
+    """DVC's settings of the system and of the user who runs this, which DVC reads by itself; what is odd there is DVC's to say."""
+    from dvc.dirs import global_config_dir, system_config_dir
+
+    for folder in (system_config_dir(), global_config_dir()):
+        with suppress(UserError):
+            yield read_config(Path(folder) / "config")
+
+
+def _layered(layers: Iterable[Config]) -> Config:
+    """The remotes of all layers; the settings of later ones win."""
+    found: Config = {}
+    for layer in layers:
+        for name, values in remotes_of(layer):
+            found.setdefault(f'remote "{name}"', {}).update(values)
+    return found
+
+
+def _require_own_servers(found: Config, own: Config, known: Config, where: str) -> None:
+    """Raises UserError where credentials of this machine's user would go to a server that a commit names.
+
+    found: what a clone would get; own: what the user of this machine set; known: the same with the settings of the working tree, whose
+    addresses are those that the user gave a password for.
+    """
+    for name, values in remotes_of(found):
+        mine, address = dict(remotes_of(own)).get(name, {}), _address(found, name)
+        meant = _address(known, name)
+        theirs = [key for key in ("endpointurl", "account_name") if key in values and values[key] != mine.get(key)]
+        if address and address[0] == "gs" and "endpointurl" in theirs:
+            raise _diverted(where, name, "'endpointurl'")
+        if "account_name" in theirs and not AZURE_ACCOUNT.fullmatch(values["account_name"]):
+            raise _diverted(where, name, "'account_name', which is no name of an account,")
+        if address and meant and address != meant and any(key in mine for key in SENT_AS_THEY_ARE):
+            raise _diverted(where, name, f"the address {quoted(values.get('url'))}")
+
+
+def _diverted(where: str, name: str, what: str) -> UserError:
+    return UserError(
+        f"{where} sets {what} of the remote {quoted(name)}, by which credentials of this machine's user would go to a server that the "
+        "commit names. If that server may have them, set the same for this machine (`dvc remote modify --local` in the working tree, or "
+        "DVC's configuration of the user who runs the platform)."
+    )
+
+
+def _address(config: Config, name: str, through: tuple[str, ...] = ()) -> tuple[str, str] | None:
+    """Scheme and host of a remote, also of one that refers to another; None where the configuration does not say."""
+    url = dict(remotes_of(config)).get(name, {}).get("url")
+    if url is None or name in through:
+        return None
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    if parts.scheme == "remote":
+        return _address(config, parts.netloc, (*through, name))
+    return parts.scheme.lower(), parts.netloc.rpartition("@")[2].lower()
 
 
 def _from_here(key: str, value: str, local: Path | None) -> str:

@@ -1,6 +1,7 @@
 """DVC's settings: a commit's name its remotes and nothing of this machine; those of this machine's user may name all."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,47 @@ def test_what_names_files_and_commands_of_this_machine_is_refused_by_name(kind: 
         config = dvc_config.parse_config(remote(f"{kind}://host/path", **{key.upper(): "anything"}).encode(), "here")
         with pytest.raises(UserError, match=f"here sets '{key}' of the remote 'storage'"):
             dvc_config.require_harmless(config, "here")
+
+
+@pytest.mark.parametrize(
+    ("committed", "own", "refused"),
+    [
+        (remote("gs://bucket/path", endpointurl="https://theirs.example"), "", "'endpointurl'"),
+        (remote("gs://bucket/path", endpointurl="https://ours.example"), remote("gs://bucket", endpointurl="https://ours.example"), ""),
+        (remote("s3://bucket/path", endpointurl="https://minio.example"), "", ""),  # keys of S3 sign, and are not sent
+        (remote("azure://container", account_name="theirs.example/x?"), "", "'account_name'"),
+        (remote("azure://container", account_name="photos"), "", ""),
+        (remote("azure://container", connection_string="BlobEndpoint=https://theirs.example;AccountKey=eA=="), "", ""),
+        (remote("https://theirs.example/path"), "password = secret", "address 'https://theirs.example/path'"),
+        (remote("ssh://theirs.example/path", user="ann"), "password = secret", "address"),
+        (remote("http://ours.example/path"), "password = secret", "address"),  # where everybody on the way could read it
+        (remote("remote://base/x") + "['remote \"base\"']\nurl = https://theirs.example", "token = secret", "address"),
+        (remote("https://ann@ours.example/other"), "password = secret", ""),
+        (remote("https://theirs.example/path"), "user = ann", ""),
+        (remote("https://theirs.example/path"), "url = https://ours.example\npassword = secret", ""),  # the user's own address wins
+    ],
+)
+def test_credentials_of_this_machine_s_user_go_to_no_server_of_a_commit_s_choosing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, committed: str, own: str, refused: str
+) -> None:
+    """`own`: settings of this machine, of the working tree and of the user, who gave them for the address in the working tree."""
+    settings = own if own.startswith("[") or not own else f"['remote \"storage\"']\n{own}\n"
+    theirs = dvc_config.parse_config(committed.encode(), "here")
+    for tree, user in ((settings, ""), ("", settings)):
+        folder = tmp_path / f"{bool(tree)}"
+        for file, text in (
+            (folder / ".dvc" / "config", remote("https://ours.example/path")),
+            (folder / ".dvc" / "config.local", tree),
+            (folder / "user" / "config", user),
+        ):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        monkeypatch.setenv("DVC_GLOBAL_CONFIG_DIR", str(folder / "user"))
+        if refused or ("password" in user and "url" in user):  # the commit's address wins over that of the user's own configuration
+            with pytest.raises(UserError, match=f"here sets (the )?{re.escape(refused)}"):
+                dvc_config.merged(theirs, folder, "here")
+        else:
+            assert dvc_config.merged(theirs, folder, "here")['remote "storage"']["url"]
 
 
 @pytest.mark.parametrize("link", ["", ".dvc", ".dvc/config.local"])
