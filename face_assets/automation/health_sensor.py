@@ -16,25 +16,26 @@ from face_assets.orchestration.tags import LONGEST, NAME, TRIGGER
 from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.registry.stages import Assignment
 from face_assets.registry.workspace import Workspace
-from face_assets.serving.machine_state import STOPPED, last_attempt, observe
+from face_assets.serving.machine_state import STOPPED, asked_to_retry, last_attempt, observe
 from face_assets.serving.steps import target, trouble_of_live
 
 SECONDS_BETWEEN_TICKS = 5
 LOST, BEHIND = "server: lost", "server: behind production"
 SECONDS_BETWEEN_QUESTIONS = 20.0
 LOOKS = 2  # failed checks in a row before a server counts as lost: a busy one may be late once
-FIRST_PAUSE, LONGEST_PAUSE = 15.0, 600.0  # seconds between attempts to mend, doubled each time
+FIRST_PAUSE, LONGEST_PAUSE = 15.0, 4 * 3600.0  # seconds between attempts to mend, doubled each time
 
 
 @dataclass(frozen=True)
 class Health:
-    """Results of the checks so far: failed ones in a row, number of repairs that were requested, and time of the next one.
+    """Results of the checks so far: failed ones in a row, number of repairs that were requested, and times of the last and the next.
 
-    about: the stage tag that is not served, where that is the trouble; another one is tried at once.
+    about: the stage tag that is wanted; another one is tried at once.
     """
 
     troubled: int = 0
     asked: int = 0
+    last_try: float = 0.0
     next_try: float = 0.0
     next_question: float = 0.0
     about: str = ""
@@ -42,20 +43,16 @@ class Health:
 
 @dataclass(frozen=True)
 class Trouble:
-    """Trouble of the server, in a sentence; desired: the assignment that this machine does not serve, where that is the trouble."""
+    """Trouble of the server, in a sentence; desired: the assignment to production; behind: True where another release is served."""
 
     sentence: str
-    desired: Assignment | None = None
-
-    @property
-    def about(self) -> str:
-        """The stage tag that is not served; empty where the server itself is in trouble."""
-        return self.desired.tag if self.desired else ""
+    desired: Assignment
+    behind: bool = False
 
     @property
     def problem(self) -> Message:
         """The message to people."""
-        if self.desired:
+        if self.behind:
             return Message("firing", BEHIND, f"This machine does not serve {self.desired.release.version}", self.sentence)
         return Message("firing", LOST, "The server is brought back", self.sentence)
 
@@ -84,15 +81,15 @@ def health_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResour
             for cause in (LOST, BEHIND):
                 queue_resolved(workspace.settings, Message("resolved", cause, "The server answers as it must again"), context.log.warning)
         return _result(Health(next_question=next_question), "Nothing is wrong.")
-    if trouble.about != health.about:
-        health = Health(about=trouble.about)
+    if trouble.desired.tag != health.about or asked_to_retry(workspace) > health.last_try > 0.0:
+        health = Health(about=trouble.desired.tag)
     health = replace(health, troubled=health.troubled + 1, next_question=0.0)
     if health.troubled < LOOKS or now < health.next_try:
         return _result(health, trouble.sentence)
-    if deploying := deployment_under_way(context.instance, workspace, trouble.desired):
+    if deploying := deployment_under_way(context.instance, workspace, trouble.desired if trouble.behind else None):
         return _result(health, f"{trouble.sentence}; {deploying} deals with it")
     pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(health.asked, 10))
-    health = replace(health, asked=health.asked + 1, next_try=now + pause)
+    health = replace(health, asked=health.asked + 1, last_try=now, next_try=now + pause)
     queue_firing(workspace.settings, trouble.problem, context.log.warning)
     tags = {TRIGGER: "health", NAME: trouble.sentence[:LONGEST], "dagster/priority": jobs.DEPLOY_PRIORITY}
     return dg.SensorResult(run_requests=[dg.RunRequest(tags=tags)], cursor=json.dumps(asdict(health)))
@@ -116,17 +113,17 @@ def find_trouble(workspace: Workspace, ask: bool) -> Trouble | None:
     try:
         status = server.status()
     except UserError as error:
-        return Trouble(str(error))
+        return Trouble(str(error), production)
     if was_started and not status.running:
-        return Trouble("The server is gone.")
+        return Trouble("The server is gone.", production)
     if was_started and (status.live is None or not status.ready):
-        return Trouble(f"The server is not ready to answer with {status.live.release if status.live else 'anything'}.")
+        return Trouble(f"The server is not ready to answer with {status.live.release if status.live else 'anything'}.", production)
     if status.live is None or status.live.release_commit != production.release.commit:
         why = observe(workspace, production, status).why
         live = status.live.release if status.live else "nothing"
-        return Trouble(f"{production.release.version} is in production, and this machine serves {live}: {why}", desired=production)
+        return Trouble(f"{production.release.version} is in production, and this machine serves {live}: {why}", production, behind=True)
     wrong = trouble_of_live(workspace, status.live) if ask else None
-    return Trouble(wrong) if wrong else None
+    return Trouble(wrong, production) if wrong else None
 
 
 def _result(health: Health, reason: str) -> dg.SensorResult:

@@ -15,6 +15,7 @@ from face_assets.registry.person import git_identity
 from face_assets.registry.stages import Assignment
 from face_assets.registry.workspace import Workspace
 from face_assets.release.promotion import is_of_production
+from face_assets.serving.machine_state import ask_to_retry
 
 
 def list_releases(repo: str | None) -> list[dict[str, Any]]:
@@ -72,9 +73,12 @@ def roll_back(reason: str, quiet: bool) -> dict[str, Any]:
 def resume_following(reason: str, quiet: bool) -> dict[str, Any]:
     """Lets production follow the commits again; a run for the waiting release's commit compares it with production.
 
+    The health sensor retries at once what this machine failed to deploy.
+
     Raises UserError where nothing is in production, and no waiting release may go there.
     """
     workspace = Workspace.load()
+    ask_to_retry(workspace)
     workspace.repository.refresh()
     stages = workspace.stages
     hold, waiting, now = stages.hold(), stages.waiting(), stages.production()

@@ -10,12 +10,14 @@ from face_assets.event_log.runs import run_job
 from face_assets.orchestration import jobs
 from face_assets.orchestration.tags import MANUAL, TRIGGER
 from face_assets.registry.workspace import Workspace
+from face_assets.serving.machine_state import ask_to_retry
 from face_assets.serving.steps import stop_servers
 
 
 def start_services(repo: str | None, server: bool, ui: bool, monitoring: bool = False) -> Iterator[str]:
     """Starts services that do not run, for `repo` where given; yields a line about each. Raises UserError."""
     workspace = follow_repository(repo)
+    ask_to_retry(workspace)
     if workspace.settings.repo:
         yield f"Repository: {workspace.repository.shown}"
     if ui:

@@ -17,7 +17,7 @@ from face_assets.core.outside_text import shown_lines
 from face_assets.core.settings import Settings, load_settings
 from face_assets.event_log.instance import open_instance
 from face_assets.event_log.outcomes import read_outcome
-from face_assets.event_log.pipeline_facts import drift_verdict, waiting_commits
+from face_assets.event_log.pipeline_facts import drift_verdict, repairs, waiting_commits
 from face_assets.monitoring.triton_metrics import read_traffic
 from face_assets.orchestration.tags import NAME, PARTITION, REASON
 from face_assets.registry.machines import machines
@@ -62,6 +62,7 @@ def status_report() -> dict[str, Any]:
         "monitoring": _monitoring(settings, home),
         "traffic": found["traffic"],
         "drift": log.get("drift") if "error" not in log else {"error": log["error"]},
+        "repairs": log.get("repairs"),
         "waiting": log.get("waiting", []),
         "runs": log.get("runs", []),
         **({"event_log": log["error"]} if "error" in log else {}),
@@ -168,7 +169,7 @@ def _monitoring(settings: Settings, home: Home) -> dict[str, Any]:
 def _event_log(home: Home) -> dict[str, Any]:
     """Returns the last runs, drift, and waiting commits."""
     if not home.dagster.is_dir():
-        return {"runs": [], "waiting": [], "drift": None}
+        return {"runs": [], "waiting": [], "repairs": None, "drift": None}
     with open_instance(home) as instance:
         runs = [
             {
@@ -185,7 +186,7 @@ def _event_log(home: Home) -> dict[str, Any]:
             for one in instance.get_run_records(limit=RUNS)
         ]
         waiting = [{name: one[name] for name in ("commit", "branch", "since")} for one in waiting_commits(instance)]
-        return {"runs": runs, "waiting": waiting, "drift": drift_verdict(instance)}
+        return {"runs": runs, "waiting": waiting, "repairs": repairs(instance), "drift": drift_verdict(instance)}
 
 
 def status_text(found: dict[str, Any]) -> str:
@@ -194,6 +195,7 @@ def status_text(found: dict[str, Any]) -> str:
         f"home        {found['home']}",
         f"repository  {found['repository'] or 'none yet'}",
         *_server_lines(found["server"]),
+        *_repair_lines(found["repairs"]),
         f"UI          {found['ui']['address']} {'up' if found['ui']['up'] else 'down'}",
         "metrics     " + ", ".join(f"{name} {one['address']} {'up' if one['up'] else 'down'}" for name, one in found["monitoring"].items()),
         *_production_lines(found["production"]),
@@ -233,6 +235,12 @@ def _server_lines(server: Mapping[str, Any]) -> list[str]:
     state = f"unknown: {server['error']}" if "error" in server else state
     line = f"server      {state}, live {server['live'] or 'nothing'}, gRPC {server['grpc']}, HTTP {server['http']}"
     return [line, f"            not {server['wanted']}: {server['why']}"] if server.get("why") else [line]
+
+
+def _repair_lines(repairs: Mapping[str, Any] | None) -> list[str]:
+    if not repairs:
+        return []
+    return [f"            {repairs['attempts']} runs to mend it, the next {_when(repairs['next'])} (`face-assets resume` has it at once)"]
 
 
 def _production_lines(production: Mapping[str, Any] | None) -> list[str]:

@@ -9,7 +9,7 @@ import dagster as dg
 from face_assets.event_log.runs import plain_metadata
 from face_assets.monitoring.facts import DatasetFacts, SensorFacts, WaitingFacts, flat_figures
 
-COMMIT_SENSOR = "commit_sensor"
+COMMIT_SENSOR, HEALTH_SENSOR = "commit_sensor", "health_sensor"
 FAILURE = "FAILURE"
 DATASET = dg.AssetKey("dataset_version")
 ALIGNED = dg.AssetKey("aligned_faces")
@@ -86,9 +86,20 @@ def waiting(instance: dg.DagsterInstance) -> WaitingFacts:
 
 def waiting_commits(instance: dg.DagsterInstance) -> list[dict[str, Any]]:
     """The waiting commits of the commit sensor's cursor: commit, branch, since, and its other fields."""
+    return list(_cursor(instance, COMMIT_SENSOR).get("waiting", []))
+
+
+def repairs(instance: dg.DagsterInstance) -> dict[str, Any] | None:
+    """The number of deployments that the health sensor requested in vain, and the time of the next one; None where all is well."""
+    kept = _cursor(instance, HEALTH_SENSOR)
+    return {"attempts": kept["asked"], "next": kept["next_try"]} if kept.get("asked") else None
+
+
+def _cursor(instance: dg.DagsterInstance, sensor: str) -> dict[str, Any]:
+    """The cursor of a sensor; empty before its first tick."""
     for state in instance.all_instigator_state():
-        if state.name == COMMIT_SENSOR:
+        if state.name == sensor:
             cursor = getattr(state.instigator_data, "cursor", None)
             kept: dict[str, Any] = json.loads(cursor) if cursor else {}
-            return list(kept.get("waiting", []))
-    return []
+            return kept
+    return {}

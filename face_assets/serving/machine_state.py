@@ -1,6 +1,7 @@
 """State of this machine's server compared with production: wanted release, live release and since when, and the difference's reason."""
 
 import re
+import time
 import uuid
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from face_assets.serving.target import DeploymentRefusedError, Status
 PENDING = "deployment pending"
 DOWN = "server down"
 STOPPED = "stopped"
+RETRY = "retry.json"
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,17 @@ def record_stop(workspace: Workspace) -> None:
     if attempt := last_attempt(workspace):
         stopped = replace(attempt, live=None, since=None, why="the server was stopped by `face-assets down`", trouble=STOPPED)
         write_json(_file(workspace), asdict(stopped))
+
+
+def ask_to_retry(workspace: Workspace) -> None:
+    """Keeps that a person wants what failed here to be tried again, however long the pause that it led to."""
+    write_json(workspace.home.serving / RETRY, {"asked": time.time()})
+
+
+def asked_to_retry(workspace: Workspace) -> float:
+    """When a person last wanted that; 0.0 where nobody did."""
+    file = workspace.home.serving / RETRY
+    return float(read_json(file)["asked"]) if file.is_file() else 0.0
 
 
 def trouble_of(error: Exception) -> str:

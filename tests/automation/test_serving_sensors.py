@@ -8,14 +8,17 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from face_assets.automation import health_sensor as health
 from face_assets.automation.health_sensor import health_sensor
 from face_assets.automation.machine_sensor import machine_sensor
 from face_assets.automation.stage_sensor import deployment_under_way, promotion_lock, stage_sensor
+from face_assets.cli.releases import resume_following
 from face_assets.core.errors import UserError
 from face_assets.core.files import write_json
 from face_assets.core.settings import load_settings
@@ -25,6 +28,7 @@ from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.registry.git import git
 from face_assets.registry.releases import Digests, Release
 from face_assets.registry.workspace import Workspace
+from face_assets.serving import machine_state
 from face_assets.serving.machine_state import record_attempt, record_stop
 from face_assets.storage.home import Home
 from tests.waiting import until_the_next_second
@@ -170,6 +174,35 @@ def test_a_machine_that_could_not_deploy_tries_again_and_the_next_assignment_at_
     record_stop(registry.workspace)
     assert registry.look(health_sensor) == []
     assert registry.said == "Nothing is wrong."
+
+
+def test_a_machine_that_goes_on_failing_tries_ever_more_rarely_until_a_person_says_so(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1e9
+    monkeypatch.setattr(health, "time", SimpleNamespace(time=lambda: now))
+    monkeypatch.setattr(machine_state, "time", SimpleNamespace(time=lambda: now))
+    assignment = registry.workspace.stages.assign("v1.0.0", "The first")
+    assert assignment
+    record_attempt(registry.workspace, assignment, None, UserError("no Triton"))
+    assert registry.look(health_sensor) == []
+    pauses = []
+    for _ in range(13):
+        assert len(registry.look(health_sensor)) == 1
+        pauses.append(json.loads(registry.cursor or "")["next_try"] - now)
+        now += pauses[-1] - 1.0
+        assert registry.look(health_sensor) == []
+        now += 1.0
+    assert pauses == [*(15.0 * 2**power for power in range(10)), 14400.0, 14400.0, 14400.0]
+    now -= 7200.0
+    resume_following("", quiet=True)
+    now += 5.0
+    assert registry.look(health_sensor) == []
+    now += 5.0
+    assert len(registry.look(health_sensor)) == 1
+    assert json.loads(registry.cursor or "")["asked"] == 1
+    now += 10.0
+    assert registry.look(health_sensor) == [], "it was asked for once"
 
 
 def test_no_second_deployment_is_asked_for_while_one_is_under_way(registry: Registry) -> None:

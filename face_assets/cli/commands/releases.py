@@ -56,7 +56,10 @@ def rollback(reason: str, as_json: bool) -> None:
 @reason_option
 @json_option
 def resume(reason: str, as_json: bool) -> None:
-    """Let production follow the commits again after a manual promotion or rollback; the waiting release is judged and deployed."""
+    """Let production follow the commits again after a manual promotion or rollback; the waiting release is judged and deployed.
+
+    A failed deployment on this machine is tried again at once.
+    """
     from face_assets.cli.releases import resume_following
 
     found = resume_following(reason, quiet=as_json)
