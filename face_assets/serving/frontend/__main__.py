@@ -32,7 +32,7 @@ async def run(max_bytes: int, command: list[str]) -> int:
     await serve_http(inference.handle, host, ports["http"], bounds.largest)
     await serve_http(metrics.metrics, host, ports["metrics"], bounds.largest)
     grpc = await serve_grpc(f"sockets/grpc:{ports['grpc']}", bounds, host, ports["grpc"])
-    status = await keep(command, stopped)
+    status = await keep(command, stopped, bounds.pending)
     await grpc.stop(0)
     return status
 

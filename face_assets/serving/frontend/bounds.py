@@ -3,6 +3,7 @@
 import hmac
 from dataclasses import dataclass
 
+from face_assets.serving.frontend.pending_requests import PendingRequests
 from face_assets.serving.runtime.limits import Admission, Limits
 
 JSON_BYTES = 16_384
@@ -16,17 +17,18 @@ SECONDS_TO_SEND = 30.0
 
 @dataclass(frozen=True)
 class Bounds:
-    """Bounds. largest: bytes of a request; key: of the platform, for model control."""
+    """Bounds. largest: bytes of a request; key: of the platform, for model control; pending: the requests that were forwarded."""
 
     largest: int
     key: str
     admission: Admission
+    pending: PendingRequests
 
     @staticmethod
     def of(max_bytes: int, key: str) -> "Bounds":
         """Returns the bounds for photos of at most `max_bytes`."""
         largest = max_bytes + AROUND_PHOTO
-        return Bounds(largest, key, Admission(Limits(max_bytes=largest, max_waiting=MOST_REQUESTS)))
+        return Bounds(largest, key, Admission(Limits(max_bytes=largest, max_waiting=MOST_REQUESTS)), PendingRequests())
 
     def has_key(self, stated: str | bytes | None) -> bool:
         """Returns True where a header is the platform's key."""

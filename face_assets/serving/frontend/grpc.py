@@ -1,6 +1,7 @@
 """gRPC listener of the frontend: forwards the public calls with bounded messages to Triton's socket."""
 
 import asyncio
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,14 +65,28 @@ class GrpcFrontend(GenericRpcHandler):  # type: ignore[misc]
     async def _forward(self, method: str, message: bytes, context: Any) -> bytes:
         call: Any = self.channel.unary_unary(method)(message, timeout=context.time_remaining())
         try:
-            response: bytes = await call
+            with self.bounds.pending.forwarded() if method == INFER else nullcontext():
+                return await _response(call)
         except aio.AioRpcError as error:
             await context.abort(error.code(), error.details() or "")
+            raise
+        except TimeoutError:
+            await context.abort(StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
             raise
         except asyncio.CancelledError:
             call.cancel()
             raise
-        return response
+
+
+async def _response(call: Any) -> bytes:
+    """Returns Triton's response. Raises AioRpcError for its errors, and TimeoutError after the caller's deadline."""
+    try:
+        response: bytes = await call
+    except aio.AioRpcError as error:
+        if error.code() == StatusCode.DEADLINE_EXCEEDED:
+            raise TimeoutError from error
+        raise
+    return response
 
 
 async def serve_grpc(socket: str, bounds: Bounds, host: str, port: int) -> Any:

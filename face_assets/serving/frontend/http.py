@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +37,9 @@ class HttpFrontend:
         except BusyError as error:
             raise web.HTTPServiceUnavailable(text=f"{error}\n") from error
         try:
-            return await self._forward(request, await _body(request))
+            body = await _body(request)
+            with self.bounds.pending.forwarded() if INFER.fullmatch(request.path) else nullcontext():
+                return await self._forward(request, body)
         finally:
             self.bounds.admission.leave(size)
 
