@@ -12,10 +12,10 @@ import grpc
 import pytest
 from aiohttp import ClientSession, web
 
-from face_assets.serving.frontend.answers import Answers
 from face_assets.serving.frontend.bounds import JSON_BYTES, Bounds
 from face_assets.serving.frontend.grpc import serve_grpc
 from face_assets.serving.frontend.http import HttpFrontend, serve_http
+from face_assets.serving.frontend.pending_requests import PendingRequests
 from face_assets.serving.runtime.limits import Admission, BusyError, Limits
 
 LARGEST = 1_000_000
@@ -110,7 +110,7 @@ class Listening:
 @asynccontextmanager
 async def frontend(folder: Path, ports: list[int], waiting: int = 1) -> AsyncIterator[Listening]:
     """waiting: requests that are taken in at once."""
-    bounds = Bounds(LARGEST, "key", Admission(Limits(max_bytes=LARGEST, max_waiting=waiting)), Answers())
+    bounds = Bounds(LARGEST, "key", Admission(Limits(max_bytes=LARGEST, max_waiting=waiting)), PendingRequests())
     listening = Listening(*ports, bounds)
 
     async def over_http(request: web.Request) -> web.Response:
@@ -163,7 +163,7 @@ def test_odd_traffic_reaches_no_triton_and_costs_no_place(tmp_path: Path, free_p
                 assert (answer.status, await answer.read()) == (200, b"{}")
             assert await server.call(f"{GRPC}/ModelInfer", b"photo") == grpc.StatusCode.OK
             assert server.seen == [INFER, f"{GRPC}/ModelInfer"]
-            assert server.bounds.answers.seconds_of_silence == 0
+            assert server.bounds.pending.seconds_without_response == 0
 
     asyncio.run(run())
 
@@ -209,11 +209,11 @@ def test_a_triton_that_takes_photos_and_is_silent_is_seen_by_callers_who_left(
                     server.send(http(f"POST {INFER}", b"{}")) if over == "http" else server.call(f"{GRPC}/ModelInfer", b"photo")
                 )
                 async with asyncio.timeout(60):
-                    while not server.bounds.answers.seconds_of_silence:
+                    while not server.bounds.pending.seconds_without_response:
                         await asyncio.sleep(0.01)
                 asked.cancel()
                 with suppress(asyncio.CancelledError):
                     await asked
-                assert server.bounds.answers.seconds_of_silence > 0
+                assert server.bounds.pending.seconds_without_response > 0
 
     asyncio.run(run())
