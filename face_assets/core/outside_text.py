@@ -23,7 +23,7 @@ def shown(text: object) -> str:
 def one_line(text: object, longest: int | None = None) -> str:
     """`shown`, with one blank for any white space, shortened to `longest` characters."""
     line = shown(" ".join(str(text).split()))
-    return line if longest is None or len(line) <= longest else line[: longest - 2] + " …"
+    return line if longest is None or len(line) <= longest else line[: longest - 2].rstrip() + " …"
 
 
 def shown_lines(lines: Iterable[object]) -> str:

@@ -3,10 +3,12 @@
 import gzip
 import io
 import shutil
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from face_assets.demo.synthetic import draw
 from face_assets.serving.client import RecognizerClient
 from face_assets.serving.embedded import EmbeddedTarget
 from tests.serving.conftest import PEOPLE
+from tests.serving.test_frontend import ODD_GRPC, ODD_HTTP
 from tests.serving.test_traffic import metrics
 from tests.waiting import until
 
@@ -231,3 +234,37 @@ def test_a_server_whose_model_died_is_replaced_by_itself(kit: Any, live: Embedde
     assert until(lambda: not triton.is_running() and live.status().ready)
     assert live.status().pid == frontend.pid
     assert RecognizerClient(f"127.0.0.1:{live.ports.grpc}").identify(kit.photo(PEOPLE[0], 1)).faces
+
+
+def test_a_server_whose_model_hangs_is_replaced_by_itself(kit: Any, live: EmbeddedTarget) -> None:
+    """Without the daemon; a photo that was sent meanwhile is lost, and its caller may have left."""
+    frontend = psutil.Process(live.status().pid)
+    (triton,) = frontend.children()
+    for detector in (one for one in triton.children() if "face_detector" in " ".join(one.cmdline())):
+        detector.suspend()
+    assert infer(live, request_of(kit.photo(PEOPLE[0], 1)), seconds=0.5)[0] == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert until(lambda: not triton.is_running() and live.status().ready)
+    assert live.status().pid == frontend.pid
+    assert RecognizerClient(f"127.0.0.1:{live.ports.grpc}").identify(kit.photo(PEOPLE[0], 1)).faces
+
+
+def test_after_odd_traffic_and_a_crash_no_process_is_left(live: EmbeddedTarget) -> None:
+    pid = live.status().pid
+    for content, _ in ODD_HTTP.values():
+        for port in (live.ports.http, live.ports.grpc):
+            with socket.create_connection(("127.0.0.1", port)) as connection, suppress(ConnectionError):
+                connection.settimeout(60)
+                connection.sendall(content)
+                connection.recv(100)
+    for method, message, status in ODD_GRPC.values():
+        with grpc.insecure_channel(f"127.0.0.1:{live.ports.grpc}", options=[("grpc.max_send_message_length", -1)]) as channel:
+            with pytest.raises(grpc.RpcError) as raised:
+                channel.unary_unary(method)(message, timeout=60)
+            assert raised.value.code() == status, method
+    assert (live.status().pid, live.status().ready) == (pid, True)
+    psutil.Process(pid).kill()
+    assert live.stop()
+    root = str(live.root)
+    assert [one.info["cmdline"] for one in psutil.process_iter(["cmdline"]) if root in " ".join(one.info["cmdline"] or ())] == []
+    live.start()
+    assert live.status().ready
