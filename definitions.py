@@ -20,6 +20,7 @@ from face_assets.automation.drift_sensors import drift_sensor, traffic_sensor
 from face_assets.automation.failures import failed_runs, refused_runs, succeeded_runs, unsent_messages
 from face_assets.automation.health_sensor import health_sensor
 from face_assets.automation.machine_sensor import machine_sensor
+from face_assets.automation.preflight import CheckedWorkspace
 from face_assets.automation.schedules import daily_verification
 from face_assets.automation.stage_sensor import stage_sensor
 from face_assets.core.rights import keep_private
@@ -28,7 +29,6 @@ from face_assets.core.user_identity import name_user
 from face_assets.detection import shard_jobs
 from face_assets.orchestration import jobs
 from face_assets.orchestration.artifact_io import ArtifactIOManager
-from face_assets.orchestration.workspace_resource import WorkspaceResource
 
 keep_private(default_home())  # the webserver, the daemon and every run load this module
 name_user(default_home())
@@ -72,5 +72,5 @@ defs = dg.Definitions(
     schedules=[daily_verification],
     # one process a run: it imports torch once, and steps start in a tenth of a second
     executor=dg.in_process_executor,
-    resources={"platform": WorkspaceResource(), "io_manager": ArtifactIOManager()},
+    resources={"platform": CheckedWorkspace(), "io_manager": ArtifactIOManager()},
 )

@@ -7,8 +7,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from face_assets.automation.preflight import Plan, require_possible
 from face_assets.cli.followed_repository import follow_repository
-from face_assets.cli.preflight import Plan, require_possible
 from face_assets.core.outside_text import echo, shown
 from face_assets.dataset.steps import left_out_text
 from face_assets.event_log.runs import Progress, RunReport, ShowProgress, run_job
@@ -34,7 +34,7 @@ def run_commit(repo: str | None, revision: str, until: str, quiet: bool) -> dict
     """Runs the job for the commit of `revision`; returns the report as JSON-able values."""
     workspace = follow_repository(repo)
     commit = choose_commit(workspace, revision, quiet)
-    require_possible(Plan(workspace, commit, serves=until == "live"))
+    require_possible(Plan(workspace, commit, registers=until == "live", serves=until == "live"))
     named = {"commit": commit, "repository": workspace.repository.shown}
     return {**named, **run_on_terminal(workspace.home, JOBS[until], commit, commit_tags(workspace, commit, MANUAL), quiet)}
 

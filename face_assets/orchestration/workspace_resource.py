@@ -15,3 +15,6 @@ class WorkspaceResource(dg.ConfigurableResource[Workspace]):
         """The workspace of `repo` if it is set, else of the repository in the settings."""
         settings = load_settings()
         return Workspace(settings.model_copy(update={"repo": self.repo}) if self.repo else settings)
+
+    def check_plan(self, workspace: Workspace, commit: str, registers: bool) -> None:
+        """Checks nothing: `automation.preflight` does, which knows all that a run for a commit needs. registers: a release at its end."""

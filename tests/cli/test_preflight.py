@@ -7,11 +7,18 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from click.testing import CliRunner
 
+from face_assets.automation.preflight import CheckedWorkspace
 from face_assets.cli.main import main
+from face_assets.core.settings import remember
+from face_assets.dataset.assets import dataset_version
+from face_assets.event_log.outcomes import read_outcome
+from face_assets.orchestration.partitions import add_commit
 from face_assets.registry.git import git
+from face_assets.registry.workspace import Workspace
 from tests.small_disk import SmallDisk
 from tests.waiting import until
 
@@ -92,3 +99,18 @@ def test_a_repository_that_takes_no_tags(served_read_only: str, home: Path) -> N
     said = refused_start(home, served_read_only)
     assert f"No tag can be pushed to {served_read_only}" in said
     assert "A release is registered by a tag there" in said
+
+
+def test_a_run_of_a_sensor_or_the_ui_ends_in_its_first_step_with_the_same_sentence(repository: Path, home: Path, tmp_path: Path) -> None:
+    with_weights(repository, str(tmp_path / "weights.pt"))
+    said = refused_start(home, repository, "--until", "evaluation")
+    remember(repo=str(repository))
+    commit = Workspace.load().repository.resolve("HEAD")
+    with dg.DagsterInstance.ephemeral() as instance:
+        add_commit(instance, commit)
+        resources = {"platform": CheckedWorkspace(), "io_manager": dg.mem_io_manager}
+        done = dg.materialize([dataset_version], instance=instance, resources=resources, partition_key=commit, raise_on_error=False)
+        outcome = read_outcome(instance, instance.get_run_records()[0])
+    assert not done.success
+    assert "does not exist" in outcome.reason and outcome.reason in said
+    assert not (home / "artifacts" / "dataset_version").exists()

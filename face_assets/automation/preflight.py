@@ -1,4 +1,7 @@
-"""Preflight checks of `run`: certain failures are reported before any work is done.
+"""Preflight checks of a run for a commit: certain failures are reported before any work is done.
+
+`run` makes them before there is a run. Runs of sensors, the UI and GraphQL make them in their first step, except for those of this
+machine's server: a release is made and registered also where it cannot be served.
 
 A check takes the plan and returns a sentence with the problem and what to do next, or None; a UserError that it raises counts as its
 sentence. A new check goes into CHECKS.
@@ -9,10 +12,11 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from face_assets.cli.starting_weights import trouble_of_weights
+from face_assets.automation.starting_weights import trouble_of_weights
 from face_assets.core.errors import UserError
 from face_assets.core.outside_text import echo
 from face_assets.core.project_files import SERVING_REQUIREMENTS
+from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.registry.git import GitError, git
 from face_assets.registry.remotes import remote_trouble
 from face_assets.registry.workspace import Workspace
@@ -28,14 +32,23 @@ TRIAL_TAG = "refs/tags/face-assets-may-write"  # tag of the trial push (dry run)
 
 @dataclass(frozen=True)
 class Plan:
-    """Plan of a run. commit: None where nothing is made from one; serves: True where it ends in a release and the server."""
+    """Plan of a run. commit: None where nothing is made from one; registers: True where it ends in a release; serves: and on the server."""
 
     workspace: Workspace
     commit: str | None
+    registers: bool
     serves: bool
 
 
 Check = Callable[[Plan], str | None]
+
+
+class CheckedWorkspace(WorkspaceResource):
+    """The workspace of a run that makes the checks in its first step."""
+
+    def check_plan(self, workspace: Workspace, commit: str, registers: bool) -> None:
+        """Raises UserError with what is certain to fail later."""
+        require_possible(Plan(workspace, commit, registers, serves=False))
 
 
 def require_possible(plan: Plan) -> None:
@@ -90,7 +103,7 @@ def dvc_remotes(plan: Plan) -> str | None:
 
 def writable_repository(plan: Plan) -> str | None:
     """Checks that tags can be pushed to the data repository, by which releases are registered."""
-    if not plan.serves or plan.commit is None:
+    if not plan.registers or plan.commit is None:
         return None
     repository = plan.workspace.repository
     cure = "A release is registered by a tag there: give the platform the right to write."
@@ -108,7 +121,7 @@ def writable_repository(plan: Plan) -> str | None:
 
 def default_remote(plan: Plan) -> str | None:
     """Checks that one of the DVC remotes is the default, to which releases are pushed."""
-    return remote_trouble(plan.workspace.repository, plan.commit) if plan.serves and plan.commit else None
+    return remote_trouble(plan.workspace.repository, plan.commit) if plan.registers and plan.commit else None
 
 
 def serving_environment(plan: Plan) -> str | None:
