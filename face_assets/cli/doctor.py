@@ -16,10 +16,10 @@ from typing import Literal
 
 import psutil
 
+from face_assets.automation import preflight
+from face_assets.automation.preflight import Check, Plan
 from face_assets.automation.services import WEBSERVER, record
-from face_assets.cli import preflight
 from face_assets.cli.followed_repository import read_repository
-from face_assets.cli.preflight import Check, Plan
 from face_assets.core import processes
 from face_assets.core.errors import UserError
 from face_assets.core.ports import require_free
@@ -57,7 +57,7 @@ Found = tuple[State, str]
 def examine(repo: str | None) -> Iterator[Finding]:
     """The findings, in order, on the followed repository's HEAD, or that of `repo`; without any on the machine alone."""
     workspace = read_repository(repo)
-    machine = Plan(workspace, None, serves=True)
+    machine = Plan(workspace, None, registers=True, serves=True)
     for subject, check in MACHINE.items():
         yield _finding(subject, check, machine)
     if not workspace.settings.repo:
@@ -71,7 +71,7 @@ def examine(repo: str | None) -> Iterator[Finding]:
         return
     yield Finding("repository", "ok", f"{workspace.repository.shown}, commit {commit[:12]}")
     for subject, check in REPOSITORY.items():
-        yield _finding(subject, check, Plan(workspace, commit, serves=True))
+        yield _finding(subject, check, Plan(workspace, commit, registers=True, serves=True))
 
 
 def _finding(subject: str, check: Callable[[Plan], Found], plan: Plan) -> Finding:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from face_assets.cli.starting_weights import trouble_of_file
+from face_assets.automation.starting_weights import trouble_of_file
 from face_assets.core.errors import UserError
 from face_assets.core.params import Embedder, Params, default_params_yaml, parse_params
 from face_assets.core.yaml_io import expanded
