@@ -40,11 +40,13 @@ RUN echo /opt/face-assets > "$(echo /opt/venv/lib/python3*/site-packages)/face-a
     && git config --system --add safe.directory '*' \
     && mkdir -p /var/lib/face-assets /var/log/face-assets /opt/dagster/dagster_home \
     && chmod 1777 /var/lib/face-assets /var/log/face-assets /opt/dagster /opt/dagster/dagster_home
+# several runs share the cores: torch's threads that wait for each other leave them to the others
 ENV PATH=/opt/venv/bin:/usr/bin:/bin \
     DAGSTER_HOME=/opt/dagster \
     FACE_ASSETS_DAGSTER_HOME=/opt/dagster \
     FACE_ASSETS_HOME=/var/lib/face-assets \
     HOME=/tmp \
+    OMP_WAIT_POLICY=PASSIVE \
     PYTHONUNBUFFERED=1
 WORKDIR /opt/face-assets
 USER 10001:10001

@@ -28,8 +28,9 @@ EXTENDED = (
 )
 """Places of the tests that `make test-all` alone runs: Docker and Compose, kills, full disks, many commits in a row."""
 PORTS = range(20_000, 32_000)  # below those that the kernel gives to callers, who would take a server's while it is down
-# several processes share the cores: torch's threads would wait for each other, spinning, most of the time
+# several processes share the cores: torch's threads would spend most of the time spinning while they wait for each other
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # of those that ask for more
 os.umask(UMASK := 0o022)  # of a person: importing the definitions sets that of the platform
 WORKER, WORKERS = (
     int(os.environ.get(name, default).removeprefix("gw"))

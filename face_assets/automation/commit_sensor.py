@@ -191,7 +191,7 @@ def _try_commit(
     if known[where]:
         return known[where]
     # Dagster runs a key only once, and a branch may return to a commit that ran before
-    key = f"{one.job}:{one.commit}" + (f":again:{one.since:.0f}" if before else "")
+    key = f"{one.job}:{one.commit}" + (f":again:{one.since:.3f}" if before else "")
     _request_run(workspace, one, key, tick)
     return None
 

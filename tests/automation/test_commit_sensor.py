@@ -19,6 +19,7 @@ from face_assets.registry import availability
 from face_assets.registry.git import git
 from face_assets.registry.releases import Digests
 from face_assets.registry.workspace import Workspace
+from tests.waiting import until
 
 
 @dataclass
@@ -164,12 +165,10 @@ def test_a_branch_set_back_and_forward_again_runs_once_more_what_it_left(watch: 
     production(base)
     watch.git("reset", "-q", "--hard", second)
     watch.push()
-    time.sleep(1)
     assert watch.look() == live(second)
     production(second)
     watch.git("reset", "-q", "--hard", base)
     watch.push("--force")
-    time.sleep(1)
     assert watch.look() == live(base)
 
 
@@ -299,11 +298,8 @@ def test_a_commit_whose_photos_are_not_pushed_waits_and_runs_when_they_arrive(wa
     assert "dvc push" in watch.said
     shutil.rmtree(remote)
     away.rename(remote)
-    ends = time.monotonic() + 60
     asked: list[tuple[str, str]] = []
-    while not asked and time.monotonic() < ends:
-        asked = watch.look()
-        time.sleep(0.2)
+    assert until(lambda: bool(asked.extend(watch.look()) or asked))
     assert asked == live(waiting)
     assert watch.look() == []
 
@@ -332,9 +328,9 @@ def test_a_commit_that_waits_is_dropped_with_its_branch(watch: Watch) -> None:
     watch.commit(2)
     assert watch.look() == []
     watch.git("push", "-q", "origin", "--delete", "side")
-    time.sleep(1.1)
-    assert watch.look() == []
-    assert "is on no branch any more" in watch.said
+    asked: list[tuple[str, str]] = []
+    assert until(lambda: bool(asked.extend(watch.look())) or "is on no branch any more" in watch.said)
+    assert asked == []
 
 
 def test_a_branch_without_a_data_set_is_left_alone(watch: Watch) -> None:

@@ -27,6 +27,16 @@ def red_assets(port: str) -> set[str]:
     return {name for name, node in nodes.items() if _is_red(node) or ((latest.get(name) or {}).get("status") == "FAILURE")}
 
 
+LOOKS = """{ sensorOrError(sensorSelector: { repositoryLocationName: "face-assets", repositoryName: "__repository__", sensorName: "%s" }) {
+    ... on Sensor { sensorState { ticks(limit: 20) { timestamp status } } } } }"""
+
+
+def ended_looks(port: str, sensor: str) -> list[float]:
+    """When each of the last looks of a sensor that are over began: seconds since 1970."""
+    ticks = _asked(port, LOOKS % sensor)["sensorOrError"]["sensorState"]["ticks"]
+    return [tick["timestamp"] for tick in ticks if tick["status"] != "STARTED"]
+
+
 def _is_red(node: dict[str, Any]) -> bool:
     results = [check["executionForLatestMaterialization"] or {} for check in node["assetChecksOrError"].get("checks", [])]
     severe = [one for one in results if one.get("status") == "FAILED" and one["evaluation"]["severity"] == "ERROR"]

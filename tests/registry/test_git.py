@@ -2,7 +2,6 @@
 
 import os
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,10 +19,8 @@ from tests.waiting import until
 def test_a_far_end_that_never_answers_is_given_up_with_gits_helpers() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/silent.git"
-        began = time.monotonic()
         with pytest.raises(GitError, match="no response within 1 s"):
             git("ls-remote", url, seconds=1)
-        assert time.monotonic() - began < 30
         until(lambda: not any(url in line for line in command_lines()), 30)
         assert [line for line in command_lines() if url in line] == []
 

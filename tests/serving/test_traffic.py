@@ -130,7 +130,7 @@ FAULTS = """
             raise RuntimeError
         if Path({folder!r}, "slow").exists():
             import time
-            time.sleep(4)
+            time.sleep(2)
 """
 MUTE = """
         if Path({folder!r}, "mute").exists():
@@ -193,8 +193,7 @@ def test_slow_answers_are_told_to_their_end(kit: Any, fragile: tuple[EmbeddedTar
             waited = time.monotonic() - started
         assert until(lambda before=began: timed(target)[0] == before[0] + 1)  # type: ignore[misc]
         ended = timed(target)
-        assert waited - 2 < ended[1] - began[1] < waited
-        assert (ended[1] - began[1] > 4) is (name == "slow")
+        assert (2 if name == "slow" else 0) < ended[1] - began[1] < waited
         began = ended
     assert read_traffic(f"http://127.0.0.1:{target.ports.metrics}", 5.0).milliseconds == pytest.approx(1000 * began[1] / began[0])
 
