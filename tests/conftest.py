@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from face_assets.core.files import file_lock, new_directory
 from face_assets.dataset.repository_creation import create_repository
+from face_assets.detection.facenet_pytorch import export_detector
 from face_assets.registry.git import git
 from tests.far_end import FarEnd
 from tests.small_disk import SmallDisk
@@ -27,6 +29,8 @@ EXTENDED = (
     *("e2e/test_kills.py", "e2e/test_full_disk.py", "e2e/test_triggers.py", "serving/test_three_homes.py"),
 )
 """Places of the tests that `make test-all` alone runs: Docker and Compose, kills, full disks, many commits in a row."""
+SERVERS = {"target", "cli"}
+"""The fixtures that start Triton or the whole platform: who asks for one is slow."""
 PORTS = range(20_000, 32_000)  # below those that the kernel gives to callers, who would take a server's while it is down
 # several processes share the cores: torch's threads would spend most of the time spinning while they wait for each other
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -47,6 +51,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("real") or any(place in item.nodeid for place in EXTENDED):
             item.add_marker(pytest.mark.extended)
+        if SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("real") and not os.environ.get(REAL_DATA):
             item.add_marker(pytest.mark.skip(reason=f"{REAL_DATA} is not set: no real photos on this machine"))
 
@@ -72,6 +78,18 @@ def uses_engine(nodeid: str) -> bool:
 def real_data() -> Path:
     """The folder with lfw/ and weights/."""
     return Path(os.environ[REAL_DATA])
+
+
+@pytest.fixture(scope="session")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The detector's networks, exported once for all workers, to be read."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if WORKERS > 1 else base) / "detector"
+    with file_lock(folder.with_name(".detector.lock")):
+        if not folder.is_dir():
+            with new_directory(folder) as aside:
+                export_detector(aside)
+    return folder
 
 
 @pytest.fixture

@@ -7,9 +7,11 @@ from collections.abc import Callable
 def until(true: Callable[[], bool], seconds: float = 60.0) -> bool:
     """Waits up to `seconds` for `true`, and returns its last value."""
     ends = time.monotonic() + seconds
-    while not true() and time.monotonic() < ends:
+    while not true():
+        if time.monotonic() > ends:
+            return False
         time.sleep(0.1)
-    return true()
+    return True
 
 
 def until_the_next_second() -> None:

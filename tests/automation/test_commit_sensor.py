@@ -304,6 +304,7 @@ def test_a_commit_whose_photos_are_not_pushed_waits_and_runs_when_they_arrive(wa
     assert watch.look() == []
 
 
+@pytest.mark.slow
 def test_a_remote_that_never_answers_holds_up_its_own_commit_alone_and_leaves_nothing(
     watch: Watch, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -240,6 +240,7 @@ with dg.DagsterInstance.from_config(sys.argv[1]) as instance:
 """
 
 
+@pytest.mark.slow
 def test_a_run_whose_process_was_killed_is_closed_and_its_pool_is_free(tmp_path: Path) -> None:
     (tmp_path / "dagster.yaml").write_text("concurrency: {pools: {default_limit: 1}}\ntelemetry: {enabled: false}\n")
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:

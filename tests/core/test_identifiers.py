@@ -86,6 +86,7 @@ def test_names_as_people_have_them_are_taken_as_they_are(parse: Callable[[str], 
     assert [parsed(parse, text) for text in good] == good
 
 
+@pytest.mark.slow
 def test_no_hostile_name_starts_a_program(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each as the data repository and as a revision of one: nothing is written where a started program would write."""
     work = tmp_path / "work"

@@ -13,7 +13,6 @@ from PIL import Image
 from face_assets.dataset.decoding import decode
 from face_assets.demo.synthetic import draw, write_people
 from face_assets.demo.traits import conditions, name_of, traits
-from face_assets.detection.facenet_pytorch import export_detector
 from face_assets.detection.mtcnn import Detector, DetectorConfig
 
 
@@ -81,10 +80,9 @@ def test_traits_stay_and_conditions_vary_between_photos(identity: int) -> None:
     assert len({conditions(identity, photo).view for photo in range(20)}) == 20
 
 
-def test_the_detector_finds_one_face_where_it_was_drawn(tmp_path: Path) -> None:
+def test_the_detector_finds_one_face_where_it_was_drawn(networks: Path) -> None:
     """Of 900 photos with another seed it found 96.3 %; a photo with an occluder may hide too much."""
-    export_detector(tmp_path)
-    detector = Detector(tmp_path, DetectorConfig())
+    detector = Detector(networks, DetectorConfig())
     found = 0
     for identity in range(30):
         for photo in range(4):

@@ -16,20 +16,12 @@ from face_assets.demo.synthetic import draw, write_people
 from face_assets.demo.traits import name_of
 from face_assets.detection import alignment
 from face_assets.detection.contact_sheet import caption_font, contact_sheet, wrapped
-from face_assets.detection.facenet_pytorch import export_detector
 from face_assets.detection.mtcnn import Detector, DetectorConfig
 from face_assets.storage.content_store import ContentStore
 
 
 def nothing(done: int, whole: int) -> None:
     """No progress to show."""
-
-
-@pytest.fixture(scope="module")
-def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("networks")
-    export_detector(folder)
-    return folder
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ def model() -> torch.nn.Module:
     return load_embedder("scratch", 16, seed=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whitening", ["fixed", "per_image"])
 def test_features_are_those_of_torch(tmp_path: Path, crop_store: ContentStore, model: torch.nn.Module, whitening: str) -> None:
     store = ContentStore(tmp_path / "features.sqlite")
@@ -31,6 +32,7 @@ def test_features_are_those_of_torch(tmp_path: Path, crop_store: ContentStore, m
     np.testing.assert_allclose(load_features(store, KEYS[::-1]), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_feature_depends_on_its_crop_alone(tmp_path: Path, crop_store: ContentStore, model: torch.nn.Module) -> None:
     together, apart = ContentStore(tmp_path / "a.sqlite"), ContentStore(tmp_path / "b.sqlite")
     compute_features(model, "fixed", crop_store, KEYS, together, threads=2)

@@ -82,6 +82,7 @@ def test_training_the_head_keeps_the_trunk_and_lowers_the_loss(tmp_path: Path, c
     assert (tmp_path / "out" / "metrics" / "plots" / "metrics" / "loss.tsv").read_text().startswith("step\tloss\n1\t")
 
 
+@pytest.mark.slow
 def test_an_unfrozen_block_moves_and_those_before_it_do_not(tmp_path: Path, crop_store: ContentStore, weights: str) -> None:
     train(request(tmp_path, crop_store, weights, unfreeze="repeat_3", epochs=1), tmp_path / "work", tmp_path / "out", 1, silent)
     before, after = torch.load(weights), torch.load(tmp_path / "out" / "embedder.pt")
@@ -90,6 +91,7 @@ def test_an_unfrozen_block_moves_and_those_before_it_do_not(tmp_path: Path, crop
     assert torch.equal(before["block8.branch0.bn.running_mean"], after["block8.branch0.bn.running_mean"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flip", [True, False])
 def test_stored_activations_train_as_crops_do(
     tmp_path: Path, crop_store: ContentStore, weights: str, monkeypatch: pytest.MonkeyPatch, flip: bool
@@ -105,6 +107,7 @@ def test_stored_activations_train_as_crops_do(
     assert losses[0] == pytest.approx(losses[1], rel=3e-4)
 
 
+@pytest.mark.slow
 def test_bf16_trains_about_as_f32_does(tmp_path: Path, crop_store: ContentStore, weights: str) -> None:
     losses = []
     for precision in ("f32", "bf16"):
@@ -114,6 +117,7 @@ def test_bf16_trains_about_as_f32_does(tmp_path: Path, crop_store: ContentStore,
     assert losses[0] == pytest.approx(losses[1], rel=0.02) and losses[0] != losses[1]
 
 
+@pytest.mark.slow
 def test_from_scratch_people_come_apart(tmp_path: Path, crop_store: ContentStore) -> None:
     asked = request(tmp_path, crop_store, "scratch", unfreeze="all", epochs=8, learning_rate=0.002, photos_per_person=2)
     result = train(asked, tmp_path / "work", tmp_path / "out", 1, silent)
@@ -124,6 +128,7 @@ def test_from_scratch_people_come_apart(tmp_path: Path, crop_store: ContentStore
     assert verification(seen, np.arange(16) // 4)["validation_auc"] > 0.9
 
 
+@pytest.mark.slow
 def test_a_strong_pull_keeps_the_starting_embeddings(tmp_path: Path, crop_store: ContentStore, weights: str) -> None:
     def moved(regularization: float) -> float:
         out = tmp_path / str(regularization)
@@ -149,6 +154,7 @@ def test_no_epochs_keep_the_starting_weights(tmp_path: Path, crop_store: Content
     assert all(torch.equal(before[key], after[key]) for key in after) and result.epochs == 0
 
 
+@pytest.mark.slow
 def test_without_validation_people_training_goes_on(tmp_path: Path, crop_store: ContentStore, weights: str) -> None:
     asked = request(tmp_path, crop_store, weights, epochs=1)
     for keys, labels in (([], []), (KEYS[16:17], [4]), (KEYS[16:18], [4, 5])):
@@ -224,6 +230,7 @@ def test_a_disk_or_a_memory_that_fails_for_a_moment_costs_no_checkpoint(
     assert resumable(checkpoint, "same", lambda line: None)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_is_torn_or_of_another_training_is_left_aside(tmp_path: Path, crop_store: ContentStore, weights: str) -> None:
     asked = request(tmp_path, crop_store, weights, epochs=2)
     train(asked, tmp_path / "work", tmp_path / "out", 1, silent)

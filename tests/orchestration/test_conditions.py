@@ -70,6 +70,7 @@ def test_a_change_of_the_serving_code_writes_and_deploys_once_more(production: s
         assert [changed.get_num_requested(dg.AssetKey(name)) for name in ("released", "written", "deployed")] == [0, 1, 1]
 
 
+@pytest.mark.slow
 def test_a_home_that_never_ran_the_commit_in_production_remakes_nothing(production: str) -> None:
     with dg.instance_for_test() as instance:
         instance.add_dynamic_partitions(str(commits.name), [OLD])

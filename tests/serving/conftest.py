@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -16,7 +17,6 @@ from face_assets.core.files import write_json
 from face_assets.core.params import Serving
 from face_assets.dataset.decoding import decode
 from face_assets.demo.synthetic import draw
-from face_assets.detection.facenet_pytorch import export_detector
 from face_assets.detection.mtcnn import Detector, DetectorConfig
 from face_assets.embedding.engine import Engine
 from face_assets.gallery.enrolment import templates_of, write_gallery
@@ -117,14 +117,13 @@ class Kit:
 
 
 @pytest.fixture(scope="session")
-def kit(tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], list[int]]) -> Kit:
+def kit(tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], list[int]], networks: Path) -> Kit:
     directory = Path(os.environ.get("FACE_ASSETS_SERVING_ENV") or Path(sys.prefix) / "serving")
     environment = ensure_environment(directory, ROOT / "deploy" / "requirements-serving.txt", print)
     made = Kit(tmp_path_factory.mktemp("bundles"), environment, Serving(max_latency_ms=10_000.0, queue_delay_us=20_000), free_ports)
     for release, size in SIZES.items():
         folder = made.bundle(release)
-        (folder / "detector").mkdir(parents=True)
-        export_detector(folder / "detector")
+        shutil.copytree(networks, folder / "detector")
         _write_engine(folder, size)
         write_json(folder / "engine.json", {"precision": "f32", "embedding_size": size, "image_size": SIDE, "whitening": "fixed"})
         recognizer = {

@@ -65,7 +65,7 @@ def load(kit: Any, target: EmbeddedTarget, grpc: int, http: int) -> Iterator[Loa
 
     def ask_grpc() -> None:
         asker = client(target)
-        while not over.is_set():
+        while not over.wait(0.01):
             try:
                 answer = asker.identify(photo)
             except UserError as error:
@@ -77,7 +77,7 @@ def load(kit: Any, target: EmbeddedTarget, grpc: int, http: int) -> Iterator[Loa
         asker = InferenceServerClient(f"127.0.0.1:{target.ports.http}")
         image = InferInput("IMAGE", [1], "BYTES")
         image.set_data_from_numpy(np.array([photo], dtype=np.object_))
-        while not over.is_set():
+        while not over.wait(0.01):
             try:
                 answer = asker.infer("face_recognizer", [image])
             except (InferenceServerException, OSError) as error:

@@ -25,7 +25,8 @@ SECONDS_TO_STOP = 30
 LAST_LINES = 4
 STARTS = 3  # Triton 2.51 sometimes crashes while it starts, and succeeds the next time
 ABORTED, KILLED, SEGMENTATION_FAULT = 134, 137, 139
-SECONDS_TO_REPORT = 2.0  # why it was killed
+SECONDS_TO_REPORT = 10.0  # why it was killed
+STUB_DIED = "is not healthy"  # what Triton logs of a stub process that has ended
 ROLE = "server"
 GATEWAY = "FACE_ASSETS_GATEWAY"  # the one address that a server accepts connections from
 INSIDE = "/var/lib/face-assets/traffic"
@@ -212,10 +213,13 @@ class Servers:
             found = later
         if found is None:
             return f"{name} is gone."
-        state = found.attrs["State"]
+        state, limit = found.attrs["State"], f"out of memory at {self.size.memory} MiB (FACE_ASSETS_DOCKER_MEMORY_MB)"
         if state.get("OOMKilled"):
-            return f"{name} was out of memory at {self.size.memory} MiB (FACE_ASSETS_DOCKER_MEMORY_MB)."
-        return f"{name} ended with status {state.get('ExitCode')}; its log ends: {self._log(found)}"
+            return f"{name} was {limit}."
+        log = self._log(found)
+        if STUB_DIED in log:  # killed by the kernel without Triton, which then ends: the engine may not see it
+            return f"{name} lost a model's process, most likely {limit}; its log ends: {log}"
+        return f"{name} ended with status {state.get('ExitCode')}; its log ends: {log}"
 
     @staticmethod
     def _log(container: Any) -> str:

@@ -54,7 +54,7 @@ def load(box: Any, key: str) -> Iterator[Load]:
 
     def ask_grpc() -> None:
         asker = box.asker(key)
-        while not over.is_set():
+        while not over.wait(0.01):
             try:
                 answer = asker.identify(photo)
             except UserError as error:
@@ -66,7 +66,7 @@ def load(box: Any, key: str) -> Iterator[Load]:
         asker = InferenceServerClient(f"127.0.0.1:{box.ports.http}")
         image = InferInput("IMAGE", [1], "BYTES")
         image.set_data_from_numpy(np.array([photo], dtype=np.object_))
-        while not over.is_set():
+        while not over.wait(0.01):
             try:
                 answer = asker.infer("face_recognizer", [image], headers={"Authorization": f"Bearer {key}"})
             except Exception as error:  # also those of the client's own transport: each is a request that was lost

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-DEPLOYMENTS = int(os.environ.get("FACE_ASSETS_TEST_DEPLOYMENTS", "5"))
+DEPLOYMENTS = int(os.environ.get("FACE_ASSETS_TEST_DEPLOYMENTS", "3"))
 BEFORE = 3  # from then on there is a live and a previous release, and one more that is kept
 CONNECTIONS = 25  # docker's client keeps ten open, and there are two
 PAGE = os.sysconf("SC_PAGE_SIZE")
