@@ -40,6 +40,7 @@ def test_the_figures_are_those_of_all_pairs(spread: float, seed: int) -> None:
     resolved = [point for point in found.tar if point.threshold is not None]
     assert {point.far for point in resolved} == {1e-2, 1e-3, 3e-3, 1e-4}
     for point in resolved:
+        assert point.threshold is not None
         accepted = int((scores[~same] >= point.threshold).sum())
         assert accepted == pytest.approx(point.false_accepts, abs=1)
         assert accepted <= point.far * found.impostor

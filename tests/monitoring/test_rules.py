@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from face_assets.core.project_files import DEPLOY
 from face_assets.monitoring.dashboards import DASHBOARDS, FOLDER, dashboard
-from face_assets.monitoring.prometheus import DEPLOY, configuration
+from face_assets.monitoring.prometheus import configuration
 
 CASES = Path(__file__).with_name("alerts_test.yml")
 

@@ -50,8 +50,8 @@ def test_what_a_container_puts_in_place_of_a_file_is_not_followed(tmp_path: Path
     (folder / "link.npz").symlink_to(elsewhere)
     os.mkfifo(folder / "pipe.npz")
     np.savez_compressed(folder / "bomb.npz", format=np.zeros(10_000_000))
-    for name, release, window in (("name", "v1\n", NOON), ("time", "v1.0.0", 2**60)):
-        numbers = np.array([window, HOUR, 0, 0, 0, 0, 0])
+    for name, release, start in (("name", "v1\n", NOON), ("time", "v1.0.0", 2**60)):
+        numbers = np.array([start, HOUR, 0, 0, 0, 0, 0])
         counts = np.zeros((len(FEATURES), BINS), np.uint32)
         np.savez_compressed(folder / f"{name}.npz", format=np.array(FORMAT), release=np.array(release), numbers=numbers, counts=counts)
     (tmp_path / window_name(NOON + HOUR)).symlink_to(folder)

@@ -144,9 +144,9 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLConte
         "-days",
         "2",
         "-keyout",
-        pem,
+        str(pem),
         "-out",
-        tmp_path / "cert.pem",
+        str(tmp_path / "cert.pem"),
         *names,
     ]
     subprocess.run(command, check=True, capture_output=True)

@@ -164,7 +164,12 @@ def ask(one: Traffic, faces: int = 2, parameters: str = "") -> None:
 
 def test_many_threads_count_and_one_changes_metrics(tmp_path: Path) -> None:
     one, family = traffic(tmp_path)
-    threads = [threading.Thread(target=lambda: [ask(one) for _ in range(50)]) for _ in range(4)]
+
+    def ask_often() -> None:
+        for _ in range(50):
+            ask(one)
+
+    threads = [threading.Thread(target=ask_often) for _ in range(4)]
     for thread in threads:
         thread.start()
     ask(one, faces=0)
