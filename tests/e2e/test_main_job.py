@@ -19,8 +19,8 @@ import pytest
 from face_assets.dataset.repository_creation import commit_photos
 from face_assets.demo.synthetic import write_people
 from face_assets.evaluation.feature_histograms import FEATURES, bins_of
+from face_assets.monitoring import prometheus
 from face_assets.monitoring.dashboards import DASHBOARDS
-from face_assets.monitoring.prometheus import ask
 from face_assets.registry.git import git
 from face_assets.serving.runtime.recorder import Recorder
 from tests.waiting import until
@@ -306,13 +306,13 @@ def test_prometheus_sees_the_platform_and_every_panel_of_the_dashboards_has_data
     ends = time.monotonic() + 600  # of them half a minute for the sensor of the traffic to look, and a run for its hour
     while lacking and time.monotonic() < ends:
         cli("identify", *photos)
-        found = {query: ask(address, "query", query=query)["result"] for query in lacking}
+        found = {query: prometheus.query(address, "query", query=query)["result"] for query in lacking}
         lacking = {query: title for query, title in lacking.items() if not any(one["value"][1] != "NaN" for one in found[query])}
     assert not lacking
-    rules = [rule for group in ask(address, "rules")["groups"] for rule in group["rules"]]
+    rules = [rule for group in prometheus.query(address, "rules")["groups"] for rule in group["rules"]]
     assert {rule["health"] for rule in rules} == {"ok"}
     os.kill(json.loads((Path(cli.environment["FACE_ASSETS_HOME"]) / "run" / "exporter.json").read_text())["pid"], signal.SIGKILL)
-    assert until(lambda: "ExporterDown" in {alert["labels"]["alertname"] for alert in ask(address, "alerts")["alerts"]}, 600)
+    assert until(lambda: "ExporterDown" in {alert["labels"]["alertname"] for alert in prometheus.query(address, "alerts")["alerts"]}, 600)
     assert {"prometheus"} < set(cli("down").removeprefix("Stopped: ").removesuffix(".\n").split(", "))
     cli("up", "--no-ui")  # what comes after asks the server
 
