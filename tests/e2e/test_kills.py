@@ -47,7 +47,7 @@ def kill_in(cli: Any, asset: str) -> None:
     """Starts a run and kills it, and all that it started but the server, while it is in `asset`."""
     command = [str(Path(sys.executable).with_name("face-assets")), "run", "--repo", "data", "--json"]
     home = Path(cli.environment["FACE_ASSETS_HOME"])
-    logs, server = home / "logs" / "runs", home / "serving" / "triton.log"
+    logs, server = home / "logs" / "runs", home / "serving" / "server.json"
     before = set(logs.glob("*.log"))
     with subprocess.Popen(command, env=cli.environment, cwd=cli.folder, stdout=subprocess.DEVNULL, start_new_session=True) as run:
         ends = time.monotonic() + 600
