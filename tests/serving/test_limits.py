@@ -243,7 +243,7 @@ def test_a_server_whose_model_hangs_is_replaced_by_itself(kit: Any, live: Embedd
     for detector in (one for one in triton.children() if "face_detector" in " ".join(one.cmdline())):
         detector.suspend()
     assert infer(live, request_of(kit.photo(PEOPLE[0], 1)), seconds=0.5)[0] == grpc.StatusCode.DEADLINE_EXCEEDED
-    assert until(lambda: not triton.is_running() and live.status().ready)
+    assert until(lambda: not triton.is_running() and live.status().ready, seconds=120.0)
     assert live.status().pid == frontend.pid
     assert RecognizerClient(f"127.0.0.1:{live.ports.grpc}").identify(kit.photo(PEOPLE[0], 1)).faces
 
