@@ -13,7 +13,7 @@ export PIP_ROOT_USER_ACTION := ignore
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 # pip writes a line for each file of each package: every 25th package, and what takes long, show that it goes on
-PACKAGES := awk '/^Collecting/ && ++n % 25 == 0 { print "  " n " packages found" } /^Installing/ { print "  unpacking " n ", a minute or two" } { fflush() }'
+PACKAGES := awk '/^(Collecting|Processing)/ && ++n % 25 == 0 { print "  " n " packages found" } /^Installing/ { print "  unpacking " n ", a minute or two" } { fflush() }'
 
 TEST := $(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 

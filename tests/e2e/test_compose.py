@@ -62,7 +62,7 @@ class Stack:
         return runs_of(self.environment["FACE_ASSETS_UI_PORT"])
 
     def tells_of_runs(self) -> bool:
-        """Whether the webserver reaches its event log."""
+        """True if the webserver reaches its event log."""
         try:
             self.runs()
         except (OSError, KeyError, TypeError):
