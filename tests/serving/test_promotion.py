@@ -41,7 +41,7 @@ class Repository:
         commit = git("rev-parse", "HEAD", cwd=self.folder).decode().strip()
         self.made += 1
         release = Release(f"v{self.made}.0.0", "", commit, commit, Digests(commit, "a", "a"), dict(metrics))
-        (self.folder / "release.json").write_text(json.dumps(asdict(release)))
+        (self.folder / "release.json").write_text(json.dumps({**asdict(release), "digests": release.digests.to_json()}))
         git("add", "release.json", cwd=self.folder)
         tree = git("write-tree", cwd=self.folder).decode().strip()
         released = git("commit-tree", tree, "-p", commit, "-m", "Release", cwd=self.folder).decode().strip()
