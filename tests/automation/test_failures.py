@@ -61,7 +61,7 @@ def embedder_evaluation(context: dg.AssetExecutionContext) -> Iterator[dg.Materi
             int("no number")
         except ValueError as error:
             raise RuntimeError("evaluation failed") from error
-    figures = {"auc": 0.71, "tar": dg.MetadataValue.json({"0.001": 0.6})}
+    figures: dict[str, Any] = {"auc": 0.71, "tar": dg.MetadataValue.json({"0.001": 0.6})}
     gate = dg.AssetCheckResult(check_name="gate", passed=end != "gate", metadata=figures, description="AUC 0.71 is below the floor of 0.9")
     hint = dg.AssetCheckResult(check_name="hint", passed=False, severity=dg.AssetCheckSeverity.WARN, description="only a hint")
     yield from enforce_checks(context, dg.MaterializeResult(check_results=[hint, gate]))

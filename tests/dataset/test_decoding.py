@@ -8,6 +8,7 @@ import sys
 import tracemalloc
 import warnings
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -211,8 +212,8 @@ except MemoryError:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "AVIF"])
 def test_too_little_memory_is_no_verdict_on_a_photo(kind: str) -> None:
-    options = {"JPEG": {"progressive": True}, "AVIF": {"speed": 10}, "WEBP": {"method": 0}}.get(kind, {})
-    content = encoded(Image.new("RGB", (4000, 3500), "teal"), kind, **options)
+    options: dict[str, dict[str, Any]] = {"JPEG": {"progressive": True}, "AVIF": {"speed": 10}, "WEBP": {"method": 0}}
+    content = encoded(Image.new("RGB", (4000, 3500), "teal"), kind, **options.get(kind, {}))
     done = subprocess.run([sys.executable, "-c", TOO_LITTLE], input=content, capture_output=True, check=False)
     assert done.stdout == b"MemoryError\n", done.stderr.decode()
 

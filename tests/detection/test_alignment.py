@@ -4,6 +4,7 @@ import errno
 import hashlib
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,8 +96,9 @@ def test_what_fails_for_a_moment_marks_no_photo(
         raise trouble
 
     with monkeypatch.context() as patched:
-        place = (Path, "read_bytes") if isinstance(trouble, OSError) else (rgb, "_converted")
-        patched.setattr(*((Detector, "detect_all") if isinstance(trouble, RuntimeError) else place), fails)
+        place: tuple[Any, str] = (Path, "read_bytes") if isinstance(trouble, OSError) else (rgb, "_converted")
+        owner, name = (Detector, "detect_all") if isinstance(trouble, RuntimeError) else place
+        patched.setattr(owner, name, fails)
         with pytest.raises(type(trouble)):
             alignment.align_photos(wanted, crops, networks, DetectorConfig(), 100.0, 1, nothing)
         if not isinstance(trouble, RuntimeError):

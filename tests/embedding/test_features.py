@@ -1,6 +1,7 @@
 """Trunk features: the same as torch's, of one crop alone to the bit, computed once."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ def model() -> torch.nn.Module:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("whitening", ["fixed", "per_image"])
-def test_features_are_those_of_torch(tmp_path: Path, crop_store: ContentStore, model: torch.nn.Module, whitening: str) -> None:
+def test_features_are_those_of_torch(tmp_path: Path, crop_store: ContentStore, model: torch.nn.Module, whitening: Any) -> None:
     store = ContentStore(tmp_path / "features.sqlite")
     steps: list[tuple[int, int]] = []
     assert compute_features(model, whitening, crop_store, KEYS, store, 1, lambda *step: steps.append(step)) == 24

@@ -17,7 +17,8 @@ from face_assets.gallery.search import Gallery
 from face_assets.serving import embedded
 from face_assets.serving.client import Answer, Face, RecognizerClient
 from face_assets.serving.deployment_check import NO_PHOTO, GoldenRequest, check_deployment
-from face_assets.serving.embedded import DeploymentRefusedError, EmbeddedTarget
+from face_assets.serving.embedded import EmbeddedTarget
+from face_assets.serving.target import DeploymentRefusedError
 from face_assets.serving.triton_server import Address
 
 

@@ -111,7 +111,7 @@ class Listening:
 async def frontend(folder: Path, ports: list[int], waiting: int = 1) -> AsyncIterator[Listening]:
     """waiting: requests that are taken in at once."""
     bounds = Bounds(LARGEST, "key", Admission(Limits(max_bytes=LARGEST, max_waiting=waiting)), PendingRequests())
-    listening = Listening(*ports, bounds)
+    listening = Listening(ports[0], ports[1], bounds)
 
     async def over_http(request: web.Request) -> web.Response:
         listening.seen.append(request.path)
@@ -203,7 +203,11 @@ def test_a_triton_that_takes_photos_and_is_silent_is_seen_by_callers_who_left(
     async def run() -> None:
         async with frontend(tmp_path, free_ports(2), waiting=2) as server:
             (tmp_path / over).unlink()
-            silent = await asyncio.start_unix_server(lambda reader, writer: reader.read(), str(tmp_path / over))
+
+            async def take(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+                await reader.read()
+
+            silent = await asyncio.start_unix_server(take, str(tmp_path / over))
             async with silent:
                 asked = asyncio.create_task(
                     server.send(http(f"POST {INFER}", b"{}")) if over == "http" else server.call(f"{GRPC}/ModelInfer", b"photo")

@@ -146,7 +146,7 @@ def _without_triton(folder: Path) -> Path:
 def leave_states_of_others(data: Path) -> list[str]:
     """That of a machine that has been gone for long, and what is no state of a machine; returns the names of those."""
     state = MachineState(machine="old", target="embedded", wanted=None, live=None, since=None, trouble="", seen="2026-01-01T00:00:00Z")
-    none = {
+    none: dict[str, str | MachineState] = {
         "other": state,
         "torn": "{",
         "large": "x" * 10_000,
