@@ -8,7 +8,7 @@ from face_assets.core.params import Params
 from face_assets.core.step_versions import step_version
 from face_assets.dataset import steps as dataset
 from face_assets.orchestration.conditions import REMAKE
-from face_assets.orchestration.jobs import COMMIT_TO_LIVE
+from face_assets.orchestration.jobs import COMMIT_TO_LIVE, includes
 from face_assets.orchestration.metadata import ARTIFACT, commit_check, commit_of, enforce_checks, materialized, user_errors
 from face_assets.orchestration.partitions import commits
 from face_assets.orchestration.workspace_resource import WorkspaceResource
@@ -39,7 +39,8 @@ def dataset_version(context: dg.AssetExecutionContext, platform: WorkspaceResour
     workspace = platform.workspace()
     with user_errors(context):
         commit = commit_of(context, workspace)
-        platform.check_plan(workspace, commit, registers=context.run.job_name == COMMIT_TO_LIVE)
+        if includes(context.run, "face_embedder"):
+            platform.check_plan(workspace, commit, registers=context.run.job_name == COMMIT_TO_LIVE)
         artifact = dataset.version_dataset(workspace, commit, context.log.info)
         moved = dataset.moved_since_production(workspace, artifact)
         yield from enforce_checks(

@@ -40,3 +40,8 @@ observe_traffic = dg.define_asset_job(
     hooks=HOOKS,
     description="Summarizes an hour of traffic, and compares it with the release's reference.",
 )
+
+
+def includes(run: dg.DagsterRun, asset: str) -> bool:
+    """True if the run makes the asset: all of its job's assets without a selection."""
+    return not run.asset_selection or dg.AssetKey(asset) in run.asset_selection

@@ -11,11 +11,11 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner
 
-from face_assets.automation.preflight import CheckedWorkspace
+from definitions import defs
 from face_assets.cli.main import main
 from face_assets.core.settings import remember
-from face_assets.dataset.assets import dataset_version
 from face_assets.event_log.outcomes import read_outcome
+from face_assets.orchestration.jobs import COMMIT_TO_EVALUATION
 from face_assets.orchestration.partitions import add_commit
 from face_assets.registry.git import git
 from face_assets.registry.workspace import Workspace
@@ -108,8 +108,8 @@ def test_a_run_of_a_sensor_or_the_ui_ends_in_its_first_step_with_the_same_senten
     commit = Workspace.load().repository.resolve("HEAD")
     with dg.DagsterInstance.ephemeral() as instance:
         add_commit(instance, commit)
-        resources = {"platform": CheckedWorkspace(), "io_manager": dg.mem_io_manager}
-        done = dg.materialize([dataset_version], instance=instance, resources=resources, partition_key=commit, raise_on_error=False)
+        job = defs.resolve_job_def(COMMIT_TO_EVALUATION)
+        done = job.execute_in_process(instance=instance, partition_key=commit, raise_on_error=False)
         outcome = read_outcome(instance, instance.get_run_records()[0])
     assert not done.success
     assert "does not exist" in outcome.reason and outcome.reason in said
