@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -114,8 +115,8 @@ def measured(photos: list[Path], change: str, networks: Path, engine: Path, cach
     file = cache / f"{change.split(' ')[0]}-{len(photos)}.npy"
     if not file.is_file():
         cores = len(os.sched_getaffinity(0))
-        with multiprocessing.get_context("spawn").Pool(cores, _start, (networks, engine, change)) as pool:
-            np.save(file, np.stack(pool.map(_bins, photos, chunksize=16)))
+        with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), _start, (networks, engine, change)) as pool:
+            np.save(file, np.stack(list(pool.map(_bins, photos, chunksize=16))))
     return np.asarray(np.load(file))
 
 

@@ -11,6 +11,7 @@ import multiprocessing
 import sys
 import tempfile
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -93,8 +94,8 @@ def seen(data: Path, photos: list[Path], cache: Path) -> tuple[Floats, Floats]:
     networks, engine = engines(data, cache)
     file = cache / f"groups-{len(photos)}.npy"
     if not file.is_file():
-        with multiprocessing.get_context("spawn").Pool(usable_cores(), _start, (networks, engine)) as pool:
-            np.save(file, np.stack(pool.map(_look, photos, chunksize=16)))
+        with ProcessPoolExecutor(usable_cores(), multiprocessing.get_context("spawn"), _start, (networks, engine)) as pool:
+            np.save(file, np.stack(list(pool.map(_look, photos, chunksize=16))))
     values = np.load(file)
     return values[:, :2], values[:, 2:]
 

@@ -4,7 +4,7 @@ import multiprocessing
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,8 +35,8 @@ def paced(address: str, model: str, name: str, kind: str, items: Sequence[Any], 
 
 
 def _elsewhere(work: Any, *arguments: Any) -> Measured:
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        found: Measured = pool.apply(work, arguments)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        found: Measured = pool.submit(work, *arguments).result()
         return found
 
 

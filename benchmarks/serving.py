@@ -2,6 +2,7 @@
 
 import multiprocessing
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -67,9 +68,9 @@ def _in_process(engine: Engine, crops: np.ndarray) -> float:
 
 def _parts(kit: Kit, embedded: float, engine: Engine) -> float:
     """Photos a second where decoding and detecting on every core, embedding all faces and searching them follow one another."""
-    with multiprocessing.get_context("spawn").Pool(usable_cores(), _start, (kit.networks,)) as pool:
+    with ProcessPoolExecutor(usable_cores(), multiprocessing.get_context("spawn"), _start, (kit.networks,)) as pool:
         paths = kit.files[:CROPS]
-        pool.map(_find, paths[: 4 * usable_cores()], chunksize=2)
+        list(pool.map(_find, paths[: 4 * usable_cores()], chunksize=2))
         started = time.perf_counter()
         faces = sum(pool.map(_find, paths, chunksize=4)) / len(paths)
         found = len(paths) / (time.perf_counter() - started)

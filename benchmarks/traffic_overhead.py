@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,8 @@ def _round(target: EmbeddedTarget, photos: list[Path], number: int) -> float:
     """The throughput with counting by that without."""
     rates = {}
     for counted in (True, False) if number % 2 else (False, True):
-        with multiprocessing.get_context("spawn").Pool(1) as pool:  # callers in a process of their own
-            rates[counted] = pool.apply(_ask, (target, photos, counted))
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:  # callers in a process of their own
+            rates[counted] = pool.submit(_ask, target, photos, counted).result()
     print(f"round {number + 1}: {rates[True]:.2f} photos/s counted, {rates[False]:.2f} not: {rates[True] / rates[False]:.4f}", flush=True)
     return float(rates[True] / rates[False])
 
