@@ -163,7 +163,9 @@ def merged(committed: Config, local: Path | None, where: str) -> Config:
     tree: Config = {}
     if local:
         file = local / ".dvc" / "config.local"
-        theirs, tree = read_config(file), read_config(file.with_name("config"))
+        theirs = read_config(file)
+        with suppress(UserError):  # in the middle of a merge it names no address
+            tree = read_config(file.with_name("config"))
         if is_own(file):
             own.append(theirs)
         else:
