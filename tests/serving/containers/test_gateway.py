@@ -86,11 +86,11 @@ def test_a_key_is_made_and_revoked_without_a_restart_and_only_its_hash_is_kept(b
 
 def test_a_key_revoked_while_the_gateway_is_down_is_not_in_force_when_it_is_back(box: Any, live: Any, key: str) -> None:
     gateway, photo = live.gateway, box.kit.photo(0, 2)
-    made, container = gateway.keys.add("caller"), gateway.container()
+    made, container = gateway.keys.add("guest"), gateway.container()
     assert gateway.apply_keys()
     assert box.asker(made).identify(photo).release == "v1.0.0"
     container.kill()  # the engine does not restart a container that it killed
-    gateway.keys.revoke("caller")
+    gateway.keys.revoke("guest")
     assert not gateway.apply_keys()
     container.start()
     gateway._wait(container)
