@@ -99,7 +99,8 @@ class Team:
 
 
 @pytest.fixture
-def team(kit: Any, tmp_path: Path, free_ports: Callable[[int], list[int]]) -> Iterator[Team]:
+def team(kit: Any, tmp_path: Path, free_ports: Callable[[int], list[int]], monkeypatch: pytest.MonkeyPatch) -> Iterator[Team]:
+    monkeypatch.delenv("FACE_ASSETS_HOME", raising=False)  # it would be that of all three
     photos = tmp_path / "photos" / "Person"
     photos.mkdir(parents=True)
     (photos / "1.jpg").write_bytes(kit.photo(0, 1))
