@@ -74,7 +74,8 @@ async def _end_of(server: asyncio.subprocess.Process, stopped: asyncio.Event, pe
         looks = looks + 1 if before & dead else bool(dead)
         if looks >= LOOKS:
             return "a model's process died"
-        is_late = pending.seconds_without_response > SECONDS_OF_WORK + _longest_wait()
+        late = pending.seconds_without_response - SECONDS_OF_WORK
+        is_late = late > 0 and late > _longest_wait()  # which reads files
         hangs = psutil.STATUS_STOPPED in states.values() or (is_late and not _is_working(states))
         hanging = hanging + 1 if hangs else 0
         if hanging >= LOOKS_AT_HANGING:
