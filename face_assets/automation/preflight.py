@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from face_assets.automation.starting_weights import trouble_of_weights
 from face_assets.core.errors import UserError
@@ -67,13 +68,19 @@ def _sentence(check: Check, plan: Plan) -> str | None:
 
 def disk_space(plan: Plan) -> str | None:
     """Checks that the disk has space for the least that will be written."""
-    home = plan.workspace.home.root
-    there = next(folder for folder in (home, *home.parents) if folder.exists())
-    free, needed = shutil.disk_usage(there).free, _least_bytes(plan)
+    there, free = free_space(plan)
+    needed = _least_bytes(plan)
     if free >= needed:
         return None
     found = f"The disk is full, but for {free / 1e6:,.0f} MB at {there}, and at least {needed / 1e6:,.0f} MB are needed"
     return f"{found}: free some space and run again."
+
+
+def free_space(plan: Plan) -> tuple[Path, int]:
+    """Returns the state directory, or the folder in which it will be created, and the free bytes there."""
+    home = plan.workspace.home.root
+    there = next(folder for folder in (home, *home.parents) if folder.exists())
+    return there, shutil.disk_usage(there).free
 
 
 def _least_bytes(plan: Plan) -> int:

@@ -115,9 +115,8 @@ def _disk(plan: Plan) -> Found:
     sentence = preflight.disk_space(plan)
     if sentence:
         return "failed", sentence
-    home = plan.workspace.home.root
-    free = disk_usage(next(folder for folder in (home, *home.parents) if folder.exists())).free
-    found = f"{free / 1e9:.1f} GB free for {home}"
+    _, free = preflight.free_space(plan)
+    found = f"{free / 1e9:.1f} GB free for {plan.workspace.home.root}"
     return ("ok", found) if free > DISK_NEEDED else ("warning", f"{found}: the first release may take {DISK_NEEDED / 1e9:.0f} GB.")
 
 

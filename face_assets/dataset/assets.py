@@ -7,6 +7,7 @@ import dagster as dg
 from face_assets.core.params import Params
 from face_assets.core.step_versions import step_version
 from face_assets.dataset import steps as dataset
+from face_assets.dataset.enough_people import LEAST_TO_TRAIN, are_enough
 from face_assets.orchestration.conditions import REMAKE
 from face_assets.orchestration.jobs import COMMIT_TO_LIVE, includes
 from face_assets.orchestration.metadata import ARTIFACT, commit_check, commit_of, enforce_checks, materialized, user_errors
@@ -67,9 +68,9 @@ def _dataset_checks(artifact: Artifact, params: Params, moved: list[str]) -> lis
         ),
         dg.AssetCheckResult(
             check_name="enough_people",
-            passed=trainable >= 2 and testable >= params.split.min_test_people,
+            passed=are_enough(trainable, testable, params.split),
             metadata={"people_to_train_on": trainable, "test_people_with_pairs": testable, "needed": params.split.min_test_people},
-            description=f"{trainable} people to train on (2 needed), {testable} test people with two photos or more "
+            description=f"{trainable} people to train on ({LEAST_TO_TRAIN} needed), {testable} test people with two photos or more "
             f"(split.min_test_people requires {params.split.min_test_people})",
         ),
         dg.AssetCheckResult(
