@@ -13,6 +13,7 @@ from face_assets.core.batches import batched
 from face_assets.core.files import read_content
 from face_assets.core.progress import Progress
 from face_assets.dataset.decoding import UnusablePhoto, decode
+from face_assets.detection.crop_keys import crop_keys, other_keys
 from face_assets.detection.mtcnn import Detector, DetectorConfig, Faces, Pixels, enough
 from face_assets.storage.content_store import ContentStore, Entry
 
@@ -34,28 +35,33 @@ def align_photos(
     max_megapixels: float,
     workers: int,
     progress: Progress,
+    most_faces: int = 1,
 ) -> None:
     """Detects and crops the photos (md5 → file) and stores the results under the md5; `progress` is called with (done, all).
 
     Facts: {"status": "face" | "no_face" | "unusable", "reason", "faces", "box", "probability", "landmarks", "width", "height"}, and
-    "megapixels" of a photo that is unusable for them; blob: the crop, uint8 (image_size, image_size, 3) RGB. An unusable photo
-    never stops the rest; temporary failures, as of the disk or of memory, are raised and store no facts.
+    "megapixels" of a photo that is unusable for them; blob: the crop, uint8 (image_size, image_size, 3) RGB. Of a photo with several
+    faces up to `most_faces` are stored, each in an entry of its own (`crop_keys`). An unusable photo never stops the rest; temporary
+    failures, as of the disk or of memory, are raised and store no facts.
     """
     few = workers == 1 or len(photos) < WORTH_PROCESSES
     workers = min(workers, MOST_THREADS) if few else workers
-    align, done = partial(_align, networks, config, max_megapixels), 0
+    align, done = partial(_align, networks, config, max_megapixels, most_faces), 0
     batches = batched(sorted(photos.items()), min(BATCH, -(-len(photos) // workers) or 1))
     with store.kept_open(), _pool(few, workers) as pool:
         for entries in _in_order(partial(pool.submit, align), batches, BATCHES_A_WORKER * workers):
             store.put(entries)
-            done += len(entries)
+            done += sum(entry.key in photos for entry in entries)
             progress(done, len(photos))
 
 
-def unaligned(store: ContentStore, md5s: Iterable[str], max_megapixels: float) -> tuple[list[str], dict[str, dict[str, Any]]]:
+def unaligned(
+    store: ContentStore, md5s: Iterable[str], max_megapixels: float, every_face: bool = False
+) -> tuple[list[str], dict[str, dict[str, Any]]]:
     """The photos without a result, each once and in their order, and the facts of the others.
 
-    Removes the results of photos that were rejected under a lower limit.
+    every_face: a photo whose first choice alone is stored, although it has several faces, counts as one without. Removes the results of
+    photos that were rejected under a lower limit.
     """
     wanted = list(dict.fromkeys(md5s))
     facts = store.facts(wanted)
@@ -63,6 +69,10 @@ def unaligned(store: ContentStore, md5s: Iterable[str], max_megapixels: float) -
     if outdated:
         store.drop(outdated)
         facts = {md5: fact for md5, fact in facts.items() if md5 not in outdated}
+    if every_face:
+        others = other_keys(facts)
+        absent = set(store.missing(key for keys in others.values() for key in keys))
+        facts = {md5: fact for md5, fact in facts.items() if absent.isdisjoint(others.get(md5, ()))}
     return [md5 for md5 in wanted if md5 not in facts], facts
 
 
@@ -100,21 +110,25 @@ def _in_order(begin: Callable[[Batch], "Future[list[Entry]]"], batches: Iterable
             future.cancel()
 
 
-def _align(networks: Path, config: DetectorConfig, max_megapixels: float, batch: Batch) -> list[Entry]:
+def _align(networks: Path, config: DetectorConfig, max_megapixels: float, most_faces: int, batch: Batch) -> list[Entry]:
     """The entries of a batch, by this worker's own detector."""
     if not hasattr(_worker, "detector"):
         _worker.detector = Detector(networks, config, threads=1)
-    return align_batch(_worker.detector, ((md5, read_content(path, md5)) for md5, path in batch), max_megapixels)
+    return align_batch(_worker.detector, ((md5, read_content(path, md5)) for md5, path in batch), max_megapixels, most_faces)
 
 
-def align_batch(detector: Detector, photos: Iterable[tuple[str, bytes]], max_megapixels: float) -> list[Entry]:
-    """The crop store's entries for photos, (md5, content) each, about a megapixel of them in memory at a time."""
+def align_batch(detector: Detector, photos: Iterable[tuple[str, bytes]], max_megapixels: float, most_faces: int = 1) -> list[Entry]:
+    """The crop store's entries for photos, (md5, content) each, about a megapixel of them in memory at a time.
+
+    most_faces: number of faces of a photo that get an entry, in the detector's order; a photo without one has an entry, too.
+    """
     entries: list[Entry] = []
     waiting: dict[str, Pixels] = {}
 
     def search() -> None:
         found = detector.detect_all(list(waiting.values()))
-        entries.extend(_entry(detector, md5, image, faces) for (md5, image), faces in zip(waiting.items(), found, strict=True))
+        for (md5, image), faces in zip(waiting.items(), found, strict=True):
+            entries.extend(_entries(detector, md5, image, faces, most_faces))
         waiting.clear()
 
     for md5, content in photos:
@@ -129,17 +143,18 @@ def align_batch(detector: Detector, photos: Iterable[tuple[str, bytes]], max_meg
     return entries
 
 
-def _entry(detector: Detector, md5: str, image: Pixels, faces: Faces) -> Entry:
+def _entries(detector: Detector, md5: str, image: Pixels, faces: Faces, most: int) -> Iterator[Entry]:
     size = {"height": image.shape[0], "width": image.shape[1]}
     if not len(faces.boxes):
-        return Entry(md5, {"status": "no_face", "reason": "no face found", "faces": 0, **size})
-    facts = {
-        "status": "face",
-        "reason": "",
-        "faces": len(faces.boxes),
-        "box": [round(float(value), 3) for value in faces.boxes[0]],
-        "probability": round(float(faces.probabilities[0]), 6),
-        "landmarks": [[round(float(x), 3), round(float(y), 3)] for x, y in faces.landmarks[0]],
-        **size,
-    }
-    return Entry(md5, facts, detector.crop(image, faces.boxes[0]).tobytes())
+        yield Entry(md5, {"status": "no_face", "reason": "no face found", "faces": 0, **size})
+    for rank, key in enumerate(crop_keys(md5, len(faces.boxes))[:most]):
+        facts = {
+            "status": "face",
+            "reason": "",
+            "faces": len(faces.boxes),
+            "box": [round(float(value), 3) for value in faces.boxes[rank]],
+            "probability": round(float(faces.probabilities[rank]), 6),
+            "landmarks": [[round(float(x), 3), round(float(y), 3)] for x, y in faces.landmarks[rank]],
+            **size,
+        }
+        yield Entry(key, facts, detector.crop(image, faces.boxes[rank]).tobytes())

@@ -30,7 +30,7 @@ def detector_fingerprint(workspace: Workspace, detector: Detector) -> str:
 
 
 def crop_store(workspace: Workspace, detector: Detector) -> ContentStore:
-    """The crop store of a detector's settings: key = the photo's md5."""
+    """The crop store of a detector's settings: key = the photo's md5, and keys derived from it for further faces (`crop_keys`)."""
     return workspace.home.crops(detector_fingerprint(workspace, detector))
 
 

@@ -32,12 +32,14 @@ LISTED = 200
 
 @dataclass(frozen=True)
 class Face:
-    """A photo with a crop, as training and evaluation use it."""
+    """A photo with a crop, as training and evaluation use it. crop_key: of its subject's face, in stores of crops, features and embeddings;
+    that of the detector's first choice is the photo's md5."""
 
     path: str
     md5: str
     identity: str
     split: str
+    crop_key: str
 
 
 @dataclass(frozen=True)
@@ -128,10 +130,10 @@ def align_dataset(workspace: Workspace, commit: str, dataset: Artifact, log: Log
 
 
 def read_faces(aligned: Artifact, *splits: str) -> list[Face]:
-    """The photos with a usable face, in path order; of the named splits, or of all."""
+    """The photos with a usable face, in path order; of the named splits, or of all. Without a column `crop` it is the first choice's."""
     with open(aligned.directory / "faces.csv", encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["status"] == "face" and (not splits or row["split"] in splits)]
-    return [Face(row["path"], row["md5"], row["identity"], row["split"]) for row in rows]
+    return [Face(row["path"], row["md5"], row["identity"], row["split"], row.get("crop", row["md5"])) for row in rows]
 
 
 def labels_of(faces: Sequence[Face]) -> list[int]:

@@ -45,7 +45,7 @@ def export_embedder(workspace: Workspace, commit: str, aligned: Artifact, embedd
         log("exporting to ONNX and OpenVINO")
         size, normalization = params.detector.image_size, params.embedder.whitening
         export_engine(model, normalization, size, directory, embedder.summary["embedding_size"])
-        crops = load_crops(crop_store(workspace, params.detector), [face.md5 for face in _spread(read_faces(aligned), PARITY_CROPS)])
+        crops = load_crops(crop_store(workspace, params.detector), [face.crop_key for face in _spread(read_faces(aligned), PARITY_CROPS)])
         found = parity(model, normalization, directory, crops)
         trials = [] if asked == "f32" else _lower(workspace, params, aligned, directory, log)
         return {
@@ -72,25 +72,25 @@ def _lower(workspace: Workspace, params: Params, aligned: Artifact, directory: P
     from face_assets.embedding.precision import try_precisions
 
     test = read_faces(aligned, "test")
-    md5s, people = [face.md5 for face in test], np.array(labels_of(test))
+    keys, people = [face.crop_key for face in test], np.array(labels_of(test))
     lowered = _Lowered(workspace, params, aligned, directory, log)
 
     def evaluate(vectors: np.ndarray) -> "Evaluation":
         return evaluation.evaluate(vectors, people, params.evaluation.far, params.evaluation.seed)
 
     try:
-        exact = engine_vectors(workspace, directory, params.detector, md5s, log)
+        exact = engine_vectors(workspace, directory, params.detector, keys, log)
         trials = try_precisions(
             params.export.precision,
             exact,
-            lambda precision: lowered.vectors(precision, md5s),
+            lambda precision: lowered.vectors(precision, keys),
             evaluate,
             params.evaluation.far,
             params.export.max_tar_loss,
         )
         for trial in trials:
             log(f"{trial.precision}: {trial.reason}")
-        speeds = {trial.precision: lowered.crops_a_second(trial.precision, md5s) for trial in trials if trial.value is not None}
+        speeds = {trial.precision: lowered.crops_a_second(trial.precision, keys) for trial in trials if trial.value is not None}
         lowered.keep(trials[-1].precision)
     finally:
         lowered.clear()
@@ -103,7 +103,7 @@ class _Lowered:
     def __init__(self, workspace: Workspace, params: Params, aligned: Artifact, directory: Path, log: Log):
         self.workspace, self.params, self.aligned, self.directory, self.log = workspace, params, aligned, directory, log
 
-    def vectors(self, precision: str, md5s: list[str]) -> np.ndarray:
+    def vectors(self, precision: str, keys: list[str]) -> np.ndarray:
         """Embeddings of the test crops in a precision. Raises NotComputedError."""
         from face_assets.embedding.engine_files import restate_engine
         from face_assets.embedding.features import load_crops
@@ -120,18 +120,18 @@ class _Lowered:
             if not training:
                 raise NotComputedError("there is no training crop to calibrate int8 on")
             self.log(f"quantizing to int8, calibrated on {len(training)} training crops")
-            crops = load_crops(crop_store(self.workspace, self.params.detector), [face.md5 for face in training])
+            crops = load_crops(crop_store(self.workspace, self.params.detector), [face.crop_key for face in training])
             quantize_engine(self.directory, folder, crops)
-        return engine_vectors(self.workspace, folder, self.params.detector, md5s, self.log)
+        return engine_vectors(self.workspace, folder, self.params.detector, keys, self.log)
 
-    def crops_a_second(self, precision: str, md5s: list[str]) -> float:
+    def crops_a_second(self, precision: str, keys: list[str]) -> float:
         """The measured speed of the engine on all cores of this machine."""
         from face_assets.embedding.engine import Engine
         from face_assets.embedding.features import load_crops
 
         folder = self.directory if precision == "f32" else self._folder(precision)
         engine = Engine(folder / "embedder.xml", precision, self.workspace.settings.cores)
-        crops = load_crops(crop_store(self.workspace, self.params.detector), md5s[:SPEED_CROPS])
+        crops = load_crops(crop_store(self.workspace, self.params.detector), keys[:SPEED_CROPS])
         engine.embed(crops[: SPEED_CROPS // 2])
         started = time.perf_counter()
         engine.embed(crops)

@@ -41,9 +41,9 @@ def train_embedder(workspace: Workspace, commit: str, aligned: Artifact, log: Lo
             crops=crop_store(workspace, params.detector),
             image_size=params.detector.image_size,
             features=feature_folder(workspace, params.detector),
-            train_keys=[face.md5 for face in training],
+            train_keys=[face.crop_key for face in training],
             train_labels=labels_of(training),
-            validation_keys=[face.md5 for face in validation],
+            validation_keys=[face.crop_key for face in validation],
             validation_labels=[people[face.identity] for face in validation],
         )
         settings = workspace.settings

@@ -40,24 +40,24 @@ def feature_folder(workspace: Workspace, detector: Detector) -> Path:
     return workspace.home.features / detector_fingerprint(workspace, detector)
 
 
-def embed(workspace: Workspace, how: Embedding, md5s: Sequence[str], log: Log) -> np.ndarray:
-    """Embeddings float32 (n, d) of stored crops in f32. Only crops without stored features pass through the trunk."""
+def embed(workspace: Workspace, how: Embedding, keys: Sequence[str], log: Log) -> np.ndarray:
+    """Embeddings float32 (n, d) of stored crops in f32, in their order. Only crops without stored features pass through the trunk."""
     from face_assets.embedding.features import embed_stored
     from face_assets.embedding.weights import load_embedder
 
     model = load_embedder(how.weights, how.embedding_size, how.seed)
     folder = feature_folder(workspace, how.detector)
     return embed_stored(
-        model, how.normalization, how.detector.image_size, crop_store(workspace, how.detector), md5s, folder, workspace.settings.cores, log
+        model, how.normalization, how.detector.image_size, crop_store(workspace, how.detector), keys, folder, workspace.settings.cores, log
     )
 
 
-def served_vectors(workspace: Workspace, params: Params, exported: Artifact, md5s: Sequence[str], log: Log) -> np.ndarray:
+def served_vectors(workspace: Workspace, params: Params, exported: Artifact, keys: Sequence[str], log: Log) -> np.ndarray:
     """Embeddings float32 (n, d) of stored crops by the commit's exported engine."""
-    return engine_vectors(workspace, exported.directory, params.detector, md5s, log)
+    return engine_vectors(workspace, exported.directory, params.detector, keys, log)
 
 
-def engine_vectors(workspace: Workspace, directory: Path, detector: Detector, md5s: Sequence[str], log: Log) -> np.ndarray:
+def engine_vectors(workspace: Workspace, directory: Path, detector: Detector, keys: Sequence[str], log: Log) -> np.ndarray:
     """Embeddings float32 (n, d) of stored crops by the engine in `directory`, in its precision.
 
     In f32 they are computed from the stored trunk features and torch's head, which equals the engine within its checked parity, so a
@@ -65,23 +65,23 @@ def engine_vectors(workspace: Workspace, directory: Path, detector: Detector, md
     """
     engine = read_json(directory / "engine.json")
     if engine["precision"] != "f32":
-        return _kept(workspace, directory, engine["precision"], detector, md5s, log)
+        return _kept(workspace, directory, engine["precision"], detector, keys, log)
     how = Embedding(str(directory / "embedder.pt"), engine["whitening"], engine["embedding_size"], detector)
-    return embed(workspace, how, md5s, log)
+    return embed(workspace, how, keys, log)
 
 
-def _kept(workspace: Workspace, directory: Path, precision: str, detector: Detector, md5s: Sequence[str], log: Log) -> np.ndarray:
+def _kept(workspace: Workspace, directory: Path, precision: str, detector: Detector, keys: Sequence[str], log: Log) -> np.ndarray:
     from face_assets.embedding.engine import Engine
     from face_assets.embedding.features import load_crops
 
     network = [file_digest(directory / name) for name in ("embedder.xml", "embedder.bin")]
     store = workspace.home.embeddings(fingerprint(network, precision, detector_fingerprint(workspace, detector)))
-    missing = store.missing(md5s)
+    missing = store.missing(keys)
     engine = Engine(directory / "embedder.xml", precision, workspace.settings.cores)
     if missing:
         log(f"embedding {len(missing):,} crops in {precision}")
     for batch in batched(missing, CROPS_A_TRANSACTION):
         vectors = engine.embed(load_crops(crop_store(workspace, detector), batch))
         store.put(Entry(key, {}, vector.tobytes()) for key, vector in zip(batch, vectors, strict=True))
-    found = {entry.key: np.frombuffer(entry.blob or b"", np.float32) for entry in store.entries(md5s)}
-    return np.stack([found[md5] for md5 in md5s]) if md5s else np.zeros((0, engine.size), np.float32)
+    found = {entry.key: np.frombuffer(entry.blob or b"", np.float32) for entry in store.entries(keys)}
+    return np.stack([found[key] for key in keys]) if keys else np.zeros((0, engine.size), np.float32)

@@ -33,12 +33,12 @@ def enroll(workspace: Workspace, commit: str, aligned: Artifact, evaluation: Art
         faces, without, left_out, notes = _enrolled(workspace, commit, params, aligned, log)
         if not faces:
             raise RefusedError(f"Nobody can be enrolled at commit {commit[:12]}: no photo there has a usable face.")
-        embeddings = served_vectors(workspace, params, exported, [face.md5 for face in faces], log)
+        embeddings = served_vectors(workspace, params, exported, [face.crop_key for face in faces], log)
         enrolled = gallery.templates_of(embeddings, [face.identity for face in faces])
         gallery.write_gallery(enrolled, directory)
         probes = read_faces(aligned, "test")
         people = [face.identity for face in probes]
-        vectors = served_vectors(workspace, params, exported, [face.md5 for face in probes], log)
+        vectors = served_vectors(workspace, params, exported, [face.crop_key for face in probes], log)
         calibrated = gallery.calibrate(enrolled, vectors, people, params.evaluation.fpir, fallback=threshold)
         photos = {(face.identity, face.md5) for face in faces}
         inside = [(face.identity, face.md5) in photos for face in probes]
@@ -79,5 +79,7 @@ def _enrolled(
         log(f"{len(left_out):,} photos of gallery.dvc are left out, the same file stands there twice: {', '.join(left_out[:LISTED])}")
     md5s = [photo.md5 for photo in photos]
     facts = align(workspace, commit, GALLERY, md5s, params.detector, params.photos.max_megapixels, log).facts
-    faces = [Face(photo.path, photo.md5, photo.identity, photo.split) for photo in photos if facts[photo.md5]["status"] == "face"]
+    faces = [
+        Face(photo.path, photo.md5, photo.identity, photo.split, photo.md5) for photo in photos if facts[photo.md5]["status"] == "face"
+    ]
     return faces, sorted({photo.identity for photo in listed} - {face.identity for face in faces}), left_out, notes

@@ -126,10 +126,14 @@ def _write_splits(aligned: Artifact, path: Path) -> None:
 
 
 def _golden_requests(workspace: Workspace, params: Params, parts: Parts, log: Log) -> list[dict[str, Any]]:
-    """Golden requests: test photos spread over the split, with the offline answers that a deployment must repeat."""
+    """Golden requests: test photos spread over the split, with the offline answers that a deployment must repeat.
+
+    Each is of the detector's first choice, as the server's answers are: of photos of which that is the subject, where there are any.
+    """
     from face_assets.gallery.search import Gallery
 
     faces = read_faces(parts.aligned, "test")
+    faces = [face for face in faces if face.crop_key == face.md5] or faces
     faces = faces[:: max(1, len(faces) // params.serving.golden_requests)][: params.serving.golden_requests]
     embeddings = served_vectors(workspace, params, parts.exported, [face.md5 for face in faces], log)
     gallery = Gallery.load(parts.gallery.directory)

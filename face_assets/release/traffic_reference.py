@@ -42,7 +42,7 @@ def _test_rows(aligned: Artifact) -> list[dict[str, str]]:
 def _face_bins(
     workspace: Workspace, params: Params, exported: Artifact, gallery: Artifact, faces: list[dict[str, str]], log: Log
 ) -> np.ndarray:
-    """Bins int64 (n, features) of these photos, as the server counts them."""
+    """Bins int64 (n, features) of these photos, as the server counts them: of the detector's first choice of each photo's faces."""
     md5s = [row["md5"] for row in faces]
     embeddings = served_vectors(workspace, params, exported, md5s, log)
     enrolled = Gallery.load(gallery.directory)

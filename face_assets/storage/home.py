@@ -63,7 +63,7 @@ class Home:
         return self.root / "logs"
 
     def crops(self, detector: str) -> ContentStore:
-        """The crop store of a detector's fingerprint: key = the photo's md5."""
+        """The crop store of a detector's fingerprint: key = that of the crop."""
         return ContentStore(self.root / "crops" / f"{detector}.sqlite")
 
     def inspections(self, version: str) -> ContentStore:
@@ -71,5 +71,5 @@ class Home:
         return ContentStore(self.root / "inspections" / f"{version}.sqlite")
 
     def embeddings(self, engine: str) -> ContentStore:
-        """Embeddings by an engine's fingerprint: key = the photo's md5."""
+        """Embeddings by an engine's fingerprint: key = that of the crop."""
         return ContentStore(self.root / "embeddings" / f"{engine}.sqlite")

@@ -17,6 +17,7 @@ from face_assets.demo.synthetic import draw, write_people
 from face_assets.demo.traits import name_of
 from face_assets.detection import alignment
 from face_assets.detection.contact_sheet import caption_font, contact_sheet, wrapped
+from face_assets.detection.crop_keys import MOST_FACES, crop_keys
 from face_assets.detection.mtcnn import Detector, DetectorConfig
 from face_assets.storage.content_store import ContentStore
 
@@ -75,6 +76,30 @@ def test_the_limit_in_force_decides_whatever_was_aligned_before(photos: dict[str
     assert align(0.05) == refused
     assert alignment.within(store.facts(wanted), 0.05)[min(wanted)]["reason"] == "0.1 megapixels, more than 0.1"
     assert align(0.1) == found and not store.missing(wanted)
+
+
+def test_every_face_has_a_crop_and_the_first_one_s_is_as_before(photos: dict[str, Path], networks: Path, tmp_path: Path) -> None:
+    """A store that was filled with first choices alone is completed by the photos with several faces, and only by those."""
+    first, every = ContentStore(tmp_path / "first.sqlite"), ContentStore(tmp_path / "every.sqlite")
+    group = Image.new("RGB", (460, 300), (90, 110, 130))
+    for place, size in ((20, 180), (220, 220)):
+        group.paste(draw(place, 0).resize((size, size)), (place, 30))
+    group.save(tmp_path / "group.png")
+    wanted = {**good(photos), (two := md5_of(tmp_path / "group.png")): tmp_path / "group.png"}
+    alignment.align_photos(wanted, first, networks, DetectorConfig(), 100.0, 1, nothing)
+    before = {entry.key: entry for entry in first.entries(wanted)}
+    assert alignment.unaligned(first, wanted, 100.0)[0] == []
+    several, _ = alignment.unaligned(first, wanted, 100.0, every_face=True)
+    assert two in several and all(before[md5].facts["faces"] > 1 for md5 in several)
+    done: list[tuple[int, int]] = []
+    for store, some in ((every, wanted), (first, {md5: wanted[md5] for md5 in several})):
+        alignment.align_photos(some, store, networks, DetectorConfig(), 100.0, 1, lambda *now: done.append(now), MOST_FACES)
+        assert done[-1] == (len(some), len(some))
+        assert alignment.unaligned(store, wanted, 100.0, every_face=True)[0] == []
+        assert {entry.key: entry for entry in store.entries(wanted)} == before
+        small, large = (found for key in crop_keys(two, 2)[::-1] for found in store.entries([key]))
+        assert large == before[two] and len(small.blob or b"") == 160 * 160 * 3 and small.facts["faces"] == 2
+        assert small.facts["box"][0] < large.facts["box"][0] and small.facts["status"] == "face"
 
 
 def test_inspection_lists_problems_by_photo(photos: dict[str, Path], tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def photos_in_groups(workspace: Workspace, table: str, faces: list[Face]) -> tup
 
 
 def face(identity: str, path: str) -> Face:
-    return Face(path, "0" * 32, identity, "test")
+    return Face(path, "0" * 32, identity, "test", "0" * 32)
 
 
 def test_people_and_photos_are_in_their_groups_however_their_names_are_written(workspace: Workspace) -> None:
