@@ -16,9 +16,9 @@ def roc_plot(curves: Mapping[str, tuple[Mapping[str, Sequence[float]], int]]) ->
     figure, axes = _figure("false accept rate", "true accept rate")
     for name, (curve, impostor) in curves.items():
         seen = [(far, tar) for far, tar in zip(curve["far"], curve["tar"], strict=True) if far >= least_rate(impostor)]
-        axes.plot(*zip(*seen, strict=True), label=name, linewidth=1.5)
+        axes.plot([far for far, _ in seen], [tar for _, tar in seen], label=name if seen else f"{name}: not measurable", linewidth=1.5)
     axes.set_xscale("log")
-    axes.set_xlim(min(least_rate(impostor) for _, impostor in curves.values()), 1)
+    axes.set_xlim(min(0.1, *(least_rate(impostor) for _, impostor in curves.values())), 1)
     axes.set_ylim(0, 1.01)
     axes.legend(loc="lower right")
     return _png(figure)

@@ -37,17 +37,19 @@ class TarAtFar:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The figures of one embedder. `threshold` accepts at most `far` of the impostor pairs; where they cannot resolve `far` it lies
-    just above the highest impostor score, and `threshold_resolved` is False."""
+    """The figures of one embedder; None for those that photos without a mated pair do not show. mated_people: those with two photos or
+    more. `threshold` accepts at most `far` of the impostor pairs; where they cannot resolve `far` it lies just above the highest impostor
+    score, and `threshold_resolved` is False."""
 
     photos: int
     people: int
+    mated_people: int
     genuine: int
     impostor: int
-    accuracy: float
-    accuracy_std: float
-    auc: float
-    eer: float
+    accuracy: float | None
+    accuracy_std: float | None
+    auc: float | None
+    eer: float | None
     tar: list[TarAtFar]
     far: float
     threshold: float
@@ -70,55 +72,72 @@ class Evaluation:
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> "Evaluation":
-        """The evaluation that `to_json` wrote."""
-        return Evaluation(**{**values, "tar": [TarAtFar(**point) for point in values["tar"]]})
+        """The evaluation that `to_json` wrote, also before it counted the people with two photos."""
+        return Evaluation(**{"mated_people": values["people"], **values, "tar": [TarAtFar(**point) for point in values["tar"]]})
 
 
 def evaluate(embeddings: Floats, identities: npt.NDArray[Any], far: float, seed: int) -> Evaluation:
     """Figures over all pairs. embeddings: float32 (n, d) of unit length; identities: (n,) integers.
 
-    Raises UserError without at least one pair of one person and one pair of two, and for embeddings that are not finite.
+    Without a pair of one person, only the threshold is measured. Raises UserError without two people, and for embeddings that are not
+    finite.
     """
-    from sklearn.metrics import auc as area
-
     if broken := int((~np.isfinite(embeddings).all(axis=1)).sum()):
         raise UserError(
             f"The embedder returns no finite numbers for {broken:,} of {len(embeddings):,} test photos, as after a training that diverged: "
             "lower train.learning_rate or train.scale, or start from other embedder.weights."
         )
     genuine, impostor = count_scores(embeddings, identities)
-    if not genuine.sum() or not impostor.sum():
-        raise UserError(
-            f"The test split has {len(set(identities.tolist()))} people and {genuine.sum()} pairs of photos of one person: "
-            "it needs two people, and one with two photos. Add photos, or raise split.test."
-        )
-    false_rates, true_rates, thresholds = _roc(genuine, impostor)
-    accuracies = _fold_accuracies(embeddings, identities, seed)
-    misses = 1 - true_rates
-    crossing = int(np.argmin(np.abs(misses - false_rates)))
+    people, counts = np.unique(identities, return_counts=True)
+    if len(people) < 2:
+        raise UserError(f"The test split has photos of {len(people)} people: it needs two. Add people to the photos.")
     points = [tar_at_far(genuine, impostor, one) for one in dict.fromkeys((*FARS, far))]
     chosen = next(point for point in points if point.far == far)
     threshold = chosen.threshold if chosen.threshold is not None else _above_every(impostor)
     return Evaluation(
         photos=len(embeddings),
-        people=len(set(identities.tolist())),
+        people=len(people),
+        mated_people=int((counts > 1).sum()),
         genuine=int(genuine.sum()),
         impostor=int(impostor.sum()),
-        accuracy=float(np.mean(accuracies)),
-        accuracy_std=float(np.std(accuracies)),
-        auc=float(area(false_rates, true_rates)),
-        eer=float((misses[crossing] + false_rates[crossing]) / 2),
+        **_accuracy(embeddings, identities, seed),
+        **_areas(genuine, impostor),
         tar=points,
         far=far,
         threshold=threshold,
         threshold_resolved=chosen.resolved,
-        roc=_thinned(false_rates, true_rates, thresholds),
+        roc=_curve(genuine, impostor),
         histogram=_coarse(genuine, impostor),
     )
 
 
+def _accuracy(embeddings: Floats, identities: npt.NDArray[Any], seed: int) -> dict[str, Any]:
+    """Mean and deviation of the folds' accuracies; None without a pair of one person."""
+    if not has_pairs(identities):
+        return {"accuracy": None, "accuracy_std": None}
+    accuracies = _fold_accuracies(embeddings, identities, seed)
+    return {"accuracy": float(np.mean(accuracies)), "accuracy_std": float(np.std(accuracies))}
+
+
+def _areas(genuine: Counts, impostor: Counts) -> dict[str, Any]:
+    """Area under the ROC curve and equal error rate; None without a pair of one person."""
+    from sklearn.metrics import auc
+
+    if not genuine.sum():
+        return {"auc": None, "eer": None}
+    false_rates, true_rates, _ = _roc(genuine, impostor)
+    misses = 1 - true_rates
+    crossing = int(np.argmin(np.abs(misses - false_rates)))
+    return {"auc": float(auc(false_rates, true_rates)), "eer": float((misses[crossing] + false_rates[crossing]) / 2)}
+
+
+def _curve(genuine: Counts, impostor: Counts) -> dict[str, list[float]]:
+    """The ROC curve, thinned; empty without a pair of one person."""
+    return _thinned(*_roc(genuine, impostor)) if genuine.sum() else {"far": [], "tar": [], "threshold": []}
+
+
 def has_pairs(people: npt.NDArray[Any]) -> bool:
-    """True where there is a pair of one person and a pair of two, which `evaluate` needs."""
+    """True where there is a pair of one person and a pair of two, by which accuracy is measured."""
     counts = np.unique(people, return_counts=True)[1]
     return len(counts) > 1 and bool(counts.max() > 1)
 
@@ -184,7 +203,8 @@ def _thinned(false_rates: npt.NDArray[Any], true_rates: npt.NDArray[Any], thresh
 
 def _coarse(genuine: Counts, impostor: Counts) -> dict[str, list[float]]:
     edges = np.linspace(0, BINS, HISTOGRAM_BINS + 1).astype(int)[:-1]
-    shares = {"genuine": np.add.reduceat(genuine, edges) / genuine.sum(), "impostor": np.add.reduceat(impostor, edges) / impostor.sum()}
+    kinds = {"genuine": genuine, "impostor": impostor}
+    shares = {name: np.add.reduceat(counts, edges) / max(counts.sum(), 1) for name, counts in kinds.items()}
     named = {name: [round(float(value), 8) for value in values] for name, values in shares.items()}
     return {"score": [round(_edge(int(edge)), 4) for edge in edges], **named}
 

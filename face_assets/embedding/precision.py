@@ -67,7 +67,7 @@ def try_precisions(
 
 def _exact(reference: Evaluation, far: float) -> Trial:
     figure, value = _figure(reference, far)
-    return Trial(EXACT, True, "the reference", figure, round(value, 6), 0.0, round(reference.auc, 6), 1.0, 1.0)
+    return Trial(EXACT, True, "the reference", figure, _rounded(value), 0.0, _rounded(reference.auc), 1.0, 1.0)
 
 
 def _trial(
@@ -82,19 +82,25 @@ def _trial(
     if not np.isfinite(found).all():
         return Trial(precision, False, "its vectors are not finite")
     figures = evaluate(found)
-    figure, value = _figure(figures, far)
-    loss = round(_figure(reference, far)[1] - value, 6)
+    (figure, value), (_, exactly) = _figure(figures, far), _figure(reference, far)
+    if value is None or exactly is None:
+        return Trial(precision, False, "its loss is not measurable: nobody has two photos")
+    loss = round(exactly - value, 6)
     cosines = (exact * found).sum(axis=1)
     accepted = loss <= max_loss
     reason = f"{figure} is {value:.5f}, {abs(loss):.5f} {'lower' if loss > 0 else 'higher'} than in f32"
     if not accepted:
         reason += f", more than export.max_tar_loss {max_loss:g}"
     return Trial(
-        precision, accepted, reason, figure, round(value, 6), loss, round(figures.auc, 6),
+        precision, accepted, reason, figure, round(value, 6), loss, _rounded(figures.auc),
         round(float(cosines.min()), 6), round(float(cosines.mean()), 6),
     )  # fmt: skip
 
 
-def _figure(found: Evaluation, far: float) -> tuple[str, float]:
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
+
+
+def _figure(found: Evaluation, far: float) -> tuple[str, float | None]:
     tar = found.tar_at(far).tar
     return (f"TAR at FAR {far:g}", tar) if tar is not None else ("AUC", found.auc)

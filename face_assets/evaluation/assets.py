@@ -47,7 +47,7 @@ def _single_figures(artifact: Artifact) -> dict[str, Any]:
     """The trained embedder's figures as single numbers, which the UI plots over the commits."""
     trained = artifact.summary["figures"]["trained"]
     tar = {f"tar_at_far_{far}": value for far, value in trained["tar"].items() if value is not None}
-    return {"auc": trained["auc"], "accuracy": trained["accuracy"], "eer": trained["eer"], **tar}
+    return {name: trained[name] for name in ("auc", "accuracy", "eer") if trained[name] is not None} | tar
 
 
 def _gate(artifact: Artifact) -> dg.AssetCheckResult:

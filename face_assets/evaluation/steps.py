@@ -52,9 +52,9 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
         comparison, left_out = _production_figures(workspace, commit, production, md5s, people, vectors, log) if production else ({}, 0)
         figures |= comparison
         for name, found in figures.items():
-            log(f"{name}: AUC {found.auc:.4f}, accuracy {found.accuracy:.4f} over {found.pairs:,} pairs of {found.photos:,} photos")
+            log(f"{name}: {_measured(found)} over {found.pairs:,} pairs of {found.photos:,} photos")
         compared = (comparison.get(TRAINED_FOR_COMPARISON, trained), comparison["production"]) if comparison else None
-        verdict = gate.judge(trained, compared, params.evaluation)
+        verdict = gate.judge(trained, compared, params.evaluation, params.split.min_test_people)
         gate_notes = [*_left_out(production, left_out, len(faces), compared is not None), *verdict.notes]
         for note in gate_notes:
             log(note)
@@ -145,14 +145,25 @@ def _curves(figures: Mapping[str, "Evaluation"]) -> dict[str, tuple[dict[str, li
     }
 
 
+def _measured(found: "Evaluation") -> str:
+    """AUC and accuracy in a line."""
+    if found.auc is None or found.accuracy is None:
+        return f"AUC and accuracy are not measurable from {found.genuine} pairs of one person,"
+    return f"AUC {found.auc:.4f}, accuracy {found.accuracy:.4f}"
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
+
+
 def _headline(found: "Evaluation") -> dict[str, Any]:
     """The figures for tables, logs and metrics.json."""
     return {
-        "auc": round(found.auc, 6),
-        "accuracy": round(found.accuracy, 6),
-        "accuracy_std": round(found.accuracy_std, 6),
-        "eer": round(found.eer, 6),
-        "tar": {f"{point.far:g}": None if point.tar is None else round(point.tar, 6) for point in found.tar},
+        "auc": _rounded(found.auc),
+        "accuracy": _rounded(found.accuracy),
+        "accuracy_std": _rounded(found.accuracy_std),
+        "eer": _rounded(found.eer),
+        "tar": {f"{point.far:g}": _rounded(point.tar) for point in found.tar},
         "genuine_pairs": found.genuine,
         "impostor_pairs": found.impostor,
         "photos": found.photos,

@@ -91,7 +91,7 @@ def _side(release: Release, bundle: Path) -> Side:
 
 
 def _figures(side: Side) -> dict[str, float]:
-    found = {name: float(side.evaluation[name]) for name in FIGURES}
+    found = {name: float(side.evaluation[name]) for name in FIGURES if side.evaluation[name] is not None}
     found |= {f"TAR at FAR {point['far']:g}": point["tar"] for point in side.evaluation["tar"] if point["tar"] is not None}
     found |= {"threshold of verification": side.thresholds[0], "threshold of identification": side.thresholds[1]}
     found |= {f"{kind} pairs": float(side.evaluation[kind]) for kind in ("genuine", "impostor")}

@@ -68,6 +68,7 @@ def _data(facts: CardFacts) -> list[str]:
     return ["## Data", "", *_table(("", ""), rows), ""]
 
 
+NOT_MEASURABLE = "not measurable"
 SPLITS = {"train": "learn from", "validation": "watch while training", "test": "evaluate on (never seen)"}
 
 
@@ -96,9 +97,9 @@ def _figures(facts: CardFacts) -> list[str]:
         (
             name,
             f"{one['photos']:,}",
-            f"{one['auc']:.4f}",
-            f"{one['accuracy']:.4f} ± {one['accuracy_std']:.4f}",
-            f"{one['eer']:.4f}",
+            _figure(one["auc"]),
+            NOT_MEASURABLE if one["accuracy"] is None else f"{one['accuracy']:.4f} ± {one['accuracy_std']:.4f}",
+            _figure(one["eer"]),
             *(_tar(one["tar"][far]) for far in fars),
         )
         for name, one in facts.figures.items()
@@ -189,6 +190,10 @@ def _fpir(calibration: Mapping[str, Any]) -> str:
         return "the threshold for two photos, as there was no stranger to try it with"
     seen = f"where {calibration['measured_fpir']:.2%} of {strangers:,} strangers' photos find somebody"
     return seen if calibration["resolved"] else f"{seen}; they are too few to show the {calibration['fpir']:g} asked for"
+
+
+def _figure(value: float | None) -> str:
+    return NOT_MEASURABLE if value is None else f"{value:.4f}"
 
 
 def _tar(value: float | None) -> str:

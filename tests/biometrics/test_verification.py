@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from face_assets.biometrics.plots import histogram_plot, roc_plot
 from face_assets.biometrics.verification import Evaluation, evaluate, has_pairs
 from face_assets.core import params
 from face_assets.core.errors import UserError
@@ -76,8 +77,28 @@ def test_what_cannot_be_evaluated_is_said() -> None:
     embeddings, _ = people(4, 1, 0.5)
     with pytest.raises(UserError, match="1 people"):
         evaluate(embeddings, np.zeros(4, int), 0.01, 0)
-    with pytest.raises(UserError, match="0 pairs"):
-        evaluate(embeddings, np.arange(4), 0.01, 0)
+
+
+@pytest.mark.parametrize("count", [2, 8])
+def test_one_photo_of_each_person_shows_non_mated_scores_alone(count: int) -> None:
+    found = evaluate(*people(count, 1, 0.5), 0.01, 0)
+    assert (found.genuine, found.impostor, found.mated_people) == (0, count * (count - 1) // 2, 0)
+    assert (found.auc, found.accuracy, found.eer) == (None, None, None)
+    assert all(point.tar is None for point in found.tar)
+    assert Evaluation.from_json(found.to_json()) == found
+    assert roc_plot({"trained": (found.roc, found.impostor)}).startswith(b"\x89PNG")
+    assert histogram_plot(found.histogram, found.threshold).startswith(b"\x89PNG")
+
+
+def test_the_floors_are_judged_from_enough_people_on_and_the_verdict_says_so() -> None:
+    asked = params.Evaluation(far=0.01)
+    chance = evaluate(*people(9, 2, 50.0), 0.01, 0)
+    spared = judge(chance, None, asked, fewest=10)
+    assert spared.passed and "9 of 9 people have two photos or more, and it takes 10" in spared.notes[0]
+    refused = judge(chance, None, asked, fewest=9)
+    assert [reason.split()[0] for reason in refused.reasons] == ["AUC", "accuracy"] and not refused.notes
+    single = evaluate(*people(9, 1, 0.5), 0.01, 0)
+    assert judge(single, (single, single), asked, fewest=0).passed
 
 
 def test_an_embedder_that_gives_one_vector_for_everybody_accepts_nobody() -> None:

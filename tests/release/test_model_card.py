@@ -56,6 +56,12 @@ def test_figures_of_fewer_photos_say_so() -> None:
     assert "finds a face in" not in same
 
 
+def test_figures_without_mated_pairs_are_not_measurable() -> None:
+    nothing = dict.fromkeys(HEADLINE) | {"genuine_pairs": 0, "impostor_pairs": 1, "photos": 2, "tar": {"0.001": None}}
+    card = model_card(replace(FACTS, figures={"trained": nothing}))
+    assert "| trained | 2 | not measurable | not measurable | not measurable | too few pairs |" in card
+
+
 def test_the_card_says_what_a_precision_costs_and_what_was_refused() -> None:
     assert "Precision" not in model_card(FACTS)
     measured = {"figure": "TAR at FAR 0.001", "min_cosine": 0.98, "mean_cosine": 0.99}
