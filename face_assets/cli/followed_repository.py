@@ -14,7 +14,7 @@ REPO = "FACE_ASSETS_REPO"
 
 
 def follow_repository(repo: str | None) -> Workspace:
-    """The workspace; `repo`, where given, is what this home follows from now on, which is printed where it is new.
+    """The workspace; `repo`, where given, is what this state directory follows from now on, which is printed where it is new.
 
     Raises UserError where the environment names another repository, and where `repo` cannot be read; then nothing has changed.
     """
@@ -25,7 +25,7 @@ def follow_repository(repo: str | None) -> Workspace:
         if not before or _source(before) != source:
             _of(source).repository.refresh()
             was = f"followed {before} until now; from now on it follows" if before else "follows from now on:"
-            echo(without_credentials(f"This home {was} {source}."), err=True)
+            echo(without_credentials(f"This state directory {was} {source}."), err=True)
         remember(repo=source)
     return Workspace.load()
 
@@ -36,12 +36,12 @@ def read_repository(repo: str | None) -> Workspace:
 
 
 def followed_repository(repo: str | None) -> Workspace:
-    """The workspace of what this home follows. Raises UserError where `repo` is given and is another."""
+    """The workspace of what this state directory follows. Raises UserError where `repo` is given and is another."""
     workspace = Workspace.load()
     followed = workspace.settings.repo
     if repo and (not followed or _source(followed) != _source(repo)):
         use = f"`face-assets use {shlex.quote(_source(repo))}` changes that"
-        found = f"This home follows {followed or 'no repository yet'}, not {_source(repo)}: {use}."
+        found = f"This state directory follows {followed or 'no repository yet'}, not {_source(repo)}: {use}."
         raise UserError(without_credentials(found))
     return workspace
 

@@ -1,4 +1,4 @@
-"""`face-assets history`: the runs of this home and how they ended."""
+"""`face-assets history`: the runs of this state directory and how they ended."""
 
 import time
 from dataclasses import asdict

@@ -112,7 +112,7 @@ def follow_launched(launched: Launched, quiet: bool) -> dict[str, Any]:
 
 
 def watch_run(prefix: str, quiet: bool) -> dict[str, Any]:
-    """Follows a run of this home, named by the beginning of its id, to its end. Raises UserError."""
+    """Follows a run of this state directory, named by the beginning of its id, to its end. Raises UserError."""
     settings = load_settings()
     with open_instance(Home(settings.home)) as instance:
         return _followed(settings, instance, find_run(instance, prefix), quiet)
@@ -126,7 +126,7 @@ def _followed(settings: Settings, instance: dg.DagsterInstance, run: dg.DagsterR
         def explained(step: Progress) -> None:
             show(step)
             if (step.kind, step.text) == ("state", QUEUED) and processes.recorded(record(Home(settings.home), DAEMON)) is None:
-                show(Progress("state", "", "the daemon, which starts queued runs, does not run in this home: `face-assets up` starts it"))
+                show(Progress("state", "", "the daemon, which starts queued runs, does not run: `face-assets up` starts it"))
 
         return follow_run(instance, run.run_id, explained)
 

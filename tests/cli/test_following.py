@@ -93,4 +93,4 @@ def test_the_same_repository_said_in_another_way_is_followed(
 def test_another_repository_is_followed_and_said(repository: Path, other: Path, capsys: pytest.CaptureFixture[str]) -> None:
     follow_repository(str(repository))
     assert follow_repository(str(other)).settings.repo == str(other)
-    assert f"This home followed {repository} until now; from now on it follows {other}." in capsys.readouterr().err
+    assert f"This state directory followed {repository} until now; from now on it follows {other}." in capsys.readouterr().err

@@ -145,8 +145,10 @@ async def frontend(folder: Path, ports: list[int], waiting: int = 1) -> AsyncIte
         await triton.cleanup()
 
 
-def test_odd_traffic_reaches_no_triton_and_costs_no_place(tmp_path: Path, free_ports: Callable[[int], list[int]]) -> None:
-    """One place is there for requests: a rejection that kept it would bar the honest one after it."""
+def test_odd_traffic_reaches_no_triton_and_costs_no_place(
+    tmp_path: Path, free_ports: Callable[[int], list[int]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """One place is there for requests: a rejection that kept it would bar the honest one after it. The log gets no tracebacks."""
 
     async def run() -> None:
         async with frontend(tmp_path, free_ports(2)) as server:
@@ -166,6 +168,7 @@ def test_odd_traffic_reaches_no_triton_and_costs_no_place(tmp_path: Path, free_p
             assert server.bounds.pending.seconds_without_response == 0
 
     asyncio.run(run())
+    assert [record.message for record in caplog.records if record.exc_info] == []
 
 
 def is_full(admission: Admission) -> bool:

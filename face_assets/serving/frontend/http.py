@@ -1,12 +1,14 @@
 """HTTP listener of the frontend: forwards requests of bounded length and small JSON to Triton's socket."""
 
 import asyncio
+import logging
 import re
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, UnixConnector, web
+from aiohttp.http import HttpProcessingError
 from yarl import URL
 
 from face_assets.serving.frontend.bounds import JSON_BYTES, SECONDS_TO_SEND, Bounds
@@ -100,8 +102,14 @@ def _too_large(largest: int, what: str = "a request") -> web.HTTPException:
     return web.HTTPRequestEntityTooLarge(largest, 0, text=f"more than {largest} bytes are too much for {what}\n")
 
 
+def _is_of_server(record: logging.LogRecord) -> bool:
+    """False for the traceback of malformed HTTP, which is the caller's fault: who sends much of it would fill the log."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
 async def serve_http(handler: Any, host: str, port: int, largest: int) -> web.AppRunner:
     """Listens; `handler` responds to requests of every path. Raises OSError for a port in use."""
+    logging.getLogger("aiohttp.server").addFilter(_is_of_server)
     app = web.Application(client_max_size=largest + 1)
     app.router.add_route("*", "/{path:.*}", handler)
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, keepalive_timeout=30.0)
