@@ -4,6 +4,7 @@ import os
 
 import dagster as dg
 
+import face_assets.audit.assets
 import face_assets.dataset.assets
 import face_assets.dataset.sources
 import face_assets.detection.assets
@@ -37,6 +38,7 @@ ASSETS = [
     face_assets.dataset.sources,
     face_assets.dataset.assets,
     face_assets.detection.assets,
+    face_assets.audit.assets,
     face_assets.embedding.assets,
     face_assets.evaluation.assets,
     face_assets.gallery.assets,

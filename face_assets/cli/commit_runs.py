@@ -85,6 +85,8 @@ def headline(asset: str, facts: dict[str, Any]) -> str:
             return f"{facts['photos']:,} photos of {facts['people']:,} people{left_out_text(facts)}{again}"
         case "aligned_faces":
             return f"{facts['found']:,} faces, {facts['detected_now'] if not again else 0:,} photos detected now{again}"
+        case "label_audit":
+            return (f"not judged: {facts['unable']}" if facts["unable"] else f"{facts['wrong_person']:,} photos in doubt") + again
         case "face_embedder":
             return f"{facts['epochs']} epochs over {facts['photos']:,} photos{again}"
         case "embedder_evaluation":

@@ -80,6 +80,17 @@ class Detector(Section):
     max_rejected: Fraction = Field(0.1, description="share of photos without a usable face past which the check fails")
 
 
+class Audit(Section):
+    """Labels that the faces contradict."""
+
+    action: Literal["report", "leave_out"] = Field(
+        "report", description="report lists the photos found; leave_out also keeps them from training, evaluation and enrolment"
+    )
+    max_wrong_person: Fraction = Field(
+        0.05, description="share of the photos that may be nearer to another person than to their own, past which the check fails"
+    )
+
+
 class Embedder(Section):
     """Starting weights and input of the network."""
 
@@ -241,6 +252,7 @@ class Params(Section):
     photos: Photos = Photos()
     split: Split = Split()
     detector: Detector = Detector()
+    audit: Audit = Audit()
     embedder: Embedder = Embedder()
     train: Train = Train()
     evaluation: Evaluation = Evaluation()

@@ -26,11 +26,11 @@ GROUP = "embedder"
     code_version=step_version("face_embedder"),
     pool=TRAINING,
 )
-def face_embedder(context: dg.AssetExecutionContext, platform: WorkspaceResource, aligned_faces: Artifact) -> dg.MaterializeResult:
+def face_embedder(context: dg.AssetExecutionContext, platform: WorkspaceResource, label_audit: Artifact) -> dg.MaterializeResult:
     """InceptionResnetV1, trained with a margin softmax on the people of the train split."""
     workspace = platform.workspace()
     with user_errors(context):
-        artifact = steps.train_embedder(workspace, commit_of(context, workspace), aligned_faces, context.log.info)
+        artifact = steps.train_embedder(workspace, commit_of(context, workspace), label_audit, context.log.info)
         return materialized(context, workspace, artifact, plots=["learning_curve"])
 
 
@@ -47,13 +47,13 @@ def face_embedder(context: dg.AssetExecutionContext, platform: WorkspaceResource
     ],
 )
 def exported_embedder(
-    context: dg.AssetExecutionContext, platform: WorkspaceResource, aligned_faces: Artifact, face_embedder: Artifact
+    context: dg.AssetExecutionContext, platform: WorkspaceResource, label_audit: Artifact, face_embedder: Artifact
 ) -> Iterator[dg.MaterializeResult]:
     """The embedder as ONNX and OpenVINO in its precision, preprocessing inside: uint8 RGB in, unit vector out."""
     workspace = platform.workspace()
     with user_errors(context):
         commit = commit_of(context, workspace)
-        artifact = engine.export_embedder(workspace, commit, aligned_faces, face_embedder, context.log.info)
+        artifact = engine.export_embedder(workspace, commit, label_audit, face_embedder, context.log.info)
         floor = workspace.params(commit).export.min_cosine
         yield from enforce_checks(
             context, materialized(context, workspace, artifact, checks=lambda: [_parity(artifact, floor), _precision(artifact)])

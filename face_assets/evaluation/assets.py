@@ -27,12 +27,12 @@ GROUP = "embedder"
     check_specs=[commit_check("embedder_evaluation", "gate", "good enough, and not worse than production")],
 )
 def embedder_evaluation(
-    context: dg.AssetExecutionContext, platform: WorkspaceResource, aligned_faces: Artifact, exported_embedder: Artifact
+    context: dg.AssetExecutionContext, platform: WorkspaceResource, label_audit: Artifact, exported_embedder: Artifact
 ) -> Iterator[dg.MaterializeResult]:
     """Verification figures of the exported engine on all pairs of the test identities, with those of starting weights and production."""
     workspace = platform.workspace()
     with user_errors(context):
-        artifact = steps.evaluate_embedder(workspace, commit_of(context, workspace), aligned_faces, exported_embedder, context.log.info)
+        artifact = steps.evaluate_embedder(workspace, commit_of(context, workspace), label_audit, exported_embedder, context.log.info)
         more = _single_figures(artifact) | _groups(artifact)
         yield from enforce_checks(context, materialized(context, workspace, artifact, ("roc", "scores"), lambda: [_gate(artifact)], **more))
 

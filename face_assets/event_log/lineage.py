@@ -9,7 +9,10 @@ from face_assets.event_log.runs import plain_metadata
 
 RELEASE = "recognizer_release"
 DEPLOYMENT = "triton_deployment"
-CHAIN = ("dataset_version", "aligned_faces", "face_embedder", "exported_embedder", "embedder_evaluation", "face_gallery", RELEASE)
+CHAIN = (
+    *("dataset_version", "aligned_faces", "label_audit", "face_embedder", "exported_embedder", "embedder_evaluation", "face_gallery"),
+    RELEASE,
+)
 PAGE = 500
 
 

@@ -31,6 +31,7 @@ def recognizer_release(
     platform: WorkspaceResource,
     dataset_version: Artifact,
     aligned_faces: Artifact,
+    label_audit: Artifact,
     face_embedder: Artifact,
     embedder_evaluation: Artifact,
     exported_embedder: Artifact,
@@ -43,7 +44,9 @@ def recognizer_release(
     workspace = platform.workspace()
     with user_errors(context):
         commit = commit_of(context, workspace)
-        parts = release.Parts(dataset_version, aligned_faces, face_embedder, embedder_evaluation, exported_embedder, face_gallery)
+        parts = release.Parts(
+            dataset_version, aligned_faces, label_audit, face_embedder, embedder_evaluation, exported_embedder, face_gallery
+        )
         artifact = release.make_release(workspace, commit, parts, context.log.info)
         card = dg.MetadataValue.md((artifact.directory / "model_card.md").read_text(encoding="utf-8"))
         yield materialized(context, workspace, artifact, model_card=card)

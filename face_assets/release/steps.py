@@ -37,6 +37,7 @@ class Parts:
 
     dataset: Artifact
     aligned: Artifact
+    audited: Artifact
     embedder: Artifact
     evaluation: Artifact
     exported: Artifact
@@ -108,9 +109,9 @@ def _bundle(workspace: Workspace, commit: str, params: Params, parts: Parts, dir
         "serving": params.serving.model_dump(mode="json", by_alias=True),  # as earlier versions read it
     }
     write_json(directory / "recognizer.json", recognizer)
-    _write_splits(parts.aligned, directory / "splits.csv")
+    _write_splits(parts.audited, directory / "splits.csv")
     write_json(directory / "probes.json", _golden_requests(workspace, params, parts, log))
-    reference = release_reference(workspace, params, parts.aligned, parts.exported, parts.gallery, log)
+    reference = release_reference(workspace, params, parts.audited, parts.exported, parts.gallery, log)
     if reference:
         reference.save(directory / REFERENCE)
     write_json(directory / "provenance.json", _provenance(workspace, commit, params, parts))
@@ -132,7 +133,7 @@ def _golden_requests(workspace: Workspace, params: Params, parts: Parts, log: Lo
     """
     from face_assets.gallery.search import Gallery
 
-    faces = read_faces(parts.aligned, "test")
+    faces = read_faces(parts.audited, "test")
     faces = [face for face in faces if face.crop_key == face.md5] or faces
     faces = faces[:: max(1, len(faces) // params.serving.golden_requests)][: params.serving.golden_requests]
     embeddings = served_vectors(workspace, params, parts.exported, [face.md5 for face in faces], log)
@@ -207,7 +208,7 @@ def _judge(workspace: Workspace, commit: str, parts: Parts, log: Log) -> Judge:
         evaluation = parts.evaluation
         if production and evaluation.summary["production"] != production.version:
             log(f"{production.version} came into production since the evaluation: the gate compares with it")
-            evaluation = evaluate_embedder(workspace, commit, parts.aligned, parts.exported, log)
+            evaluation = evaluate_embedder(workspace, commit, parts.audited, parts.exported, log)
         return [] if evaluation.summary["passed"] else list(evaluation.summary["reasons"])
 
     return judge

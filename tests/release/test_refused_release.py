@@ -13,7 +13,10 @@ from face_assets.registry.workspace import Workspace
 from face_assets.release import assets
 from face_assets.storage.artifacts import Artifact
 
-UPSTREAM = ("dataset_version", "aligned_faces", "face_embedder", "embedder_evaluation", "exported_embedder", "face_gallery")
+UPSTREAM = (
+    *("dataset_version", "aligned_faces", "label_audit"),
+    *("face_embedder", "embedder_evaluation", "exported_embedder", "face_gallery"),
+)
 REFUSED = "not put in production, the gate refused it: AUC is 0.8000 against 0.9000 of production on the same pairs"
 
 

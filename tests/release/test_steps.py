@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from face_assets.audit.steps import audit_labels
 from face_assets.core.settings import remember
 from face_assets.dataset.repository_creation import create_repository
 from face_assets.dataset.steps import version_dataset
@@ -64,11 +65,12 @@ class Made:
         newest = workspace.repository.resolve("HEAD")
         dataset = version_dataset(workspace, newest, self.log.append)
         aligned = align_dataset(workspace, newest, dataset, self.log.append)
-        embedder = train_embedder(workspace, newest, aligned, self.log.append)
-        exported = export_embedder(workspace, newest, aligned, embedder, self.log.append)
-        evaluation = evaluate_embedder(workspace, newest, aligned, exported, self.log.append)
-        gallery = enroll(workspace, newest, aligned, evaluation, exported, self.log.append)
-        self.commit, self.parts = newest, Parts(dataset, aligned, embedder, evaluation, exported, gallery)
+        audited = audit_labels(workspace, newest, aligned, self.log.append)
+        embedder = train_embedder(workspace, newest, audited, self.log.append)
+        exported = export_embedder(workspace, newest, audited, embedder, self.log.append)
+        evaluation = evaluate_embedder(workspace, newest, audited, exported, self.log.append)
+        gallery = enroll(workspace, newest, audited, evaluation, exported, self.log.append)
+        self.commit, self.parts = newest, Parts(dataset, aligned, audited, embedder, evaluation, exported, gallery)
         self.evaluation: dict[str, Any] = evaluation.summary
         if not late:
             self.register()

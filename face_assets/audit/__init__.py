@@ -1,0 +1,1 @@
+"""Label audit: photos and people whose labels their faces contradict."""

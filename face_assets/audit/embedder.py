@@ -1,0 +1,45 @@
+"""The embedder that judges labels: the starting weights, which have not seen them, else that of the release in production."""
+
+from dataclasses import dataclass
+
+from face_assets.core.files import read_json
+from face_assets.core.fingerprint import fingerprint
+from face_assets.core.params import Params
+from face_assets.embedding.vectors import Embedding
+from face_assets.embedding.weight_sources import resolve_weights
+from face_assets.embedding.weights import SCRATCH, weights_fingerprint
+from face_assets.registry.workspace import Workspace
+
+STARTING = "starting weights"
+
+
+@dataclass(frozen=True)
+class AuditEmbedder:
+    """An embedder by which labels are judged. name: for reports; fingerprint: of all that decides its embeddings of a crop."""
+
+    name: str
+    embedding: Embedding
+    fingerprint: str
+
+
+def audit_embedder(workspace: Workspace, commit: str) -> AuditEmbedder | None:
+    """The embedder of the commit's audit; None for weights from scratch while nothing is in production."""
+    params = workspace.params(commit)
+    weights = resolve_weights(workspace, commit)
+    if weights != SCRATCH:
+        return _of(STARTING, Embedding.of(params, weights))
+    return _production(workspace, params)
+
+
+def _production(workspace: Workspace, params: Params) -> AuditEmbedder | None:
+    assignment = workspace.stages.production()
+    if assignment is None:
+        return None
+    bundle = workspace.releases.bundle(assignment.release)
+    engine = read_json(bundle / "engine.json")
+    embedding = Embedding(str(bundle / "embedder.pt"), engine["whitening"], engine["embedding_size"], params.detector)
+    return _of(f"embedder of {assignment.release.version}, in production", embedding)
+
+
+def _of(name: str, embedding: Embedding) -> AuditEmbedder:
+    return AuditEmbedder(name, embedding, fingerprint(weights_fingerprint(embedding.weights), embedding.normalization))

@@ -1,0 +1,77 @@
+"""The list of faces as the audit passes it on."""
+
+from pathlib import Path
+
+import pytest
+
+from face_assets.audit import steps
+from face_assets.audit.judgement import Audit
+from face_assets.audit.steps import audit_labels
+from face_assets.core.settings import remember
+from face_assets.core.tables import write_rows
+from face_assets.detection.steps import read_faces
+from face_assets.registry.git import git
+from face_assets.registry.workspace import Workspace
+from face_assets.storage.artifacts import Artifact
+from tests.audit.test_judgement import draw, relabel
+
+HEADER = ("path", "md5", "identity", "split", "status", "faces", "reason", "crop")
+REJECTED = ("p00/none.jpg", "f" * 32, "p00", "train", "no_face", "0", "no face", "")
+
+
+def aligned_faces(folder: Path) -> Artifact:
+    """Faces of 20 people, one of whose photos is filed under another, and a photo without a face."""
+    faces, _ = draw([4] * 20)
+    faces[5] = relabel(faces[5], "p07")
+    folder.mkdir()
+    rows = [(face.path, face.md5, face.identity, face.split, "face", "1", "", face.crop_key) for face in faces]
+    write_rows(folder / "faces.csv", HEADER, [*rows, REJECTED])
+    return Artifact("aligned_faces", "a" * 16, folder, {})
+
+
+def audit(repository: Path, tmp_path: Path, action: str) -> tuple[Artifact, Artifact]:
+    """The list before and after an audit with that action."""
+    (repository / "params.yaml").write_text(f"embedder: {{weights: scratch}}\naudit: {{action: {action}}}\n")
+    git("commit", "-q", "-a", "-m", "Audit", cwd=repository)
+    remember(repo=str(repository))
+    before, workspace = aligned_faces(tmp_path / "aligned"), Workspace.load()
+    return before, audit_labels(workspace, workspace.repository.resolve("HEAD"), before, lambda _: None)
+
+
+def text(artifact: Artifact) -> str:
+    return (artifact.directory / "faces.csv").read_text(encoding="utf-8")
+
+
+def test_without_an_embedder_the_list_passes_and_says_so(repository: Path, home: Path, tmp_path: Path) -> None:
+    before, after = audit(repository, tmp_path, "leave_out")
+    assert text(after) == text(before)
+    assert after.fingerprint == before.fingerprint
+    assert "no release is in production" in after.summary["unable"]
+
+
+@pytest.fixture
+def judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Embeddings of the drawn people, in place of a network's of crops that are not drawn."""
+    from face_assets.audit.judgement import judge_labels
+
+    def judge(_workspace: object, _embedder: object, faces: list, _log: object) -> Audit:
+        rows = [int(face.crop_key, 16) for face in faces]
+        return judge_labels(faces, draw([4] * 20)[1][rows], "starting weights")
+
+    monkeypatch.setattr(steps, "_audit", judge)
+
+
+def test_a_report_changes_nothing_downstream(judged: None, repository: Path, home: Path, tmp_path: Path) -> None:
+    before, after = audit(repository, tmp_path, "report")
+    assert (text(after), after.fingerprint) == (text(before), before.fingerprint)
+    assert [found["agrees_with"] for found in after.summary["findings"]] == ["p01"]
+
+
+def test_photos_left_out_stay_in_the_list_with_their_reason(judged: None, repository: Path, home: Path, tmp_path: Path) -> None:
+    before, after = audit(repository, tmp_path, "leave_out")
+    gone = {face.path for face in read_faces(before)} - {face.path for face in read_faces(after)}
+    assert gone == {"p07/p01-5.jpg"}
+    assert text(after).count("\n") == text(before).count("\n")
+    assert "suspect,1,is nearer to p01 than to the other photos of p07," in text(after)
+    assert after.fingerprint != before.fingerprint
+    assert ",".join(REJECTED) in text(after)
