@@ -40,6 +40,11 @@ RUN echo /opt/face-assets > "$(echo /opt/venv/lib/python3*/site-packages)/face-a
     && git config --system --add safe.directory '*' \
     && mkdir -p /var/lib/face-assets /var/log/face-assets /opt/dagster/dagster_home \
     && chmod 1777 /var/lib/face-assets /var/log/face-assets /opt/dagster /opt/dagster/dagster_home
+# bytecode of what services and runs import: on their read-only file system every process would compile it anew
+RUN HOME=/tmp/home && cd /opt/venv && bin/python -m compileall -q /opt/face-assets && bin/python -W ignore -c "\
+import dagster._cli, dagster._daemon.cli, dagster._grpc.server, dagster_docker, dagster_graphql, dagster_postgres, dagster_webserver.cli; \
+import dvc.cli, gto.api, lightning, matplotlib.pyplot, nncf, onnx, openvino, pytorch_metric_learning.losses, sklearn.cluster, torch.onnx" \
+    && rm -rf /tmp/*
 # several runs share the cores: torch's threads that wait for each other leave them to the others
 ENV PATH=/opt/venv/bin:/usr/bin:/bin \
     DAGSTER_HOME=/opt/dagster \

@@ -31,7 +31,8 @@ RUN wheel="$(echo /opt/serving/lib/python3*/site-packages)/pytriton/tritonserver
     && chmod 755 /opt/tritonserver/backends/python/triton_python_backend_stub /opt/tritonserver/bin/tritonserver \
     && mv "$(echo /opt/serving/lib/python3*/site-packages)/nvidia_pytriton.libs" /opt/tritonserver/lib \
     && rm -rf "$wheel/python_backend_stubs" /opt/serving/lib/python3*/site-packages/pip /opt/serving/lib/python3*/site-packages/pip-* \
-        /opt/serving/bin/pip*
+        /opt/serving/bin/pip* \
+    && /opt/serving/bin/python -c "import numpy, openvino, PIL.Image; PIL.Image.init()"  # bytecode: containers are read-only
 
 FROM python AS server
 COPY --from=environment /opt/serving /opt/serving
