@@ -11,9 +11,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,6 +29,7 @@ from face_assets.serving.client import RecognizerClient
 from face_assets.serving.embedded import EmbeddedTarget
 from face_assets.serving.server_environment import ServingEnvironment, ensure_environment
 from face_assets.serving.triton_server import SHARED_MEMORY, Ports
+from tests.serving.load import Load, load_server
 from tests.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -40,62 +39,9 @@ def client(target: EmbeddedTarget) -> RecognizerClient:
     return RecognizerClient(f"127.0.0.1:{target.ports.grpc}")
 
 
-class Load:
-    """Results that the callers received, by release, and errors."""
-
-    def __init__(self, kit: Any):
-        self.kit = kit
-        self.answers: Counter[str] = Counter()
-        self.wrong: list[str] = []
-
-    def see(self, release: str, size: int, identity: str) -> None:
-        """Counts a result, which is wholly of one release, with its embedding's size and its gallery's names."""
-        self.answers[release] += 1
-        if size != self.kit.size(release) or not identity.startswith(release):
-            self.wrong.append(f"{release} with {size} numbers and {identity!r}")
-
-
-@contextmanager
-def load(kit: Any, target: EmbeddedTarget, grpc: int, http: int) -> Iterator[Load]:
+def load(kit: Any, target: EmbeddedTarget, grpc: int, http: int) -> AbstractContextManager[Load]:
     """Asks all the time from so many threads."""
-    from tritonclient.http import InferenceServerClient, InferInput
-    from tritonclient.utils import InferenceServerException
-
-    seen, over, photo = Load(kit), threading.Event(), kit.photo(0, 2)
-
-    def ask_grpc() -> None:
-        asker = client(target)
-        while not over.wait(0.01):
-            try:
-                answer = asker.identify(photo)
-            except UserError as error:
-                seen.wrong.append(f"gRPC: {error}")
-                continue
-            seen.see(answer.release, len(answer.faces[0].embedding), answer.faces[0].identity)
-
-    def ask_http() -> None:
-        asker = InferenceServerClient(f"127.0.0.1:{target.ports.http}")
-        image = InferInput("IMAGE", [1], "BYTES")
-        image.set_data_from_numpy(np.array([photo], dtype=np.object_))
-        while not over.wait(0.01):
-            try:
-                answer = asker.infer("face_recognizer", [image])
-            except (InferenceServerException, OSError) as error:
-                seen.wrong.append(f"HTTP: {error}")
-                continue
-            release, embeddings, identity = (answer.as_numpy(name) for name in ("RELEASE", "EMBEDDINGS", "IDENTITY"))
-            seen.see(release[0].decode(), embeddings.shape[1], identity[0].decode())
-        asker.close()
-
-    threads = [threading.Thread(target=ask) for ask in [ask_grpc] * grpc + [ask_http] * http]
-    for thread in threads:
-        thread.start()
-    try:
-        yield seen
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
+    return load_server(kit, lambda: client(target), target.ports.http, grpc=grpc, http=http)
 
 
 def test_a_first_deployment_answers_as_offline(kit: Any, target: EmbeddedTarget) -> None:

@@ -7,15 +7,13 @@ import socket
 import subprocess
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from face_assets.core.errors import UserError
@@ -25,6 +23,7 @@ from face_assets.serving.containers.servers import SLOT_LABEL, SLOTS, Size
 from face_assets.serving.containers.target import ContainerTarget
 from face_assets.serving.target import DeploymentRefusedError
 from face_assets.serving.triton_server import Ports
+from tests.serving.load import Load, load_server
 from tests.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -32,59 +31,9 @@ pytestmark = pytest.mark.slow
 DEPLOY = Path(__file__).parents[3] / "deploy"
 
 
-class Load:
-    """Results that the callers received."""
-
-    def __init__(self) -> None:
-        self.answers: Counter[str] = Counter()
-        self.wrong: list[str] = []
-
-
-@contextmanager
-def load(box: Any, key: str) -> Iterator[Load]:
+def load(box: Any, key: str) -> AbstractContextManager[Load]:
     """Asks all the time through the published ports, over HTTP and over gRPC."""
-    from tritonclient.http import InferenceServerClient, InferInput
-
-    seen, over, photo = Load(), threading.Event(), box.kit.photo(0, 2)
-
-    def see(release: str, size: int, identity: str) -> None:
-        seen.answers[release] += 1
-        if size != box.kit.size(release) or not identity.startswith(release):
-            seen.wrong.append(f"{release} with {size} numbers and {identity!r}")
-
-    def ask_grpc() -> None:
-        asker = box.asker(key)
-        while not over.wait(0.01):
-            try:
-                answer = asker.identify(photo)
-            except UserError as error:
-                seen.wrong.append(f"gRPC: {error}")
-                continue
-            see(answer.release, len(answer.faces[0].embedding), answer.faces[0].identity)
-
-    def ask_http() -> None:
-        asker = InferenceServerClient(f"127.0.0.1:{box.ports.http}")
-        image = InferInput("IMAGE", [1], "BYTES")
-        image.set_data_from_numpy(np.array([photo], dtype=np.object_))
-        while not over.wait(0.01):
-            try:
-                answer = asker.infer("face_recognizer", [image], headers={"Authorization": f"Bearer {key}"})
-            except Exception as error:  # also those of the client's own transport: each is a request that was lost
-                seen.wrong.append(f"HTTP: {error}")
-                continue
-            release, embeddings, identity = (answer.as_numpy(name) for name in ("RELEASE", "EMBEDDINGS", "IDENTITY"))
-            see(release[0].decode(), embeddings.shape[1], identity[0].decode())
-        asker.close()
-
-    threads = [threading.Thread(target=ask) for ask in (ask_grpc, ask_grpc, ask_http)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield seen
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
+    return load_server(box.kit, lambda: box.asker(key), box.ports.http, {"Authorization": f"Bearer {key}"}, grpc=2, http=1)
 
 
 def kill(container: Any) -> None:
