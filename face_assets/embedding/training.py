@@ -115,7 +115,6 @@ def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: in
     import torch
 
     from face_assets.embedding import process_group
-    from face_assets.embedding.lightning_module import EmbedderModule, EpochBatches, Plan, Rows, batches
 
     settings, from_scratch = request.train, request.weights == SCRATCH
     normalization, embedding_size = request.embedder.whitening, model.get_parameter("last_linear.weight").shape[0]
@@ -133,6 +132,7 @@ def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: in
             curve.append({"epoch": 0, **measured})
     if not settings.epochs:
         return TrainingResult(embedding_size, 0, 0.0, 0.0, curve)
+    from face_assets.embedding.lightning_module import EmbedderModule, EpochBatches, Plan, Rows, batches  # seconds of imports
 
     with process_group.rank_zero_first():
         inputs, watched_inputs = _inputs(request, model, features, keys, threads, log)
