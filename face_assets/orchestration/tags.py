@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from face_assets.core.errors import UserError
 from face_assets.core.outside_text import one_line
 from face_assets.notification.message import plain
-from face_assets.registry.data_repository import CommitInfo
+from face_assets.registry.git_mirror import CommitInfo
 from face_assets.registry.stages import Assignment
 from face_assets.registry.workspace import Workspace
 

@@ -1,243 +1,35 @@
-"""The user's Git + DVC repository, read at a commit through the platform's mirror."""
+"""The user's Git + DVC repository: what DVC tracks at a commit, and its bytes on this machine."""
 
-import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from face_assets.core import identifiers
-from face_assets.core.credentials import without_credentials
 from face_assets.core.errors import UnreachableError, UserError
 from face_assets.core.files import file_lock, is_locked, write_text
-from face_assets.core.fingerprint import fingerprint
-from face_assets.core.identifiers import COMMIT_ID, CommitId
-from face_assets.core.outside_text import shown
 from face_assets.core.yaml_io import expanded, is_path
 from face_assets.registry import dvc_config
 from face_assets.registry.dvc import last_line, try_dvc
-from face_assets.registry.git import NO_FILTERS, OURS, GitError, config_options, git
+from face_assets.registry.git import NO_FILTERS, OURS, config_options, git
+from face_assets.registry.git_mirror import GitMirror
 from face_assets.registry.listing import TrackedFile, read_listing
 from face_assets.registry.pointer import Pointer, parse_pointer
 
-LISTED_REFS = ("refs/heads/*", "refs/tags/face-recognizer[@#]*")
-MOST_BYTES = 20_000_000  # of a file in git; weights may be larger
-MOST_IN_ALL = 200_000_000
 MEMORY_OF_AN_INDEX = 2_000_000_000  # 12 million files; trees may name one another, and so list any number in a few kilobytes
 MOST_FOLDERS, DEEPEST = 100, 4
 """Limits of the search for DVC projects: folders at each depth, and depth."""
-SECONDS_TO_LIST = 20.0
-SECONDS_TO_TRANSFER = 900.0
-SHA1_LENGTH = 40
-OTHER_FORMAT = re.compile(r"^\s*(objectformat|refstorage)\s*=", re.IGNORECASE | re.MULTILINE)
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-MACHINES = "refs/face-assets/machines"
-"""Prefix of the refs with the state of each machine on the repository."""
-HOUSEKEEPING = {"gc.autoDetach": "false", "maintenance.autoDetach": "false"}
 
 
-@dataclass(frozen=True)
-class CommitInfo:
-    sha: str
-    author: str
-    time: str
-    subject: str
-    branches: tuple[str, ...]
+class DataRepository(GitMirror):
+    """The repository with the platform's DVC cache."""
 
-
-class DataRepository:
     def __init__(self, source: str, home: Path):
-        self.source, self.local = identifiers.source(source)
-        self.shown = shown(without_credentials(self.source))
-        self.home = home
-        self.mirror = home / "mirrors" / f"{fingerprint(self.source)}.git"
+        super().__init__(source, home)
         self.clones = home / "clones"
         self.cache = home / "dvc-cache"
-        self._fetched = False
-
-    def refresh(self, seconds: float = SECONDS_TO_TRANSFER) -> None:
-        """Fetches branches and tags of the source into the mirror. Raises UserError, also after `seconds`."""
-        with file_lock(self.mirror.with_suffix(".lock")):
-            if not (self.mirror / "HEAD").is_file() and self.local:
-                self._require_git(self.local)
-            self._make_mirror()
-            self._drop_stale_locks()
-            specs = [*(f"+{refs}/*:{refs}/*" for refs in ("refs/heads", "refs/tags", MACHINES)), "+HEAD:refs/source/HEAD"]
-            try:
-                self._fetch(specs, seconds=seconds)
-            except GitError as error:
-                if "mismatched algorithms" in str(error):
-                    raise self._other_format() from error
-                if "remote ref HEAD" not in str(error):
-                    raise UnreachableError(f"The data repository {self.shown} cannot be read: {error}") from error
-                self._fetch(specs[:-1], seconds=seconds)  # a bare repository whose HEAD names a branch that nobody pushed
-        self._fetched = True
-
-    def heads(self) -> tuple[dict[str, str], dict[str, str]]:
-        """Branches and the platform's tags of the source, listed without fetching: name → object. Raises UserError."""
-        try:
-            listed = git(
-                "ls-remote", "--end-of-options", self.source, "refs/heads/*", "refs/tags/face-recognizer[@#]*", seconds=SECONDS_TO_LIST
-            )
-        except GitError as error:
-            raise UnreachableError(f"The data repository {self.shown} cannot be read: {error}") from error
-        names = [line.split("\t") for line in listed.decode(errors="replace").split("\n") if line.count("\t") == 1]
-        if names and len(names[0][0]) != SHA1_LENGTH:
-            raise self._other_format()
-        branches = {name.removeprefix("refs/heads/"): sha for sha, name in names if name.startswith("refs/heads/")}
-        tags = {name.removeprefix("refs/tags/"): sha for sha, name in names if name.startswith("refs/tags/") and not name.endswith("^{}")}
-        return branches, tags
-
-    def mirrored_heads(self) -> dict[str, str]:
-        """The branches of the mirror, as of the last refresh: name → commit."""
-        listed = self.git("for-each-ref", "--format=%(refname:lstrip=2)%00%(objectname)", "refs/heads").decode(errors="replace")
-        return dict(line.split("\0") for line in listed.split("\n") if line)
-
-    def _fetch(self, specs: list[str], prune: bool = True, seconds: float = SECONDS_TO_TRANSFER) -> None:
-        """Fetches into the mirror, under its lock; `prune` removes refs that `specs` do not name."""
-        options = ("--no-tags", "--update-shallow", *(("--prune", "--force") if prune else ()))
-        git(
-            *config_options(OURS | HOUSEKEEPING),
-            "fetch",
-            "-q",
-            *options,
-            "--end-of-options",
-            self.source,
-            *specs,
-            cwd=self.mirror,
-            seconds=seconds,
-        )
-
-    def _drop_stale_locks(self) -> None:
-        """Removes git's lock files of killed processes: under our own lock nobody else writes to the mirror."""
-        for lock in (*self.mirror.glob("*.lock"), *(self.mirror / "refs").rglob("*.lock")):
-            lock.unlink(missing_ok=True)
-
-    def _make_mirror(self) -> None:
-        """Makes the mirror, and replaces one in a format that DVC and GTO do not read, which git's settings may once have chosen."""
-        config = self.mirror / "config"
-        if config.is_file() and OTHER_FORMAT.search(config.read_text(encoding="utf-8", errors="replace")):
-            shutil.rmtree(self.mirror)
-        git("init", "-q", "--bare", "--template=", self.mirror)
-
-    def _other_format(self) -> UserError:
-        return UserError(
-            f"{self.shown} names its objects by SHA-256, which DVC and GTO do not read: create it again with "
-            "`git init --object-format=sha1`, or name another."
-        )
-
-    def _require_git(self, path: Path) -> None:
-        """Raises UserError with git's reason where the folder is no repository."""
-        try:
-            git("rev-parse", "--git-dir", cwd=path)
-        except (GitError, NotADirectoryError) as error:
-            if isinstance(error, GitError) and "not a git repository" not in str(error):
-                raise UserError(f"The data repository {self.shown} cannot be read: {error}") from error
-            raise UserError(f"{self.shown} is not a git repository: make one with `face-assets init`, or name another.") from error
-
-    def git(self, *arguments: str, content: bytes | None = None) -> bytes:
-        if not self._fetched and not (self.mirror / "HEAD").is_file():
-            self.refresh()
-        return git(*arguments, cwd=self.mirror, content=content)
-
-    def resolve(self, revision: str) -> CommitId:
-        """The commit of a revision. Raises UserError."""
-        name = re.sub(r"^HEAD(?=$|[~^])", "refs/source/HEAD", identifiers.revision(revision))
-        commit = self._commit_of(name)
-        if commit is None:
-            self._fetch_commit(revision)
-            commit = self._commit_of(name)
-        if commit is None:
-            raise UserError(f"{identifiers.quoted(revision)} names no commit of {self.shown}.")
-        return commit
-
-    def _commit_of(self, name: str) -> CommitId | None:
-        try:
-            return CommitId(self.git("rev-parse", "--verify", "-q", "--end-of-options", f"{name}^{{commit}}").decode().strip())
-        except GitError:
-            return None
-
-    def _fetch_commit(self, revision: str) -> None:
-        """Fetches a commit that no branch or tag reaches. Anything but a commit id is ignored."""
-        self.refresh()
-        if COMMIT_ID.fullmatch(revision):
-            with file_lock(self.mirror.with_suffix(".lock")):
-                try:
-                    self._fetch([revision], prune=False)
-                except GitError:
-                    return
-
-    def read(self, commit: str, path: str, most: int = MOST_BYTES) -> bytes | None:
-        """A file's bytes at the commit, None where there is none. Raises UserError for a symbolic link, for a pointer of Git LFS, and for
-        a file of more than `most` bytes."""
-        path = identifiers.tracked_path(path)
-        entry = self.git("ls-tree", "-z", "-l", "--end-of-options", commit, path).decode(
-            errors="replace"
-        )  # a `--` would be taken for a path
-        if not entry:
-            return None
-        if entry.startswith("120000"):
-            raise UserError(f"{path} at commit {commit[:12]} is a symbolic link: commit the file itself.")
-        size = entry.split("\t")[0].split()[-1]
-        if size.isdigit() and int(size) > most:
-            raise UserError(f"{path} at commit {commit[:12]} has {int(size):,} bytes: keep what is so large in DVC (`dvc add {path}`).")
-        content = self.git("cat-file", "blob", "--end-of-options", f"{commit}:{path}")
-        if content.startswith(LFS_POINTER):
-            raise UserError(f"{path} at commit {commit[:12]} is kept by Git LFS: take it out of .gitattributes and commit the file itself.")
-        return content
-
-    def read_many(self, names: Sequence[str], most: int, kind: str = "blob") -> list[bytes | None]:
-        """The objects of names such as COMMIT:PATH, in two calls whatever their number.
-
-        None for one that does not exist, is of another kind, has more than `most` bytes, or comes after MOST_IN_ALL bytes in all.
-        """
-        sizes = self.git("cat-file", "--batch-check", content="".join(f"{name}\n" for name in names).encode()).split(b"\n")[:-1]
-        wanted: dict[bytes, bytes | None] = {}
-        chosen, left = [], MOST_IN_ALL
-        for line in sizes:
-            found = re.fullmatch(rb"([0-9a-f]{40}) %s (\d+)" % kind.encode(), line)
-            key = found[1] if found and int(found[2]) <= min(most, left) else b""
-            left -= int(found[2]) if found and key and key not in wanted else 0
-            wanted[key] = None
-            chosen.append(key)
-        wanted.pop(b"", None)
-        output, at = self.git("cat-file", "--batch", content=b"".join(key + b"\n" for key in wanted)), 0
-        for key in wanted:
-            end = output.index(b"\n", at)
-            size, at = int(output[at:end].split(b" ")[2]), end + 1
-            wanted[key], at = output[at : at + size], at + size + 1
-        return [wanted.get(key) for key in chosen]
-
-    def commit_info(self, commit: str) -> CommitInfo:
-        sha, author, when, subject = (
-            self.git("show", "-s", "--format=%H%n%an <%ae>%n%cI%n%s", "--end-of-options", commit).decode(errors="replace").split("\n")[:4]
-        )
-        branches = self.git("for-each-ref", f"--contains={commit}", "--format=%(refname:lstrip=2)", "refs/heads").decode(errors="replace")
-        return CommitInfo(sha, author, _time(when), subject, tuple(branches.split("\n")[:-1]))
-
-    def descendants(self, commit: str, heads: Iterable[str]) -> set[str]:
-        """The descendants of `commit` that one of `heads` contains."""
-        return set(self.git("rev-list", "--ancestry-path", "--end-of-options", f"^{commit}", *heads, "--").decode().split())
-
-    def is_within(self, commit: str, heads: Sequence[str]) -> bool:
-        """True where one of `heads` is the commit or descends from it."""
-        try:
-            return bool(heads) and not self.git(
-                "rev-list", "--max-count=1", "--end-of-options", commit, *(f"^{head}" for head in heads), "--"
-            )
-        except GitError:
-            return False
-
-    def is_on_a_branch(self, commit: str) -> bool:
-        """True where a branch contained the commit at the last refresh."""
-        try:
-            return bool(self.git("for-each-ref", "--count=1", f"--contains={commit}", "refs/heads"))
-        except GitError:
-            return False
 
     def pointer(self, commit: str, name: str) -> Pointer | None:
         """The pointer NAME.dvc at the commit, None where there is none. Raises UserError for one that cannot be read."""
@@ -401,12 +193,3 @@ class DataRepository:
                 yield folder
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-def _time(text: str) -> str:
-    """The time as git writes it; the epoch for one past the year 9999."""
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return "1970-01-01T00:00:00+00:00"
-    return text

@@ -9,8 +9,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from face_assets.core.errors import UnreachableError
 from face_assets.core.files import file_lock
 from face_assets.core.settings import MACHINE
-from face_assets.registry.data_repository import MACHINES, DataRepository
+from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.git import GitError, git
+from face_assets.registry.git_mirror import MACHINES
 from face_assets.registry.releases import identity
 
 VERSION = r"^v\d{1,9}\.\d{1,9}\.\d{1,9}$"

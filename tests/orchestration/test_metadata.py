@@ -7,7 +7,7 @@ from face_assets.core.errors import UnreachableError, UserError
 from face_assets.orchestration import metadata
 from face_assets.orchestration.metadata import as_metadata, picture_of, user_errors
 from face_assets.orchestration.tags import TRIGGER, named
-from face_assets.registry.data_repository import CommitInfo
+from face_assets.registry.git_mirror import CommitInfo
 
 
 @pytest.mark.parametrize(
