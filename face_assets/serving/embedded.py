@@ -2,12 +2,9 @@
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from face_assets.core.direct_connections import GRPC_OPTIONS
 from face_assets.core.errors import UnreachableError, UserError
 from face_assets.core.files import file_lock, is_locked, read_json, write_json
 from face_assets.core.params import Serving
@@ -16,6 +13,7 @@ from face_assets.serving.client import RecognizerClient
 from face_assets.serving.deployment_check import DeploymentReport, GoldenRequest, check_deployment
 from face_assets.serving.hang_detection import reason_to_keep
 from face_assets.serving.internal_token import internal_token
+from face_assets.serving.model_control import ModelControl
 from face_assets.serving.model_repository import CANDIDATE, DETECTOR, EMBEDDER, MODELS, RECOGNIZER, ModelVersion
 from face_assets.serving.runtime.limits import MAX_BYTES
 from face_assets.serving.server_environment import ServingEnvironment
@@ -23,9 +21,6 @@ from face_assets.serving.target import REQUESTS_AFTER_PROMOTION, DeploymentRefus
 from face_assets.serving.triton_server import Address, Ports, TritonServer, answers, stamp
 
 LOCK = ".deployment.lock"
-KEY_HEADER = "triton-grpc-protocol-face-assets-key"
-SECONDS_TO_LOAD = 120.0
-SECONDS_TO_DRAIN = 30.0
 SECONDS_TO_ANSWER = 10.0
 
 
@@ -38,7 +33,7 @@ def read_status(root: Path) -> Status:
         return Status(False, False, live, previous, None, None)
     ready = False
     if answers(address) and live:
-        ready = _Control(address).is_loaded(RECOGNIZER, live.number)
+        ready = ModelControl(address).is_loaded(RECOGNIZER, live.number)
     return Status(True, ready, live, previous, process.pid, address.ports)
 
 
@@ -156,7 +151,7 @@ class EmbeddedTarget:
         """Removes the record of the live release: another target serves now."""
         (self.root / "state.json").unlink(missing_ok=True)
 
-    def _start(self) -> "_Control":
+    def _start(self) -> ModelControl:
         """Starts the server where it does not run with the current settings, and unloads candidates; returns its model control."""
         address = self.server.address()
         if address is None or not self._fits(address) or self._hangs(address):
@@ -165,7 +160,7 @@ class EmbeddedTarget:
             models.remove_candidates(self.models)
             address = self.server.start(self.environment, self.host, self.ports, self.cores, self.max_bytes)
         self.server.keep_plain(self.environment)
-        control = _Control(address)
+        control = ModelControl(address)
         self._unload_candidates(control)
         return control
 
@@ -190,7 +185,7 @@ class EmbeddedTarget:
             time.sleep(0.1)
         return False
 
-    def _restore_if_possible(self, control: "_Control") -> ModelVersion | None:
+    def _restore_if_possible(self, control: ModelControl) -> ModelVersion | None:
         """Restores and returns the live release; None where there is none or it cannot be loaded, which must not block another."""
         try:
             return self._restore(control)
@@ -200,7 +195,7 @@ class EmbeddedTarget:
                 raise
             return None
 
-    def _restore(self, control: "_Control") -> ModelVersion | None:
+    def _restore(self, control: ModelControl) -> ModelVersion | None:
         """Loads the live release after a killed deployment, without failing a request to the release that is loaded now."""
         live, _ = _state(self.root)
         if live is None or all(control.loaded(model) == [live.number] for model in MODELS):
@@ -212,7 +207,7 @@ class EmbeddedTarget:
         return live
 
     def _check_candidate(
-        self, control: "_Control", candidate: ModelVersion, golden: Sequence[GoldenRequest], budget: Serving
+        self, control: ModelControl, candidate: ModelVersion, golden: Sequence[GoldenRequest], budget: Serving
     ) -> DeploymentReport:
         try:
             control.load(*(models.configure(self.models, model, [candidate.number], candidate=True) for model in MODELS))
@@ -225,7 +220,7 @@ class EmbeddedTarget:
 
     def _promote(
         self,
-        control: "_Control",
+        control: ModelControl,
         live: ModelVersion | None,
         candidate: ModelVersion,
         golden: Sequence[GoldenRequest],
@@ -245,7 +240,7 @@ class EmbeddedTarget:
                 raise
             raise DeploymentRefusedError(f"the promotion failed: {error}", None) from error
 
-    def _take_back(self, control: "_Control", live: ModelVersion | None) -> None:
+    def _take_back(self, control: ModelControl, live: ModelVersion | None) -> None:
         if live is None:
             for model in reversed(MODELS):
                 control.unload(model)
@@ -253,78 +248,13 @@ class EmbeddedTarget:
         control.load(models.configure(self.models, RECOGNIZER, [live.number]))
         self._settle(control, live)
 
-    def _settle(self, control: "_Control", version: ModelVersion) -> None:
+    def _settle(self, control: ModelControl, version: ModelVersion) -> None:
         """Unloads detectors and embedders of other releases once they have no request under way."""
         control.wait_for_drain(RECOGNIZER, version.number)
         left = [model for model in (DETECTOR, EMBEDDER) if control.loaded(model) != [version.number]]
         control.load(*(models.configure(self.models, model, [version.number]) for model in left))
 
-    def _unload_candidates(self, control: "_Control", wait: bool = True) -> None:
+    def _unload_candidates(self, control: ModelControl, wait: bool = True) -> None:
         for model in reversed(MODELS):
             control.unload(CANDIDATE + model, wait)
         models.remove_candidates(self.models)
-
-
-class _Control:
-    """Model control over gRPC, with the platform's key."""
-
-    def __init__(self, address: Address):
-        from tritonclient.grpc import InferenceServerClient
-
-        self._client = InferenceServerClient(f"{address.host}:{address.ports.grpc}", channel_args=list(GRPC_OPTIONS))
-        self._headers = {KEY_HEADER: address.key}
-
-    def load(self, *names: str) -> None:
-        """Loads models by their config.pbtxt, all at once, since most of the time is Python's start. Raises UserError."""
-        if names:
-            with ThreadPoolExecutor(len(names)) as pool:
-                list(pool.map(self._load, names))
-
-    def _load(self, model: str) -> None:
-        from tritonclient.utils import InferenceServerException
-
-        try:
-            self._client.load_model(model, headers=self._headers, client_timeout=SECONDS_TO_LOAD)
-        except InferenceServerException as error:
-            raise UserError(f"Triton cannot load {model}: {error.message()}") from error
-
-    def unload(self, model: str, wait: bool = True) -> None:
-        """Unloads a model that is loaded, and waits until its processes are gone."""
-        from tritonclient.utils import InferenceServerException
-
-        if self.loaded(model):
-            try:
-                self._client.unload_model(model, headers=self._headers, client_timeout=SECONDS_TO_LOAD)
-            except InferenceServerException as error:
-                raise UserError(f"Triton cannot unload {model}: {error.message()}") from error
-        ends = time.monotonic() + SECONDS_TO_DRAIN
-        while wait and self._versions(model) and time.monotonic() < ends:
-            time.sleep(0.05)
-
-    def loaded(self, model: str) -> list[int]:
-        """Returns the versions that are ready, in order."""
-        return sorted(number for number, state in self._versions(model).items() if state == "READY")
-
-    def is_loaded(self, model: str, number: int) -> bool:
-        """Returns True where a version is ready."""
-        return number in self.loaded(model)
-
-    def wait_for_drain(self, model: str, number: int) -> None:
-        """Waits until every other version has completed its last request."""
-        ends = time.monotonic() + SECONDS_TO_DRAIN
-        while set(self._versions(model)) - {number} and time.monotonic() < ends:
-            time.sleep(0.05)
-
-    def _versions(self, model: str) -> dict[int, str]:
-        """Returns the states of the loaded versions. Raises UserError where the server has died."""
-        from tritonclient.utils import InferenceServerException
-
-        try:
-            index: Any = self._client.get_model_repository_index(headers=self._headers, client_timeout=SECONDS_TO_ANSWER)
-        except InferenceServerException as error:
-            raise UserError(f"The Triton server does not respond: {error.message()}; `face-assets up` starts it.") from error
-        return {
-            int(one.version): one.state
-            for one in index.models
-            if one.name == model and one.version and one.state in ("READY", "LOADING", "UNLOADING")
-        }

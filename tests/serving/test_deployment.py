@@ -23,7 +23,7 @@ from PIL import Image
 
 from face_assets.core.errors import UnreachableError, UserError
 from face_assets.demo.synthetic import draw
-from face_assets.serving import embedded
+from face_assets.serving import embedded, model_control
 from face_assets.serving import model_repository as models
 from face_assets.serving.client import RecognizerClient
 from face_assets.serving.embedded import EmbeddedTarget
@@ -80,10 +80,10 @@ def test_a_swap_and_a_rollback_under_load_lose_and_mix_nothing(kit: Any, target:
 KILLED = """
 import os, pickle, signal, sys
 from pathlib import Path
-from face_assets.serving import embedded
+from face_assets.serving import embedded, model_control
 from face_assets.serving import model_repository as models
 where, number = sys.argv[2], int(sys.argv[3])
-owner = embedded._Control if where == "_load" else embedded.EmbeddedTarget
+owner = model_control.ModelControl if where == "_load" else embedded.EmbeddedTarget
 real, calls = getattr(owner, where), []
 def counted(self, *arguments, **named):
     calls.append(1)
@@ -430,7 +430,7 @@ def test_a_server_is_ended_only_where_a_second_look_finds_it_silent(
 def test_a_server_killed_while_a_candidate_loads_leaves_no_process_after_down(kit: Any, live: EmbeddedTarget) -> None:
     other = "v2.0.0" if live.status().live.release == "v1.0.0" else "v1.0.0"
     version, pid = kit.write(live.models, other), live.status().pid
-    control = embedded._Control(live.server.address())
+    control = model_control.ModelControl(live.server.address())
 
     def load() -> None:
         with suppress(UserError):

@@ -18,6 +18,7 @@ from face_assets.serving import embedded
 from face_assets.serving.client import Answer, Face, RecognizerClient
 from face_assets.serving.deployment_check import NO_PHOTO, GoldenRequest, check_deployment
 from face_assets.serving.embedded import EmbeddedTarget
+from face_assets.serving.model_control import KEY_HEADER
 from face_assets.serving.target import DeploymentRefusedError
 from face_assets.serving.triton_server import Address
 
@@ -120,7 +121,7 @@ def index(target: EmbeddedTarget) -> list[tuple[str, str]]:
 
     address = target.server.address()
     assert isinstance(address, Address)
-    asked = InferenceServerClient(f"127.0.0.1:{target.ports.grpc}").get_model_repository_index(headers={embedded.KEY_HEADER: address.key})
+    asked = InferenceServerClient(f"127.0.0.1:{target.ports.grpc}").get_model_repository_index(headers={KEY_HEADER: address.key})
     return [(one.name, one.state) for one in asked.models]
 
 
