@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.drift_on_real_faces import MOST_OF_A_PERSON, engines
+from face_assets.biometrics.labelled import Labelled
 from face_assets.biometrics.verification import evaluate
 from face_assets.core.params import Split
 from face_assets.core.settings import usable_cores
@@ -43,11 +44,12 @@ def main() -> None:
     photos, looks, vectors = [photo for photo, is_there in zip(photos, there, strict=True) if is_there], looks[there], vectors[there]
     write_attributes(cache / "groups.csv", photos, looks)
     people = np.unique([photo.parent.name for photo in photos], return_inverse=True)[1]
+    seen_photos = Labelled(people, np.arange(len(people)), vectors)
     whole = evaluate(vectors, people, FAR, seed=0)
     print(f"{len(photos):,} photos of {people.max() + 1:,} test people; threshold {whole.threshold:.4f}, AUC {whole.auc:.5f}\n")
     _, attributes = read_attributes((cache / "groups.csv").read_bytes(), "groups.csv")
     found = {
-        name: by_group(vectors, people, [groups.get(_key(photo), "") for photo in photos], whole.threshold, FARS, seed=0)
+        name: by_group(seen_photos, [groups.get(_key(photo), "") for photo in photos], whole.threshold, FARS, seed=0)
         for name, groups in attributes.items()
     }
     print(groups_markdown(to_json(found)))

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 SIZE = (6.0, 3.6)
 DPI = 90
+DET_TICKS = (1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5)
 
 
 def roc_plot(curves: Mapping[str, tuple[Mapping[str, Sequence[float]], int]]) -> bytes:
@@ -21,6 +22,24 @@ def roc_plot(curves: Mapping[str, tuple[Mapping[str, Sequence[float]], int]]) ->
     axes.set_xlim(min(0.1, *(least_rate(impostor) for _, impostor in curves.values())), 1)
     axes.set_ylim(0, 1.01)
     axes.legend(loc="lower right")
+    return _png(figure)
+
+
+def det_plot(curves: Mapping[str, tuple[Mapping[str, Sequence[float]], int]]) -> bytes:
+    """Plot of FNMR over FMR, both on axes of normal deviates (detection error trade-off: Martin et al. 1997); curves as for `roc_plot`."""
+    import numpy as np
+    from scipy.stats import norm
+
+    figure, axes = _figure("false match rate", "false non-match rate")
+    for name, (curve, impostor) in curves.items():
+        false_matches, misses = np.array(curve["far"]), 1 - np.array(curve["tar"])
+        seen = (false_matches >= least_rate(impostor)) & (false_matches < 1) & (misses > 0)
+        label = name if seen.any() else f"{name}: no curve"
+        axes.plot(norm.ppf(false_matches[seen]), norm.ppf(misses[seen]), label=label, linewidth=1.5)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks(norm.ppf(DET_TICKS), [f"{tick:g}" for tick in DET_TICKS])
+    axes.tick_params(axis="x", labelsize=8)
+    axes.legend(loc="upper right")
     return _png(figure)
 
 

@@ -1,12 +1,13 @@
 """Verification on test identities: every pair of photos is scored once and counted in a fine histogram."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from face_assets.biometrics.labelled import Labelled
 from face_assets.core.errors import UserError
 
 Floats = npt.NDArray[np.float32]
@@ -37,11 +38,16 @@ class TarAtFar:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The figures of one embedder; None for those that photos without a mated pair do not show. mated_people: those with two photos or
-    more. `threshold` accepts at most `far` of the impostor pairs; where they cannot resolve `far` it lies just above the highest impostor
-    score, and `threshold_resolved` is False."""
+    """The figures of one embedder; None for those that photos without a mated pair do not show.
+
+    mated_people: those with two photos or more. failures: photos without a found face; their mated pairs count as missed in genuine, AUC,
+    EER, TAR and the curve (generalized rates of ISO/IEC 19795-1), while FAR and accuracy are of pairs of found faces. `threshold` accepts
+    at most `far` of the impostor pairs; where they cannot resolve `far` it lies just above the highest impostor score, and
+    `threshold_resolved` is False.
+    """
 
     photos: int
+    failures: int
     people: int
     mated_people: int
     genuine: int
@@ -72,12 +78,22 @@ class Evaluation:
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> "Evaluation":
-        """The evaluation that `to_json` wrote, also before it counted the people with two photos."""
-        return Evaluation(**{"mated_people": values["people"], **values, "tar": [TarAtFar(**point) for point in values["tar"]]})
+        """The evaluation that `to_json` wrote, also before it counted the people with two photos and failures to acquire."""
+        earlier = {"mated_people": values["people"], "failures": 0}
+        return Evaluation(**{**earlier, **values, "tar": [TarAtFar(**point) for point in values["tar"]]})
 
 
-def evaluate(embeddings: Floats, identities: npt.NDArray[Any], far: float, seed: int) -> Evaluation:
-    """Figures over all pairs. embeddings: float32 (n, d) of unit length; identities: (n,) integers.
+def evaluate_labelled(labelled: Labelled, far: float, seed: int) -> Evaluation:
+    """Figures over all labelled photos, those without a found face among them. Raises UserError as `evaluate` does."""
+    missed = int(labelled.missed_pairs.sum())
+    found = evaluate(labelled.embeddings, labelled.found_people, far, seed, missed)
+    mated = int((labelled.photos > 1).sum())
+    return replace(found, photos=len(labelled.people), failures=labelled.failures, people=labelled.count, mated_people=mated)
+
+
+def evaluate(embeddings: Floats, identities: npt.NDArray[Any], far: float, seed: int, missed: int = 0) -> Evaluation:
+    """Figures over all pairs. embeddings: float32 (n, d) of unit length; identities: (n,) integers; missed: mated pairs of photos without a
+    found face.
 
     Without a pair of one person, only the threshold is measured. Raises UserError without two people, and for embeddings that are not
     finite.
@@ -88,6 +104,7 @@ def evaluate(embeddings: Floats, identities: npt.NDArray[Any], far: float, seed:
             "lower train.learning_rate or train.scale, or start from other embedder.weights."
         )
     genuine, impostor = count_scores(embeddings, identities)
+    genuine[0] += missed
     people, counts = np.unique(identities, return_counts=True)
     if len(people) < 2:
         raise UserError(f"The test split has photos of {len(people)} people: it needs two. Add people to the photos.")
@@ -96,6 +113,7 @@ def evaluate(embeddings: Floats, identities: npt.NDArray[Any], far: float, seed:
     threshold = chosen.threshold if chosen.threshold is not None else _above_every(impostor)
     return Evaluation(
         photos=len(embeddings),
+        failures=0,
         people=len(people),
         mated_people=int((counts > 1).sum()),
         genuine=int(genuine.sum()),

@@ -147,19 +147,33 @@ class Evaluation(Section):
     min_auc: Fraction = Field(0.9, description="gate: absolute floor")
     min_accuracy: Fraction = Field(0.8, description="gate: absolute floor of the 10-fold accuracy")
     min_tar: Fraction = Field(0.0, description="gate: absolute floor of TAR at `far`")
-    max_regression: Fraction = Field(0.01, description="gate: how far TAR at `far` may fall below production's on the same pairs")
+    max_regression: Fraction = Field(
+        0.01,
+        description="gate: how much worse TAR at `far` and FNIR at `fpir` may be than those of production and of the best release of its "
+        "line, on the same photos",
+    )
+    confidence: float = Field(
+        0.95, ge=0.5, lt=1.0, description="gate: how sure it must be that a loss is beyond its bound, by bootstrap over people"
+    )
+    max_people_lost: Fraction = Field(
+        0.05, description="gate: share of the people whom production recognizes that may be recognized no longer; 1 for no bound"
+    )
     attributes: FilePath | None = Field(
         None, description="CSV file in git here, by identity or photo, whose other columns are groups to evaluate by"
     )
     max_group_gap: Fraction = Field(
         1.0, description="gate: how far apart two groups may be in how often their people are recognized; 1 for no bound"
     )
+    max_group_fmr: Fraction = Field(
+        1.0, description="gate: share of pairs of two people of a group that may be taken for one person; 1 for no bound"
+    )
     seed: Seed = 0
 
     @model_validator(mode="after")
     def _has_groups_to_bound(self) -> "Evaluation":
-        if self.max_group_gap < 1.0 and not self.attributes:
-            raise ValueError("evaluation.max_group_gap needs groups: name a file in evaluation.attributes")
+        for key in ("max_group_gap", "max_group_fmr"):
+            if getattr(self, key) < 1.0 and not self.attributes:
+                raise ValueError(f"evaluation.{key} needs groups: name a file in evaluation.attributes")
         return self
 
 

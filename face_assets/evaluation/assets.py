@@ -15,6 +15,7 @@ from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.storage.artifacts import Artifact
 
 GROUP = "embedder"
+PLOTS = ("roc", "det", "scores")
 
 
 @dg.asset(
@@ -34,7 +35,7 @@ def embedder_evaluation(
     with user_errors(context):
         artifact = steps.evaluate_embedder(workspace, commit_of(context, workspace), label_audit, exported_embedder, context.log.info)
         more = _single_figures(artifact) | _groups(artifact)
-        yield from enforce_checks(context, materialized(context, workspace, artifact, ("roc", "scores"), lambda: [_gate(artifact)], **more))
+        yield from enforce_checks(context, materialized(context, workspace, artifact, PLOTS, lambda: [_gate(artifact)], **more))
 
 
 def _groups(artifact: Artifact) -> dict[str, Any]:
@@ -47,7 +48,10 @@ def _single_figures(artifact: Artifact) -> dict[str, Any]:
     """The trained embedder's figures as single numbers, which the UI plots over the commits."""
     trained = artifact.summary["figures"]["trained"]
     tar = {f"tar_at_far_{far}": value for far, value in trained["tar"].items() if value is not None}
-    return {name: trained[name] for name in ("auc", "accuracy", "eer") if trained[name] is not None} | tar
+    found = artifact.summary["recognition"]["trained"]
+    rates = {"fnir": found["fnir"], "failure_to_acquire": found["failures_to_acquire"] / found["photos"]}
+    figures = {name: trained[name] for name in ("auc", "accuracy", "eer")} | rates
+    return {name: value for name, value in figures.items() if value is not None} | tar
 
 
 def _gate(artifact: Artifact) -> dg.AssetCheckResult:
@@ -59,7 +63,10 @@ def _gate(artifact: Artifact) -> dg.AssetCheckResult:
             "figures": found["figures"],
             "reasons": found["reasons"],
             "notes": found["gate_notes"],
+            "beside": found["recognition"]["beside"],
+            "people_lost": found["people_lost"],
             "production": found["production"] or "none",
         },
-        description="; ".join(found["reasons"]) or "every floor is reached and production is not better beyond the margin",
+        description="; ".join(found["reasons"])
+        or "every floor is reached, and no release of the production line is better beyond the margin",
     )

@@ -2,17 +2,19 @@
 
 import csv
 from collections.abc import Mapping, Sequence
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from face_assets.core.errors import UserError
 from face_assets.core.fingerprint import fingerprint
 from face_assets.core.outside_text import shown_in_markdown
 from face_assets.core.params import Evaluation
 from face_assets.dataset.photo_folders import person_key
-from face_assets.detection.steps import Face
 from face_assets.evaluation.groups import Group, by_group, composed, read_attributes
+from face_assets.evaluation.labelled_photos import LabelledPhotos
 from face_assets.registry.workspace import Workspace
+
+if TYPE_CHECKING:
+    from face_assets.biometrics.labelled import Labelled
 
 
 def attributes_digest(workspace: Workspace, commit: str, asked: Evaluation) -> str | None:
@@ -32,13 +34,12 @@ def evaluate_groups(
     workspace: Workspace,
     commit: str,
     asked: Evaluation,
-    faces: Sequence[Face],
-    embeddings: np.ndarray,
-    people: np.ndarray,
+    photos: LabelledPhotos,
+    seen: "Labelled",
     threshold: float,
     fars: Sequence[float],
 ) -> tuple[Mapping[str, list[Group]], list[str]]:
-    """Attribute → groups, and sentences about photos without a group; empty if params name no file.
+    """Attribute → groups, and sentences about photos without a group; empty if params name no file. seen: the photos' embeddings.
 
     Raises UserError if the file has none of the test photos.
     """
@@ -50,7 +51,7 @@ def evaluate_groups(
     except csv.Error as error:
         raise UserError(f"{where} is not a CSV file: {error}.") from error
     key_of = person_key if key == "identity" else composed
-    keys = [key_of(face.identity if key == "identity" else face.path) for face in faces]
+    keys = [key_of(one) for one in (photos.identities if key == "identity" else photos.paths)]
     found, notes = {}, []
     for attribute, groups in attributes.items():
         by_key = {key_of(one): group for one, group in groups.items()}
@@ -59,7 +60,7 @@ def evaluate_groups(
             raise UserError(f"{where}: the column {attribute!r} says nothing of any test photo; its keys are to be each photo's {key}.")
         if "" in named:
             notes.append(f"{named.count(''):,} of {len(named):,} test photos are in no group of {attribute}")
-        found[attribute] = by_group(embeddings, people, named, threshold, fars, asked.seed)
+        found[attribute] = by_group(seen, named, threshold, fars, asked.seed)
     return found, notes
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from face_assets.biometrics.labelled import Labelled
 from face_assets.core.errors import UserError
 
 MIN_PEOPLE = 10
@@ -33,7 +34,8 @@ class Figure:
 
 @dataclass(frozen=True)
 class Group:
-    """A group's figures; without figures, but with a note, if it has too few people.
+    """A group's figures; without figures, but with a note, if it has too few people. A mated pair with a photo in which no face is found is
+    missed in all of them.
 
     people: of the test split; with_pairs: those with two or more photos. accept_rate and false_accept_rate are at the release's
     threshold. Both people of a non-mated pair are in the group.
@@ -86,32 +88,29 @@ def _read_rows(rows: Iterator[list[str]], where: str) -> tuple[str, dict[str, di
     return header[0], found
 
 
-def by_group(
-    embeddings: npt.NDArray[np.float32], people: npt.NDArray[Any], groups: Sequence[str], threshold: float, fars: Sequence[float], seed: int
-) -> list[Group]:
-    """Figures of each group. embeddings: (n, d) of unit length; people: (n,) numbers; groups: (n,) names, "" for none."""
+def by_group(photos: Labelled, groups: Sequence[str], threshold: float, fars: Sequence[float], seed: int) -> list[Group]:
+    """Figures of each group. groups: (n,) names, "" for none, of all labelled photos."""
     named = np.array(groups)
     names = [str(name) for name in np.unique(named) if name]
-    return [_group(name, embeddings[named == name], people[named == name], threshold, fars, seed) for name in names]
+    return [_group(name, photos.of_photos(named == name), threshold, fars, seed) for name in names]
 
 
-def _group(
-    name: str, embeddings: npt.NDArray[np.float32], people: npt.NDArray[Any], threshold: float, fars: Sequence[float], seed: int
-) -> Group:
-    numbers, places, counts = np.unique(people, return_inverse=True, return_counts=True)
-    with_pairs = int((counts >= 2).sum())
-    facts = {"name": name, "people": len(numbers), "with_pairs": with_pairs, "photos": len(people)}
+def _group(name: str, photos: Labelled, threshold: float, fars: Sequence[float], seed: int) -> Group:
+    with_pairs = int((photos.photos >= 2).sum())
+    facts = {"name": name, "people": photos.count, "with_pairs": with_pairs, "photos": len(photos.people)}
     if with_pairs < MIN_PEOPLE:
         note = f"{name}: {with_pairs} test people with two photos or more, too few for a figure; {MIN_PEOPLE} are needed"
         return Group(**facts, note=note)  # type: ignore[arg-type]
     random = np.random.default_rng(seed)
-    genuine, impostor, all_impostor = _pairs(embeddings, places, random)
-    ones = np.ones(len(numbers))
+    genuine, impostor, all_impostor = _pairs(photos.embeddings, photos.found_people, random)
+    missed = np.repeat(np.arange(photos.count, dtype=np.int32), photos.missed_pairs)
+    genuine = tuple(np.concatenate(both) for both in zip(genuine, (np.zeros_like(missed), missed, missed), strict=True))  # type: ignore[assignment]
+    ones = np.ones(photos.count)
     own = _weighted(genuine, ones)
     points = _figures(own, all_impostor, threshold, fars)
     draws: dict[str, list[float]] = {key: [] for key in points}
     for _ in range(DRAWS):
-        times = np.bincount(random.integers(len(numbers), size=len(numbers)), minlength=len(numbers)).astype(float)
+        times = np.bincount(random.integers(photos.count, size=photos.count), minlength=photos.count).astype(float)
         drawn = _figures(_weighted(genuine, times, alone=True), _weighted(impostor, times), threshold, fars, all_impostor.sum())
         for key, value in drawn.items():
             if value is not None:
@@ -144,6 +143,8 @@ def _pairs(
         genuine.append((bins[same], mine[same], others[same]))
         kept = ~same & (random.random(len(others)) < share) if share < 1 else ~same
         impostor.append((bins[kept], mine[kept], others[kept]))
+    if not genuine:
+        return (*((np.zeros(0, np.int32),) * 3,) * 2, histogram)
     joined = [tuple(np.concatenate(part) for part in zip(*found, strict=True)) for found in (genuine, impostor)]
     return joined[0], joined[1], histogram  # type: ignore[return-value]
 
@@ -216,7 +217,7 @@ def gaps(found: Mapping[str, Sequence[Group]]) -> list[tuple[Gap, str]]:
 
 def judge_gaps(found: Mapping[str, Sequence[Group]], bound: float) -> tuple[list[str], list[str]]:
     """Reasons of the gate by evaluation.max_group_gap, and notes about groups that are too small."""
-    notes = [group.note for groups in found.values() for group in groups if group.note]
+    notes = small_groups(found)
     if bound >= 1.0:
         return [], notes
     measured = gaps(found)
@@ -228,6 +229,28 @@ def judge_gaps(found: Mapping[str, Sequence[Group]], bound: float) -> tuple[list
         if name not in comparable
     ]
     return reasons, notes
+
+
+def small_groups(found: Mapping[str, Sequence[Group]]) -> list[str]:
+    """Notes about groups that are too small for figures."""
+    return [group.note for groups in found.values() for group in groups if group.note]
+
+
+def judge_false_matches(found: Mapping[str, Sequence[Group]], bound: float) -> list[str]:
+    """Reasons of the gate by evaluation.max_group_fmr: groups whose false match rate is above it even at the low end of its interval.
+
+    A photo without a found face makes no false match: that its pairs are missed is bounded by evaluation.max_group_gap.
+    """
+    reasons = []
+    for attribute, groups in found.items():
+        for group in groups:
+            rate = group.figures.get("false_accept_rate", Figure(None))
+            if rate.low is not None and rate.low > bound:
+                reasons.append(
+                    f"{attribute}: two people of {group.name} are taken for one in {rate.value:.2%} of pairs ({rate.low:.2%} to "
+                    f"{rate.high:.2%}), more than evaluation.max_group_fmr {bound:g}"
+                )
+    return reasons
 
 
 def to_json(found: Mapping[str, Sequence[Group]]) -> dict[str, Any]:

@@ -1,148 +1,199 @@
 """The step embedder_evaluation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from face_assets.core.files import read_json, write_bytes, write_json, write_text
+from face_assets.core.files import write_bytes, write_json, write_text
 from face_assets.core.fingerprint import fingerprint
-from face_assets.core.params import Detector, Params
+from face_assets.core.params import Params
 from face_assets.core.step_versions import step_version
 from face_assets.core.tables import write_rows
-from face_assets.detection.steps import align, labels_of, read_faces
-from face_assets.embedding.vectors import Embedding, embed, engine_vectors, served_vectors
+from face_assets.embedding.vectors import Embedding, embed, served_vectors
 from face_assets.embedding.weight_sources import resolve_weights
 from face_assets.evaluation.group_figures import attributes_digest, evaluate_groups
+from face_assets.evaluation.labelled_photos import LabelledPhotos, learned_by_release, people_kept, read_labelled, seen_by_release
+from face_assets.evaluation.production_line import Line, production_line
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.storage.artifacts import Artifact
 
 if TYPE_CHECKING:
+    from face_assets.biometrics.labelled import Labelled
+    from face_assets.biometrics.recognition import Recognition
     from face_assets.biometrics.verification import Evaluation
+    from face_assets.evaluation.regression import Comparison
     from face_assets.registry.releases import Release
 
-TRAINED_FOR_COMPARISON = "trained, where production finds a face"
+PEOPLE_LISTED = 200
+CALIBRATION = "validation"
+"""The split by whose people the gate's thresholds are chosen; training watches them and does not learn from them."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The test photos and those of the calibration people by one recognizer."""
+
+    test: "Labelled"
+    calibration: "Labelled"
 
 
 def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, exported: Artifact, log: Log) -> Artifact:
-    """Evaluates the exported engine on the test identities, with the starting weights and production for comparison, and judges it.
+    """Evaluates the exported engine on the test identities and judges it beside production and the best release of its line.
 
-    Figures are of all test faces. The comparison with production is of the photos in which production finds a face.
+    Figures are of all labelled test photos, in which a photo without a found face counts as missed.
     """
     params = workspace.params(commit)
-    assignment = workspace.stages.production()
-    production = assignment.release if assignment else None
-    against = production.commit if production else None
+    line = production_line(workspace.stages, params.evaluation.far)
+    against = [release.commit for release in line.releases]
     asked = (params.evaluation.fingerprint(), attributes_digest(workspace, commit, params.evaluation))
-    name = fingerprint(exported.fingerprint, *asked, against, step_version("embedder_evaluation"))
+    name = fingerprint(exported.fingerprint, aligned.fingerprint, *asked, against, step_version("embedder_evaluation"))
 
     def fill(directory: Path) -> dict[str, Any]:
-        from face_assets.biometrics import plots
         from face_assets.evaluation import gate
         from face_assets.evaluation import groups as fairness
-        from face_assets.evaluation import hardest_pairs as pairs
 
-        faces = read_faces(aligned, "test")
-        md5s, people = [face.md5 for face in faces], np.array(labels_of(faces))
-        vectors = served_vectors(workspace, params, exported, md5s, log)
-        start = embed(workspace, Embedding.of(params, resolve_weights(workspace, commit)), md5s, log)
-        trained = _measure(params, vectors, people)
-        figures = {"trained": trained, "start": _measure(params, start, people)}
-        comparison, left_out = _production_figures(workspace, commit, production, md5s, people, vectors, log) if production else ({}, 0)
-        figures |= comparison
-        for name, found in figures.items():
-            log(f"{name}: {_measured(found)} over {found.pairs:,} pairs of {found.photos:,} photos")
-        compared = (comparison.get(TRAINED_FOR_COMPARISON, trained), comparison["production"]) if comparison else None
-        verdict = gate.judge(trained, compared, params.evaluation, params.split.min_test_people)
-        gate_notes = [*_left_out(production, left_out, len(faces), compared is not None), *verdict.notes]
+        photos = {split: read_labelled(aligned, split) for split in ("test", CALIBRATION)}
+        seen = _seen_by_candidate(workspace, commit, exported, photos, log)
+        recognized = _recognition(params, seen["trained"])
+        comparisons = []
+        for release in line.releases:
+            key = "production" if release == line.production else f"{release.version}, best of the line"
+            seen[key] = Seen(*(seen_by_release(workspace, commit, release, photos[split], log) for split in ("test", CALIBRATION)))
+            if compared := _compare(workspace, params, release, photos, seen["trained"], seen[key]):
+                comparisons.append(compared)
+        figures = {key: found for key, one in seen.items() if (found := _measure(params, key, one))}
+        for key, measured in figures.items():
+            log(f"{key}: {_measured(measured)} over {measured.pairs:,} pairs of {measured.photos:,} photos")
+        verdict = gate.judge(recognized, comparisons, params.evaluation, params.split.min_test_people)
+        gate_notes = [*_not_compared(line, comparisons), *_failures(seen), *_own_people(recognized), *verdict.notes]
         for note in gate_notes:
             log(note)
+        trained, test = figures["trained"], photos["test"]
         fars = [point.far for point in trained.tar]
-        groups, outside = evaluate_groups(workspace, commit, params.evaluation, faces, vectors, people, trained.threshold, fars)
+        groups, outside = evaluate_groups(workspace, commit, params.evaluation, test, seen["trained"].test, trained.threshold, fars)
         apart, notes = fairness.judge_gaps(groups, params.evaluation.max_group_gap)
+        apart += fairness.judge_false_matches(groups, params.evaluation.max_group_fmr)
+        recognition = {"trained": recognized.to_json(), "beside": [one.to_json() for one in comparisons]}
         write_json(directory / "groups.json", fairness.to_json(groups))
-        paths = [face.path for face in faces]
-        pairs.write_pairs(directory / "pairs.csv", pairs.hardest_pairs(vectors, people, paths))
-        write_text(directory / "test_photos.txt", "".join(f"{path}\n" for path in paths))
-        write_json(directory / "evaluation.json", {name: found.to_json() for name, found in figures.items()})
-        write_rows(directory / "roc.csv", tuple(trained.roc), zip(*trained.roc.values(), strict=True))
-        write_bytes(directory / "roc.png", plots.roc_plot(_curves(figures)))
-        write_bytes(directory / "scores.png", plots.histogram_plot(trained.histogram, trained.threshold))
+        write_json(directory / "evaluation.json", {**{key: one.to_json() for key, one in figures.items()}, "recognition": recognition})
+        _write_pairs(directory, test, seen["trained"].test)
+        _write_plots(directory, figures)
         return {
             "precision": exported.summary["precision"],
             "test_people": trained.people,
             "test_photos": trained.photos,
-            "figures": {name: _headline(found) for name, found in figures.items()},
+            "failures_to_acquire": trained.failures,
+            "figures": {key: _headline(one) for key, one in figures.items()},
+            "recognition": recognition,
             "verification_threshold": trained.threshold,
             "threshold_resolved": trained.threshold_resolved,
             "passed": verdict.passed and not apart,
             "reasons": [*verdict.reasons, *apart],
             "gate_notes": gate_notes,
-            "left_out_beside_production": left_out,
+            "people_lost": [person for one in comparisons[:1] for person in one.lost[:PEOPLE_LISTED]],
             "groups": fairness.to_json(groups),
             "group_notes": [*outside, *notes],
-            "production": production.version if production else None,
+            "production": line.production.version if line.production else None,
+            "best_of_line": line.best.version if line.best else None,
         }
 
     return workspace.home.artifacts.make("embedder_evaluation", name, fill)
 
 
-def _measure(params: Params, embeddings: np.ndarray, people: np.ndarray) -> "Evaluation":
-    from face_assets.biometrics.verification import evaluate
-
-    return evaluate(embeddings, people, params.evaluation.far, params.evaluation.seed)
-
-
-def _production_figures(
-    workspace: Workspace, commit: str, release: "Release", md5s: Sequence[str], people: np.ndarray, vectors: np.ndarray, log: Log
-) -> tuple[dict[str, "Evaluation"], int]:
-    """Production's figures on the test photos in which it finds a face, and the number of those in which it finds none.
-
-    Where there are such, TRAINED_FOR_COMPARISON are the figures of the trained embedder's `vectors` on the same photos. No figures where
-    the photos make no pairs."""
-    from face_assets.biometrics.verification import has_pairs
-
+def _seen_by_candidate(
+    workspace: Workspace, commit: str, exported: Artifact, photos: Mapping[str, LabelledPhotos], log: Log
+) -> dict[str, Seen]:
+    """The photos by the exported engine and by the starting weights, on the same crops."""
     params = workspace.params(commit)
-    seen = _seen_by_release(workspace, commit, release, md5s, log)
-    left_out = len(md5s) - len(seen)
-    if not has_pairs(people[seen]):
-        return {}, left_out
-    theirs = _embed_by_release(workspace, release, [md5s[row] for row in seen], log)
-    figures = {"production": _measure(params, theirs, people[seen])}
-    return figures | ({TRAINED_FOR_COMPARISON: _measure(params, vectors[seen], people[seen])} if left_out else {}), left_out
+    keys = {split: [face.crop_key for face in some.faces] for split, some in photos.items()}
+    start = Embedding.of(params, resolve_weights(workspace, commit))
+    trained = {split: some.seen(served_vectors(workspace, params, exported, keys[split], log)) for split, some in photos.items()}
+    started = {split: some.seen(embed(workspace, start, keys[split], log)) for split, some in photos.items()}
+    return {name: Seen(one["test"], one[CALIBRATION]) for name, one in (("trained", trained), ("start", started))}
 
 
-def _left_out(production: "Release | None", left_out: int, photos: int, compared: bool) -> list[str]:
-    """Sentence about the photos in which production finds no face."""
-    if not production or not left_out:
+def _recognition(params: Params, seen: Seen) -> "Recognition":
+    """Counts at thresholds of the calibration people, or of the test people for rates that those are too few to show."""
+    from face_assets.biometrics.recognition import operating_point, recognition
+
+    asked = params.evaluation
+    return recognition(seen.test, operating_point((seen.calibration, seen.test), asked.far, asked.fpir, seen.test.count))
+
+
+def _compare(
+    workspace: Workspace, params: Params, release: "Release", photos: Mapping[str, LabelledPhotos], ours: Seen, theirs: Seen
+) -> "Comparison | None":
+    """The candidate beside a release, on the people of whom the release has not learned; None without a mated pair of theirs."""
+    from face_assets.evaluation.regression import compare_recognition
+
+    learned = learned_by_release(workspace, release)
+    kept = {split: people_kept(some.names, learned) for split, some in photos.items()}
+    names = [name for name, stays in zip(photos["test"].names, kept["test"], strict=True) if stays]
+    both = [Seen(one.test.of_people(kept["test"]), one.calibration.of_people(kept[CALIBRATION])) for one in (ours, theirs)]
+    if not names or not both[0].test.mated_pairs.any():
+        return None
+    candidate, other = (_recognition(params, one) for one in both)
+    return compare_recognition(release.version, (candidate, other), names, params.evaluation)
+
+
+def _measure(params: Params, name: str, seen: Seen) -> "Evaluation | None":
+    """Figures over all labelled photos; None for another recognizer than the candidate that finds no two people."""
+    from face_assets.biometrics.verification import evaluate_labelled
+
+    if name != "trained" and len(np.unique(seen.test.found_people)) < 2:
+        return None
+    return evaluate_labelled(seen.test, params.evaluation.far, params.evaluation.seed)
+
+
+def _not_compared(line: Line, comparisons: "list[Comparison]") -> list[str]:
+    """Sentences about releases that cannot be compared, and about people left out of a comparison."""
+    compared = {one.version: one for one in comparisons}
+    return [
+        f"{release.version} is not compared: it has learned from the test people, or none of them has two photos"
+        for release in line.releases
+        if release.version not in compared
+    ]
+
+
+def _failures(seen: Mapping[str, Seen]) -> list[str]:
+    """Sentences about failures to acquire."""
+    return [
+        f"{name}: no usable face in {one.test.failures:,} of {len(one.test.people):,} test photos, which count as missed"
+        for name, one in seen.items()
+        if one.test.failures and name != "start"
+    ]
+
+
+def _own_people(recognized: "Recognition") -> list[str]:
+    """Sentence about thresholds that are chosen on the test people."""
+    rates = [rate for rate, source in zip(("FAR", "FPIR"), recognized.point.sources, strict=True) if source]
+    if not rates:
         return []
-    rest = "it is compared on the others" if compared else "the others make no pairs to compare"
-    return [f"{production.version} finds no face in {left_out:,} of {photos:,} test photos: {rest}"]
+    return [f"the gate's thresholds for {' and '.join(rates)} are chosen on the test people: those of the split {CALIBRATION} are too few"]
 
 
-def _seen_by_release(workspace: Workspace, commit: str, release: "Release", md5s: Sequence[str], log: Log) -> list[int]:
-    """Places of the photos in which the release finds a face; their crops are stored."""
-    recognizer = read_json(workspace.releases.bundle(release) / "recognizer.json")
-    detector, max_megapixels = Detector(**recognizer["detector"]), recognizer["max_megapixels"]
-    facts = align(workspace, commit, "photos", md5s, detector, max_megapixels, log).facts
-    return [row for row, md5 in enumerate(md5s) if facts[md5]["status"] == "face"]
+def _write_pairs(directory: Path, photos: LabelledPhotos, seen: "Labelled") -> None:
+    """Writes the hardest pairs, and the paths of the test photos with a face, among which they are."""
+    from face_assets.evaluation import hardest_pairs as pairs
+
+    paths = [face.path for face in photos.faces]
+    pairs.write_pairs(directory / "pairs.csv", pairs.hardest_pairs(seen.embeddings, seen.found_people, paths))
+    write_text(directory / "test_photos.txt", "".join(f"{path}\n" for path in paths))
 
 
-def _embed_by_release(workspace: Workspace, release: "Release", md5s: Sequence[str], log: Log) -> np.ndarray:
-    """Embeddings float32 (n, d) by the release, of its own crops of photos in which it finds a face."""
-    bundle = workspace.releases.bundle(release)
-    detector = Detector(**read_json(bundle / "recognizer.json")["detector"])
-    return engine_vectors(workspace, bundle, detector, md5s, log)
+def _write_plots(directory: Path, figures: Mapping[str, "Evaluation"]) -> None:
+    """Writes the ROC and DET curves, and the scores of the candidate."""
+    from face_assets.biometrics import plots
 
-
-def _curves(figures: Mapping[str, "Evaluation"]) -> dict[str, tuple[dict[str, list[float]], int]]:
-    """ROC curves and their impostor pairs by name, with the number of photos if it is not all."""
-    every = figures["trained"].photos
-    return {
-        name if found.photos == every else f"{name} ({found.photos:,} photos)": (found.roc, found.impostor)
-        for name, found in figures.items()
-    }
+    trained = figures["trained"]
+    curves = {name: (one.roc, one.impostor) for name, one in figures.items()}
+    write_rows(directory / "roc.csv", tuple(trained.roc), zip(*trained.roc.values(), strict=True))
+    write_bytes(directory / "roc.png", plots.roc_plot(curves))
+    write_bytes(directory / "det.png", plots.det_plot(curves))
+    write_bytes(directory / "scores.png", plots.histogram_plot(trained.histogram, trained.threshold))
 
 
 def _measured(found: "Evaluation") -> str:
@@ -167,4 +218,5 @@ def _headline(found: "Evaluation") -> dict[str, Any]:
         "genuine_pairs": found.genuine,
         "impostor_pairs": found.impostor,
         "photos": found.photos,
+        "failures_to_acquire": found.failures,
     }

@@ -1,7 +1,7 @@
 """Comparison of two releases by their bundles: figures, curves, parameters, and pairs that became worse."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,18 @@ from face_assets.registry.workspace import Workspace
 
 MOST_REGRESSIONS = 20
 FIGURES = ("auc", "accuracy", "accuracy_std", "eer")
+RECOGNITION = {
+    "failures_to_acquire": "photos without a usable face",
+    "tar": "TAR at a threshold of other people",
+    "fnir": "FNIR at a threshold of other people",
+    "fpir": "FPIR there",
+}
 GROUP_FIGURES = ("accept_rate", "false_accept_rate")
 
 
 @dataclass(frozen=True)
 class Side:
-    """One release with its test data and figures.
+    """One release with its test data and figures. recognition: failures to acquire and rates of identification, empty in earlier bundles.
 
     photos: ids of the test photos, None in bundles of earlier versions; groups: attribute → group → facts, empty without groups.
     """
@@ -31,6 +37,7 @@ class Side:
     parameters: Mapping[str, Any]
     photos: frozenset[str] | None
     groups: Mapping[str, Mapping[str, Any]]
+    recognition: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,14 +84,17 @@ def compare(workspace: Workspace, first: str, second: str) -> Comparison:
 
 
 def _side(release: Release, bundle: Path) -> Side:
+    evaluation = read_json(bundle / "evaluation.json")
+    recognized = evaluation.get("recognition", {}).get("trained", {})
     recognizer, provenance = read_json(bundle / "recognizer.json"), read_json(bundle / "provenance.json")
     listed, grouped = bundle / "test_photos.txt", bundle / "groups.json"
     return Side(
         release=release,
         dataset_version=provenance["dataset_version"],
-        evaluation=read_json(bundle / "evaluation.json")["trained"],
+        evaluation=evaluation["trained"],
         thresholds=(recognizer["verification_threshold"], recognizer["identification_threshold"]),
         parameters=current_names(provenance["parameters"]),
+        recognition={name: recognized[key] for key, name in RECOGNITION.items() if key in recognized},
         photos=frozenset(listed.read_text(encoding="utf-8").splitlines()) if listed.is_file() else None,
         groups=read_json(grouped) if grouped.is_file() else {},
     )
@@ -93,6 +103,7 @@ def _side(release: Release, bundle: Path) -> Side:
 def _figures(side: Side) -> dict[str, float]:
     found = {name: float(side.evaluation[name]) for name in FIGURES if side.evaluation[name] is not None}
     found |= {f"TAR at FAR {point['far']:g}": point["tar"] for point in side.evaluation["tar"] if point["tar"] is not None}
+    found |= {name: float(value) for name, value in side.recognition.items() if value is not None}
     found |= {"threshold of verification": side.thresholds[0], "threshold of identification": side.thresholds[1]}
     found |= {f"{kind} pairs": float(side.evaluation[kind]) for kind in ("genuine", "impostor")}
     found |= {"people enrolled": float(side.release.metrics.get("people_enrolled", 0))}

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from face_assets.core.outside_text import one_line, shown_in_markdown
@@ -13,7 +13,8 @@ class CardFacts:
     """Facts of the card. figures: name (trained, start, production) → headline figures of the evaluation.
 
     precisions: the trials, the served one last; empty if f32 was requested. passed, reasons: the gate's verdict, if known.
-    groups: tables of the figures by group, as Markdown; empty without attributes.
+    groups: tables of the figures by group, as Markdown; empty without attributes. recognition: `trained`, figures at thresholds of other
+    people, and `beside`, the comparisons with releases of the line.
     """
 
     commit: str
@@ -31,6 +32,7 @@ class CardFacts:
     passed: bool | None = None
     reasons: Sequence[str] = ()
     groups: str = ""
+    recognition: Mapping[str, Any] = field(default_factory=dict)
 
 
 def model_card(facts: CardFacts) -> str:
@@ -114,7 +116,8 @@ def _figures(facts: CardFacts) -> list[str]:
         "",
         *_table(header, rows),
         "",
-        *_photos_compared(facts),
+        *_acquired(facts),
+        *_recognition(facts),
         *_precisions(facts),
         *_verdict(facts),
         f"Two photos are taken for one person from a cosine of **{facts.verification_threshold:.4f}** ({_far(facts)}). "
@@ -141,12 +144,35 @@ def _groups(facts: CardFacts) -> list[str]:
     ]
 
 
-def _photos_compared(facts: CardFacts) -> list[str]:
-    every = facts.figures["trained"]["photos"]
-    if "production" not in facts.figures or facts.figures["production"]["photos"] == every:
+def _acquired(facts: CardFacts) -> list[str]:
+    failures = {name: one["failures_to_acquire"] for name, one in facts.figures.items() if one.get("failures_to_acquire")}
+    if not failures:
         return []
-    seen = facts.figures["production"]["photos"]
-    return [f"production is the release before this one: it finds a face in {seen:,} of the {every:,} photos and is compared on those.", ""]
+    named = ", ".join(f"{count:,} by {shown_in_markdown(name)}" for name, count in failures.items())
+    return [f"Photos without a usable face, which count as missed in AUC, EER and TAR: {named}.", ""]
+
+
+def _recognition(facts: CardFacts) -> list[str]:
+    """Rates at thresholds of other people, and the comparisons by which the gate judged."""
+    found = facts.recognition.get("trained", {})
+    if found.get("fnir") is None:
+        return []
+    lines = [
+        f"In a gallery of the test people, each photo searched among the others: FNIR **{found['fnir']:.4f}** at a threshold that other "
+        f"people set; of strangers {found['fpir']:.2%} find somebody.",
+        "",
+    ]
+    header = ("beside", "figure", "this release", "that one", "worse by")
+    rows = [
+        (one["release"], name, f"{figure['now']:.4f}", f"{figure['before']:.4f}", _interval(figure["loss"]))
+        for one in facts.recognition["beside"]
+        for name, figure in one["figures"].items()
+    ]
+    return lines + ([*_table(header, rows), ""] if rows else [])
+
+
+def _interval(found: Mapping[str, float]) -> str:
+    return f"{found['value']:.4f} ({found['low']:.4f} to {found['high']:.4f})"
 
 
 def _verdict(facts: CardFacts) -> list[str]:

@@ -18,6 +18,7 @@ from face_assets.detection.steps import read_faces
 from face_assets.embedding.vectors import served_vectors
 from face_assets.evaluation.feature_histograms import FORMAT
 from face_assets.evaluation.group_figures import attributes_digest, groups_markdown
+from face_assets.evaluation.production_line import production_line
 from face_assets.evaluation.reference import FILE as REFERENCE
 from face_assets.evaluation.steps import evaluate_embedder
 from face_assets.registry.releases import Digests, Release
@@ -177,6 +178,7 @@ def _card(commit: str, params: Params, parts: Parts) -> str:
         precision=parts.exported.summary["precision"],
         precisions=parts.exported.summary["precisions"],
         parameters=params.model_dump(mode="json"),
+        recognition=parts.evaluation.summary["recognition"],
         groups=groups_markdown(parts.evaluation.summary["groups"], parts.evaluation.summary["group_notes"]),
     )
     return model_card(facts)
@@ -192,6 +194,8 @@ def _register(workspace: Workspace, commit: str, params: Params, parts: Parts, i
         packaging=tree_digest(bundle),
     )
     metrics = {name: figures for name, figures in parts.evaluation.summary["figures"]["trained"].items()}
+    recognition = parts.evaluation.summary["recognition"]["trained"]
+    metrics |= {name: recognition[name] for name in ("fnir", "fpir")}
     metrics |= {"identification": parts.gallery.summary["identification"], "people_enrolled": parts.gallery.summary["people"]}
     plots = {name: parts_file for name, parts_file in _plots(parts).items() if parts_file.is_file()}
     return workspace.releases.register(bundle, commit, inputs, digests, metrics, plots)
@@ -202,12 +206,15 @@ def _plots(parts: Parts) -> dict[str, Path]:
 
 
 def _judge(workspace: Workspace, commit: str, parts: Parts, log: Log) -> Judge:
-    """Function that returns the gate's reasons; it evaluates again if production changed since the evaluation."""
+    """Function that returns the gate's reasons; it evaluates again if production, or the best of its line, changed since the evaluation."""
+    far = workspace.params(commit).evaluation.far
 
     def judge(production: Release | None) -> list[str]:
         evaluation = parts.evaluation
-        if production and evaluation.summary["production"] != production.version:
-            log(f"{production.version} came into production since the evaluation: the gate compares with it")
+        line = [release.version for release in production_line(workspace.stages, far).releases]
+        judged = [version for key in ("production", "best_of_line") if (version := evaluation.summary[key])]
+        if production and line != judged:
+            log(f"the production line changed since the evaluation: the gate compares with {' and '.join(line)}")
             evaluation = evaluate_embedder(workspace, commit, parts.audited, parts.exported, log)
         return [] if evaluation.summary["passed"] else list(evaluation.summary["reasons"])
 

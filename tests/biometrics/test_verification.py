@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from face_assets.biometrics.plots import histogram_plot, roc_plot
-from face_assets.biometrics.verification import Evaluation, evaluate, has_pairs
-from face_assets.core import params
+from face_assets.biometrics.labelled import Labelled
+from face_assets.biometrics.plots import det_plot, histogram_plot, roc_plot
+from face_assets.biometrics.verification import Evaluation, evaluate, evaluate_labelled, has_pairs
 from face_assets.core.errors import UserError
-from face_assets.evaluation.gate import judge
 from face_assets.gallery import enrolment as gallery
 from face_assets.gallery.enrolment import calibrate, identification_figures, stranger_scores, templates_of, write_gallery
 
@@ -87,18 +86,8 @@ def test_one_photo_of_each_person_shows_non_mated_scores_alone(count: int) -> No
     assert all(point.tar is None for point in found.tar)
     assert Evaluation.from_json(found.to_json()) == found
     assert roc_plot({"trained": (found.roc, found.impostor)}).startswith(b"\x89PNG")
+    assert det_plot({"trained": (found.roc, found.impostor)}).startswith(b"\x89PNG")
     assert histogram_plot(found.histogram, found.threshold).startswith(b"\x89PNG")
-
-
-def test_the_floors_are_judged_from_enough_people_on_and_the_verdict_says_so() -> None:
-    asked = params.Evaluation(far=0.01)
-    chance = evaluate(*people(9, 2, 50.0), 0.01, 0)
-    spared = judge(chance, None, asked, fewest=10)
-    assert spared.passed and "9 of 9 people have two photos or more, and it takes 10" in spared.notes[0]
-    refused = judge(chance, None, asked, fewest=9)
-    assert [reason.split()[0] for reason in refused.reasons] == ["AUC", "accuracy"] and not refused.notes
-    single = evaluate(*people(9, 1, 0.5), 0.01, 0)
-    assert judge(single, (single, single), asked, fewest=0).passed
 
 
 def test_an_embedder_that_gives_one_vector_for_everybody_accepts_nobody() -> None:
@@ -116,30 +105,15 @@ def test_a_training_that_diverged_is_said() -> None:
         evaluate(embeddings, identities, 0.01, 0)
 
 
-def test_the_gate_names_what_it_missed() -> None:
-    good, bad = evaluate(*people(40, 4, 0.3), 0.01, 0), evaluate(*people(40, 4, 2.0), 0.01, 0)
-    asked = params.Evaluation(far=0.01, min_auc=0.9, min_accuracy=0.8, min_tar=0.5, max_regression=0.01)
-    assert judge(good, (good, bad), asked).passed
-    refused = judge(bad, (bad, good), asked)
-    assert not refused.passed
-    for key in ("min_auc", "min_accuracy", "min_tar", "max_regression"):
-        assert any(key in reason for reason in refused.reasons), key
-    few = evaluate(*people(5, 2, 0.1), 1e-4, 0)
-    unresolved = judge(few, None, params.Evaluation(far=1e-4, min_tar=0.5, min_auc=0.0, min_accuracy=0.0))
-    assert any("cannot be told" in reason for reason in unresolved.reasons)
-    lenient = params.Evaluation(far=1e-4, min_auc=0.0, min_accuracy=0.0)
-    assert any("AUC" in note for note in judge(few, (few, few), lenient).notes)
-    chance = evaluate(*people(5, 2, 5.0), 1e-4, 0)
-    worse = judge(chance, (chance, few), lenient)
-    assert [reason for reason in worse.reasons if "AUC" in reason and "cannot be told" in reason]
-
-
-def test_the_floors_ask_all_photos_and_the_regression_those_of_production() -> None:
-    good, bad = evaluate(*people(40, 4, 0.3), 0.01, 0), evaluate(*people(40, 4, 2.0), 0.01, 0)
-    asked = params.Evaluation(far=0.01, min_auc=0.9, min_accuracy=0.0, max_regression=0.01)
-    floors = judge(bad, (good, good), asked)
-    assert [reason.split()[0] for reason in floors.reasons] == ["AUC"]
-    assert all("max_regression" in reason for reason in judge(good, (bad, good), asked).reasons)
+def test_a_photo_without_a_face_counts_as_missed_at_every_threshold() -> None:
+    embeddings, identities = people(30, 4, 0.05)
+    found = evaluate_labelled(Labelled(identities, np.arange(1, 120), embeddings[1:]), 0.01, 0)
+    assert (found.photos, found.failures, found.genuine, found.people) == (120, 1, 180, 30)
+    assert found.tar_at(0.01).tar == pytest.approx(177 / 180)
+    assert found.auc == pytest.approx(177 / 180, abs=1e-6)
+    assert max(found.roc["tar"][:-1]) == pytest.approx(177 / 180)
+    nobody = evaluate_labelled(Labelled(identities, np.array([0, 4]), embeddings[[0, 4]]), 0.01, 0)
+    assert (nobody.auc, nobody.accuracy, nobody.failures) == (0.0, None, 118)
 
 
 def test_pairs_need_two_people_and_two_photos_of_one() -> None:

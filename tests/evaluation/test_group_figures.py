@@ -9,8 +9,9 @@ import pytest
 from face_assets.core.errors import UserError
 from face_assets.core.params import Evaluation
 from face_assets.core.settings import remember
-from face_assets.detection.steps import Face, labels_of
+from face_assets.detection.steps import Face
 from face_assets.evaluation.group_figures import evaluate_groups, groups_markdown
+from face_assets.evaluation.labelled_photos import LabelledPhotos
 from face_assets.registry.git import git
 from face_assets.registry.workspace import Workspace
 
@@ -33,8 +34,10 @@ def photos_in_groups(workspace: Workspace, table: str, faces: list[Face]) -> tup
     git("commit", "-q", "-m", "Say what is known of people", cwd=data)
     workspace.repository.refresh()
     commit = workspace.repository.resolve("HEAD")
-    asked, vectors = Evaluation(attributes="people.csv"), np.eye(len(faces), dtype=np.float32)
-    groups, notes = evaluate_groups(workspace, commit, asked, faces, vectors, np.array(labels_of(faces)), 0.5, ())
+    paths, identities = [face.path for face in faces], [face.identity for face in faces]
+    photos = LabelledPhotos(paths, [face.md5 for face in faces], identities, faces, np.arange(len(faces)))
+    seen = photos.seen(np.eye(len(faces), dtype=np.float32))
+    groups, notes = evaluate_groups(workspace, commit, Evaluation(attributes="people.csv"), photos, seen, 0.5, ())
     return {group.name: group.photos for group in groups["age"]}, notes
 
 

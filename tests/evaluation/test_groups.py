@@ -5,9 +5,12 @@ import unicodedata
 import numpy as np
 import pytest
 
+from face_assets.biometrics.labelled import Labelled
 from face_assets.biometrics.verification import evaluate
 from face_assets.core.errors import UserError
-from face_assets.evaluation.groups import by_group, gaps, judge_gaps, read_attributes
+from face_assets.evaluation.groups import by_group, gaps, judge_false_matches, judge_gaps, read_attributes
+
+Crowd = tuple[Labelled, list[str]]
 
 
 def faces(people: int, photos: int, spread: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -19,21 +22,25 @@ def faces(people: int, photos: int, spread: float, seed: int) -> tuple[np.ndarra
 
 
 @pytest.fixture(scope="module")
-def crowd() -> tuple[np.ndarray, np.ndarray, list[str]]:
+def crowd() -> Crowd:
     """Forty people who are told apart well, forty not so well, five more, and some without a group."""
     parts = [faces(40, 4, 0.5, 1), faces(40, 4, 1.0, 2), faces(5, 4, 0.5, 3), faces(3, 4, 0.5, 4)]
-    people = np.concatenate([numbers + 100 * place for place, (_, numbers) in enumerate(parts)])
+    people = np.unique(np.concatenate([numbers + 100 * place for place, (_, numbers) in enumerate(parts)]), return_inverse=True)[1]
     groups = [name for name, (found, _) in zip(("easy", "hard", "few", ""), parts, strict=True) for _ in found]
-    return np.concatenate([found for found, _ in parts]), people, groups
+    return Labelled(people, np.arange(len(people)), np.concatenate([found for found, _ in parts])), groups
 
 
-def test_figures_are_those_of_the_group_evaluated_alone(crowd: tuple[np.ndarray, np.ndarray, list[str]]) -> None:
-    embeddings, people, groups = crowd
-    found = {group.name: group for group in by_group(embeddings, people, groups, 0.5, (0.01, 1e-6), seed=0)}
+def everybody(embeddings: np.ndarray, people: np.ndarray) -> Labelled:
+    return Labelled(people, np.arange(len(people)), embeddings)
+
+
+def test_figures_are_those_of_the_group_evaluated_alone(crowd: Crowd) -> None:
+    photos, groups = crowd
+    found = {group.name: group for group in by_group(photos, groups, 0.5, (0.01, 1e-6), seed=0)}
     assert set(found) == {"easy", "hard", "few"}
     for name in ("easy", "hard"):
         mine = np.array(groups) == name
-        exact = evaluate(embeddings[mine], people[mine], 0.01, 0)
+        exact = evaluate(photos.embeddings[mine], photos.people[mine], 0.01, 0)
         figures = found[name].figures
         assert figures["auc"].value == pytest.approx(exact.auc, abs=1e-3)
         assert figures["eer"].value == pytest.approx(exact.eer, abs=3e-3)
@@ -48,13 +55,13 @@ def test_figures_are_those_of_the_group_evaluated_alone(crowd: tuple[np.ndarray,
     assert wide.high < narrow.low, "the groups differ by more than chance"  # type: ignore[operator]
 
 
-def test_five_people_get_a_sentence_and_no_figure(crowd: tuple[np.ndarray, np.ndarray, list[str]]) -> None:
+def test_five_people_get_a_sentence_and_no_figure(crowd: Crowd) -> None:
     few = next(group for group in by_group(*crowd, 0.5, (0.01,), seed=0) if group.name == "few")
     assert not few.figures
     assert few.note == "few: 5 test people with two photos or more, too few for a figure; 10 are needed"
 
 
-def test_the_gate_bounds_the_gap_of_what_can_be_measured(crowd: tuple[np.ndarray, np.ndarray, list[str]]) -> None:
+def test_the_gate_bounds_the_gap_of_what_can_be_measured(crowd: Crowd) -> None:
     found = {"kind": by_group(*crowd, 0.5, (0.01,), seed=0)}
     ((gap, said),) = gaps(found)
     assert (gap.worst, gap.best) == ("hard", "easy")
@@ -67,12 +74,30 @@ def test_the_gate_bounds_the_gap_of_what_can_be_measured(crowd: tuple[np.ndarray
     assert "not shown to hold" in judge_gaps(alone, 0.05)[1][-1]
 
 
+def test_a_photo_without_a_face_is_missed_in_its_group_and_no_other(crowd: Crowd) -> None:
+    photos, groups = crowd
+    kept = np.arange(len(groups)) != groups.index("easy")
+    fewer = Labelled(photos.people, photos.found[kept], photos.embeddings[kept])
+    before, after = ({group.name: group for group in by_group(one, groups, 0.2, (), seed=0)} for one in (photos, fewer))
+    assert after["hard"] == before["hard"]
+    rates = [one["easy"].figures["accept_rate"].value for one in (before, after)]
+    assert rates[0] - rates[1] == pytest.approx(3 / 240, abs=1e-6)  # the photo's three of the group's 40 x 6 mated pairs
+    assert after["easy"].photos == before["easy"].photos
+
+
+def test_a_group_whose_people_are_taken_for_one_another_is_bounded(crowd: Crowd) -> None:
+    found = {"kind": by_group(*crowd, 0.1, (), seed=0)}
+    reasons = judge_false_matches(found, 0.05)
+    assert len(reasons) == 2 and all("more than evaluation.max_group_fmr 0.05" in reason for reason in reasons)
+    assert judge_false_matches(found, 1.0) == []
+
+
 def test_an_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    truth = by_group(*faces(500, 2, 0.8, 99), ["all"] * 1000, 0.6, (), seed=0)[0].figures["accept_rate"].value
+    truth = by_group(everybody(*faces(500, 2, 0.8, 99)), ["all"] * 1000, 0.6, (), seed=0)[0].figures["accept_rate"].value
     assert truth is not None
     covered = 0
     for seed in range(25):
-        figure = by_group(*faces(40, 4, 0.8, seed), ["all"] * 160, 0.6, (), seed=seed)[0].figures["accept_rate"]
+        figure = by_group(everybody(*faces(40, 4, 0.8, seed)), ["all"] * 160, 0.6, (), seed=seed)[0].figures["accept_rate"]
         assert figure.low is not None
         assert figure.high is not None
         covered += figure.low <= truth <= figure.high

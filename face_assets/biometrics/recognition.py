@@ -1,0 +1,162 @@
+"""Recognition of labelled test photos at thresholds of other people: counts for each person, over all photos, found or not.
+
+A photo in which no face is found is missed in each of its mated pairs and searches (failure to acquire and to enrol are part of FNMR and
+FNIR: ISO/IEC 19795-1, generalized false rejection). The thresholds come from the calibration people. So a recognizer that finds a photo
+less has no better figure here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from face_assets.biometrics.labelled import Labelled
+from face_assets.biometrics.paired_bootstrap import Counts
+from face_assets.biometrics.verification import BINS, bin_of, count_scores, tar_at_far
+
+HAIR = 1e-4
+ENOUGH = 3
+"""Fewest non-mated pairs, and searches of strangers, that a threshold is to let through, for a source to be taken."""
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """Thresholds of one recognizer, by the calibration people.
+
+    verification: for `far`; identification: for `fpir` in a gallery of so many people as the test has. None where the calibration
+    people are too few to show the rate. accuracy: the threshold of the best balanced accuracy. outranked: (BINS,), the share of their
+    non-mated pairs that a score in each bin exceeds. sources: places of the sources that the thresholds of pairs and of searches are by.
+    """
+
+    verification: float | None
+    identification: float | None
+    accuracy: float
+    outranked: npt.NDArray[np.float64]
+    sources: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """Counts of one recognizer for each test person.
+
+    ranked: mated pairs, each with the share of the calibration people's non-mated pairs that score lower; accepted: mated pairs at the
+    threshold of verification; found: searches that reach the threshold of identification. None without that threshold.
+    accuracy: mean of the shares of mated pairs accepted and of non-mated pairs rejected; a pair with a missing face is neither.
+    strangers_accepted: share of found photos that reach the threshold with another person's template (FPIR in this gallery).
+    """
+
+    photos: int
+    failures: int
+    ranked: Counts
+    accepted: Counts | None
+    found: Counts | None
+    accuracy: float
+    strangers_accepted: float | None
+    point: OperatingPoint
+
+    @property
+    def mated_people(self) -> int:
+        """People with two photos or more."""
+        return int((self.ranked.trials > 0).sum())
+
+    @property
+    def auc(self) -> float:
+        """Probability that a mated pair of the test outranks a non-mated pair of the calibration people; 0 for one with a missing face."""
+        return self.ranked.share
+
+    @property
+    def tar(self) -> float | None:
+        """Share of mated pairs accepted: 1 - FNMR, generalized."""
+        return self.accepted.share if self.accepted else None
+
+    @property
+    def fnir(self) -> float | None:
+        """Share of searches of enrolled people that do not find them."""
+        return 1 - self.found.share if self.found else None
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures and thresholds as JSON-able values."""
+        figures = {"auc": self.auc, "accuracy": self.accuracy, "tar": self.tar, "fnir": self.fnir, "fpir": self.strangers_accepted}
+        thresholds = {"verification_threshold": self.point.verification, "identification_threshold": self.point.identification}
+        rounded = {name: None if value is None else round(value, 6) for name, value in {**figures, **thresholds}.items()}
+        return {"photos": self.photos, "failures_to_acquire": self.failures, **rounded}
+
+
+def operating_point(sources: Sequence[Labelled], far: float, fpir: float, enrolled: int) -> OperatingPoint:
+    """Thresholds of a recognizer; enrolled: people of the gallery in which searches are to be made.
+
+    sources: the calibration people, then others for rates that these are too few to show. Which source is taken depends on the labels
+    alone, so it is the same one for every recognizer.
+    """
+    pairs = _first([_non_mated(source) * far for source in sources])
+    searches = _first([len(source.people) * _stranger_rate(source, fpir, enrolled) for source in sources])
+    genuine, impostor = count_scores(sources[pairs].embeddings, sources[pairs].found_people)
+    total = max(impostor.sum(), 1)
+    rejected = np.cumsum(impostor) - impostor
+    missed = np.cumsum(genuine) - genuine
+    return OperatingPoint(
+        verification=tar_at_far(genuine, impostor, far).threshold,
+        identification=_identification(sources[searches], fpir, enrolled),
+        accuracy=float(int((rejected / total - missed / max(genuine.sum(), 1)).argmax()) / (BINS / 2) - 1),
+        outranked=(rejected + impostor / 2) / total,
+        sources=(pairs, searches),
+    )
+
+
+def _first(allowed: list[float]) -> int:
+    """The first source with ENOUGH, or else the one with most."""
+    return next((place for place, one in enumerate(allowed) if one >= ENOUGH), int(np.argmax(allowed)))
+
+
+def _non_mated(labelled: Labelled) -> int:
+    return len(labelled.people) * (len(labelled.people) - 1) // 2 - int(labelled.mated_pairs.sum())
+
+
+def _stranger_rate(labelled: Labelled, fpir: float, enrolled: int) -> float:
+    """The FPIR among these people, each a stranger to the others, that is `fpir` among `enrolled`.
+
+    A search of N people finds somebody in 1 - (1 - p)^N of cases, if p is the rate for one.
+    """
+    return float(1 - (1 - fpir) ** (max(labelled.count - 1, 0) / max(enrolled, 1)))
+
+
+def _identification(strangers: Labelled, fpir: float, enrolled: int) -> float | None:
+    """Threshold at which strangers find somebody among `enrolled` people in `fpir` of searches."""
+    scores = np.sort(strangers.stranger_scores())[::-1]
+    allowed = int(_stranger_rate(strangers, fpir, enrolled) * len(scores))
+    return float(scores[allowed]) + HAIR if 1 <= allowed < len(scores) else None
+
+
+def recognition(test: Labelled, point: OperatingPoint) -> Recognition:
+    """Counts of a recognizer on the test people at its operating point."""
+    pairs = test.mated_pairs.astype(np.float64)
+    _, impostor = count_scores(test.embeddings, test.found_people)
+    rejected = int(impostor[: int(bin_of(np.array(point.accuracy)))].sum())
+    accurate = Counts(test.mated_sums(lambda scores: scores >= point.accuracy), pairs)
+    verified = point.verification
+    accepted = None if verified is None else Counts(test.mated_sums(lambda scores: scores >= verified), pairs)
+    return Recognition(
+        photos=len(test.people),
+        failures=test.failures,
+        ranked=Counts(test.mated_sums(lambda scores: point.outranked[bin_of(scores)]), pairs),
+        accepted=accepted,
+        found=_searches(test, point.identification),
+        accuracy=(accurate.share + rejected / max(_non_mated(test), 1)) / 2,
+        strangers_accepted=_strangers_accepted(test, point.identification),
+        point=point,
+    )
+
+
+def _searches(test: Labelled, threshold: float | None) -> Counts | None:
+    """Searches of people with two photos or more, and those that find the person."""
+    if threshold is None:
+        return None
+    hits = np.bincount(test.people, weights=test.mated_search_scores() >= threshold, minlength=test.count)
+    searched = test.photos > 1
+    return Counts(np.where(searched, hits, 0.0), np.where(searched, test.photos, 0).astype(np.float64))
+
+
+def _strangers_accepted(test: Labelled, threshold: float | None) -> float | None:
+    return None if threshold is None or not len(test.found) else float((test.stranger_scores() >= threshold).mean())

@@ -1,0 +1,91 @@
+"""Labelled photos of a split, and their embeddings by the candidate or by a release: those without a found face are among them."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from face_assets.core.files import read_json
+from face_assets.core.params import Detector
+from face_assets.detection.steps import Face, align, read_faces
+from face_assets.embedding.vectors import engine_vectors
+from face_assets.registry.releases import Release
+from face_assets.registry.workspace import Log, Workspace
+from face_assets.storage.artifacts import Artifact
+
+if TYPE_CHECKING:
+    from face_assets.biometrics.labelled import Labelled
+
+STATUSES = ("face", "no_face", "unusable")
+"""Statuses of photos whose label counts. A photo that stands under two people, or twice under one, is not among them."""
+
+
+@dataclass(frozen=True)
+class LabelledPhotos:
+    """Photos of a split, in path order. rows: places of `faces`, the photos in which the candidate's detector finds a face."""
+
+    paths: list[str]
+    md5s: list[str]
+    identities: list[str]
+    faces: list[Face]
+    rows: np.ndarray
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The people, sorted."""
+        return sorted(set(self.identities))
+
+    @cached_property
+    def people(self) -> np.ndarray:
+        """Number of each photo's person among `names`, int (n,)."""
+        numbers = {name: number for number, name in enumerate(self.names)}
+        return np.array([numbers[identity] for identity in self.identities], np.int64)
+
+    @property
+    def failures(self) -> int:
+        """Photos in which the candidate finds no face."""
+        return len(self.paths) - len(self.faces)
+
+    def seen(self, embeddings: np.ndarray, rows: np.ndarray | None = None) -> "Labelled":
+        """The photos with embeddings float32 (k, d) of those at `rows`, or of `faces`."""
+        from face_assets.biometrics.labelled import Labelled
+
+        return Labelled(self.people, self.rows if rows is None else rows, embeddings)
+
+
+def read_labelled(aligned: Artifact, split: str) -> LabelledPhotos:
+    """The labelled photos of a split."""
+    with open(aligned.directory / "faces.csv", encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["status"] in STATUSES and row["split"] == split]
+    faces = read_faces(aligned, split)
+    places = {row["path"]: place for place, row in enumerate(rows)}
+    found = np.array([places[face.path] for face in faces], np.int64)
+    paths, md5s, identities = ([row[key] for row in rows] for key in ("path", "md5", "identity"))
+    return LabelledPhotos(paths, md5s, identities, faces, found)
+
+
+def seen_by_release(workspace: Workspace, commit: str, release: Release, photos: LabelledPhotos, log: Log) -> "Labelled":
+    """The photos as the release's own detector and engine see them; crops and embeddings that are stored are not made again."""
+    bundle = workspace.releases.bundle(release)
+    recognizer = read_json(bundle / "recognizer.json")
+    detector = Detector(**recognizer["detector"])
+    facts = align(workspace, commit, "photos", photos.md5s, detector, recognizer["max_megapixels"], log).facts
+    rows = np.array([row for row, md5 in enumerate(photos.md5s) if facts[md5]["status"] == "face"], np.int64)
+    return photos.seen(engine_vectors(workspace, bundle, detector, [photos.md5s[row] for row in rows], log), rows)
+
+
+def learned_by_release(workspace: Workspace, release: Release) -> frozenset[str]:
+    """People of whom the release has learned. Empty for a bundle that does not list them."""
+    listed = workspace.releases.bundle(release) / "splits.csv"
+    if not listed.is_file():
+        return frozenset()
+    with open(listed, encoding="utf-8", newline="") as file:
+        return frozenset(row["identity"] for row in csv.DictReader(file) if row["split"] == "train")
+
+
+def people_kept(names: Sequence[str], learned: frozenset[str]) -> np.ndarray:
+    """True for each of `names` that is not among `learned`, bool (people,)."""
+    return np.array([name not in learned for name in names], bool)
