@@ -13,7 +13,6 @@ from face_assets.cli.new_repository import _with_embedder
 from face_assets.core.errors import UserError
 from face_assets.core.params import default_params_yaml, parse_params
 from face_assets.demo.synthetic import write_people
-from face_assets.detection.facenet_pytorch import export_detector
 from face_assets.embedding.network import TRUNK, InputNormalization
 from face_assets.embedding.normalization_choice import choose_normalization
 from face_assets.embedding.weights import load_embedder
@@ -89,17 +88,16 @@ class Pixels(torch.nn.Module):
         return images if is_centred == (wanted == "per_image") else torch.ones_like(images)
 
 
-def test_the_normalization_that_the_weights_want_is_chosen_and_none_by_too_few_people(tmp_path: Path) -> None:
+def test_the_normalization_that_the_weights_want_is_chosen_and_none_by_too_few_people(tmp_path: Path, networks: Path) -> None:
     write_people(tmp_path / "photos", 14, 2)
-    export_detector(tmp_path)
     files = sorted(file.relative_to(tmp_path / "photos") for file in (tmp_path / "photos").rglob("*.jpg"))
     params = parse_params(SMALL, "params.yaml")
     for wanted in get_args(InputNormalization):
-        chosen = choose_normalization(Pixels(wanted), tmp_path / "photos", files, tmp_path, params, 1)
+        chosen = choose_normalization(Pixels(wanted), tmp_path / "photos", files, networks, params, 1)
         assert chosen
         assert chosen.normalization == wanted
         assert chosen.decidability[wanted] > 0.3
-    assert choose_normalization(Pixels("fixed"), tmp_path / "photos", files[:12], tmp_path, params, 1) is None
+    assert choose_normalization(Pixels("fixed"), tmp_path / "photos", files[:12], networks, params, 1) is None
 
 
 @pytest.mark.parametrize(

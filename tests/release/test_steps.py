@@ -41,9 +41,28 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory, networks: Path) -> Path:
+    """What is kept by content, for all tests: the same crops, features and artifacts of steps are made once."""
+    folder = tmp_path_factory.mktemp("stores")
+    for name in ("artifacts", "crops", "features"):
+        (folder / name).mkdir()
+    (folder / "detector").symlink_to(networks)
+    return folder
+
+
 @pytest.fixture
-def data(photos: Path, tmp_path: Path, home: Path) -> Path:
-    """A data repository of these people that a fresh home follows; its detector overlooks many faces."""
+def warm_home(stores: Path, home: Path) -> Path:
+    """A state directory of the test's own, without a release, on the shared stores."""
+    home.mkdir()
+    for store in stores.iterdir():
+        (home / store.name).symlink_to(store)
+    return home
+
+
+@pytest.fixture
+def data(photos: Path, tmp_path: Path, warm_home: Path) -> Path:
+    """A data repository of these people; its detector overlooks many faces."""
     create_repository(tmp_path / "data", photos, PARAMS.format(certain=STRICT, more=""), None, None)
     remember(repo=str(tmp_path / "data"))
     return tmp_path / "data"
@@ -139,7 +158,7 @@ def test_a_corrected_attributes_file_makes_a_release_whose_groups_are_right(data
     assert Made().release["new"] is False
 
 
-def test_a_file_that_stands_twice_in_the_gallery_is_enrolled_once_or_under_nobody(photos: Path, tmp_path: Path, home: Path) -> None:
+def test_a_file_that_stands_twice_in_the_gallery_is_enrolled_once_or_under_nobody(photos: Path, tmp_path: Path, warm_home: Path) -> None:
     first, second, third = (shutil.copytree(folder, tmp_path / "gallery" / folder.name) for folder in sorted(photos.iterdir())[:3])
     shutil.copy(min(first.iterdir()), first / "again.jpg")
     shutil.copy(min(second.iterdir()), third / "theirs.jpg")
