@@ -11,6 +11,8 @@ import numpy as np
 from face_assets.core.errors import UserError
 from face_assets.serving.client import RecognizerClient
 
+PAUSE = 0.05  # seconds of a caller between two requests: one is under way at any time, and the cores are left to the deployment
+
 
 class Load:
     """Results that the callers received, by release, and errors."""
@@ -36,7 +38,7 @@ def load_server(
 
     def ask_grpc() -> None:
         asker = client()
-        while not over.wait(0.01):
+        while not over.wait(PAUSE):
             try:
                 answer = asker.identify(photo)
             except UserError as error:
@@ -48,7 +50,7 @@ def load_server(
         asker = InferenceServerClient(f"127.0.0.1:{http_port}")
         image = InferInput("IMAGE", [1], "BYTES")
         image.set_data_from_numpy(np.array([photo], dtype=np.object_))
-        while not over.wait(0.01):
+        while not over.wait(PAUSE):
             try:
                 answer = asker.infer("face_recognizer", [image], headers=headers)
             except Exception as error:  # also those of the client's own transport: each is a request that was lost
