@@ -43,7 +43,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory: pytest.TempPathFactory, networks: Path) -> Path:
-    """What is kept by content, for all tests: the same crops, features and artifacts of steps are made once."""
+    """Stores that keep by content, for all tests: the same crops, features and artifacts of steps are made once."""
     folder = tmp_path_factory.mktemp("stores")
     for name in ("artifacts", "crops", "features"):
         (folder / name).mkdir()
