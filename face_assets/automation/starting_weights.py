@@ -5,8 +5,9 @@ import socket
 import zipfile
 from pathlib import Path
 
+from face_assets.core.params import SCRATCH
 from face_assets.embedding.weight_sources import resolve_weights
-from face_assets.embedding.weights import PUBLISHED, SCRATCH
+from face_assets.embedding.weights import PUBLISHED
 from face_assets.embedding.weights_file import is_hdf5
 from face_assets.registry.workspace import Workspace
 

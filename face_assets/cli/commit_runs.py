@@ -88,7 +88,8 @@ def headline(asset: str, facts: dict[str, Any]) -> str:
         case "label_audit":
             return (f"not judged: {facts['unable']}" if facts["unable"] else f"{facts['wrong_person']:,} photos in doubt") + again
         case "face_embedder":
-            return f"{facts['epochs']} epochs over {facts['photos']:,} photos{again}"
+            trained = f"{facts['epochs']} epochs over {facts['photos']:,} photos"
+            return f"{trained if facts['epochs'] else 'not trained, the starting weights'}{again}"
         case "embedder_evaluation":
             return "; ".join(f"{name} {figures_text(figures)}" for name, figures in facts["figures"].items()) + again
         case "exported_embedder":

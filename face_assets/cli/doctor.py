@@ -25,7 +25,7 @@ from face_assets.core.errors import UserError
 from face_assets.core.ports import require_free
 from face_assets.core.project_files import SERVING_REQUIREMENTS
 from face_assets.core.settings import usable_cores
-from face_assets.dataset.enough_people import too_few_people
+from face_assets.dataset.enough_people import plan_of, planned
 from face_assets.dataset.manifest import Manifest, make_manifest
 from face_assets.dataset.steps import left_out_text
 from face_assets.embedding.weight_sources import NAMES, resolve_weights
@@ -184,11 +184,13 @@ def _photos(plan: Plan) -> Found:
     manifest = _manifest(plan, "photos")
     if manifest is None:
         return "warning", "not on this machine yet: the first run fetches and counts them."
-    if sentence := too_few_people(manifest, plan.workspace.params(plan.commit).split):
-        return "failed", sentence
-    people = Counter({photo.identity: photo.split for photo in manifest.photos}.values())
-    shares = ", ".join(f"{people[split]:,} {split}" for split in ("train", "validation", "test"))
-    return "ok", f"{len(manifest.photos):,} of {people.total():,} people ({shares}){left_out_text(manifest.notes())}"
+    training = plan_of(manifest.photos, plan.workspace.params(plan.commit))
+    if training.refusal:
+        return "failed", training.refusal
+    people = Counter({photo.identity: photo.split for photo in planned(manifest, training).photos}.values())
+    shares = ", ".join(f"{people[split]:,} {split}" for split in ("train", "validation", "test") if people[split])
+    found = f"{len(manifest.photos):,} of {people.total():,} people ({shares}){left_out_text(manifest.notes())}"
+    return "ok", found if training.trains else f"{found}; {training.reason}"
 
 
 def _gallery(plan: Plan) -> Found:

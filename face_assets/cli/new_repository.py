@@ -12,12 +12,12 @@ from face_assets.automation.starting_weights import trouble_of_file
 from face_assets.core.errors import UserError
 from face_assets.core.params import Embedder, Params, default_params_yaml, parse_params
 from face_assets.core.yaml_io import expanded
-from face_assets.dataset.enough_people import too_few_people
+from face_assets.dataset.enough_people import plan_of
 from face_assets.dataset.manifest import make_manifest
 from face_assets.dataset.photo_survey import Survey, survey
 from face_assets.dataset.repository_creation import create_repository, require_new
 from face_assets.detection.detectors import detector_networks
-from face_assets.embedding.normalization_choice import LEAST_PEOPLE, choose_normalization
+from face_assets.embedding.normalization_choice import LEAST_WITH_COPIES, choose_normalization
 from face_assets.embedding.weight_sources import NAMES
 from face_assets.embedding.weights import load_embedder
 from face_assets.embedding.weights_file import require_harmless
@@ -40,7 +40,7 @@ def init_repository(
 ) -> str:
     """Makes the data repository and returns its commit. Raises UserError before anything is made when the input does not fit.
 
-    `note` gets a line on each kind of file that is not copied, on people too few, and on the input normalization that was chosen.
+    `note` gets a line on each kind of file that is not copied, on people too few or not trained on, and on the chosen input normalization.
     """
     for option, folder in (("--photos", photos), ("--gallery", gallery)):
         if folder is not None and not folder.is_dir():
@@ -55,8 +55,9 @@ def init_repository(
         text = _with_embedder(text, "weights", _named(weights))
     params = parse_params(text, where)
     found = survey(photos)
-    if sentence := too_few_people(make_manifest(((file.as_posix(), "") for file in found.files), params.split), params.split):
-        note(f"photos: {sentence}")
+    plan = plan_of(make_manifest(((file.as_posix(), "") for file in found.files), params.split).photos, params)
+    if plan.refusal or not plan.trains:
+        note(f"photos: {plan.refusal or plan.reason}")
     model = _checked(params.embedder)
     if model is not None and not is_stated:
         text = _with_embedder(text, "whitening", _whitening(model, photos, found, params, note))
@@ -95,13 +96,12 @@ def _whitening(model: "nn.Module", photos: Path, found: Survey, params: Params, 
     chosen = choose_normalization(model, photos, found.files, detector_networks(workspace), params, workspace.settings.cores)
     if chosen is None:
         default = params.embedder.whitening
-        note(f"embedder.whitening: {default}, not measured: fewer than {LEAST_PEOPLE} people have two photos with a face.")
+        note(f"embedder.whitening: {default}, not measured: a face is found of fewer than {LEAST_WITH_COPIES} people.")
         return default
-    figures = " and ".join(f"{value:.2f} with {name}" for name, value in chosen.decidability.items())
-    note(
-        f"embedder.whitening: {chosen.normalization}, measured on {chosen.people} people: standard deviations between pairs of one "
-        f"person and of two: {figures}."
-    )
+    figures = " and ".join(f"{value:.2f} with {name}" for name, value in chosen.separation.items())
+    sample = f"{chosen.people} people" + (" and altered copies of their photos" if chosen.copies else "")
+    unit = "gap of the mean scores of" if chosen.copies else "standard deviations between"
+    note(f"embedder.whitening: {chosen.normalization}, measured on {sample}: {unit} pairs of one person and of two: {figures}.")
     return chosen.normalization
 
 

@@ -25,6 +25,8 @@ Positive = Annotated[float, Field(gt=0.0, le=1e9)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 SignedSeed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 MOST_SENTENCES, LONGEST_SHOWN = 10, 120
+SCRATCH = "scratch"
+"""`embedder.weights` of a network that begins at random."""
 Block = Literal["head", "block8", "repeat_3", "mixed_7a", "repeat_2", "mixed_6a", "repeat_1", "all"]
 
 
@@ -44,7 +46,13 @@ class Split(Section):
     validation: Fraction = Field(0.1, description="share of the identities that training watches but does not learn from")
     test: Fraction = Field(0.2, description="share of the identities that only the evaluation sees")
     seed: SignedSeed = Field(0, description="another seed divides the people anew")
-    min_test_people: int = Field(10, ge=2, le=10**9, description="fewer test people than this fail the data set's check")
+    min_test_people: int = Field(
+        10,
+        ge=2,
+        le=10**9,
+        description="test people with two photos or more that it takes to judge an embedder: with fewer none is trained, and the gate's "
+        "floors of AUC and accuracy are not judged; from embedder.weights: scratch fewer fail the data set's check",
+    )
 
     @model_validator(mode="after")
     def _leaves_people_to_train(self) -> "Split":
@@ -112,6 +120,12 @@ class Train(Section):
 
     unfreeze: Block = Field("head", description="head (over stored trunk features), a block from which on to train, or all")
     epochs: int = Field(12, ge=0, le=10_000, description="0 keeps the starting weights")
+    min_people: int = Field(
+        200,
+        ge=2,
+        le=10**9,
+        description="people to train on below whom nothing is trained, for the starting weights recognize as well; not for scratch",
+    )
     batch_size: int = Field(512, ge=2, le=10**6)
     learning_rate: Positive = Field(0.0005, description="of the network; class centres learn at centre_learning_rate")
     centre_learning_rate: Positive = Field(0.01, description="of the class centres")
@@ -132,6 +146,10 @@ class Train(Section):
         "f32", description="arithmetic of the trained blocks; bf16 is faster where the processor has it, the head stays in f32"
     )
     seed: SignedSeed = 0
+
+    def fingerprint(self) -> str:
+        """A digest of what decides the result of a training: not `min_people`, which decides whether there is one."""
+        return fingerprint(self.model_dump(mode="json", by_alias=True, exclude={"min_people"}))
 
 
 class Evaluation(Section):

@@ -7,7 +7,6 @@ import dagster as dg
 from face_assets.core.params import Params
 from face_assets.core.step_versions import step_version
 from face_assets.dataset import steps as dataset
-from face_assets.dataset.enough_people import LEAST_TO_TRAIN, are_enough
 from face_assets.orchestration.conditions import REMAKE
 from face_assets.orchestration.jobs import COMMIT_TO_LIVE, includes
 from face_assets.orchestration.metadata import ARTIFACT, commit_check, commit_of, enforce_checks, materialized, user_errors
@@ -29,7 +28,7 @@ WARN = dg.AssetCheckSeverity.WARN
     code_version=step_version("dataset_version"),
     check_specs=[
         commit_check("dataset_version", "readable", "few enough photos are unreadable"),
-        commit_check("dataset_version", "enough_people", "there are people to train on and to test with"),
+        commit_check("dataset_version", "enough_people", "there are people to tell apart, and as many as a training takes"),
         commit_check("dataset_version", "no_shared_photos", "no photo is filed under two people, exactly or nearly", blocking=False),
         commit_check("dataset_version", "one_name_a_person", "no person has several spellings of a name", blocking=False),
         commit_check("dataset_version", "splits_stable", "nobody moved between splits since the release in production", blocking=False),
@@ -52,7 +51,7 @@ def dataset_version(context: dg.AssetExecutionContext, platform: WorkspaceResour
 def _dataset_checks(artifact: Artifact, params: Params, moved: list[str]) -> list[dg.AssetCheckResult]:
     found = artifact.summary
     rate = found["unreadable"] / found["photos"]
-    trainable, testable = found["people_by_split"]["train"], found["test_people_with_pairs"]
+    plan, testable = found["training"], found["test_people_with_pairs"]
     return [
         dg.AssetCheckResult(
             check_name="readable",
@@ -68,10 +67,9 @@ def _dataset_checks(artifact: Artifact, params: Params, moved: list[str]) -> lis
         ),
         dg.AssetCheckResult(
             check_name="enough_people",
-            passed=are_enough(trainable, testable, params.split),
-            metadata={"people_to_train_on": trainable, "test_people_with_pairs": testable, "needed": params.split.min_test_people},
-            description=f"{trainable} people to train on ({LEAST_TO_TRAIN} needed), {testable} test people with two photos or more "
-            f"(split.min_test_people requires {params.split.min_test_people})",
+            passed=plan["refusal"] is None,
+            metadata={"people_to_train_on": plan["trainable"], "test_people_with_pairs": testable, "trains": plan["trains"]},
+            description=plan["refusal"] or f"{plan['reason']}; {testable:,} test people have two photos or more",
         ),
         dg.AssetCheckResult(
             check_name="no_shared_photos",

@@ -4,7 +4,7 @@ import csv
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
 
@@ -61,6 +61,10 @@ class Manifest:
         """The people of a split."""
         return {photo.identity for photo in self.photos if photo.split == split}
 
+    def all_test(self) -> "Manifest":
+        """The manifest with everybody in the split test, for nobody needs to be kept apart from a training."""
+        return replace(self, photos=[replace(photo, split="test") for photo in self.photos])
+
     def write(self, path: Path) -> None:
         """Writes the photos as CSV."""
         with open(path, "w", encoding="utf-8", newline="") as file:
@@ -74,10 +78,11 @@ class Manifest:
         with open(path, encoding="utf-8", newline="") as file:
             rows = csv.reader(file)
             next(rows)
-            return Manifest([Photo(path, md5, identity, _split_name(split)) for path, md5, identity, split in rows])
+            return Manifest([Photo(path, md5, identity, split_name(split)) for path, md5, identity, split in rows])
 
 
-def _split_name(name: str) -> SplitName:
+def split_name(name: str) -> SplitName:
+    """The split of that name. Raises ValueError for another name."""
     for split in get_args(SplitName):
         if name == split:
             return split  # type: ignore[no-any-return]

@@ -3,16 +3,18 @@
 import csv
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from face_assets.core.errors import RefusedError, UserError
 from face_assets.core.fingerprint import fingerprint
-from face_assets.core.params import Params
+from face_assets.core.params import SCRATCH, Params
 from face_assets.core.progress import progress_lines
 from face_assets.core.step_versions import step_version
 from face_assets.core.tables import write_rows
 from face_assets.dataset import duplicates
+from face_assets.dataset.enough_people import plan_of, planned
 from face_assets.dataset.inspection import inspect_photos
 from face_assets.dataset.manifest import Manifest, Photo, make_manifest, moved
 from face_assets.dataset.photo_folders import LOOSE
@@ -30,7 +32,9 @@ def version_dataset(workspace: Workspace, commit: str, log: Log) -> Artifact:
     pointer = workspace.repository.pointer(commit, PHOTOS)
     if pointer is None:
         raise UserError(f"photos.dvc is missing at commit {commit[:12]}: track the folder with `dvc add photos` and commit photos.dvc.")
-    name = fingerprint(pointer.md5, params.split.fingerprint(), params.photos.fingerprint(), step_version("dataset_version"))
+    decide_training = (params.train.epochs > 0, params.train.min_people, params.embedder.weights == SCRATCH)
+    decided_by = (params.split.fingerprint(), params.photos.fingerprint(), *decide_training)
+    name = fingerprint(pointer.md5, *decided_by, step_version("dataset_version"))
 
     workspace.repository.dvc_settings(commit)  # the release is pushed by them, so the first step already reports an error in them
 
@@ -42,6 +46,9 @@ def version_dataset(workspace: Workspace, commit: str, log: Log) -> Artifact:
                 f"The data set at commit {commit[:12]} is empty: photos.dvc lists {len(tracked)} files, none in a person's folder"
                 f"{left_out_text(manifest.notes())}. It needs one folder a person, with that person's photos in it."
             )
+        plan = plan_of(manifest.photos, params)
+        manifest = planned(manifest, plan)
+        log(plan.refusal or plan.reason)
         facts = _inspect(workspace, commit, manifest.photos, params, log)
         problems = {photo.path: facts[photo.md5]["problem"] for photo in manifest.photos if "problem" in facts[photo.md5]}
         hashes = {md5: int(fact["hash"], 16) for md5, fact in facts.items() if "hash" in fact}
@@ -68,6 +75,7 @@ def version_dataset(workspace: Workspace, commit: str, log: Log) -> Artifact:
             "photos_by_split": dict(photos),
             "people_by_split": people,
             "test_people_with_pairs": sum(counts[identity] > 1 for identity in test_people),
+            "training": asdict(plan),
             "megabytes": round((pointer.size or 0) / 1e6, 3),
             "unreadable": len(problems),
             "unreadable_examples": dict(sorted(problems.items())[:20]),
@@ -92,12 +100,17 @@ def left_out_text(facts: Mapping[str, Any]) -> str:
 
 
 def moved_since_production(workspace: Workspace, dataset: Artifact) -> list[str]:
-    """The people whose split differs from that of the release in production, which makes figures less comparable."""
+    """The people whose split differs from that of the release in production, which makes figures less comparable.
+
+    Nobody where that release was not trained: no figure of it is of people from whom it learned.
+    """
     assignment = workspace.stages.production()
     if assignment is None:
         return []
     with open(workspace.releases.bundle(assignment.release) / "splits.csv", encoding="utf-8", newline="") as file:
         before = {row["identity"]: row["split"] for row in csv.DictReader(file)}
+    if set(before.values()) == {"test"}:
+        return []
     after = {photo.identity: photo.split for photo in Manifest.read(dataset.directory / "manifest.csv").photos}
     return moved(before, after)
 

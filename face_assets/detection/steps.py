@@ -18,7 +18,7 @@ from face_assets.core.step_versions import step_version
 from face_assets.core.tables import write_rows
 from face_assets.dataset import duplicates
 from face_assets.dataset.decoding import UnusablePhoto, decode
-from face_assets.dataset.manifest import Manifest, Photo
+from face_assets.dataset.manifest import Manifest, Photo, split_name
 from face_assets.dataset.steps import PHOTOS
 from face_assets.detection.alignment import align_photos, unaligned, within
 from face_assets.detection.contact_sheet import contact_sheet
@@ -127,6 +127,12 @@ def align_dataset(workspace: Workspace, commit: str, dataset: Artifact, log: Log
             except UnreachableError as error:
                 log(f"{error} The list of faces stays, without all of its crops.")
     return made
+
+
+def read_photos(aligned: Artifact) -> list[Photo]:
+    """All photos of the data set, also those without a usable face, in path order."""
+    with open(aligned.directory / "faces.csv", encoding="utf-8", newline="") as file:
+        return [Photo(row["path"], row["md5"], row["identity"], split_name(row["split"])) for row in csv.DictReader(file)]
 
 
 def read_faces(aligned: Artifact, *splits: str) -> list[Face]:

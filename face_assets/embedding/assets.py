@@ -27,11 +27,13 @@ GROUP = "embedder"
     pool=TRAINING,
 )
 def face_embedder(context: dg.AssetExecutionContext, platform: WorkspaceResource, label_audit: Artifact) -> dg.MaterializeResult:
-    """InceptionResnetV1, trained with a margin softmax on the people of the train split."""
+    """InceptionResnetV1, trained with a margin softmax on the people of the train split; the starting weights where these are too few."""
     workspace = platform.workspace()
     with user_errors(context):
-        artifact = steps.train_embedder(workspace, commit_of(context, workspace), label_audit, context.log.info)
-        return materialized(context, workspace, artifact, plots=["learning_curve"])
+        commit = commit_of(context, workspace)
+        artifact = steps.train_embedder(workspace, commit, label_audit, context.log.info)
+        reason = steps.training_reason(workspace, commit, label_audit)
+        return materialized(context, workspace, artifact, plots=["learning_curve"], reason=reason)
 
 
 @dg.asset(

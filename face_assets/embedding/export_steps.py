@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from face_assets.core.step_versions import step_version
 from face_assets.detection.detectors import crop_store
 from face_assets.detection.steps import Face, labels_of, read_faces
 from face_assets.embedding.engine import has_bf16
+from face_assets.embedding.steps import is_trained
 from face_assets.embedding.vectors import engine_vectors
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.storage.artifacts import Artifact
@@ -33,7 +35,9 @@ def export_embedder(workspace: Workspace, commit: str, aligned: Artifact, embedd
     asked = params.export.precision
     name = fingerprint(embedder.fingerprint, asked, params.embedder.whitening, step_version("export"))
     if asked != "f32":
-        name = fingerprint(name, params.export.max_tar_loss, params.evaluation.far, has_bf16(), step_version("precision"))
+        people = () if is_trained(aligned) else (aligned.fingerprint,)  # by whom the loss is measured
+        asked_of = (params.export.max_tar_loss, params.evaluation.far, *people)
+        name = fingerprint(name, *asked_of, has_bf16(), step_version("precision"))
 
     def fill(directory: Path) -> dict[str, Any]:
         from face_assets.embedding.export import export_engine, parity
@@ -66,14 +70,28 @@ def _spread(faces: Sequence[Face], count: int) -> Sequence[Face]:
     return faces[:: max(1, len(faces) // count)][:count]
 
 
+def _calibration_and_test(aligned: Artifact) -> tuple[list[Face], list[Face]]:
+    """Faces by which int8 is calibrated, and those of other people by which a loss is measured: each of every second person where nothing
+    is trained."""
+    training, test = read_faces(aligned, "train"), read_faces(aligned, "test")
+    if is_trained(aligned):
+        return training, test
+    chosen = set(sorted({face.identity for face in test})[::2])
+    return [face for face in test if face.identity in chosen], [face for face in test if face.identity not in chosen]
+
+
 def _lower(workspace: Workspace, params: Params, aligned: Artifact, directory: Path, log: Log) -> list[dict[str, Any]]:
     """Lowers the precision of the f32 engine in `directory` as far as requested and allowed. Returns the trials, the served one last."""
     from face_assets.biometrics import verification as evaluation
-    from face_assets.embedding.precision import try_precisions
+    from face_assets.embedding.precision import not_measurable, try_precisions
 
-    test = read_faces(aligned, "test")
+    calibration, test = _calibration_and_test(aligned)
+    mated = sum(count > 1 for count in Counter(face.identity for face in test).values())
+    if mated < params.split.min_test_people:
+        few = f"{mated} people with two photos are too few to measure its loss (split.min_test_people {params.split.min_test_people})"
+        return [{**trial.to_json(), "crops_a_second": None} for trial in not_measurable(params.export.precision, few)]
     keys, people = [face.crop_key for face in test], np.array(labels_of(test))
-    lowered = _Lowered(workspace, params, aligned, directory, log)
+    lowered = _Lowered(workspace, params, calibration, directory, log)
 
     def evaluate(vectors: np.ndarray) -> "Evaluation":
         return evaluation.evaluate(vectors, people, params.evaluation.far, params.evaluation.seed)
@@ -100,8 +118,8 @@ def _lower(workspace: Workspace, params: Params, aligned: Artifact, directory: P
 class _Lowered:
     """Candidate engines of lower precision, each in a folder of its own below the exported one until one is kept."""
 
-    def __init__(self, workspace: Workspace, params: Params, aligned: Artifact, directory: Path, log: Log):
-        self.workspace, self.params, self.aligned, self.directory, self.log = workspace, params, aligned, directory, log
+    def __init__(self, workspace: Workspace, params: Params, calibration: Sequence[Face], directory: Path, log: Log):
+        self.workspace, self.params, self.calibration, self.directory, self.log = workspace, params, calibration, directory, log
 
     def vectors(self, precision: str, keys: list[str]) -> np.ndarray:
         """Embeddings of the test crops in a precision. Raises NotComputedError."""
@@ -116,10 +134,10 @@ class _Lowered:
                 raise NotComputedError("this machine's processor does not compute in bf16")
             restate_engine(self.directory, folder, "bf16")
         else:
-            training = _spread(read_faces(self.aligned, "train"), CALIBRATION_CROPS)
+            training = _spread(self.calibration, CALIBRATION_CROPS)
             if not training:
                 raise NotComputedError("there is no training crop to calibrate int8 on")
-            self.log(f"quantizing to int8, calibrated on {len(training)} training crops")
+            self.log(f"quantizing to int8, calibrated on {len(training)} crops")
             crops = load_crops(crop_store(self.workspace, self.params.detector), [face.crop_key for face in training])
             quantize_engine(self.directory, folder, crops)
         return engine_vectors(self.workspace, folder, self.params.detector, keys, self.log)

@@ -65,6 +65,11 @@ def try_precisions(
     return trials
 
 
+def not_measurable(asked: str, reason: str) -> list[Trial]:
+    """The trials where a loss cannot be measured: f32 is served."""
+    return [Trial(name, name == EXACT, "the reference" if name == EXACT else reason) for name in FALLBACKS[asked]]
+
+
 def _exact(reference: Evaluation, far: float) -> Trial:
     figure, value = _figure(reference, far)
     return Trial(EXACT, True, "the reference", figure, _rounded(value), 0.0, _rounded(reference.auc), 1.0, 1.0)

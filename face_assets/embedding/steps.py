@@ -2,15 +2,17 @@
 
 import shutil
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from face_assets.core.errors import RefusedError
 from face_assets.core.fingerprint import fingerprint
-from face_assets.core.params import Params
+from face_assets.core.params import SCRATCH, Params
 from face_assets.core.step_versions import step_version
+from face_assets.dataset.enough_people import LEAST_TO_TELL_APART, LEAST_TO_TRAIN, people_to_train, plan_of
 from face_assets.detection.detectors import crop_store
-from face_assets.detection.steps import labels_of, read_faces
+from face_assets.detection.steps import labels_of, read_faces, read_photos
 from face_assets.embedding.vectors import feature_folder
 from face_assets.embedding.weight_sources import resolve_weights
 from face_assets.registry.workspace import Log, Workspace
@@ -18,13 +20,15 @@ from face_assets.storage.artifacts import Artifact
 
 
 def train_embedder(workspace: Workspace, commit: str, aligned: Artifact, log: Log) -> Artifact:
-    """The embedder trained on the train split. Resumes a killed run."""
+    """The embedder trained on the train split, or the starting weights where nothing is trained. Resumes a killed run."""
     from face_assets.biometrics.plots import learning_curve_plot
     from face_assets.embedding.distributed import train_on
     from face_assets.embedding.training import TrainingRequest
     from face_assets.embedding.weights import weights_fingerprint
 
     params = workspace.params(commit)
+    if not is_trained(aligned):
+        return _keep(workspace, commit, aligned, params, log)
     _require_people(aligned, params)
     weights = resolve_weights(workspace, commit)
     start = weights_fingerprint(weights)
@@ -69,13 +73,67 @@ def train_embedder(workspace: Workspace, commit: str, aligned: Artifact, log: Lo
     return made
 
 
+def training_reason(workspace: Workspace, commit: str, aligned: Artifact) -> str:
+    """Sentence with the figures by which an embedder is trained or the starting weights are served."""
+    return plan_of(read_photos(aligned), workspace.params(commit)).reason
+
+
+def is_trained(aligned: Artifact) -> bool:
+    """True where the plan of the data set keeps people for the training (dataset/enough_people.py)."""
+    return any(photo.split == "train" for photo in read_photos(aligned))
+
+
+def _keep(workspace: Workspace, commit: str, aligned: Artifact, params: Params, log: Log) -> Artifact:
+    """The starting weights as they are, the same artifact for every commit. Raises RefusedError where they do not tell people apart."""
+    from face_assets.embedding.altered_copies import Separation
+    from face_assets.embedding.starting_weights import keep_weights, require_good
+    from face_assets.embedding.weights import weights_fingerprint
+
+    plan = plan_of(read_photos(aligned), params)
+    log(plan.reason)
+    faces = read_faces(aligned)
+    people = len({face.identity for face in faces})
+    if people < LEAST_TO_TELL_APART:
+        raise RefusedError(
+            f"{len(faces)} faces of {people} people were found in the photos of {plan.people}, and it takes two people to tell them apart: "
+            "add photos, in which the person's face is large and sharp."
+        )
+    weights = resolve_weights(workspace, commit)
+    start = weights_fingerprint(weights)
+    random = (params.embedder.embedding_size, params.train.seed) if weights == SCRATCH else ()
+    name = fingerprint("kept", start, params.embedder.whitening, params.detector.image_size, *random, step_version("face_embedder"))
+
+    def require(measured: Mapping[str, Any]) -> None:
+        cure = f"train with {people_to_train(params):,} people"
+        require_good(Separation(**measured), params.embedder, params.evaluation.min_auc, cure)
+
+    def fill(directory: Path) -> dict[str, Any]:
+        crops = crop_store(workspace, params.detector)
+        kept = keep_weights(weights, params.embedder, params.train.seed, faces, crops, directory)
+        require(kept["measured"])
+        return {
+            "weights": params.embedder.weights,
+            "weights_fingerprint": start,
+            "epochs": 0,
+            "people": 0,
+            "photos": 0,
+            "seed": params.train.seed,
+            **kept,
+        }
+
+    made = workspace.home.artifacts.make("face_embedder", name, fill)
+    require(made.summary["measured"])
+    return made
+
+
 def _require_people(aligned: Artifact, params: Params) -> None:
     """Raises RefusedError if the faces are too few for the training or, hours later, for the evaluation."""
     trained_on = {face.identity for face in read_faces(aligned, "train")}
     tested = Counter(face.identity for face in read_faces(aligned, "test"))
-    if params.train.epochs and len(trained_on) < 2:
+    if len(trained_on) < LEAST_TO_TRAIN:
         raise RefusedError(f"The train split has faces of {len(trained_on)} people, and training needs two: add people to the photos.")
-    if len(tested) < 2 or max(tested.values()) < 2:
+    testable = sum(count > 1 for count in tested.values())
+    if len(tested) < LEAST_TO_TELL_APART or testable < 1:
         raise RefusedError(
             f"The test split has {tested.total()} faces of {len(tested)} people: the evaluation needs two people, and of one of them two. "
             "Add photos, or raise split.test."

@@ -1,6 +1,5 @@
 """Training of the embedder: over stored trunk features, or from a named block of the trunk on."""
 
-import io
 import logging
 import os
 import sys
@@ -16,12 +15,11 @@ import numpy as np
 
 from face_assets.core import params
 from face_assets.core.errors import UserError
-from face_assets.core.files import write_bytes
 from face_assets.core.fingerprint import fingerprint
 from face_assets.embedding.activations import StoredActivations
 from face_assets.embedding.features import head_embeddings, load_crops, stored_features
 from face_assets.embedding.learning_curve import evenly, verification, write_curve
-from face_assets.embedding.weights import SCRATCH, load_embedder, weights_fingerprint
+from face_assets.embedding.weights import load_embedder, save_embedder, weights_fingerprint
 from face_assets.storage.content_store import ContentStore
 
 if TYPE_CHECKING:
@@ -85,7 +83,7 @@ def train(request: TrainingRequest, work: Path, output: Path, threads: int, log:
         raise UserError(
             f"the train split holds {found}: training needs two people at least. Add people to the photos, or set train.epochs: 0"
         )
-    if request.weights == SCRATCH and request.train.unfreeze != "all" and request.train.epochs:
+    if request.weights == params.SCRATCH and request.train.unfreeze != "all" and request.train.epochs:
         raise UserError(
             f"train.unfreeze is {request.train.unfreeze}, but embedder.weights: scratch leaves the frozen part random: "
             "set train.unfreeze: all, or name starting weights"
@@ -101,10 +99,7 @@ def train(request: TrainingRequest, work: Path, output: Path, threads: int, log:
         torch.set_num_threads(usual_threads)
     if process_group.rank() > 0:
         return result
-    output.mkdir(parents=True, exist_ok=True)
-    content = io.BytesIO()
-    torch.save({key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}, content)
-    write_bytes(output / "embedder.pt", content.getvalue())
+    save_embedder(model, output)
     if result.curve:
         write_curve(result.curve, output)
     return result
@@ -116,7 +111,7 @@ def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: in
 
     from face_assets.embedding import process_group
 
-    settings, from_scratch = request.train, request.weights == SCRATCH
+    settings, from_scratch = request.train, request.weights == params.SCRATCH
     normalization, embedding_size = request.embedder.whitening, model.get_parameter("last_linear.weight").shape[0]
     people, labels = np.unique(np.array(request.train_labels, np.int64), return_inverse=True)
     watched = evenly(len(request.validation_keys))

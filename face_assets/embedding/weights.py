@@ -1,19 +1,21 @@
 """Starting weights of the embedder: facenet-pytorch's by name, a state_dict or a Keras facenet .h5 by path, or none."""
 
 import http.client
+import io
 import os
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from face_assets.core.errors import UserError
+from face_assets.core.files import write_bytes
 from face_assets.core.fingerprint import file_digest
+from face_assets.core.params import SCRATCH
 from face_assets.embedding.weights_file import is_hdf5
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-SCRATCH = "scratch"
 PUBLISHED = {"vggface2": "20180402-114759-vggface2.pt", "casia-webface": "20180408-102900-casia-webface.pt"}
 KERAS_SUFFIXES = {".h5", ".hdf5"}
 CONNECT_SECONDS = 30.0
@@ -50,6 +52,15 @@ def load_embedder(weights: str | Path, embedding_size: int, seed: int) -> "nn.Mo
     _check_fit(name, model.state_dict(), state)
     model.load_state_dict({key: state.get(key, value).to(value.dtype) for key, value in model.state_dict().items()})
     return model.eval()
+
+
+def save_embedder(model: "nn.Module", folder: Path) -> None:
+    """Writes folder/embedder.pt: a state_dict on the CPU."""
+    import torch
+
+    content = io.BytesIO()
+    torch.save({key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}, content)
+    write_bytes(folder / "embedder.pt", content.getvalue())
 
 
 def _existing(path: Path) -> Path:

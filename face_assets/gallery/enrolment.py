@@ -105,11 +105,14 @@ def identification_figures(
 ) -> Mapping[str, int | float]:
     """Counts of searches: right, wrong or refused (no match) for enrolled people, and strangers who match somebody.
 
+    enrolled counts the searches, and enrolled_people the people who searched.
+
     inside: the photo is part of its person's template. It is taken out first, so that no photo finds itself, and people with this one
     photo count as strangers.
     """
     rows = {name: row for row, name in enumerate(enrolled.names)}
-    counts = {"enrolled": 0, "right": 0, "wrong": 0, "refused": 0, "strangers": 0, "strangers_accepted": 0}
+    searched = set()
+    counts = {"enrolled": 0, "enrolled_people": 0, "right": 0, "wrong": 0, "refused": 0, "strangers": 0, "strangers_accepted": 0}
     for vector, name, own_photo in zip(embeddings, identities, inside, strict=True):
         scores = enrolled.templates @ vector
         row = rows.get(name)
@@ -119,11 +122,13 @@ def identification_figures(
         best = int(scores.argmax())
         accepted = bool(scores[best] >= threshold)
         if known:
+            searched.add(name)
             counts["enrolled"] += 1
             counts["refused" if not accepted else "right" if best == row else "wrong"] += 1
         else:
             counts["strangers"] += 1
             counts["strangers_accepted"] += accepted
+    counts["enrolled_people"] = len(searched)
     return counts
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from face_assets.biometrics.rate_interval import rate_interval
 from face_assets.core.outside_text import one_line, shown_in_markdown
 
 
@@ -75,12 +76,10 @@ SPLITS = {"train": "learn from", "validation": "watch while training", "test": "
 
 
 def _training(facts: CardFacts) -> list[str]:
-    training = facts.training
     return [
         "## Training",
         "",
-        f"From `{_code(training['weights'])}` (digest `{training['weights_fingerprint']}`), {training['epochs']} epochs over "
-        f"{training['photos']:,} photos of {training['people']:,} people, seed {training['seed']}, CosFace loss.",
+        *_how_trained(facts),
         "",
         "<details><summary>Parameters</summary>",
         "",
@@ -92,12 +91,30 @@ def _training(facts: CardFacts) -> list[str]:
     ]
 
 
+def _how_trained(facts: CardFacts) -> list[str]:
+    training = facts.training
+    start = f"`{_code(training['weights'])}` (digest `{training['weights_fingerprint']}`)"
+    if _is_trained(facts):
+        return [
+            f"From {start}, {training['epochs']} epochs over {training['photos']:,} photos of {training['people']:,} people, "
+            f"seed {training['seed']}, CosFace loss."
+        ]
+    reason = facts.dataset["training"]["reason"]
+    measured = training["measured"]
+    return [
+        f"None, {shown_in_markdown(reason)}.",
+        "",
+        f"These are {start}. Measured on faces of {measured['people']:,} people and altered copies of them, when they were first served: "
+        f"AUC {measured['auc']:.3f}, mean score of mated pairs {measured['gap']:.3f} above that of non-mated ones.",
+    ]
+
+
 def _figures(facts: CardFacts) -> list[str]:
     fars = list(next(iter(facts.figures.values()))["tar"])
     header = ("embedder", "photos", "AUC", "10-fold accuracy", "EER", *(f"TAR at FAR {far}" for far in fars))
     rows = [
         (
-            name,
+            "starting weights, served" if name == "trained" and not _is_trained(facts) else name,
             f"{one['photos']:,}",
             _figure(one["auc"]),
             NOT_MEASURABLE if one["accuracy"] is None else f"{one['accuracy']:.4f} ± {one['accuracy_std']:.4f}",
@@ -105,14 +122,14 @@ def _figures(facts: CardFacts) -> list[str]:
             *(_tar(one["tar"][far]) for far in fars),
         )
         for name, one in facts.figures.items()
+        if name != "start" or _is_trained(facts)
     ]
     trained = facts.figures["trained"]
     found = facts.gallery["identification"]
     return [
         "## Figures",
         "",
-        f"On {facts.test_people:,} people whom training never saw: {trained['genuine_pairs']:,} pairs of one person, "
-        f"{trained['impostor_pairs']:,} of two.",
+        f"{_test_people(facts)}: {trained['genuine_pairs']:,} pairs of one person, {trained['impostor_pairs']:,} of two.",
         "",
         *_table(header, rows),
         "",
@@ -126,9 +143,28 @@ def _figures(facts: CardFacts) -> list[str]:
         "",
         f"At that threshold: {found['right']:,} right, {found['wrong']:,} wrong, {found['refused']:,} refused of "
         f"{found['enrolled']:,} photos of enrolled people; "
-        f"{found['strangers_accepted']:,} of {found['strangers']:,} photos of strangers taken for somebody.",
+        f"{found['strangers_accepted']:,} of {found['strangers']:,} photos of strangers taken for somebody. {_fnir(found)}",
         "",
     ]
+
+
+def _is_trained(facts: CardFacts) -> bool:
+    return bool(facts.training["epochs"])
+
+
+def _test_people(facts: CardFacts) -> str:
+    if _is_trained(facts):
+        return f"On {facts.test_people:,} people whom training never saw"
+    return f"Nothing was trained on these photos, so that all {facts.test_people:,} people with a face are test people"
+
+
+def _fnir(found: Mapping[str, Any]) -> str:
+    """FNIR of searches by enrolled people, with its interval over them."""
+    if not found["enrolled"]:
+        return f"FNIR is {NOT_MEASURABLE}: no enrolled person has a photo besides those of the template."
+    rate, people = 1 - found["right"] / found["enrolled"], found["enrolled_people"]
+    low, high = rate_interval(rate, people)
+    return f"FNIR is {rate:.1%}, by {people:,} people: with 95 % confidence {low:.1%} to {high:.1%}."
 
 
 def _groups(facts: CardFacts) -> list[str]:

@@ -42,7 +42,9 @@ def test_weights_that_do_not_exist_or_do_not_fit_make_nothing(photos: Path, home
 def test_too_few_people_are_named_and_a_flat_folder_makes_nothing(photos: Path, home: Path, tmp_path: Path) -> None:
     done = init(tmp_path / "data", "--photos", photos)
     assert done.exit_code == 0, done.output
-    assert re.search(r"photos: 3 people, of whom \d with two photos .* Have some 65 people with two photos each", done.output)
+    assert re.search(r"photos: nothing is trained: \d people to train on .* all 3 people are test people", done.output)
+    scratch = init(tmp_path / "scratch", "--photos", photos, "--weights", "scratch")
+    assert re.search(r"photos: 3 people, of whom \d with two photos .* Have some 65 people with two photos each", scratch.output)
     flat = init(tmp_path / "flat", "--photos", photos / "Ann")
     assert flat.exit_code == 1
     assert "in no person's folder" in flat.output
@@ -88,16 +90,18 @@ class Pixels(torch.nn.Module):
         return images if is_centred == (wanted == "per_image") else torch.ones_like(images)
 
 
-def test_the_normalization_that_the_weights_want_is_chosen_and_none_by_too_few_people(tmp_path: Path, networks: Path) -> None:
+def test_the_normalization_that_the_weights_want_is_chosen_by_copies_where_few_have_two_photos(tmp_path: Path, networks: Path) -> None:
     write_people(tmp_path / "photos", 14, 2)
     files = sorted(file.relative_to(tmp_path / "photos") for file in (tmp_path / "photos").rglob("*.jpg"))
     params = parse_params(SMALL, "params.yaml")
     for wanted in get_args(InputNormalization):
         chosen = choose_normalization(Pixels(wanted), tmp_path / "photos", files, networks, params, 1)
         assert chosen
-        assert chosen.normalization == wanted
-        assert chosen.decidability[wanted] > 0.3
-    assert choose_normalization(Pixels("fixed"), tmp_path / "photos", files[:12], networks, params, 1) is None
+        assert (chosen.normalization, chosen.people, chosen.copies) == (wanted, 14, False)
+        assert chosen.separation[wanted] > 0.3
+        few = choose_normalization(Pixels(wanted), tmp_path / "photos", files[::2][:4], networks, params, 1)
+        assert few and (few.normalization, few.copies) == (wanted, True)
+    assert choose_normalization(Pixels("fixed"), tmp_path / "photos", files[:2], networks, params, 1) is None
 
 
 @pytest.mark.parametrize(

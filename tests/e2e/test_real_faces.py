@@ -11,7 +11,7 @@ PARAMS = """
 split: {{validation: 0.1, test: 0.3, min_test_people: 5}}
 detector: {{choose: most_central}}
 embedder: {{weights: {weights}, whitening: per_image}}
-train: {{epochs: 10}}
+train: {{epochs: 10, min_people: 2}}
 evaluation: {{far: 0.01, fpir: 0.05, max_regression: 0.02}}
 serving: {{golden_requests: 8, max_latency_ms: 5000}}
 """
