@@ -7,7 +7,7 @@ from face_assets.core.fingerprint import fingerprint
 from face_assets.core.params import Params
 from face_assets.embedding.vectors import Embedding
 from face_assets.embedding.weight_sources import resolve_weights
-from face_assets.embedding.weights import SCRATCH, weights_fingerprint
+from face_assets.embedding.weights import weights_fingerprint
 from face_assets.registry.workspace import Workspace
 
 STARTING = "starting weights"
