@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from face_assets.core.files import read_json
 from face_assets.core.fingerprint import fingerprint
-from face_assets.core.params import Params
+from face_assets.core.params import SCRATCH, Params
 from face_assets.embedding.vectors import Embedding
 from face_assets.embedding.weight_sources import resolve_weights
 from face_assets.embedding.weights import weights_fingerprint
