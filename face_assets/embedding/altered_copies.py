@@ -15,7 +15,7 @@ Crops = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Separation:
-    """How far weights separate one person's faces from those of two.
+    """Separation of one person's faces from those of two, by given weights.
 
     people: in the sample; auc: share of (mated, non-mated) pairs in which the mated score is higher; gap: between the mean scores of both
     kinds, in cosine; decidability: that gap in standard deviations (Daugman 2004).
