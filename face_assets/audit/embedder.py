@@ -24,11 +24,13 @@ class AuditEmbedder:
 
 def audit_embedder(workspace: Workspace, commit: str) -> AuditEmbedder | None:
     """The embedder of the commit's audit; None for weights from scratch while nothing is in production."""
-    params = workspace.params(commit)
+    return starting_embedder(workspace, commit) or _production(workspace, workspace.params(commit))
+
+
+def starting_embedder(workspace: Workspace, commit: str) -> AuditEmbedder | None:
+    """The commit's starting weights as an embedder; None for weights from scratch."""
     weights = resolve_weights(workspace, commit)
-    if weights != SCRATCH:
-        return _of(STARTING, Embedding.of(params, weights))
-    return _production(workspace, params)
+    return None if weights == SCRATCH else _of(STARTING, Embedding.of(workspace.params(commit), weights))
 
 
 def _production(workspace: Workspace, params: Params) -> AuditEmbedder | None:

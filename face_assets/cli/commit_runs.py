@@ -86,7 +86,8 @@ def headline(asset: str, facts: dict[str, Any]) -> str:
         case "aligned_faces":
             return f"{facts['found']:,} faces, {facts['detected_now'] if not again else 0:,} photos detected now{again}"
         case "label_audit":
-            return (f"not judged: {facts['unable']}" if facts["unable"] else f"{facts['wrong_person']:,} photos in doubt") + again
+            agreed = f", subject chosen by agreement: {facts['subjects_by_agreement']:,} photos" if facts["subjects_by_agreement"] else ""
+            return (f"not judged: {facts['unable']}" if facts["unable"] else f"{facts['wrong_person']:,} photos in doubt{agreed}") + again
         case "face_embedder":
             trained = f"{facts['epochs']} epochs over {facts['photos']:,} photos"
             return f"{trained if facts['epochs'] else 'not trained, the starting weights'}{again}"

@@ -70,10 +70,12 @@ class Photos(Section):
 
 
 class Detector(Section):
-    """MTCNN and the crop; what is set here is part of the crop's name in the crop store."""
+    """MTCNN and the crop; what is set here decides which crop store is used (consensus has that of largest)."""
 
-    choose: Literal["largest", "most_probable", "most_central"] = Field(
-        "largest", description="which of several faces is the photo's subject"
+    choose: Literal["consensus", "largest", "most_probable", "most_central"] = Field(
+        "consensus",
+        description="which of several faces is the photo's subject; consensus: the one that agrees with the person's other photos where "
+        "there are three or more, else the largest, as in a request",
     )
     image_size: int = Field(160, ge=80, le=512, description="side of the crop in pixels")
     margin: int = Field(32, ge=0, le=256, description="pixels around the box, at the crop's scale")

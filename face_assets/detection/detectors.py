@@ -6,6 +6,7 @@ from face_assets.core.files import file_lock, new_directory
 from face_assets.core.fingerprint import fingerprint, tree_digest
 from face_assets.core.params import Detector
 from face_assets.core.step_versions import step_version
+from face_assets.detection.crop_keys import MOST_FACES
 from face_assets.detection.mtcnn import DetectorConfig
 from face_assets.registry.workspace import Workspace
 from face_assets.storage.content_store import ContentStore
@@ -35,5 +36,11 @@ def crop_store(workspace: Workspace, detector: Detector) -> ContentStore:
 
 
 def detector_config(detector: Detector) -> DetectorConfig:
-    """The detector's settings as MTCNN takes them."""
-    return DetectorConfig(**detector.model_dump(exclude={"max_rejected"}))
+    """The detector's settings as MTCNN takes them, for crops and requests. By consensus the largest face is the first choice."""
+    first = "largest" if detector.choose == "consensus" else detector.choose
+    return DetectorConfig(**detector.model_dump(exclude={"max_rejected"}) | {"choose": first})
+
+
+def most_faces(detector: Detector) -> int:
+    """The number of faces of a photo that get a crop, at most: all that a consensus may choose of, else the detector's first choice."""
+    return MOST_FACES if detector.choose == "consensus" else 1

@@ -1,17 +1,19 @@
 """Alignment in shards: the work of each step, container or machine, and the merge of their results."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from face_assets.core.batches import batched
 from face_assets.core.errors import UserError
+from face_assets.core.params import Params
 from face_assets.core.progress import progress_lines
 from face_assets.dataset.manifest import Manifest
 from face_assets.dataset.steps import PHOTOS, version_dataset
 from face_assets.detection.alignment import align_photos, unaligned
-from face_assets.detection.detectors import crop_store, detector_config, detector_networks
+from face_assets.detection.crop_keys import other_keys
+from face_assets.detection.detectors import crop_store, detector_config, detector_networks, most_faces
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.storage.content_store import ContentStore
 
@@ -34,8 +36,7 @@ class Shard:
 def plan_shards(workspace: Workspace, commit: str, count: int, log: Log) -> list[Shard]:
     """The shards with photos to detect. Fetches their bytes once into the platform's cache, before all shards read them."""
     params = workspace.params(commit)
-    store, md5s = crop_store(workspace, params.detector), list(_md5s(workspace, commit, log))
-    missing, _ = unaligned(store, md5s, params.photos.max_megapixels)
+    missing = _unaligned(crop_store(workspace, params.detector), _md5s(workspace, commit, log), params)
     workspace.repository.locate(commit, PHOTOS, missing)
     detector_networks(workspace)
     shards = [Shard(commit, index, count) for index in range(count)]
@@ -53,24 +54,27 @@ def align_shard(workspace: Workspace, shard: Shard, threads: int, log: Log) -> i
     params = workspace.params(shard.commit)
     part = ContentStore(_parts(workspace, shard.commit) / f"{shard.index}-of-{shard.count}.sqlite")
     mine = [md5 for md5 in _md5s(workspace, shard.commit, log) if shard.holds(md5)]
-    missing = part.missing(crop_store(workspace, params.detector).missing(mine))
+    missing = _unaligned(part, _unaligned(crop_store(workspace, params.detector), mine, params), params)
     if missing:
         log(f"shard {shard.index + 1} of {shard.count}: detecting faces in {len(missing):,} photos")
         files = workspace.repository.locate(shard.commit, PHOTOS, missing)
         progress = progress_lines(log, "aligned")
         networks, config = detector_networks(workspace), detector_config(params.detector)
-        align_photos(files, part, networks, config, params.photos.max_megapixels, threads, progress)
+        align_photos(files, part, networks, config, params.photos.max_megapixels, threads, progress, most_faces(params.detector))
     return len(missing)
 
 
 def gather_shards(workspace: Workspace, commit: str, log: Log) -> int:
     """Adds every shard's file of the commit to the crop store; returns the number of new photos. Raises UserError where one is missing."""
-    store = crop_store(workspace, workspace.params(commit).detector)
+    params = workspace.params(commit)
+    store = crop_store(workspace, params.detector)
     md5s = list(_md5s(workspace, commit, log))
-    lacking = store.missing(md5s)
+    lacking = _unaligned(store, md5s, params)
     parts = _parts(workspace, commit)
     for file in sorted(parts.glob("*.sqlite")):
-        for entries in batched(ContentStore(file).entries(lacking), ENTRIES_A_TRANSACTION):
+        part = ContentStore(file)
+        others = [key for keys in other_keys(part.facts(lacking)).values() for key in keys]
+        for entries in batched(part.entries([*lacking, *others]), ENTRIES_A_TRANSACTION):
             store.put(entries)
     missing = store.missing(lacking)
     if missing:
@@ -87,6 +91,11 @@ def _parts(workspace: Workspace, commit: str) -> Path:
     """Folder of the shards' files of a commit: one for each detector, like the crop store's file."""
     store = crop_store(workspace, workspace.params(commit).detector).path
     return store.parent / "parts" / f"{store.stem}-{commit}"
+
+
+def _unaligned(store: ContentStore, md5s: Iterable[str], params: Params) -> list[str]:
+    """The photos of which the store lacks a crop that the parameters ask for."""
+    return unaligned(store, md5s, params.photos.max_megapixels, every_face=most_faces(params.detector) > 1)[0]
 
 
 def _md5s(workspace: Workspace, commit: str, log: Log) -> Iterator[str]:

@@ -22,7 +22,8 @@ from face_assets.dataset.manifest import Manifest, Photo, split_name
 from face_assets.dataset.steps import PHOTOS
 from face_assets.detection.alignment import align_photos, unaligned, within
 from face_assets.detection.contact_sheet import contact_sheet
-from face_assets.detection.detectors import crop_store, detector_config, detector_fingerprint, detector_networks
+from face_assets.detection.crop_keys import MOST_FACES
+from face_assets.detection.detectors import crop_store, detector_config, detector_fingerprint, detector_networks, most_faces
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.storage.artifacts import Artifact
 
@@ -51,18 +52,26 @@ class Alignment:
 
 
 def align(
-    workspace: Workspace, commit: str, source: str, md5s: Iterable[str], detector: Detector, max_megapixels: float, log: Log
+    workspace: Workspace,
+    commit: str,
+    source: str,
+    md5s: Iterable[str],
+    detector: Detector,
+    max_megapixels: float,
+    log: Log,
+    every_face: bool = False,
 ) -> Alignment:
-    """Fills the crop store with the photos that it lacks."""
-    store, detected = crop_store(workspace, detector), 0
-    missing, facts = unaligned(store, md5s, max_megapixels)
+    """Fills the crop store with the photos that it lacks, and with all faces of each if `every_face` or where a consensus chooses."""
+    store, detected, most = crop_store(workspace, detector), 0, MOST_FACES if every_face else most_faces(detector)
+    missing, facts = unaligned(store, md5s, max_megapixels, every_face=most > 1)
     while missing:  # once, unless a concurrent run rejects photos under a lower limit
-        log(f"detecting faces in {len(missing):,} new photos")
+        known = len(missing) - len(store.missing(missing))
+        again = f", {known:,} of them again, for crops of all their faces" if known else ""
+        log(f"detecting faces in {len(missing):,} photos{again}")
         files = workspace.repository.locate(commit, source, missing)
         progress = progress_lines(log, "aligned")
-        align_photos(
-            files, store, detector_networks(workspace), detector_config(detector), max_megapixels, workspace.settings.cores, progress
-        )
+        networks, config = detector_networks(workspace), detector_config(detector)
+        align_photos(files, store, networks, config, max_megapixels, workspace.settings.cores, progress, most)
         detected += len(missing)
         missing, found = unaligned(store, missing, max_megapixels)
         facts |= found
@@ -121,11 +130,10 @@ def align_dataset(workspace: Workspace, commit: str, dataset: Artifact, log: Log
     made = workspace.home.artifacts.make("aligned_faces", name, fill)
     if made.reused:  # its crop store is opened, which counts as use, and filled if it was removed
         md5s = [photo.md5 for photo in Manifest.read(dataset.directory / "manifest.csv").photos]
-        if crop_store(workspace, params.detector).missing(md5s):
-            try:
-                align(workspace, commit, PHOTOS, md5s, params.detector, params.photos.max_megapixels, log)
-            except UnreachableError as error:
-                log(f"{error} The list of faces stays, without all of its crops.")
+        try:
+            align(workspace, commit, PHOTOS, md5s, params.detector, params.photos.max_megapixels, log)
+        except UnreachableError as error:
+            log(f"{error} The list of faces stays, without all of its crops.")
     return made
 
 

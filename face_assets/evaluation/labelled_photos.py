@@ -10,7 +10,9 @@ import numpy as np
 
 from face_assets.core.files import read_json
 from face_assets.core.params import Detector
-from face_assets.detection.steps import Face, align, read_faces
+from face_assets.dataset.steps import PHOTOS
+from face_assets.detection.same_faces import same_faces
+from face_assets.detection.steps import Face, read_faces
 from face_assets.embedding.vectors import engine_vectors
 from face_assets.registry.releases import Release
 from face_assets.registry.workspace import Log, Workspace
@@ -68,13 +70,18 @@ def read_labelled(aligned: Artifact, split: str) -> LabelledPhotos:
 
 
 def seen_by_release(workspace: Workspace, commit: str, release: Release, photos: LabelledPhotos, log: Log) -> "Labelled":
-    """The photos as the release's own detector and engine see them; crops and embeddings that are stored are not made again."""
+    """The photos as the release's own detector and engine see them, with the same subjects where the candidate finds a face.
+
+    Crops and embeddings that are stored are not made again.
+    """
     bundle = workspace.releases.bundle(release)
     recognizer = read_json(bundle / "recognizer.json")
     detector = Detector(**recognizer["detector"])
-    facts = align(workspace, commit, "photos", photos.md5s, detector, recognizer["max_megapixels"], log).facts
-    rows = np.array([row for row, md5 in enumerate(photos.md5s) if facts[md5]["status"] == "face"], np.int64)
-    return photos.seen(engine_vectors(workspace, bundle, detector, [photos.md5s[row] for row in rows], log), rows)
+    chosen = {md5: md5 for md5 in photos.md5s} | {face.md5: face.crop_key for face in photos.faces}
+    detectors = workspace.params(commit).detector, detector
+    keys = same_faces(workspace, commit, PHOTOS, chosen, detectors, recognizer["max_megapixels"], log)
+    rows = np.array([row for row, md5 in enumerate(photos.md5s) if md5 in keys], np.int64)
+    return photos.seen(engine_vectors(workspace, bundle, detector, [keys[photos.md5s[row]] for row in rows], log), rows)
 
 
 def learned_by_release(workspace: Workspace, release: Release) -> frozenset[str]:

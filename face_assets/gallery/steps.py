@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from face_assets.audit.subjects import agreed_subjects, choosing_embedder, with_subjects
 from face_assets.core.errors import RefusedError
 from face_assets.core.fingerprint import fingerprint
 from face_assets.core.params import Params
@@ -25,7 +26,9 @@ def enroll(workspace: Workspace, commit: str, aligned: Artifact, evaluation: Art
     pointer = workspace.repository.pointer(commit, GALLERY)
     people = pointer.md5 if pointer else aligned.fingerprint
     threshold = evaluation.summary["verification_threshold"]
-    name = fingerprint(exported.fingerprint, people, aligned.fingerprint, params.evaluation.fpir, threshold, step_version("face_gallery"))
+    chooser = choosing_embedder(workspace, commit) if pointer else None  # the photos' subjects are chosen by now
+    decided_by = (params.evaluation.fpir, threshold, step_version("face_gallery"), *([chooser.fingerprint] if chooser else []))
+    name = fingerprint(exported.fingerprint, people, aligned.fingerprint, *decided_by)
 
     def fill(directory: Path) -> dict[str, Any]:
         from face_assets.gallery import enrolment as gallery
@@ -82,4 +85,7 @@ def _enrolled(
     faces = [
         Face(photo.path, photo.md5, photo.identity, photo.split, photo.md5) for photo in photos if facts[photo.md5]["status"] == "face"
     ]
+    chooser = choosing_embedder(workspace, commit)
+    subjects = agreed_subjects(workspace, chooser.embedding, faces, log) if chooser else []
+    faces, notes = with_subjects(faces, subjects), notes | {"subjects_by_agreement": len(subjects)}
     return faces, sorted({photo.identity for photo in listed} - {face.identity for face in faces}), left_out, notes

@@ -13,7 +13,7 @@ from face_assets.core.files import link_or_copy, write_json, write_text
 from face_assets.core.fingerprint import file_digest, fingerprint, tree_digest
 from face_assets.core.params import Params
 from face_assets.core.provenance import environment
-from face_assets.detection.detectors import crop_store, detector_fingerprint, detector_networks
+from face_assets.detection.detectors import crop_store, detector_config, detector_fingerprint, detector_networks
 from face_assets.detection.steps import read_faces
 from face_assets.embedding.vectors import served_vectors
 from face_assets.evaluation.feature_histograms import FORMAT
@@ -101,7 +101,8 @@ def _bundle(workspace: Workspace, commit: str, params: Params, parts: Parts, dir
         link_or_copy(parts.evaluation.directory / name, directory / name)
     shutil.copytree(detector_networks(workspace), directory / "detector", copy_function=link_or_copy)
     recognizer = {
-        "detector": params.detector.model_dump(mode="json", exclude={"max_rejected"}),
+        "detector": params.detector.model_dump(mode="json", exclude={"max_rejected"})
+        | {"choose": detector_config(params.detector).choose},  # of a request's faces
         "max_megapixels": params.photos.max_megapixels,
         "precision": parts.exported.summary["precision"],
         "embedding_size": parts.embedder.summary["embedding_size"],
