@@ -66,11 +66,11 @@ def with_subjects(faces: Iterable[Face], changed: Iterable[ChangedSubject]) -> l
 
 
 def _stored_keys(store: ContentStore, md5s: Iterable[str]) -> dict[str, list[str]]:
-    """The keys of a photo's stored crops, the first choice's first, by md5."""
-    facts = store.facts(md5s)
-    others = other_keys(facts)
+    """The key of each photo's first choice, and those of its other faces that are stored, by md5."""
+    wanted = list(md5s)
+    others = other_keys(store.facts(wanted))
     absent = set(store.missing(chain.from_iterable(others.values())))
-    return {md5: [md5, *(key for key in others.get(md5, ()) if key not in absent)] for md5 in facts}
+    return {md5: [md5, *(key for key in others.get(md5, ()) if key not in absent)] for md5 in wanted}
 
 
 def _changed(photos: Sequence[Face], keys: Keys, vectors: np.ndarray, rows: Mapping[str, int]) -> list[ChangedSubject]:
