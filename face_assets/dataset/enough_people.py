@@ -52,8 +52,8 @@ def plan_for(photos: Mapping[str, int], params: Params) -> Plan:
         return Plan(True, *found, f"trained on {trainable:,} people from random weights", refusal)
     if trainable < params.train.min_people:
         reason = (
-            f"nothing is trained: {trainable:,} people to train on improve no embedder, and train.min_people {params.train.min_people:,} "
-            f"may (some {people_to_train(params):,} people in all): {_all_test(len(photos))}"
+            f"nothing is trained: {trainable:,} people to train on are fewer than train.min_people {params.train.min_people:,} (some "
+            f"{people_to_train(params):,} people in all) and improve no embedder: {_all_test(len(photos))}"
         )
         return Plan(False, *found, reason)
     if few:
