@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from PIL import (
@@ -25,6 +26,8 @@ from face_assets.dataset.jpeg_scans import END, all_scans_began, lacks_rows
 from face_assets.dataset.png_chunks import essential
 from face_assets.dataset.rgb import SIDEWAYS, Pixels, rgb
 from face_assets.dataset.webp_size import webp_size
+
+T = TypeVar("T")
 
 MEGAPIXELS = 100.0
 LARGE = 16_000_000
@@ -61,15 +64,16 @@ BROKEN = (
     Image.DecompressionBombError,
 )
 
-_one_large = threading.Lock()
+_one_large, _one_again = threading.Lock(), threading.Lock()
 
 
 class UnusablePhoto(ValueError):
-    """The bytes are no usable photo; reason: a few words for a list; megapixels: the photo's, where they exceed the limit."""
+    """The bytes are no usable photo; reason: a few words for a list; megapixels: the photo's, where they exceed the limit; is_certain: no
+    lack of memory can be behind it."""
 
-    def __init__(self, reason: str, megapixels: float | None = None):
+    def __init__(self, reason: str, megapixels: float | None = None, is_certain: bool = True):
         super().__init__(reason)
-        self.reason, self.megapixels = reason, megapixels
+        self.reason, self.megapixels, self.is_certain = reason, megapixels, is_certain
 
     @classmethod
     def too_large(cls, megapixels: float, limit: float) -> "UnusablePhoto":
@@ -93,20 +97,40 @@ def decode(content: bytes, max_megapixels: float = MEGAPIXELS) -> Pixels:
 
     Raises UnusablePhoto, and MemoryError where memory is too small at the moment.
     """
-    with _opened(content, max_megapixels) as image:
-        image = _loaded(image, content)
-        return rgb(image, _orientation(image))
+
+    def pixels() -> Pixels:
+        with _opened(content, max_megapixels) as image:
+            loaded = _loaded(image, content)
+            return rgb(loaded, _orientation(loaded))
+
+    return _twice(pixels)
 
 
 def inspect(content: bytes, max_megapixels: float = MEGAPIXELS) -> Inspection:
     """Size, format and hash of a photo, read to its end; a JPEG is decoded at an eighth of its size. Raises as `decode` does."""
-    with _opened(content, max_megapixels) as image:
-        kind, mode, (width, height) = image.format or "", image.mode, image.size
-        image = _loaded(image, content, (HASH_WIDTH * 8, HASH_HEIGHT * 8) if kind == "JPEG" else None)
-        orientation = _orientation(image)
-        if orientation in SIDEWAYS:
-            width, height = height, width
-        return Inspection(kind, width, height, mode, _difference_hash(rgb(image, orientation)))
+
+    def inspection() -> Inspection:
+        with _opened(content, max_megapixels) as image:
+            kind, mode, (width, height) = image.format or "", image.mode, image.size
+            loaded = _loaded(image, content, (HASH_WIDTH * 8, HASH_HEIGHT * 8) if kind == "JPEG" else None)
+            orientation = _orientation(loaded)
+            if orientation in SIDEWAYS:
+                width, height = height, width
+            return Inspection(kind, width, height, mode, _difference_hash(rgb(loaded, orientation)))
+
+    return _twice(inspection)
+
+
+def _twice(read: Callable[[], T]) -> T:
+    """The result of `read`, which is called again where it finds broken bytes: libraries report a lack of memory so, too, and by the time
+    that memory is examined other threads may have freed theirs. Broken bytes stay broken."""
+    try:
+        return read()
+    except UnusablePhoto as error:
+        if error.is_certain:
+            raise
+    with _one_again:
+        return read()
 
 
 @contextmanager
@@ -122,7 +146,8 @@ def _opened(content: bytes, max_megapixels: float) -> Iterator[ImageFile.ImageFi
         sentence = str(error).lower()
         if "out of memory" in sentence:
             raise MemoryError(str(error)) from error
-        raise UnusablePhoto("truncated" if "truncated" in sentence or "eof" in sentence else f"broken image ({_short(error)})") from error
+        reason = "truncated" if "truncated" in sentence or "eof" in sentence else f"broken image ({_short(error)})"
+        raise UnusablePhoto(reason, is_certain=False) from error
 
 
 def _open(content: bytes, max_megapixels: float) -> ImageFile.ImageFile:
@@ -170,7 +195,7 @@ def _loaded(image: ImageFile.ImageFile, content: bytes, reduced: tuple[int, int]
             raise
     whole = _load(READERS["JPEG"](io.BytesIO(content + END)), reduced)
     if lacks_rows(whole):
-        raise UnusablePhoto("truncated")
+        raise UnusablePhoto("truncated", is_certain=False)
     return whole
 
 

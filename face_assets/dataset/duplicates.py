@@ -44,11 +44,6 @@ def once(photos: Iterable[Photo]) -> list[Photo]:
     return list(first.values())
 
 
-def near(hashes: Mapping[str, int], photos: Sequence[Photo], distance: int) -> list[tuple[Photo, Photo, int]]:
-    """The pairs that `search` finds."""
-    return search(hashes, photos, distance).pairs
-
-
 def search(hashes: Mapping[str, int], photos: Sequence[Photo], distance: int) -> NearDuplicates:
     """Photos of two people whose 64-bit hashes (by md5) differ in at most `distance` bits, exact duplicates left out.
 

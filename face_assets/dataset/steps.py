@@ -53,7 +53,8 @@ def version_dataset(workspace: Workspace, commit: str, log: Log) -> Artifact:
         problems = {photo.path: facts[photo.md5]["problem"] for photo in manifest.photos if "problem" in facts[photo.md5]}
         hashes = {md5: int(fact["hash"], 16) for md5, fact in facts.items() if "hash" in fact}
         exact = duplicates.exact(manifest.photos)
-        near = duplicates.near(hashes, manifest.photos, params.photos.near_duplicate_distance)
+        searched = duplicates.search(hashes, manifest.photos, params.photos.near_duplicate_distance)
+        near = searched.pairs
         manifest.write(directory / "manifest.csv")
         write_rows(directory / "unreadable.csv", ("path", "problem"), sorted(problems.items()))
         write_rows(directory / "exact_duplicates.csv", ("paths",), (["; ".join(photo.path for photo in group)] for group in exact))
@@ -81,6 +82,7 @@ def version_dataset(workspace: Workspace, commit: str, log: Log) -> Artifact:
             "unreadable_examples": dict(sorted(problems.items())[:20]),
             "exact_duplicates": len(exact),
             "near_duplicates": len(near),
+            "near_duplicates_not_compared": searched.not_compared,
             "near_duplicate_examples": [[one.path, other.path, bits] for one, other, bits in near[:20]],
             **manifest.notes(),
         }

@@ -8,13 +8,14 @@ import sys
 import tracemalloc
 import warnings
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageFile, PngImagePlugin
 
 from face_assets.dataset import rgb
 from face_assets.dataset.decoding import MEGAPIXELS, UnusablePhoto, decode, inspect
@@ -216,6 +217,26 @@ def test_too_little_memory_is_no_verdict_on_a_photo(kind: str) -> None:
     content = encoded(Image.new("RGB", (4000, 3500), "teal"), kind, **options.get(kind, {}))
     done = subprocess.run([sys.executable, "-c", TOO_LITTLE], input=content, capture_output=True, check=False)
     assert done.stdout == b"MemoryError\n", done.stderr.decode()
+
+
+@pytest.mark.parametrize("use", [decode, inspect])
+@pytest.mark.parametrize("trouble", [OSError("broken data stream when reading image file"), OSError(-2), RuntimeError("decode failed")])
+def test_a_moment_without_memory_is_no_verdict_on_a_photo(
+    photo: Image.Image, use: Callable[[bytes], object], trouble: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow's codecs report an allocation that fails as broken bytes; a moment later another thread has freed its memory."""
+    content = encoded(photo, "JPEG")
+    load, left = ImageFile.ImageFile.load, [trouble]
+
+    def fails_once(image: ImageFile.ImageFile) -> object:
+        if left:
+            raise left.pop()
+        return load(image)
+
+    whole = use(content)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", fails_once)
+    assert np.array_equal(use(content), whole) if use is decode else use(content) == whole  # type: ignore[arg-type]
+    assert not left
 
 
 @given(st.binary(max_size=3000), st.sampled_from([b"", *BEGINNINGS]))

@@ -149,7 +149,7 @@ def test_near_duplicates_are_those_that_comparing_all_finds(distance: int) -> No
     noisy = [value ^ sum(1 << int(bit) for bit in random.choice(64, int(random.integers(0, 20)), replace=False)) for value in base]
     photos = [photo(f"{name}{number}/1.jpg", f"{name}{number:03d}") for name in "ab" for number in range(300)]
     hashes = dict(zip((one.md5 for one in photos), [*base, *noisy], strict=True))
-    found = {(one.md5, other.md5, bits) for one, other, bits in duplicates.near(hashes, photos, distance)}
+    found = {(one.md5, other.md5, bits) for one, other, bits in duplicates.search(hashes, photos, distance).pairs}
     bits = {pair: (hashes[pair[0].md5] ^ hashes[pair[1].md5]).bit_count() for pair in itertools.combinations(photos, 2)}
     assert found == {(one.md5, other.md5, apart) for (one, other), apart in bits.items() if apart <= distance}
     assert found
@@ -169,7 +169,7 @@ def test_many_photos_hide_no_near_duplicate(distance: int) -> None:
 
 def test_a_burst_of_one_person_does_not_hide_a_stranger() -> None:
     photos = [*(photo(f"Ann/{number}.jpg", f"a{number}") for number in range(400)), photo("Bob/1.jpg", "b")]
-    found = duplicates.near(dict.fromkeys((one.md5 for one in photos), 0x123456789ABCDEF0), photos, 3)
+    found = duplicates.search(dict.fromkeys((one.md5 for one in photos), 0x123456789ABCDEF0), photos, 3).pairs
     assert {(one.identity, other.identity) for one, other, _ in found} == {("Ann", "Bob")}
     assert len(found) == 400
 
@@ -187,4 +187,4 @@ def test_a_list_that_was_cut_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_flat_images_are_nobodys_duplicates() -> None:
     photos = [photo(f"{number}/1.jpg", str(number)) for number in range(50)]
-    assert duplicates.near(dict.fromkeys((one.md5 for one in photos), 0), photos, 3) == []
+    assert duplicates.search(dict.fromkeys((one.md5 for one in photos), 0), photos, 3).pairs == []
