@@ -1,5 +1,7 @@
 """Versions of the steps: the results of a step are made again when its version changes, and not when a line of its code moves.
 
+A version is that of the step's code, and of the libraries that decide its result where they differ from those it was declared under.
+
 step_versions.json holds the version of each step and a digest of the code that it runs. After a change of that code a test fails until its
 author declares the results the same or new: `python -m face_assets.core.step_versions same STEP…` or `… new STEP…`.
 """
@@ -12,6 +14,8 @@ from pathlib import Path
 from typing import TypedDict
 
 from face_assets.core.code_digest import code_digest
+from face_assets.core.fingerprint import fingerprint
+from face_assets.core.step_libraries import other_libraries
 
 FILE = Path(__file__).with_name("step_versions.json")
 # They pass on values and bytes, whose digests are in the fingerprints anyway: a change of this code changes no result.
@@ -21,6 +25,8 @@ CARRIERS = (
     "face_assets.core.fingerprint",
     "face_assets.core.params",
     "face_assets.core.settings",
+    "face_assets.core.step_libraries",
+    "face_assets.core.step_versions",
     "face_assets.registry",
     "face_assets.storage",
 )
@@ -42,7 +48,8 @@ def _steps(file: Path = FILE) -> dict[str, Step]:
 
 def step_version(name: str) -> str:
     """The version of a step. It is part of the fingerprint of what the step makes."""
-    return _steps()[name]["version"]
+    declared, libraries = _steps()[name]["version"], other_libraries(name)
+    return fingerprint(declared, libraries) if libraries else declared
 
 
 def changed_steps() -> list[str]:

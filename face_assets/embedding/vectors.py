@@ -11,12 +11,15 @@ from face_assets.core.batches import batched
 from face_assets.core.files import read_json
 from face_assets.core.fingerprint import file_digest, fingerprint
 from face_assets.core.params import Detector, Params
+from face_assets.core.step_versions import step_version
 from face_assets.detection.detectors import crop_store, detector_fingerprint
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.storage.artifacts import Artifact
 from face_assets.storage.content_store import Entry
 
 CROPS_A_TRANSACTION = 512
+UNNAMED = "fc16846d60e1d8b9"
+"""Version of `features` under which no name of a store had one."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,19 @@ class Embedding:
 
 def feature_folder(workspace: Workspace, detector: Detector) -> Path:
     """Folder of the stored trunk features of a detector's crops."""
-    return workspace.home.features / detector_fingerprint(workspace, detector)
+    return workspace.home.features / "-".join([detector_fingerprint(workspace, detector), *_version()])
+
+
+def _version() -> list[str]:
+    """The version of stored features and embeddings; none for UNNAMED, whose stores were named without one."""
+    return [] if step_version("features") == UNNAMED else [step_version("features")]
+
+
+def _processor() -> str:
+    """The kinds of arithmetic of this machine's processor, by which results of lower precisions differ."""
+    import openvino as ov
+
+    return " ".join(sorted(ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")))
 
 
 def embed(workspace: Workspace, how: Embedding, keys: Sequence[str], log: Log) -> np.ndarray:
@@ -75,7 +90,8 @@ def _kept(workspace: Workspace, directory: Path, precision: str, detector: Detec
     from face_assets.embedding.features import load_crops
 
     network = [file_digest(directory / name) for name in ("embedder.xml", "embedder.bin")]
-    store = workspace.home.embeddings(fingerprint(network, precision, detector_fingerprint(workspace, detector)))
+    name = fingerprint(network, precision, detector_fingerprint(workspace, detector), _processor(), *_version())
+    store = workspace.home.embeddings(name)
     missing = store.missing(keys)
     engine = Engine(directory / "embedder.xml", precision, workspace.settings.cores)
     if missing:

@@ -1,0 +1,48 @@
+"""Libraries that decide results: under another version of one, the steps that it decides are made again, and no others.
+
+The versions in SAME_RESULTS are those under which the versions of steps were declared. Under them a step is named by its own version,
+so what was made before libraries counted keeps its name. A version that is shown to give the same golden results (tests/golden) may be
+added.
+"""
+
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+
+SAME_RESULTS: dict[str, tuple[str, ...]] = {
+    "lightning": ("2.6.6",),
+    "nncf": ("3.4.0",),
+    "numpy": ("2.4.6",),
+    "onnx": ("1.23.2",),
+    "openvino": ("2026.4.1",),
+    "pillow": ("13.0.0",),
+    "pytorch-metric-learning": ("2.9.0",),
+    "scikit-learn": ("1.9.1",),
+    "torch": ("2.13.0",),
+}
+LIBRARIES: dict[str, tuple[str, ...]] = {
+    "dataset_version": ("pillow",),  # it lists what the inspection found
+    "inspection": ("pillow",),
+    "detection": ("numpy", "openvino", "pillow"),
+    "features": ("openvino",),
+    "label_audit": ("numpy", "openvino", "torch"),
+    "face_embedder": ("lightning", "openvino", "pytorch-metric-learning", "torch"),
+    "export": ("onnx", "openvino", "torch"),
+    "precision": ("nncf", "openvino", "scikit-learn"),
+    "embedder_evaluation": ("numpy", "openvino", "scikit-learn", "torch"),
+    "face_gallery": ("numpy", "openvino", "torch"),
+}
+"""Step → the libraries whose arithmetic its result depends on. What a step takes from one upstream, as crops, is in that one's name."""
+
+
+def other_libraries(step: str) -> dict[str, str]:
+    """The libraries of a step that are installed in another version than SAME_RESULTS has, with that version; mostly none."""
+    return {library: found for library in LIBRARIES.get(step, ()) if (found := installed(library)) not in SAME_RESULTS[library]}
+
+
+@cache
+def installed(library: str) -> str:
+    """The installed version, without the suffix of a build, such as `+cpu`; "none" for a library that is not installed."""
+    try:
+        return version(library).partition("+")[0]
+    except PackageNotFoundError:
+        return "none"
