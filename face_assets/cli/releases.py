@@ -35,6 +35,7 @@ def list_releases(repo: str | None) -> list[dict[str, Any]]:
             "tag": f"face-recognizer@{release.version}",
             "figures": ", ".join(f"{key} {value:.4f}" for key, value in release.metrics.items() if isinstance(value, float)),
             "metrics": release.metrics,
+            "compatible_with": list(release.lineage.compatible_with),
         }
         for release in reversed(workspace.releases.with_deprecated())
     ]

@@ -142,6 +142,14 @@ class Train(Section):
         serialization_alias="anchor",
         description="weight of the distance to the starting embedding in the loss, which keeps what it has learned; 0 for none",
     )
+    compatible_with: Literal["production", "none"] = Field(
+        "production",
+        description="pulls towards the embeddings of the release in production, where that begins with the same frozen blocks, so that "
+        "stored templates still compare and the next release is no MAJOR; none trains freely",
+    )
+    compatibility: float = Field(
+        1.0, gt=0.0, le=1e9, description="weight of the distance to production's embedding in the loss, with compatible_with: production"
+    )
     photos_per_person: int = Field(0, ge=0, le=64, description="photos of a person in a batch; 0 shuffles plainly")
     flip: bool = Field(True, description="mirror crops at random where the trunk is trained")
     precision: Literal["f32", "bf16"] = Field(
@@ -150,8 +158,9 @@ class Train(Section):
     seed: SignedSeed = 0
 
     def fingerprint(self) -> str:
-        """A digest of what decides the result of a training: not `min_people`, which decides whether there is one."""
-        return fingerprint(self.model_dump(mode="json", by_alias=True, exclude={"min_people"}))
+        """A digest of what decides a training by itself: not `min_people`, which decides whether there is one, nor what compatibility adds,
+        which is digested with production."""
+        return fingerprint(self.model_dump(mode="json", by_alias=True, exclude={"min_people", "compatible_with", "compatibility"}))
 
 
 class Evaluation(Section):
@@ -178,6 +187,11 @@ class Evaluation(Section):
     max_people_lost: Fraction = Field(
         0.05, description="gate: share of the people whom production recognizes that may be recognized no longer; 1 for no bound"
     )
+    max_compatibility_loss: Fraction = Field(
+        0.005,
+        description="how far TAR at `far` of production's templates against new probes may fall below production's own; a release "
+        "beyond it is a MAJOR",
+    )
     attributes: FilePath | None = Field(
         None, description="CSV file in git here, by identity or photo, whose other columns are groups to evaluate by"
     )
@@ -196,6 +210,10 @@ class Evaluation(Section):
                 raise ValueError(f"evaluation.{key} needs groups: name a file in evaluation.attributes")
         return self
 
+    def fingerprint(self) -> str:
+        """A digest of the values that decide the evaluation. The bound on compatibility decides a version alone."""
+        return fingerprint(self.model_dump(mode="json", by_alias=True, exclude={"max_compatibility_loss"}))
+
 
 class Export(Section):
     """The engine that serves."""
@@ -203,7 +221,7 @@ class Export(Section):
     precision: Literal["f32", "bf16", "int8"] = Field(
         "f32",
         description="arithmetic of the engine; int8 serves about 4 and bf16 2 times as fast, but every new embedder then embeds every crop "
-        "anew, and it takes many test people to measure the loss. Falls back from int8 to bf16 to f32; a new one is a MAJOR",
+        "anew, and it takes many test people to measure the loss. Falls back from int8 to bf16 to f32",
     )
     max_tar_loss: Fraction = Field(
         0.002, description="how much of TAR at evaluation.far on the test people a lower precision may lose against f32"

@@ -98,13 +98,14 @@ def _channels_last(blocks: Any) -> Any:
 
 @dataclass(frozen=True)
 class Plan:
-    """Facts of a training that the module needs in addition to params.Train."""
+    """Facts of a training that the module needs in addition to params.Train. pull: weight of the distance to the rows' targets."""
 
     normalization: InputNormalization
     people: int
     from_scratch: bool
     steps: int
     fingerprint: str
+    pull: float = 0.0
 
 
 class CosFace(CosFaceLoss):  # type: ignore[misc]  # the library has no types
@@ -119,10 +120,11 @@ class CosFace(CosFaceLoss):  # type: ignore[misc]  # the library has no types
 
 
 class EmbedderModule(lightning.LightningModule):  # type: ignore[misc]  # lightning is not followed by mypy
-    """CosFace over unit embeddings (Wang et al. 2018, arXiv:1801.09414), regularized by the distance to the starting embeddings.
+    """CosFace over unit embeddings (Wang et al. 2018, arXiv:1801.09414), regularized by the distance to target embeddings.
 
-    Rows are (inputs, labels (n,), starting embeddings (n, d) if regularized). Inputs are trunk features (n, 1792), activations
-    of the frozen blocks (n, 1 or 2, channels, h, w) of the crop and its mirror image, or crops uint8 (n, s, s, 3).
+    Rows are (inputs, labels (n,), target embeddings (n, d) if regularized: the starting ones, or their mean with production's).
+    Inputs are trunk features (n, 1792), activations of the frozen blocks (n, 1 or 2, channels, h, w) of the crop and its mirror
+    image, or crops uint8 (n, s, s, 3).
     BatchNorm keeps the statistics of the starting weights, which come from far more photos than a batch; from scratch it learns them.
     facenet-pytorch's dropout is left out: its noise works against the regularization and delays short runs from scratch.
     The rates follow a cosine down to a hundredth, step by step.
@@ -174,14 +176,14 @@ class EmbedderModule(lightning.LightningModule):  # type: ignore[misc]  # lightn
 
     def training_step(self, batch: Sequence[Tensor], _: int) -> Tensor:
         """The loss of this process's shard of a batch. Every process gets the whole batch."""
-        inputs, labels, *start = batch
+        inputs, labels, *target = batch
         mine, weight = process_group.shard(len(labels))
         embeddings = self(self._views(inputs)[mine])
         with self._in_f32():
             loss: Tensor = self.loss(embeddings, labels[mine])
-        if start:
-            distance = 1 - (embeddings * start[0][mine]).sum(1).mean()
-            loss = loss + self.settings.embedding_regularization * distance * self.settings.scale / 8
+        if target:
+            distance = 1 - (embeddings * target[0][mine]).sum(1).mean()
+            loss = loss + self.plan.pull * distance * self.settings.scale / 8
         loss = loss * weight
         self.losses.append(process_group.mean(loss.detach()))
         return loss

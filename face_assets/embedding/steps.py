@@ -13,6 +13,7 @@ from face_assets.core.step_versions import step_version
 from face_assets.dataset.enough_people import LEAST_TO_TELL_APART, LEAST_TO_TRAIN, people_to_train, plan_of
 from face_assets.detection.detectors import crop_store
 from face_assets.detection.steps import labels_of, read_faces, read_photos
+from face_assets.embedding.pull import EMBEDDER, pulled_towards
 from face_assets.embedding.vectors import feature_folder
 from face_assets.embedding.weight_sources import resolve_weights
 from face_assets.registry.workspace import Log, Workspace
@@ -20,7 +21,8 @@ from face_assets.storage.artifacts import Artifact
 
 
 def train_embedder(workspace: Workspace, commit: str, aligned: Artifact, log: Log) -> Artifact:
-    """The embedder trained on the train split, or the starting weights where nothing is trained. Resumes a killed run."""
+    """The embedder trained on the train split, pulled towards production's embeddings where that is possible, or the starting weights where
+    nothing is trained. Resumes a killed run."""
     from face_assets.biometrics.plots import learning_curve_plot
     from face_assets.embedding.distributed import train_on
     from face_assets.embedding.training import TrainingRequest
@@ -33,7 +35,9 @@ def train_embedder(workspace: Workspace, commit: str, aligned: Artifact, log: Lo
     weights = resolve_weights(workspace, commit)
     start = weights_fingerprint(weights)
     decided_by = (params.embedder.whitening, params.embedder.embedding_size, params.train.fingerprint())
-    name = fingerprint(aligned.fingerprint, start, *decided_by, step_version("face_embedder"))
+    inputs = fingerprint(aligned.fingerprint, start, *decided_by, step_version("face_embedder"), *_device())
+    towards = pulled_towards(workspace, params, inputs, weights, log)
+    name = fingerprint(inputs, towards.digests.embeddings, params.train.compatibility) if towards else inputs
 
     def fill(directory: Path) -> dict[str, Any]:
         training, validation = read_faces(aligned, "train"), read_faces(aligned, "validation")
@@ -49,6 +53,7 @@ def train_embedder(workspace: Workspace, commit: str, aligned: Artifact, log: Lo
             train_labels=labels_of(training),
             validation_keys=[face.crop_key for face in validation],
             validation_labels=[people[face.identity] for face in validation],
+            compatible=workspace.releases.bundle(towards) / EMBEDDER if towards else None,
         )
         settings = workspace.settings
         result = train_on(settings.train_processes, request, workspace.home.training / name, directory, settings.cores, log)
@@ -57,6 +62,9 @@ def train_embedder(workspace: Workspace, commit: str, aligned: Artifact, log: Lo
         return {
             "weights": params.embedder.weights,
             "weights_fingerprint": start,
+            "training_inputs": inputs,
+            "pulled_towards": towards.digests.embeddings if towards else None,
+            "pulled_towards_release": towards.version if towards else None,
             "embedding_size": result.embedding_size,
             "epochs": result.epochs,
             "processes": workspace.settings.train_processes,
@@ -124,6 +132,13 @@ def _keep(workspace: Workspace, commit: str, aligned: Artifact, params: Params, 
     made = workspace.home.artifacts.make("face_embedder", name, fill)
     require(made.summary["measured"])
     return made
+
+
+def _device() -> list[str]:
+    """The kind of device that Lightning chooses for the training; none for a CPU, under which no name had one."""
+    import torch
+
+    return ["cuda"] if torch.cuda.is_available() else ["mps"] if torch.backends.mps.is_available() else []
 
 
 def _require_people(aligned: Artifact, params: Params) -> None:

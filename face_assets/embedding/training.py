@@ -23,7 +23,7 @@ from face_assets.embedding.weights import load_embedder, save_embedder, weights_
 from face_assets.storage.content_store import ContentStore
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from face_assets.embedding.lightning_module import EmbedderModule
 
@@ -35,7 +35,8 @@ Log = Callable[[str], None]
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """Inputs of a training. Labels are numbers of people; `features` is the folder of stored trunk features."""
+    """Inputs of a training. Labels are numbers of people; `features` is the folder of stored trunk features; `compatible`: the state_dict
+    of the embedder towards whose embeddings it pulls, None where it trains freely."""
 
     weights: str
     embedder: params.Embedder
@@ -47,12 +48,14 @@ class TrainingRequest:
     train_labels: list[int]
     validation_keys: list[str]
     validation_labels: list[int]
+    compatible: Path | None = None
 
     def fingerprint(self) -> str:
         """Digest of all inputs that determine the result. A checkpoint with another fingerprint is not resumed."""
         settings = [self.embedder.whitening, self.embedder.embedding_size, self.train.fingerprint(), self.image_size]
         photos = [self.train_keys, self.train_labels, self.validation_keys, self.validation_labels]
-        return fingerprint(weights_fingerprint(self.weights), settings, photos)
+        pulled = [weights_fingerprint(self.compatible), self.train.compatibility] if self.compatible else []
+        return fingerprint(weights_fingerprint(self.weights), settings, photos, *pulled)
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: in
     keys = [*request.train_keys, *(request.validation_keys[i] for i in watched)]
     validation_labels = np.array([request.validation_labels[i] for i in watched], np.int64)
 
-    features, start, curve = None, None, []
+    features, start, pull, curve = None, None, 0.0, []
     if not from_scratch:
         with process_group.rank_zero_first():
             features = stored_features(model, normalization, request.image_size, request.crops, keys, request.features, threads, log)
@@ -136,14 +139,15 @@ def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: in
     if start is not None:
         starting = torch.from_numpy(start[: len(labels)])
         centres = torch.zeros(len(people), embedding_size).index_add_(0, columns[1], starting)
-        columns += [starting] if settings.embedding_regularization else []
+        target, pull = _target(request, starting, keys[: len(labels)], threads, log)
+        columns += [target] if pull else []
     sampler = EpochBatches(labels, settings, keep_last=not from_scratch)
     if from_scratch and sampler.size < process_group.world_size():
         raise UserError(
             f"a batch has {sampler.size} photos for {process_group.world_size()} processes: "
             "set train.batch_size higher, or FACE_ASSETS_TRAIN_PROCESSES lower"
         )
-    plan = Plan(normalization, len(people), from_scratch, len(sampler) * settings.epochs, request.fingerprint())
+    plan = Plan(normalization, len(people), from_scratch, len(sampler) * settings.epochs, request.fingerprint(), pull)
     module = EmbedderModule(model, settings, plan, centres, over_activations=inputs.ndim == 5)
     module.curve = curve
     validation = None
@@ -155,6 +159,28 @@ def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: in
     log(f"training {settings.unfreeze} on {many}, {len(sampler)} batches of {sampler.size} an epoch")
     photos, seconds = _fit(module, batches(Rows(*columns), sampler), validation, work, log)
     return TrainingResult(embedding_size, settings.epochs, seconds, photos / seconds if seconds else 0.0, module.curve)
+
+
+def _target(request: TrainingRequest, starting: "Tensor", keys: list[str], threads: int, log: Log) -> tuple["Tensor", float]:
+    """The embeddings towards which the training pulls, (n, d), and the weight of their distance in the loss.
+
+    The distance to starting and to production's embeddings is one to their mean by weights, since both are linear in the embedding.
+    """
+    import torch
+
+    from face_assets.embedding import process_group
+
+    regularization = request.train.embedding_regularization
+    if request.compatible is None:
+        return starting, regularization
+    model = load_embedder(request.compatible, starting.shape[1], 0)
+    with process_group.rank_zero_first():
+        features = stored_features(
+            model, request.embedder.whitening, request.image_size, request.crops, keys, request.features, threads, log
+        )
+    log("pulling towards the embeddings of the release in production")
+    theirs, weight = torch.from_numpy(head_embeddings(model, features)), request.train.compatibility
+    return (regularization * starting + weight * theirs) / (regularization + weight), regularization + weight
 
 
 def _inputs(

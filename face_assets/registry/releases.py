@@ -4,8 +4,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +50,35 @@ class Digests:
 
 
 @dataclass(frozen=True)
+class Lineage:
+    """Measured kinship of a release to earlier ones.
+
+    against: version of the release with which it was compared, the one in production, None without one; compatible_with: versions with
+    whose templates its embeddings compare; reason: the figures, or why they could not be measured; measured: version → figures; training:
+    digest of its inputs (`inputs`), and of the embeddings towards which it pulled (`towards`, None where it trained freely).
+    """
+
+    against: str | None = None
+    compatible_with: tuple[str, ...] = ()
+    reason: str = ""
+    measured: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able values."""
+        return {**asdict(self), "compatible_with": list(self.compatible_with)}
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> "Lineage":
+        """The lineage that `to_json` wrote. Raises KeyError and TypeError."""
+        versions = tuple(identifiers.version(one) for one in values["compatible_with"])
+        return Lineage(values["against"], versions, str(values["reason"]), dict(values["measured"]), dict(values["training"]))
+
+
+@dataclass(frozen=True)
 class Release:
-    """A registered release; `commit` is the release commit, `trained_commit` its parent; deprecated: true where GTO shows it so."""
+    """A registered release; `commit` is the release commit, `trained_commit` its parent; deprecated: true where GTO shows it so; lineage:
+    empty for releases of earlier versions."""
 
     version: str
     commit: str
@@ -60,6 +87,7 @@ class Release:
     digests: Digests
     metrics: dict[str, Any]
     deprecated: bool = False
+    lineage: Lineage = Lineage()
 
     @property
     def tag(self) -> str:
@@ -103,16 +131,25 @@ class Releases:
         raise UserError(f"{wanted} is not registered in {self.repository.shown}; `face-assets releases` lists what is.")
 
     def register(
-        self, bundle: Path, trained_commit: str, inputs: str, digests: Digests, metrics: Mapping[str, Any], plots: Mapping[str, Path]
+        self,
+        bundle: Path,
+        trained_commit: str,
+        inputs: str,
+        digests: Digests,
+        metrics: Mapping[str, Any],
+        plots: Mapping[str, Path],
+        measure: Callable[[], Lineage] = Lineage,
     ) -> Release:
-        """Registers the bundle under the next version, once for the same inputs, in one visible step. Raises UserError."""
+        """Registers the bundle under the next version, once for the same inputs, in one visible step. Raises UserError.
+
+        `measure` is called on the refreshed repository, for each try."""
         with file_lock(self.registering):
             for _ in range(TRIES):
                 self.repository.refresh()
                 found = self.find(inputs)
                 if found:
                     return found
-                if self._push(bundle, trained_commit, inputs, digests, metrics, plots):
+                if self._push(bundle, trained_commit, inputs, digests, metrics, plots, measure()):
                     self.repository.refresh()
                     made = self.find(inputs)
                     assert made is not None
@@ -120,11 +157,18 @@ class Releases:
         raise UserError(f"Another machine keeps taking the next version in {self.repository.shown}: run again.")
 
     def _push(
-        self, bundle: Path, trained_commit: str, inputs: str, digests: Digests, metrics: Mapping[str, Any], plots: Mapping[str, Path]
+        self,
+        bundle: Path,
+        trained_commit: str,
+        inputs: str,
+        digests: Digests,
+        metrics: Mapping[str, Any],
+        plots: Mapping[str, Path],
+        lineage: Lineage,
     ) -> bool:
         """Pushes the release; False where another machine took the version first."""
         registered = self.with_deprecated()  # since their versions are taken, too
-        version = self._free(next_version(digests, registered[-1] if registered else None))
+        version = self._free(next_version(digests, registered, lineage))
         with self.repository.checkout(trained_commit) as clone:
             _require_room(self.repository, trained_commit)
             shutil.copytree(bundle, clone / "release", copy_function=link_or_copy)
@@ -138,6 +182,8 @@ class Releases:
                 "inputs": inputs,
                 "digests": digests.to_json(),
                 "metrics": dict(metrics),
+                "compatible_with": list(lineage.compatible_with),
+                "lineage": lineage.to_json(),
             }
             write_json(clone / "release.json", facts)
             run_dvc(clone, ["add", "release"])
@@ -197,7 +243,8 @@ def _parse(version: str, commit: str, content: bytes | None, deprecated: bool) -
         facts = json.loads(content)
         digests = Digests.from_json(facts["digests"])
         trained = identifiers.commit_id(facts["trained_commit"])
-        release = Release(facts["version"], commit, trained, str(facts["inputs"]), digests, dict(facts["metrics"]), deprecated)
+        lineage = Lineage.from_json(facts["lineage"]) if "lineage" in facts else Lineage()
+        release = Release(facts["version"], commit, trained, str(facts["inputs"]), digests, dict(facts["metrics"]), deprecated, lineage)
     except (ValueError, KeyError, TypeError, RecursionError, UserError):
         return None
     return release if release.version == version else None
@@ -209,16 +256,23 @@ def numbers(version: str) -> tuple[int, int, int]:
     return int(major), int(minor), int(patch)
 
 
-def next_version(digests: Digests, last: Release | None) -> str:
-    """The next version: MAJOR where embeddings compare no longer with the last ones, MINOR for a new gallery or threshold, else PATCH."""
-    if last is None:
+def next_version(digests: Digests, registered: Sequence[Release], lineage: Lineage = Lineage()) -> str:
+    """The next version after those of the registered releases, by version.
+
+    MAJOR where embeddings were not shown to compare with those of the release in production, or of the last one without any there;
+    MINOR for other embeddings that do, for a new gallery and for a threshold; else PATCH.
+    """
+    if not registered:
         return "v1.0.0"
-    major, minor, patch = numbers(last.version)
-    if digests.embeddings != last.digests.embeddings:
-        return f"v{major + 1}.0.0"
-    if digests.recognition != last.digests.recognition:
-        return f"v{major}.{minor + 1}.0"
-    return f"v{major}.{minor}.{patch + 1}"
+    before = next((release for release in registered if release.version == lineage.against), registered[-1])
+    same = digests.embeddings == before.digests.embeddings
+    if not same and before.version not in lineage.compatible_with:
+        return f"v{numbers(registered[-1].version)[0] + 1}.0.0"
+    major, minor, _ = numbers(before.version)
+    versions = [numbers(release.version) for release in registered]
+    if not same or digests.recognition != before.digests.recognition:
+        return f"v{major}.{max(one[1] for one in versions if one[0] == major) + 1}.0"
+    return f"v{major}.{minor}.{max(one[2] for one in versions if one[:2] == (major, minor)) + 1}"
 
 
 def identity(when: str) -> dict[str, str]:

@@ -15,7 +15,8 @@ class CardFacts:
 
     precisions: the trials, the served one last; empty if f32 was requested. passed, reasons: the gate's verdict, if known.
     groups: tables of the figures by group, as Markdown; empty without attributes. recognition: `trained`, figures at thresholds of other
-    people, and `beside`, the comparisons with releases of the line.
+    people, and `beside`, the comparisons with releases of the line. compatible_with: versions with whose templates the
+    embeddings compare; compatibility: the figures behind it, or why there are none.
     """
 
     commit: str
@@ -34,6 +35,8 @@ class CardFacts:
     reasons: Sequence[str] = ()
     groups: str = ""
     recognition: Mapping[str, Any] = field(default_factory=dict)
+    compatible_with: Sequence[str] = ()
+    compatibility: str = ""
 
 
 def model_card(facts: CardFacts) -> str:
@@ -97,7 +100,7 @@ def _how_trained(facts: CardFacts) -> list[str]:
     if _is_trained(facts):
         return [
             f"From {start}, {training['epochs']} epochs over {training['photos']:,} photos of {training['people']:,} people, "
-            f"seed {training['seed']}, CosFace loss."
+            f"seed {training['seed']}, CosFace loss{_pulled(training)}."
         ]
     reason = facts.dataset["training"]["reason"]
     measured = training["measured"]
@@ -107,6 +110,11 @@ def _how_trained(facts: CardFacts) -> list[str]:
         f"These are {start}. Measured on faces of {measured['people']:,} people and altered copies of them, when they were first served: "
         f"AUC {measured['auc']:.3f}, mean score of mated pairs {measured['gap']:.3f} above that of non-mated ones.",
     ]
+
+
+def _pulled(training: Mapping[str, Any]) -> str:
+    release = training.get("pulled_towards_release")
+    return f", pulled towards the embeddings of {release}" if release else ""
 
 
 def _figures(facts: CardFacts) -> list[str]:
@@ -269,10 +277,22 @@ def _limits(facts: CardFacts) -> list[str]:
         "- A rate is as good as the pairs behind it, and as the likeness of these people and photos to those it will meet.",
         f"- {facts.figures['trained']['impostor_pairs']:,} impostor pairs tell no false accept rate below "
         f"{1 / facts.figures['trained']['impostor_pairs']:.1g}.",
-        "- Embeddings of two embedders (another MAJOR version) never compare: the gallery belongs to this release alone.",
+        _compatible(facts),
         "- Faces are biometric data: protect the gallery and the golden requests of this release like the photos.",
         f"- Made again by `face-assets run --commit {facts.commit[:12]}`.",
     ]
+
+
+def _compatible(facts: CardFacts) -> str:
+    """Sentence on the stored templates of earlier releases."""
+    measured = f" ({shown_in_markdown(facts.compatibility)})" if facts.compatibility else ""
+    if not facts.compatible_with:
+        return f"- Templates of no earlier release were shown to compare with embeddings of this one{measured}: enrol people from photos."
+    versions = ", ".join(facts.compatible_with)
+    return (
+        f"- Templates of {versions} compare with embeddings of this release{measured}; those of other releases do not, or were not "
+        "compared. `compatible_with` in release.json lists them."
+    )
 
 
 def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:

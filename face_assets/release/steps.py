@@ -1,15 +1,14 @@
 """The step recognizer_release: the immutable bundle, its tag, and its promotion."""
 
 import csv
-import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from face_assets.core.files import link_or_copy, write_json, write_text
+from face_assets.core.files import link_or_copy, read_json, write_json, write_text
 from face_assets.core.fingerprint import file_digest, fingerprint, tree_digest
 from face_assets.core.params import Params
 from face_assets.core.provenance import environment
@@ -21,14 +20,16 @@ from face_assets.evaluation.group_figures import attributes_digest, groups_markd
 from face_assets.evaluation.production_line import production_line
 from face_assets.evaluation.reference import FILE as REFERENCE
 from face_assets.evaluation.steps import evaluate_embedder
-from face_assets.registry.releases import Digests, Release
+from face_assets.registry.releases import Digests, Lineage, Release
 from face_assets.registry.workspace import Log, Workspace
+from face_assets.release.compatibility import measure_lineage
 from face_assets.release.model_card import CardFacts, model_card
 from face_assets.release.promotion import Judge, stage_release
 from face_assets.release.traffic_reference import release_reference
 from face_assets.storage.artifacts import Artifact
 
 EVALUATION = ("evaluation.json", "groups.json", "pairs.csv", "test_photos.txt")
+LINEAGE = "compatibility.json"
 ENGINE = ("embedder.pt", "embedder.onnx", "embedder.xml", "embedder.bin", "engine.json")
 
 
@@ -88,7 +89,7 @@ def _make_new(workspace: Workspace, commit: str, params: Params, parts: Parts, i
 
     bundle = workspace.home.artifacts.make("release_bundle", fingerprint(inputs, commit, parts.evaluation.fingerprint), fill)
     log("registering the release: DVC add and push, git tag")
-    return _register(workspace, commit, params, parts, inputs, bundle.directory / "bundle")
+    return _register(workspace, commit, params, parts, inputs, bundle.directory / "bundle", log)
 
 
 def _bundle(workspace: Workspace, commit: str, params: Params, parts: Parts, directory: Path, log: Log) -> None:
@@ -111,13 +112,15 @@ def _bundle(workspace: Workspace, commit: str, params: Params, parts: Parts, dir
         "serving": params.serving.model_dump(mode="json", by_alias=True),  # as earlier versions read it
     }
     write_json(directory / "recognizer.json", recognizer)
+    lineage = _lineage(workspace, commit, params, parts, log)
+    write_json(directory / LINEAGE, lineage.to_json())
     _write_splits(parts.audited, directory / "splits.csv")
     write_json(directory / "probes.json", _golden_requests(workspace, params, parts, log))
     reference = release_reference(workspace, params, parts.audited, parts.exported, parts.gallery, log)
     if reference:
         reference.save(directory / REFERENCE)
     write_json(directory / "provenance.json", _provenance(workspace, commit, params, parts))
-    write_text(directory / "model_card.md", _card(commit, params, parts))
+    write_text(directory / "model_card.md", _card(commit, params, parts, lineage))
 
 
 def _write_splits(aligned: Artifact, path: Path) -> None:
@@ -165,7 +168,21 @@ def _provenance(workspace: Workspace, commit: str, params: Params, parts: Parts)
     }
 
 
-def _card(commit: str, params: Params, parts: Parts) -> str:
+def _lineage(workspace: Workspace, commit: str, params: Params, parts: Parts, log: Log) -> Lineage:
+    """The lineage of the release to be, compared with what is in production now."""
+    embeddings = _embeddings_digest(workspace, params, parts)
+    found = measure_lineage(workspace, commit, params, parts.audited, parts.exported, embeddings, log)
+    trained = parts.embedder.summary
+    inputs = trained.get("training_inputs", parts.embedder.fingerprint)  # an artifact of earlier versions is named by them
+    return replace(found, training={"inputs": inputs, "towards": trained.get("pulled_towards")})
+
+
+def _embeddings_digest(workspace: Workspace, params: Params, parts: Parts) -> str:
+    engine = [file_digest(parts.exported.directory / name) for name in ("embedder.xml", "embedder.bin")]
+    return fingerprint(engine, parts.exported.summary["precision"], detector_fingerprint(workspace, params.detector))
+
+
+def _card(commit: str, params: Params, parts: Parts, lineage: Lineage) -> str:
     facts = CardFacts(
         commit=commit,
         dataset=parts.dataset.summary,
@@ -181,16 +198,17 @@ def _card(commit: str, params: Params, parts: Parts) -> str:
         parameters=params.model_dump(mode="json"),
         recognition=parts.evaluation.summary["recognition"],
         groups=groups_markdown(parts.evaluation.summary["groups"], parts.evaluation.summary["group_notes"]),
+        compatible_with=lineage.compatible_with,
+        compatibility=lineage.reason,
     )
     return model_card(facts)
 
 
-def _register(workspace: Workspace, commit: str, params: Params, parts: Parts, inputs: str, bundle: Path) -> Release:
-    engine = [file_digest(bundle / name) for name in ("embedder.xml", "embedder.bin")]
-    recognizer = json.loads((bundle / "recognizer.json").read_text(encoding="utf-8"))
+def _register(workspace: Workspace, commit: str, params: Params, parts: Parts, inputs: str, bundle: Path, log: Log) -> Release:
+    recognizer = read_json(bundle / "recognizer.json")
     thresholds = (recognizer["verification_threshold"], recognizer["identification_threshold"])
     digests = Digests(
-        embeddings=fingerprint(engine, parts.exported.summary["precision"], detector_fingerprint(workspace, params.detector)),
+        embeddings=_embeddings_digest(workspace, params, parts),
         recognition=fingerprint(file_digest(bundle / "gallery.npz"), thresholds),
         packaging=tree_digest(bundle),
     )
@@ -199,7 +217,17 @@ def _register(workspace: Workspace, commit: str, params: Params, parts: Parts, i
     metrics |= {name: recognition[name] for name in ("fnir", "fpir")}
     metrics |= {"identification": parts.gallery.summary["identification"], "people_enrolled": parts.gallery.summary["people"]}
     plots = {name: parts_file for name, parts_file in _plots(parts).items() if parts_file.is_file()}
-    return workspace.releases.register(bundle, commit, inputs, digests, metrics, plots)
+
+    def measure() -> Lineage:
+        """The lineage in the bundle, unless production changed since, or an earlier version made it."""
+        production = workspace.stages.production()
+        if (bundle / LINEAGE).is_file():
+            kept = Lineage.from_json(read_json(bundle / LINEAGE))
+            if kept.against == (production.release.version if production else None):
+                return kept
+        return _lineage(workspace, commit, params, parts, log)
+
+    return workspace.releases.register(bundle, commit, inputs, digests, metrics, plots, measure)
 
 
 def _plots(parts: Parts) -> dict[str, Path]:

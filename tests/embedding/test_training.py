@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +147,27 @@ def test_a_strong_pull_keeps_the_starting_embeddings(tmp_path: Path, crop_store:
         return float(1 - (vectors[0] * vectors[1]).sum(1).mean())
 
     assert moved(100.0) < 0.5 * moved(0.0)
+
+
+def test_a_pull_towards_production_keeps_its_embeddings_and_repeats_to_the_byte(
+    tmp_path: Path, crop_store: ContentStore, weights: str
+) -> None:
+    """Production was trained on half of the photos by another seed; without the pull a training on all of them leads elsewhere."""
+    asked = request(tmp_path, crop_store, weights, epochs=20, learning_rate=0.02)
+    train(replace(asked, train=asked.train.model_copy(update={"seed": 7})), tmp_path / "work", tmp_path / "production", 1, silent)
+    pulled = replace(asked, compatible=tmp_path / "production" / "embedder.pt", train=asked.train.model_copy(update={"compatibility": 5.0}))
+    assert pulled.fingerprint() != asked.fingerprint(), "a checkpoint of the one is not resumed by the other"
+    for name, one in (("free", asked), ("pulled", pulled), ("again", pulled)):
+        train(one, tmp_path / f"work-{name}", tmp_path / name, 1, silent)
+
+    def embeddings(name: str) -> np.ndarray:
+        model = load_embedder(tmp_path / name / "embedder.pt", 16, 0)
+        return embed_stored(model, "per_image", 80, crop_store, KEYS, tmp_path / "features", 1, silent)
+
+    there = embeddings("production")
+    distances = {name: float(1 - (embeddings(name) * there).sum(axis=1).mean()) for name in ("free", "pulled")}
+    assert distances["pulled"] < distances["free"] / 2, distances
+    assert (tmp_path / "pulled" / "embedder.pt").read_bytes() == (tmp_path / "again" / "embedder.pt").read_bytes()
 
 
 def test_no_epochs_keep_the_starting_weights(tmp_path: Path, crop_store: ContentStore, weights: str) -> None:

@@ -18,7 +18,7 @@ from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.decision import Decision, gate_message, machine_message, person_message, read_decision
 from face_assets.registry.git import git
 from face_assets.registry.person import Person
-from face_assets.registry.releases import Digests, Release, Releases, next_version
+from face_assets.registry.releases import Digests, Lineage, Release, Releases, next_version
 from face_assets.registry.stages import Assignment, Stages
 from tests.waiting import until_the_next_second
 
@@ -92,16 +92,40 @@ def test_the_same_bundle_gives_the_same_files_on_any_machine(repository: Path, t
     assert len(trees) == 1
 
 
+MEASURED = Lineage("v1.2.0", ("v1.1.0", "v1.2.0"))
+
+
 @pytest.mark.parametrize(
-    ("digests", "version"),
+    ("digests", "lineage", "version"),
     [
-        (Digests("other", "gallery", "packaging"), "v2.0.0"),
-        (Digests("space", "other", "packaging"), "v1.1.0"),
-        (Digests("space", "gallery", "other"), "v1.0.1"),
+        (Digests("space", "gallery", "other"), Lineage(), "v2.0.1"),
+        (Digests("space", "other", "packaging"), Lineage(), "v2.1.0"),
+        (Digests("other", "gallery", "packaging"), Lineage(), "v3.0.0"),
+        (Digests("other", "gallery", "packaging"), MEASURED, "v1.4.0"),
+        (Digests("other", "gallery", "packaging"), Lineage("v1.2.0", ()), "v3.0.0"),
+        (Digests("other", "gallery", "packaging"), Lineage("v1.2.0", ("v1.1.0",)), "v3.0.0"),
+        (Digests("first", "gallery", "other"), MEASURED, "v1.2.2"),
+        (Digests("first", "other", "packaging"), MEASURED, "v1.4.0"),
     ],
 )
-def test_the_version_says_what_changed(digests: Digests, version: str) -> None:
-    assert next_version(digests, Release("v1.0.0", "c", "p", "i", FIRST, {})) == version
+def test_the_version_says_what_changed_since_production_and_never_takes_one_that_is_there(
+    digests: Digests, lineage: Lineage, version: str
+) -> None:
+    """In production is v1.2.0; v1.3.0 and v2.0.0 never came there. Without production the last release counts."""
+    first = Digests("first", "gallery", "packaging")
+    made = {"v1.1.0": first, "v1.2.0": first, "v1.2.1": first, "v1.3.0": FIRST, "v2.0.0": FIRST}
+    registered = [Release(name, "c", "p", "i", theirs, {}) for name, theirs in made.items()]
+    assert next_version(digests, registered, lineage) == version
+
+
+def test_a_release_keeps_what_was_measured(repository: Path, tmp_path: Path, bundle: Callable[[bytes], Path]) -> None:
+    releases = open_releases(repository, tmp_path / "home")
+    commit = releases.repository.resolve("HEAD")
+    lineage = Lineage("v1.0.0", ("v1.0.0",), "as good", {"v1.0.0": {"tar": 0.9}}, {"inputs": "a", "towards": None})
+    assert releases.register(bundle(b"a"), commit, "a", FIRST, {}, {}).lineage == Lineage()
+    second = releases.register(bundle(b"b"), commit, "b", Digests("other", "other", "other"), {}, {}, lambda: lineage)
+    assert (second.version, second.lineage) == ("v1.1.0", lineage)
+    assert json.loads(git("show", f"{second.tag}:release.json", cwd=repository))["compatible_with"] == ["v1.0.0"]
 
 
 def test_a_bundle_comes_back_whole_from_the_remote_alone(two: tuple[Path, list[Release]], tmp_path: Path) -> None:

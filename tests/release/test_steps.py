@@ -98,6 +98,7 @@ class Made:
         """Makes the release, and puts it into production if the gate lets it through."""
         released = make_release(Workspace.load(), self.commit, self.parts, self.log.append)
         self.release: dict[str, Any] = released.summary
+        self.directory = released.directory
         self.card = (released.directory / "model_card.md").read_text(encoding="utf-8")
 
 
