@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from face_assets.core.files import read_json
-from face_assets.core.params import Params
-from face_assets.embedding.weights import SCRATCH
+from face_assets.core.params import SCRATCH, Params
 from face_assets.registry.releases import Release
 from face_assets.registry.workspace import Log, Workspace
 
