@@ -27,7 +27,7 @@ SENT = 50  # photos of the commit that the sensor sees
 ENROLLED = 100
 POLL_SECONDS, MOST_SECONDS = 0.5, 600.0
 TO_FACES = ("dataset_version", "aligned_faces")
-TO_GALLERY = (*TO_FACES, "label_audit", "face_embedder", "exported_embedder", "embedder_evaluation", "face_gallery")
+TO_GALLERY = (*TO_FACES, "label_audit", "face_embedder", "exported_embedder", "embedder_evaluation", "gallery_audit", "face_gallery")
 PARAMS = """
 detector: {{choose: most_central}}
 embedder: {{weights: {weights}, whitening: per_image}}

@@ -8,20 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from face_assets.audit.embedder import AuditEmbedder, audit_embedder
-from face_assets.audit.findings import Finding, write_findings
+from face_assets.audit.findings import KINDS, Finding, write_findings
 from face_assets.audit.judgement import Audit, judge_labels, too_few
+from face_assets.audit.sheet import findings_sheet
 from face_assets.audit.subjects import ChangedSubject, agreed_subjects, choosing_embedder, with_subjects
 from face_assets.core.fingerprint import file_digest, fingerprint
 from face_assets.core.step_versions import step_version
 from face_assets.core.tables import write_rows
-from face_assets.detection.steps import Face, read_faces
+from face_assets.detection.detectors import crop_store
+from face_assets.detection.steps import SEEN, Face, read_faces
 from face_assets.embedding.vectors import embed
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.storage.artifacts import Artifact
 
-FACES, FINDINGS = "faces.csv", "findings.csv"
-LEFT_OUT = "suspect"
+FACES, FINDINGS, SHEET = "faces.csv", "findings.csv", "suspects.jpg"
+SUSPECT = "suspect"
 """Status of a face that `audit.action: leave_out` keeps from training, evaluation and enrolment."""
+LEFT_OUT = ("wrong_person", "two_people")
+"""Kinds of findings that leave_out acts on. Photos that are unlike their person stay: a hard photo is unlike, and figures without it would
+flatter."""
 LISTED = 40
 
 Row = dict[str, str]
@@ -30,8 +35,9 @@ Row = dict[str, str]
 def audit_labels(workspace: Workspace, commit: str, aligned: Artifact, log: Log) -> Artifact:
     """The list of faces in the format of aligned_faces, and the findings. Its fingerprint changes with the list, not with the findings.
 
-    A photo whose subject is another face than the detector's first choice names its crop. With `audit.action: leave_out` the photos
-    found have another status, so that no step downstream reads them.
+    A photo whose subject is another face than the detector's first choice names its crop. People who look like one person of an earlier
+    split have the status SEEN, so that the figures leave them out. With `audit.action: leave_out` the photos found have the status SUSPECT,
+    so that no step downstream reads them.
     """
     params = workspace.params(commit)
     embedder = audit_embedder(workspace, commit)
@@ -41,30 +47,44 @@ def audit_labels(workspace: Workspace, commit: str, aligned: Artifact, log: Log)
     def fill(directory: Path) -> dict[str, Any]:
         faces = read_faces(aligned)
         subjects = _subjects(workspace, commit, faces, log)
-        audit = _audit(workspace, embedder, with_subjects(faces, subjects), log)
+        audit = audit_faces(workspace, embedder, with_subjects(faces, subjects), log)
         subjects = [] if audit.unable else subjects
+        faces = with_subjects(faces, subjects)
         header, rows = _read_rows(aligned.directory / FACES)
         header = _name_crops(header, rows, subjects) if subjects else header
+        seen = _mark_seen(rows, audit.findings)
         left_out = _leave_out(rows, audit.findings) if params.audit.action == "leave_out" else 0
         write_rows(directory / FACES, header, ([row[name] for name in header] for row in rows))
         write_findings(directory / FINDINGS, audit.findings)
-        kinds = Counter(finding.kind for finding in audit.findings)
+        if audit.findings:
+            sheet = findings_sheet(audit.findings, faces, crop_store(workspace, params.detector), params.detector.image_size)
+            (directory / SHEET).write_bytes(sheet)
         return {
             "embedder": embedder.name if embedder else "none",
             "unable": audit.unable,
-            "overlap": audit.overlap,
+            "separation": audit.separation,
             "photos": len(faces),
             "judged": audit.judged,
+            "people": audit.people,
             "action": params.audit.action,
             "left_out": left_out,
             "subjects_by_agreement": len(subjects),
             "subject_examples": [subject.to_json() for subject in subjects[:LISTED]],
-            "wrong_person": kinds["wrong_person"],
+            "people_seen_under_another_name": len(seen),
+            "people_seen_examples": seen[:LISTED],
+            **counts(audit.findings),
             "findings": [finding.to_json() for finding in audit.findings[:LISTED]],
         }
 
     made = workspace.home.artifacts.make("label_audit", name, fill)
     return replace(made, fingerprint=_list_fingerprint(aligned, made))
+
+
+def counts(findings: Sequence[Finding]) -> dict[str, int]:
+    """Number of findings of each kind: photos, for `two_names` pairs of people; and of the people with `two_people`."""
+    kinds = Counter(finding.kind for finding in findings)
+    mixed = {finding.identity for finding in findings if finding.kind == "two_people"}
+    return {**{kind: kinds[kind] for kind in KINDS}, "people_mixed": len(mixed)}
 
 
 def _list_fingerprint(aligned: Artifact, audited: Artifact) -> str:
@@ -73,7 +93,8 @@ def _list_fingerprint(aligned: Artifact, audited: Artifact) -> str:
     return aligned.fingerprint if before == after else fingerprint(aligned.fingerprint, after)
 
 
-def _audit(workspace: Workspace, embedder: AuditEmbedder | None, faces: Sequence[Face], log: Log) -> Audit:
+def audit_faces(workspace: Workspace, embedder: AuditEmbedder | None, faces: Sequence[Face], log: Log) -> Audit:
+    """The audit of faces with stored crops; where they cannot be judged, with the reason."""
     if embedder is None:
         return Audit(unable="embedder.weights is scratch and no release is in production: there is no embedder to judge labels by")
     unable = too_few(faces)
@@ -101,12 +122,26 @@ def _name_crops(header: Sequence[str], rows: Sequence[Row], subjects: Sequence[C
     return tuple(dict.fromkeys((*header, "crop")))
 
 
+def _mark_seen(rows: Sequence[Row], findings: Sequence[Finding]) -> list[str]:
+    """Marks the faces of people who look like one of an earlier split; returns the people's names."""
+    splits = {row["identity"]: row["split"] for row in rows}
+    reasons = {
+        finding.identity: finding.reason
+        for finding in findings
+        if finding.kind == "two_names" and splits[finding.identity] != splits[finding.agrees_with]
+    }
+    for row in rows:
+        if row["status"] == "face" and row["identity"] in reasons:
+            row["status"], row["reason"] = SEEN, reasons[row["identity"]]
+    return sorted(reasons)
+
+
 def _leave_out(rows: Sequence[Row], findings: Sequence[Finding]) -> int:
-    """Changes the status of the rows found; returns their number."""
-    found = {finding.path: finding for finding in findings}
+    """Marks the photos found as SUSPECT; returns their number."""
+    found = {finding.path: finding for finding in findings if finding.kind in LEFT_OUT}
     left_out = [row for row in rows if row["path"] in found]
     for row in left_out:
-        row["status"], row["reason"] = LEFT_OUT, found[row["path"]].reason
+        row["status"], row["reason"] = SUSPECT, found[row["path"]].reason
     return len(left_out)
 
 

@@ -85,9 +85,13 @@ def headline(asset: str, facts: dict[str, Any]) -> str:
             return f"{facts['photos']:,} photos of {facts['people']:,} people{left_out_text(facts)}{again}"
         case "aligned_faces":
             return f"{facts['found']:,} faces, {facts['detected_now'] if not again else 0:,} photos detected now{again}"
-        case "label_audit":
-            agreed = f", subject chosen by agreement: {facts['subjects_by_agreement']:,} photos" if facts["subjects_by_agreement"] else ""
-            return (f"not judged: {facts['unable']}" if facts["unable"] else f"{facts['wrong_person']:,} photos in doubt{agreed}") + again
+        case "gallery_audit" if facts["source"] == "photos.dvc":
+            return f"everybody of photos.dvc is enrolled{again}"
+        case "label_audit" | "gallery_audit":
+            count = facts.get("subjects_by_agreement", 0)
+            agreed = f", subject chosen by agreement: {count:,} photos" if count else ""
+            found = f"{facts['wrong_person']:,} photos show another person, {facts['two_names']:,} people have two names{agreed}"
+            return (f"not judged: {facts['unable']}" if facts["unable"] else found) + again
         case "face_embedder":
             trained = f"{facts['epochs']} epochs over {facts['photos']:,} photos"
             return f"{trained if facts['epochs'] else 'not trained, the starting weights'}{again}"

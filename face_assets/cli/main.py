@@ -11,7 +11,7 @@ from face_assets.core.user_identity import name_user
 
 COMMANDS = (
     *(data.init, data.commit, data.use, data.params, data.feedback),
-    *(runs.run, runs.align, runs.launch, runs.watch, runs.history, runs.demo),
+    *(runs.run, runs.align, runs.audit, runs.launch, runs.watch, runs.history, runs.demo),
     *(recognition.identify, recognition.verify),
     *(releases.releases, releases.promote, releases.rollback, releases.resume, releases.lineage, releases.compare),
     *(machine.doctor, machine.status, machine.up, machine.down, machine.prune, machine.exporter, machine.keys),

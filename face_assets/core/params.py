@@ -94,11 +94,14 @@ class Audit(Section):
     """Labels that the faces contradict."""
 
     action: Literal["report", "leave_out"] = Field(
-        "report", description="report lists the photos found; leave_out also keeps them from training, evaluation and enrolment"
+        "report",
+        description="report lists findings; leave_out also keeps photos of the wrong person from training, evaluation and enrolment",
     )
     max_wrong_person: Fraction = Field(
-        0.05, description="share of the photos that may be nearer to another person than to their own, past which the check fails"
+        0.05, description="share of the photos with another one of their person that may show somebody else, past which the check fails"
     )
+    max_two_names: Fraction = Field(0.05, description="pairs of names of one person, by the number of people, past which the check fails")
+    max_two_people: Fraction = Field(0.05, description="share of the names that may hold photos of two people, past which the check fails")
 
 
 class Embedder(Section):

@@ -29,6 +29,8 @@ from face_assets.storage.artifacts import Artifact
 
 SHEET = 40
 LISTED = 200
+SEEN = "seen"
+"""Status of a usable face of a person whom training or validation has under another name: enrolled, and no part of any split."""
 
 
 @dataclass(frozen=True)
@@ -144,9 +146,13 @@ def read_photos(aligned: Artifact) -> list[Photo]:
 
 
 def read_faces(aligned: Artifact, *splits: str) -> list[Face]:
-    """The photos with a usable face, in path order; of the named splits, or of all. Without a column `crop` it is the first choice's."""
+    """The photos with a usable face, in path order; of the named splits, or of all. Without a column `crop` it is the first choice's.
+
+    Those of people who are SEEN belong to no split.
+    """
     with open(aligned.directory / "faces.csv", encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["status"] == "face" and (not splits or row["split"] in splits)]
+        usable = (row for row in csv.DictReader(file) if row["status"] in ("face", SEEN))
+        rows = [row for row in usable if not splits or (row["status"] == "face" and row["split"] in splits)]
     return [Face(row["path"], row["md5"], row["identity"], row["split"], row.get("crop", row["md5"])) for row in rows]
 
 

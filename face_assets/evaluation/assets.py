@@ -35,6 +35,7 @@ def embedder_evaluation(
     with user_errors(context):
         artifact = steps.evaluate_embedder(workspace, commit_of(context, workspace), label_audit, exported_embedder, context.log.info)
         more = _single_figures(artifact) | _groups(artifact)
+        more["people_left_out_as_seen"] = label_audit.summary["people_seen_under_another_name"]
         yield from enforce_checks(context, materialized(context, workspace, artifact, PLOTS, lambda: [_gate(artifact)], **more))
 
 

@@ -10,7 +10,8 @@ from face_assets.event_log.runs import plain_metadata
 RELEASE = "recognizer_release"
 DEPLOYMENT = "triton_deployment"
 CHAIN = (
-    *("dataset_version", "aligned_faces", "label_audit", "face_embedder", "exported_embedder", "embedder_evaluation", "face_gallery"),
+    *("dataset_version", "aligned_faces", "label_audit", "face_embedder", "exported_embedder", "embedder_evaluation"),
+    *("gallery_audit", "face_gallery"),
     RELEASE,
 )
 PAGE = 500

@@ -27,6 +27,7 @@ def face_gallery(
     context: dg.AssetExecutionContext,
     platform: WorkspaceResource,
     label_audit: Artifact,
+    gallery_audit: Artifact,
     embedder_evaluation: Artifact,
     exported_embedder: Artifact,
 ) -> Iterator[dg.MaterializeResult]:
@@ -34,7 +35,7 @@ def face_gallery(
     workspace = platform.workspace()
     with user_errors(context):
         commit = commit_of(context, workspace)
-        artifact = steps.enroll(workspace, commit, label_audit, embedder_evaluation, exported_embedder, context.log.info)
+        artifact = steps.enroll(workspace, commit, label_audit, gallery_audit, embedder_evaluation, exported_embedder, context.log.info)
         yield from enforce_checks(context, materialized(context, workspace, artifact, checks=lambda: [_enrolled(artifact)]))
 
 

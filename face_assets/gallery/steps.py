@@ -3,29 +3,32 @@
 from pathlib import Path
 from typing import Any
 
-from face_assets.audit.subjects import agreed_subjects, choosing_embedder, with_subjects
+from face_assets.audit.gallery_faces import GALLERY, LISTED, gallery_faces
+from face_assets.audit.gallery_steps import left_out_of_gallery
+from face_assets.audit.subjects import choosing_embedder
 from face_assets.core.errors import RefusedError
 from face_assets.core.fingerprint import fingerprint
 from face_assets.core.params import Params
 from face_assets.core.step_versions import step_version
-from face_assets.dataset import duplicates
-from face_assets.dataset.manifest import make_manifest
-from face_assets.dataset.steps import left_out_text
-from face_assets.detection.steps import Face, align, read_faces
+from face_assets.detection.steps import Face, read_faces
 from face_assets.embedding.vectors import served_vectors
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.storage.artifacts import Artifact
 
-GALLERY = "gallery"
-LISTED = 20
 
+def enroll(
+    workspace: Workspace, commit: str, aligned: Artifact, audited: Artifact, evaluation: Artifact, exported: Artifact, log: Log
+) -> Artifact:
+    """The gallery of the people of gallery.dvc, or of the photos without it, by the exported embedder.
 
-def enroll(workspace: Workspace, commit: str, aligned: Artifact, evaluation: Artifact, exported: Artifact, log: Log) -> Artifact:
-    """The gallery of the people of gallery.dvc, or of the photos without it, by the exported embedder."""
+    audited: of gallery_audit, whose photos that are left out are not enrolled.
+    """
     params = workspace.params(commit)
     pointer = workspace.repository.pointer(commit, GALLERY)
     people = pointer.md5 if pointer else aligned.fingerprint
     threshold = evaluation.summary["verification_threshold"]
+    suspects = left_out_of_gallery(audited)
+    people = fingerprint(people, audited.fingerprint) if suspects else people
     chooser = choosing_embedder(workspace, commit) if pointer else None  # the photos' subjects are chosen by now
     decided_by = (params.evaluation.fpir, threshold, step_version("face_gallery"), *([chooser.fingerprint] if chooser else []))
     name = fingerprint(exported.fingerprint, people, aligned.fingerprint, *decided_by)
@@ -33,7 +36,7 @@ def enroll(workspace: Workspace, commit: str, aligned: Artifact, evaluation: Art
     def fill(directory: Path) -> dict[str, Any]:
         from face_assets.gallery import enrolment as gallery
 
-        faces, without, left_out, notes = _enrolled(workspace, commit, params, aligned, log)
+        faces, without, left_out, notes = _enrolled(workspace, commit, params, aligned, suspects, log)
         if not faces:
             raise RefusedError(f"Nobody can be enrolled at commit {commit[:12]}: no photo there has a usable face.")
         embeddings = served_vectors(workspace, params, exported, [face.crop_key for face in faces], log)
@@ -63,29 +66,12 @@ def enroll(workspace: Workspace, commit: str, aligned: Artifact, evaluation: Art
 
 
 def _enrolled(
-    workspace: Workspace, commit: str, params: Params, aligned: Artifact, log: Log
+    workspace: Workspace, commit: str, params: Params, aligned: Artifact, suspects: set[str], log: Log
 ) -> tuple[list[Face], list[str], list[str], dict[str, Any]]:
-    """The photos to enrol, people without a usable one, photos left out as duplicates, and the manifest's notes."""
+    """The photos to enrol, people without a usable one, photos left out as duplicates or suspects, and the manifest's notes."""
     if workspace.repository.pointer(commit, GALLERY) is None:
         return read_faces(aligned), [], [], {}
-    tracked = workspace.repository.files(commit, GALLERY)
-    known = {face.identity for face in read_faces(aligned)}
-    manifest = make_manifest(((file.path, file.md5) for file in tracked), params.split, known)
-    listed = manifest.photos
-    notes = manifest.notes()
-    if left_out_text(notes) or manifest.spellings:
-        spelled = "".join(f"; {name!r} for {folders}" for name, folders in notes["spellings"].items())
-        log(f"gallery.dvc: {len(listed):,} photos{left_out_text(notes)}{spelled}")
-    photos = duplicates.once(listed)
-    left_out = sorted({photo.path for photo in listed} - {photo.path for photo in photos})
-    if left_out:
-        log(f"{len(left_out):,} photos of gallery.dvc are left out, the same file stands there twice: {', '.join(left_out[:LISTED])}")
-    md5s = [photo.md5 for photo in photos]
-    facts = align(workspace, commit, GALLERY, md5s, params.detector, params.photos.max_megapixels, log).facts
-    faces = [
-        Face(photo.path, photo.md5, photo.identity, photo.split, photo.md5) for photo in photos if facts[photo.md5]["status"] == "face"
-    ]
-    chooser = choosing_embedder(workspace, commit)
-    subjects = agreed_subjects(workspace, chooser.embedding, faces, log) if chooser else []
-    faces, notes = with_subjects(faces, subjects), notes | {"subjects_by_agreement": len(subjects)}
-    return faces, sorted({photo.identity for photo in listed} - {face.identity for face in faces}), left_out, notes
+    found = gallery_faces(workspace, commit, params, {face.identity for face in read_faces(aligned)}, log)
+    faces = [face for face in found.faces if face.path not in suspects]
+    without = {*found.without, *({face.identity for face in found.faces} - {face.identity for face in faces})}
+    return faces, sorted(without), sorted({*found.repeated, *suspects}), found.notes

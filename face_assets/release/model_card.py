@@ -22,6 +22,7 @@ class CardFacts:
     commit: str
     dataset: Mapping[str, Any]
     aligned: Mapping[str, Any]
+    audited: Mapping[str, Any]
     training: Mapping[str, Any]
     figures: Mapping[str, Mapping[str, Any]]
     test_people: int
@@ -70,8 +71,20 @@ def _data(facts: CardFacts) -> list[str]:
             "photos without",
             f"{aligned['none']:,} no face, {aligned['unusable']:,} unreadable, {aligned['contradictions']:,} under two people",
         ),
+        ("labels", _labels(facts.audited)),
     ]
     return ["## Data", "", *_table(("", ""), rows), ""]
+
+
+def _labels(audited: Mapping[str, Any]) -> str:
+    """The label audit in a line."""
+    if audited["unable"]:
+        return f"not judged: {audited['unable']}"
+    return (
+        f"{audited['wrong_person']:,} photos show another person, {audited['unlike']:,} are unlike theirs, {audited['two_names']:,} pairs "
+        f"of names look like one person, {audited['people_mixed']:,} names hold two people; {audited['left_out']:,} photos left out; "
+        f"{audited['people_seen_under_another_name']:,} people are in no figure, as an earlier split has them under another name"
+    )
 
 
 NOT_MEASURABLE = "not measurable"

@@ -187,6 +187,7 @@ def _card(commit: str, params: Params, parts: Parts, lineage: Lineage) -> str:
         commit=commit,
         dataset=parts.dataset.summary,
         aligned=parts.aligned.summary,
+        audited=parts.audited.summary,
         training=parts.embedder.summary,
         figures=parts.evaluation.summary["figures"],
         test_people=parts.evaluation.summary["test_people"],

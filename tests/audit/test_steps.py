@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from face_assets.audit import steps
-from face_assets.audit.judgement import Audit
+from face_assets.audit.judgement import Audit, judge_labels
 from face_assets.audit.steps import audit_labels
+from face_assets.cli.main import main
 from face_assets.core.settings import remember
 from face_assets.core.tables import write_rows
 from face_assets.detection.steps import read_faces
@@ -52,13 +54,12 @@ def test_without_an_embedder_the_list_passes_and_says_so(repository: Path, home:
 @pytest.fixture
 def judged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Embeddings of the drawn people, in place of a network's of crops that are not drawn."""
-    from face_assets.audit.judgement import judge_labels
 
     def judge(_workspace: object, _embedder: object, faces: list, _log: object) -> Audit:
         rows = [int(face.crop_key, 16) for face in faces]
         return judge_labels(faces, draw([4] * 20)[1][rows], "starting weights")
 
-    monkeypatch.setattr(steps, "_audit", judge)
+    monkeypatch.setattr(steps, "audit_faces", judge)
 
 
 def test_a_report_changes_nothing_downstream(judged: None, repository: Path, home: Path, tmp_path: Path) -> None:
@@ -72,6 +73,29 @@ def test_photos_left_out_stay_in_the_list_with_their_reason(judged: None, reposi
     gone = {face.path for face in read_faces(before)} - {face.path for face in read_faces(after)}
     assert gone == {"p07/p01-5.jpg"}
     assert text(after).count("\n") == text(before).count("\n")
-    assert "suspect,1,is nearer to p01 than to the other photos of p07," in text(after)
+    assert "suspect,1,shows p01 and not p07," in text(after)
     assert after.fingerprint != before.fingerprint
     assert ",".join(REJECTED) in text(after)
+
+
+def test_a_person_whom_training_has_under_another_name_is_enrolled_and_not_tested(tmp_path: Path) -> None:
+    faces, vectors = draw([6] + [3] * 20)
+    faces[:2] = [relabel(face, "p00 again", "test") for face in faces[:2]]
+    faces[9:12] = [relabel(face, "tested", "test") for face in faces[9:12]]
+    rows = [
+        {"path": face.path, "md5": face.md5, "identity": face.identity, "split": face.split, "status": "face", "reason": ""}
+        for face in faces
+    ]
+    assert steps._mark_seen(rows, judge_labels(faces, vectors, "starting weights").findings) == ["p00 again"]
+    write_rows(tmp_path / "faces.csv", tuple(rows[0]), (row.values() for row in rows))
+    after = Artifact("label_audit", "", tmp_path, {})
+    assert {face.identity for face in read_faces(after, "test")} == {"tested"}
+    assert len(read_faces(after)) == len(faces)
+    assert not {"p00 again"} & {face.identity for face in read_faces(after, "train", "validation", "test")}
+
+
+def test_a_commit_without_an_audit_says_how_to_make_one(repository: Path, home: Path) -> None:
+    remember(repo=str(repository))
+    printed = CliRunner().invoke(main, ["audit", "--commit", "HEAD"])
+    assert printed.exit_code == 1
+    assert "face-assets launch +label_audit --commit" in printed.output

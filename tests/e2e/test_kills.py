@@ -25,8 +25,8 @@ evaluation: {far: 0.05, fpir: 0.1, min_auc: 0.0, min_accuracy: 0.0, max_regressi
 serving: {golden_requests: 3, max_latency_ms: 5000}
 """
 ASSETS = (
-    "dataset_version", "aligned_faces", "label_audit", "face_embedder", "exported_embedder", "embedder_evaluation", "face_gallery",
-    "recognizer_release", "triton_model_repository", "triton_deployment",
+    "dataset_version", "aligned_faces", "label_audit", "face_embedder", "exported_embedder", "embedder_evaluation",
+    "gallery_audit", "face_gallery", "recognizer_release", "triton_model_repository", "triton_deployment",
 )  # fmt: skip
 MIDDLES = {
     "aligned_faces": "detecting faces in",

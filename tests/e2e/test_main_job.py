@@ -109,7 +109,7 @@ def test_the_event_log_alone_tells_the_lineage(cli: Any, live: dict[str, Any]) -
     found = cli.json("lineage", "live")
     assert found["commit"] == live["commit"]
     assert found["chain"][0]["asset"] == "dataset_version"
-    assert len(found["chain"]) == 8
+    assert len(found["chain"]) == 9
     assert found["chain"][0]["facts"]["dataset_version"] == live["assets"]["dataset_version"]["dataset_version"]
     assert "v9.9.9" in cli("lineage", "v9.9.9", status=1)
 
@@ -117,7 +117,7 @@ def test_the_event_log_alone_tells_the_lineage(cli: Any, live: dict[str, Any]) -
 def test_an_unchanged_commit_makes_nothing_again(cli: Any, live: dict[str, Any]) -> None:
     again = rerun(cli)
     made = {asset for asset, facts in again["assets"].items() if facts.get("made_now")}
-    assert made <= {"label_audit", "embedder_evaluation"}  # which use the release that is in production by now
+    assert made <= {"label_audit", "gallery_audit", "embedder_evaluation"}  # which use the release that is in production by now
     assert again["assets"]["recognizer_release"]["release"] == "v1.0.0"
     assert again["assets"]["recognizer_release"]["new"] is False
     assert again["assets"]["triton_deployment"]["reason"] == "was live already"

@@ -9,6 +9,15 @@ HEADLINE = {"auc": 0.99, "accuracy": 0.98, "accuracy_std": 0.01, "eer": 0.02, "g
 FACTS = CardFacts(
     commit="c" * 40,
     dataset={"dataset_version": "d.dir", "photos": 1200, "people": 90, "people_by_split": {"train": 60, "validation": 10, "test": 20}},
+    audited={
+        "unable": "",
+        "wrong_person": 3,
+        "unlike": 2,
+        "two_names": 1,
+        "people_mixed": 0,
+        "left_out": 3,
+        "people_seen_under_another_name": 1,
+    },
     aligned={"found": 1190, "none": 6, "unusable": 3, "contradictions": 1},
     training={"weights": "my `odd`\nfile.pt", "weights_fingerprint": "abc", "epochs": 3, "photos": 800, "people": 60, "seed": 0},
     figures={"trained": {**HEADLINE, "tar": {"0.001": 0.91, "0.0001": None}}, "start": {**HEADLINE, "tar": {"0.001": 0.9, "0.0001": 0.8}}},

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from face_assets.audit.gallery_steps import audit_gallery
 from face_assets.audit.steps import audit_labels
 from face_assets.core.settings import remember
 from face_assets.dataset.repository_creation import create_repository
@@ -88,7 +89,8 @@ class Made:
         embedder = train_embedder(workspace, newest, audited, self.log.append)
         exported = export_embedder(workspace, newest, audited, embedder, self.log.append)
         evaluation = evaluate_embedder(workspace, newest, audited, exported, self.log.append)
-        gallery = enroll(workspace, newest, audited, evaluation, exported, self.log.append)
+        gallery_audited = audit_gallery(workspace, newest, audited, self.log.append)
+        gallery = enroll(workspace, newest, audited, gallery_audited, evaluation, exported, self.log.append)
         self.commit, self.parts = newest, Parts(dataset, aligned, audited, embedder, evaluation, exported, gallery)
         self.evaluation: dict[str, Any] = evaluation.summary
         if not late:

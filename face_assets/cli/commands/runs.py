@@ -41,6 +41,20 @@ def align(repo: str | None, revision: str, shards: int, as_json: bool) -> None:
 
 
 @click.command()
+@click.option("--commit", "revision", default="HEAD", show_default=True, help="Branch, tag or commit of the data repository.")
+@json_option
+def audit(revision: str, as_json: bool) -> None:
+    """List the photos and people whose labels the faces contradict, as the last `label_audit` of the commit found them.
+
+    A line has the kind, the path, the reason, and the cosines with the photos of its own name and with those that it fits.
+    """
+    from face_assets.cli.audit_report import audit_report, audit_text
+
+    found = audit_report(revision)
+    print_json(found) if as_json else echo(audit_text(found))
+
+
+@click.command()
 @click.argument("selection", nargs=-1)
 @same_repo_option
 @click.option("--commit", "revision", help="Branch, tag or commit of the data repository; HEAD without it.")

@@ -1,0 +1,59 @@
+"""`face-assets audit`: the findings of a commit's label audit."""
+
+from typing import Any
+
+from face_assets.audit.findings import read_findings
+from face_assets.audit.steps import FINDINGS
+from face_assets.core.errors import UserError
+from face_assets.core.files import read_json
+from face_assets.core.outside_text import shown_lines
+from face_assets.registry.workspace import Workspace
+from face_assets.storage.artifacts import Artifact
+
+LABELS, GALLERY = "label_audit", "gallery_audit"
+FACTS = ("embedder", "unable", "photos", "judged", "people", "action", "left_out")
+
+
+def audit_report(revision: str) -> dict[str, Any]:
+    """Returns the findings of the last audit of a commit's labels, as JSON-able values: of the photos, and of the gallery where that was
+    judged, too. Raises UserError where the photos were not."""
+    workspace = Workspace.load()
+    workspace.repository.refresh()
+    commit = workspace.repository.resolve(revision)
+    photos, gallery = (_audit(workspace, asset, commit) for asset in (LABELS, GALLERY))
+    if photos is None:
+        raise UserError(f"The labels of commit {commit[:12]} were not judged here: `face-assets launch +{LABELS} --commit {commit[:12]}`.")
+    return {"commit": commit, "photos": photos, "gallery": gallery}
+
+
+def _audit(workspace: Workspace, asset: str, commit: str) -> dict[str, Any] | None:
+    """Facts and findings of an audit; None where it was not made, or has no photo to judge."""
+    file = workspace.home.artifact_references / asset / f"{commit}.json"
+    artifact = Artifact.from_json(read_json(file)) if file.is_file() else None
+    if artifact is None or not artifact.directory.is_dir() or not artifact.summary["photos"]:
+        return None
+    facts = {key: artifact.summary[key] for key in FACTS}
+    return {**facts, "findings": read_findings(artifact.directory / FINDINGS), "path": str(artifact.directory)}
+
+
+def audit_text(found: dict[str, Any]) -> str:
+    """Returns the report as text, a line for each finding."""
+    lines = []
+    for name in ("photos", "gallery"):
+        audit = found[name]
+        if audit is None:
+            continue
+        head = f"{name} of commit {found['commit'][:12]}: {audit['photos']:,} of {audit['people']:,} people"
+        if audit["unable"]:
+            lines.append(f"{head}, not judged: {audit['unable']}")
+            continue
+        lines.append(f"{head}, by the {audit['embedder']}: {len(audit['findings']):,} findings, {audit['left_out']:,} photos left out")
+        lines += [
+            f"  {one['kind']:<12} {one['path']}: {one['reason']} (own {_score(one['own'])}, other {_score(one['other'])})"
+            for one in audit["findings"]
+        ]
+    return shown_lines(lines)
+
+
+def _score(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"
