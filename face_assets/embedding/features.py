@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from face_assets.core.batches import batched
 from face_assets.core.errors import UserError
 from face_assets.core.files import new_directory
 from face_assets.core.fingerprint import fingerprint
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 BATCH = 8
 HEAD_BATCH = 4096
+KEYS_AT_ONCE = 4 * HEAD_BATCH
 KEYS_A_TRANSACTION = 256  # lost by a kill at most: about four seconds of work
 FEATURES = 1792
 NETWORK = "network.xml"
@@ -119,9 +121,12 @@ def embed_stored(
 ) -> np.ndarray:
     """Unit embeddings float32 (n, d) of stored crops, in the order of `keys`, by `model` in float32.
 
-    `folder` has a file of features for each trunk, so crops that this trunk has seen cost next to nothing, whatever the head.
+    `folder` has a file of features for each trunk, so crops that this trunk has seen cost next to nothing, whatever the head. Features of
+    KEYS_AT_ONCE crops are in memory at a time.
     """
-    return head_embeddings(model, stored_features(model, normalization, image_size, crops, keys, folder, threads, log))
+    store = _filled_store(model, normalization, image_size, crops, keys, folder, threads, log)
+    parts = [head_embeddings(model, load_features(store, part)) for part in batched(keys, KEYS_AT_ONCE)]
+    return np.concatenate(parts) if parts else head_embeddings(model, load_features(store, []))
 
 
 def stored_features(
@@ -135,9 +140,23 @@ def stored_features(
     log: Callable[[str], None],
 ) -> np.ndarray:
     """Features float32 (n, 1792) of stored crops, in the order of `keys`; computes missing ones and logs the rate."""
+    return load_features(_filled_store(model, normalization, image_size, crops, keys, folder, threads, log), keys)
+
+
+def _filled_store(
+    model: "nn.Module",
+    normalization: "InputNormalization",
+    image_size: int,
+    crops: ContentStore,
+    keys: Sequence[str],
+    folder: Path,
+    threads: int,
+    log: Callable[[str], None],
+) -> ContentStore:
+    """The store of this trunk's features with those of `keys`."""
     store = ContentStore(folder / f"{trunk_fingerprint(model, normalization, image_size)}.sqlite")
     compute_features(model, normalization, crops, keys, store, threads, progress_lines(log, "trunk features of", "crops"))
-    return load_features(store, keys)
+    return store
 
 
 def head_embeddings(model: "nn.Module", features: np.ndarray) -> np.ndarray:
