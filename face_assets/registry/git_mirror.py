@@ -16,6 +16,7 @@ from face_assets.core.identifiers import COMMIT_ID, CommitId
 from face_assets.core.outside_text import shown
 from face_assets.registry.git import OURS, GitError, config_options, git
 
+LISTED_REFS = ("refs/heads/*", "refs/tags/face-recognizer[@#]*")
 MOST_BYTES = 20_000_000  # of a file in git; weights may be larger
 MOST_IN_ALL = 200_000_000
 SECONDS_TO_LIST = 20.0
@@ -68,9 +69,7 @@ class GitMirror:
     def heads(self) -> tuple[dict[str, str], dict[str, str]]:
         """Branches and the platform's tags of the source, listed without fetching: name → object. Raises UserError."""
         try:
-            listed = git(
-                "ls-remote", "--end-of-options", self.source, "refs/heads/*", "refs/tags/face-recognizer[@#]*", seconds=SECONDS_TO_LIST
-            )
+            listed = git("ls-remote", "--end-of-options", self.source, *LISTED_REFS, seconds=SECONDS_TO_LIST)
         except GitError as error:
             raise UnreachableError(f"The data repository {self.shown} cannot be read: {error}") from error
         names = [line.split("\t") for line in listed.decode(errors="replace").split("\n") if line.count("\t") == 1]
@@ -87,18 +86,8 @@ class GitMirror:
 
     def _fetch(self, specs: list[str], prune: bool = True, seconds: float = SECONDS_TO_TRANSFER) -> None:
         """Fetches into the mirror, under its lock; `prune` removes refs that `specs` do not name."""
-        options = ("--no-tags", "--update-shallow", *(("--prune", "--force") if prune else ()))
-        git(
-            *config_options(OURS | HOUSEKEEPING),
-            "fetch",
-            "-q",
-            *options,
-            "--end-of-options",
-            self.source,
-            *specs,
-            cwd=self.mirror,
-            seconds=seconds,
-        )
+        options = ("-q", "--no-tags", "--update-shallow", *(("--prune", "--force") if prune else ()), "--end-of-options")
+        git(*config_options(OURS | HOUSEKEEPING), "fetch", *options, self.source, *specs, cwd=self.mirror, seconds=seconds)
 
     def _drop_stale_locks(self) -> None:
         """Removes git's lock files of killed processes: under our own lock nobody else writes to the mirror."""
@@ -163,9 +152,7 @@ class GitMirror:
         """A file's bytes at the commit, None where there is none. Raises UserError for a symbolic link, for a pointer of Git LFS, and for
         a file of more than `most` bytes."""
         path = identifiers.tracked_path(path)
-        entry = self.git("ls-tree", "-z", "-l", "--end-of-options", commit, path).decode(
-            errors="replace"
-        )  # a `--` would be taken for a path
+        entry = self.git("ls-tree", "-z", "-l", "--end-of-options", commit, path).decode(errors="replace")  # `--` would be taken for a path
         if not entry:
             return None
         if entry.startswith("120000"):
@@ -214,9 +201,8 @@ class GitMirror:
     def is_within(self, commit: str, heads: Sequence[str]) -> bool:
         """True where one of `heads` is the commit or descends from it."""
         try:
-            return bool(heads) and not self.git(
-                "rev-list", "--max-count=1", "--end-of-options", commit, *(f"^{head}" for head in heads), "--"
-            )
+            outside = ("rev-list", "--max-count=1", "--end-of-options", commit, *(f"^{head}" for head in heads), "--")
+            return bool(heads) and not self.git(*outside)
         except GitError:
             return False
 
