@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from face_assets.core.errors import UserError
 from face_assets.dataset.repository_creation import commit_photos
 from face_assets.demo.synthetic import write_people
 from face_assets.registry.git import git
+from face_assets.serving.embedded import read_status
 from tests.e2e.runs import ENDED, ended_looks, red_assets, runs_of
 from tests.far_end import FarEnd
 
@@ -76,8 +78,19 @@ class Team:
 
     def assigned(self) -> str:
         """The last stage tag's message."""
-        newest = ("for-each-ref", "--sort=-version:refname", "--count=1", "--format=%(contents)", "refs/tags/face-recognizer#production*")
+        return self._newest_stage_tag("contents")
+
+    def _newest_stage_tag(self, what: str) -> str:
+        newest = ("for-each-ref", "--sort=-version:refname", "--count=1", f"--format=%({what})", "refs/tags/face-recognizer#production*")
         return git(*newest, cwd=self.source).decode()
+
+    def is_served(self) -> bool:
+        """True where the server has what the last stage tag assigns, read from its folder: `status` takes seconds of a core."""
+        try:
+            status = read_status(self.home / "serving")
+        except UserError:  # it ended meanwhile
+            return False
+        return status.ready and status.live is not None and status.live.release_commit == self._newest_stage_tag("*objectname").strip()
 
     def states(self) -> list[dict[str, Any]]:
         """Status, job and tags of the runs, from the webserver, newest first."""
@@ -92,7 +105,7 @@ class Team:
         return time.monotonic() - began
 
     def until_live(self, commit: str) -> float:
-        return self.until(f"{commit[:12]} is live", lambda: commit in self.assigned() and commit in self.live())
+        return self.until(f"{commit[:12]} is live", lambda: commit in self.assigned() and self.is_served() and commit in self.live())
 
     def until_idle(self) -> None:
         self.until("no run is under way", lambda: all(run["status"] in ENDED for run in self.states()))
@@ -191,21 +204,12 @@ def test_a_refused_commit_leaves_production_and_is_told_once_and_once_when_it_is
 def test_a_tag_from_a_colleagues_clone_rolls_back(team: Team) -> None:
     colleague = team.cli.folder / "colleague"
     git("clone", "-q", str(team.source), str(colleague))
-    tag = [
-        str(Path(sys.executable).with_name("gto")),
-        "assign",
-        "face-recognizer",
-        "--version",
-        "v1.0.0",
-        "--stage",
-        "production",
-        "--force",
-    ]
+    gto = str(Path(sys.executable).with_name("gto"))
+    tag = [gto, "assign", "face-recognizer", "--version", "v1.0.0", "--stage", "production", "--force"]
     who = {f"GIT_COMMITTER_{name}": value for name, value in (("NAME", "Colleague"), ("EMAIL", "colleague@example.org"))}
     subprocess.run(tag, cwd=colleague, check=True, capture_output=True, env={**os.environ, **who})
     git("push", "-q", "origin", "--tags", cwd=colleague)
-    status = lambda: json.loads(team.cli.run("status", "--json").stdout)["server"]["live"]  # noqa: E731
-    print(f"rolled back in {team.until('v1.0.0 is live', lambda: status() == 'v1.0.0'):.0f} s")
+    print(f"rolled back in {team.until('v1.0.0 is live', team.is_served):.0f} s")
     team.until_idle()
     (run,) = [run for run in team.runs() if run["trigger"] == "stage"]
     assert (run["job"], run["author"]) == ("deploy_production", "Colleague")
@@ -243,7 +247,7 @@ def test_a_server_that_was_killed_and_one_that_answers_wrongly_are_mended(team: 
     gallery.with_name("spoilt.npz").replace(gallery)  # not written into: the bundle of the release is the same file
     pid = json.loads(team.cli.run("status", "--json").stdout)["server"]["pid"]
     os.kill(pid, signal.SIGKILL)
-    team.until("the server is gone", lambda: team.head() not in team.live())
+    team.until("the server is gone", lambda: not team.is_served())
     print(f"the server was back after {team.until_live(team.head()):.0f} s")
     print(
         f"it answered as before after {team.until('it answers as before', lambda: scores() == pytest.approx(before, abs=0.01)):.0f} s more"
