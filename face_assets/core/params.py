@@ -176,6 +176,12 @@ class Evaluation(Section):
         lt=1.0,
         description="share of strangers whom the gallery may identify as somebody: sets the threshold of identification",
     )
+    threshold_confidence: float = Field(
+        0.95,
+        ge=0.5,
+        le=0.999,
+        description="confidence with which both thresholds keep `far` and `fpir` for people by whom they were not chosen",
+    )
     min_auc: Fraction = Field(0.9, description="gate: absolute floor")
     min_accuracy: Fraction = Field(0.8, description="gate: absolute floor of the 10-fold accuracy")
     min_tar: Fraction = Field(0.0, description="gate: absolute floor of TAR at `far`")

@@ -54,6 +54,7 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
     def fill(directory: Path) -> dict[str, Any]:
         from face_assets.evaluation import gate
         from face_assets.evaluation import groups as fairness
+        from face_assets.evaluation.threshold_figures import threshold_figures
 
         photos = {split: read_labelled(aligned, split) for split in ("test", CALIBRATION)}
         seen = _seen_by_candidate(workspace, commit, exported, photos, log)
@@ -72,15 +73,19 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
         for note in gate_notes:
             log(note)
         trained, test = figures["trained"], photos["test"]
+        names = [face.identity for face in test.faces]
+        chosen = threshold_figures(seen["trained"].test.embeddings, names, params.evaluation, _weights_key(workspace, commit, params))
+        threshold = chosen["threshold"]["value"]
+        log(f"threshold for two photos: {threshold:.4f} by {chosen['threshold']['basis']}")
         fars = [point.far for point in trained.tar]
-        groups, outside = evaluate_groups(workspace, commit, params.evaluation, test, seen["trained"].test, trained.threshold, fars)
+        groups, outside = evaluate_groups(workspace, commit, params.evaluation, test, seen["trained"].test, threshold, fars)
         apart, notes = fairness.judge_gaps(groups, params.evaluation.max_group_gap)
         apart += fairness.judge_false_matches(groups, params.evaluation.max_group_fmr)
         recognition = {"trained": recognized.to_json(), "beside": [one.to_json() for one in comparisons]}
         write_json(directory / "groups.json", fairness.to_json(groups))
         write_json(directory / "evaluation.json", {**{key: one.to_json() for key, one in figures.items()}, "recognition": recognition})
         _write_pairs(directory, test, seen["trained"].test)
-        _write_plots(directory, figures)
+        _write_plots(directory, figures, threshold)
         return {
             "precision": exported.summary["precision"],
             "test_people": trained.people,
@@ -88,10 +93,10 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
             "failures_to_acquire": trained.failures,
             "figures": {key: _headline(one) for key, one in figures.items()},
             "recognition": recognition,
-            "verification_threshold": trained.threshold,
-            "threshold_resolved": trained.threshold_resolved,
-            "passed": verdict.passed and not apart,
-            "reasons": [*verdict.reasons, *apart],
+            "verification_threshold": threshold,
+            "verification": chosen,
+            "passed": verdict.passed and not apart and not chosen["shortfall"],
+            "reasons": [*verdict.reasons, *apart, *filter(None, [chosen["shortfall"]])],
             "gate_notes": gate_notes,
             "people_lost": [person for one in comparisons[:1] for person in one.lost[:PEOPLE_LISTED]],
             "groups": fairness.to_json(groups),
@@ -113,6 +118,14 @@ def _seen_by_candidate(
     trained = {split: some.seen(served_vectors(workspace, params, exported, keys[split], log)) for split, some in photos.items()}
     started = {split: some.seen(embed(workspace, start, keys[split], log)) for split, some in photos.items()}
     return {name: Seen(one["test"], one[CALIBRATION]) for name, one in (("trained", trained), ("start", started))}
+
+
+def _weights_key(workspace: Workspace, commit: str, params: Params) -> str:
+    """Key of the starting weights in known_weights.json."""
+    from face_assets.biometrics.impostor_scores import known_key
+    from face_assets.embedding.weights import weights_fingerprint
+
+    return known_key(weights_fingerprint(resolve_weights(workspace, commit)), params.embedder.whitening)
 
 
 def _recognition(params: Params, seen: Seen) -> "Recognition":
@@ -184,7 +197,7 @@ def _write_pairs(directory: Path, photos: LabelledPhotos, seen: "Labelled") -> N
     write_text(directory / "test_photos.txt", "".join(f"{path}\n" for path in paths))
 
 
-def _write_plots(directory: Path, figures: Mapping[str, "Evaluation"]) -> None:
+def _write_plots(directory: Path, figures: Mapping[str, "Evaluation"], threshold: float) -> None:
     """Writes the ROC and DET curves, and the scores of the candidate."""
     from face_assets.biometrics import plots
 
@@ -193,7 +206,7 @@ def _write_plots(directory: Path, figures: Mapping[str, "Evaluation"]) -> None:
     write_rows(directory / "roc.csv", tuple(trained.roc), zip(*trained.roc.values(), strict=True))
     write_bytes(directory / "roc.png", plots.roc_plot(curves))
     write_bytes(directory / "det.png", plots.det_plot(curves))
-    write_bytes(directory / "scores.png", plots.histogram_plot(trained.histogram, trained.threshold))
+    write_bytes(directory / "scores.png", plots.histogram_plot(trained.histogram, threshold))
 
 
 def _measured(found: "Evaluation") -> str:

@@ -3,18 +3,23 @@
 import io
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from face_assets.biometrics.cross_fit import Rate, stranger_rate
+from face_assets.biometrics.impostor_scores import ImpostorScores
+from face_assets.biometrics.score_blocks import groups_of
+from face_assets.biometrics.thresholds import Threshold, identification_threshold
 from face_assets.core.files import write_bytes
 
 Floats = npt.NDArray[np.float32]
 THEN = (1980, 1, 1, 0, 0, 0)
-HAIR = 1e-4
+FOLDS = 5
+NOBODY = -2.0
 SCORES_AT_ONCE = 16_000_000
 
 
@@ -34,21 +39,20 @@ class Enrolled:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The threshold at which at most `fpir` of the strangers' photos find somebody, and the number of strangers.
+    """The threshold of identification, and the FPIR on strangers who did not choose it.
 
-    `resolved` is False for fewer than 1 / fpir strangers: the threshold is then just above their best score, or the verification
-    threshold if there are none.
+    fpir: None without strangers. held_out: (n,) for each probe, the threshold that all but its fold of people chose.
     """
 
-    threshold: float
-    fpir: float
-    measured_fpir: float
+    threshold: Threshold
+    fpir: Rate | None
     strangers: int
-    resolved: bool
+    held_out: npt.NDArray[np.float64]
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able values."""
-        return asdict(self)
+        measured = self.fpir.to_json() if self.fpir else None
+        return {"threshold": self.threshold.to_json(), "fpir": measured, "strangers": self.strangers}
 
 
 def templates_of(embeddings: Floats, identities: Sequence[str]) -> Enrolled:
@@ -73,21 +77,48 @@ def write_gallery(enrolled: Enrolled, directory: Path) -> None:
     write_bytes(directory / "gallery.npz", output.getvalue())
 
 
-def calibrate(enrolled: Enrolled, probes: Floats, identities: Sequence[str], fpir: float, fallback: float) -> Calibration:
-    """The threshold from searches of each probe in the gallery without its own person. probes: float32 (n, d)."""
+def calibrate(
+    enrolled: Enrolled, probes: Floats, identities: Sequence[str], fpir: float, confidence: float, known: ImpostorScores
+) -> Calibration:
+    """The threshold by searches of each probe in the gallery without its own person. probes: float32 (n, d).
+
+    The FPIR is measured fold by fold: the people of the others, searched in the gallery without the fold, choose the threshold, and the
+    fold's people are strangers to it as those are who come later.
+    """
+    people = np.array(identities, dtype=object).astype(str)
+    names, places = np.unique(people, return_inverse=True)
+    folds = groups_of(names.tolist(), FOLDS)
     best = stranger_scores(enrolled, probes, identities)
-    if not len(best):
-        return Calibration(fallback, fpir, 0.0, 0, resolved=False)
-    allowed = int(fpir * len(best))
-    ordered = np.sort(best)[::-1]
-    threshold = float(ordered[allowed]) + HAIR
-    return Calibration(threshold, fpir, float((best >= threshold).mean()), len(best), resolved=allowed >= 1)
+    threshold = _threshold(enrolled, best, people, len(enrolled.names), fpir, confidence, known)
+    held_out = np.full(len(people), threshold.value)
+    for fold in range(min(FOLDS, len(names))):
+        inside = folds[places] == fold
+        others = _without_people(enrolled, set(names[folds == fold].tolist()))
+        scores = stranger_scores(others, probes[~inside], people[~inside].tolist())
+        held_out[inside] = _threshold(others, scores, people[~inside], len(enrolled.names), fpir, confidence, known).value
+    seen = best > NOBODY
+    measured = stranger_rate(best[seen] >= held_out[seen], people[seen], confidence)
+    return Calibration(threshold, measured, len(np.unique(people[seen])), held_out)
+
+
+def _threshold(
+    enrolled: Enrolled, best: Floats, people: npt.NDArray[Any], size: int, fpir: float, confidence: float, known: ImpostorScores
+) -> Threshold:
+    """The threshold for a gallery of `size` by best scores (n,) of people (n,) among the enrolled."""
+    seen = best > NOBODY
+    searched = len(enrolled.names) - bool(np.isin(people, enrolled.names).any())
+    return identification_threshold(best[seen], people[seen], size, searched, fpir, confidence, known)
+
+
+def _without_people(enrolled: Enrolled, names: set[str]) -> Enrolled:
+    kept = np.flatnonzero([name not in names for name in enrolled.names])
+    return Enrolled([enrolled.names[row] for row in kept], enrolled.templates[kept], enrolled.counts[kept], enrolled.sums[kept])
 
 
 def stranger_scores(enrolled: Enrolled, probes: Floats, identities: Sequence[str]) -> Floats:
-    """The best cosine of each probe with another person's template; probes without another person are left out."""
+    """The best cosine (n,) of each probe with another person's template; NOBODY where no other person is enrolled."""
     if len(enrolled.names) == 0 or len(probes) == 0:
-        return np.empty(0, np.float32)
+        return np.full(len(probes), NOBODY, np.float32)
     rows = {name: row for row, name in enumerate(enrolled.names)}
     own = np.array([rows.get(name, -1) for name in identities])
     best = np.empty(len(probes), np.float32)
@@ -95,30 +126,30 @@ def stranger_scores(enrolled: Enrolled, probes: Floats, identities: Sequence[str
     for start in range(0, len(probes), step):
         scores = probes[start : start + step] @ enrolled.templates.T
         known = np.flatnonzero(own[start : start + step] >= 0)
-        scores[known, own[start : start + step][known]] = -2
+        scores[known, own[start : start + step][known]] = NOBODY
         best[start : start + step] = scores.max(axis=1)
-    return np.asarray(best[best > -2], np.float32)
+    return best
 
 
 def identification_figures(
-    enrolled: Enrolled, embeddings: Floats, identities: Sequence[str], inside: Sequence[bool], threshold: float
+    enrolled: Enrolled, embeddings: Floats, identities: Sequence[str], inside: Sequence[bool], thresholds: npt.NDArray[Any]
 ) -> Mapping[str, int | float]:
     """Counts of searches: right, wrong or refused (no match) for enrolled people, and strangers who match somebody.
 
     enrolled counts the searches, and enrolled_people the people who searched.
 
-    inside: the photo is part of its person's template. It is taken out first, so that no photo finds itself, and people with this one
-    photo count as strangers.
+    thresholds: (n,), one for each photo. inside: the photo is part of its person's template. It is taken out first, so that no photo
+    finds itself, and people with this one photo count as strangers.
     """
     rows = {name: row for row, name in enumerate(enrolled.names)}
     searched = set()
     counts = {"enrolled": 0, "enrolled_people": 0, "right": 0, "wrong": 0, "refused": 0, "strangers": 0, "strangers_accepted": 0}
-    for vector, name, own_photo in zip(embeddings, identities, inside, strict=True):
+    for vector, name, own_photo, threshold in zip(embeddings, identities, inside, thresholds, strict=True):
         scores = enrolled.templates @ vector
         row = rows.get(name)
         if row is not None and own_photo:
             scores[row] = _without(enrolled, row, vector)
-        known = row is not None and scores[row] > -2
+        known = row is not None and scores[row] > NOBODY
         best = int(scores.argmax())
         accepted = bool(scores[best] >= threshold)
         if known:
@@ -133,8 +164,8 @@ def identification_figures(
 
 
 def _without(enrolled: Enrolled, row: int, vector: Floats) -> float:
-    """Cosine of a photo with its person's template made without it; -2 if it is the only photo."""
+    """Cosine of a photo with its person's template made without it; NOBODY if it is the only photo."""
     if enrolled.counts[row] < 2:
-        return -2.0
+        return NOBODY
     rest = enrolled.sums[row] - vector
     return float(rest @ vector / max(float(np.linalg.norm(rest)), 1e-12))

@@ -26,14 +26,16 @@ def enroll(
     params = workspace.params(commit)
     pointer = workspace.repository.pointer(commit, GALLERY)
     people = pointer.md5 if pointer else aligned.fingerprint
-    threshold = evaluation.summary["verification_threshold"]
+    weights = evaluation.summary["verification"]["weights"]
+    asked = (params.evaluation.fpir, params.evaluation.threshold_confidence)
     suspects = left_out_of_gallery(audited)
     people = fingerprint(people, audited.fingerprint) if suspects else people
     chooser = choosing_embedder(workspace, commit) if pointer else None  # the photos' subjects are chosen by now
-    decided_by = (params.evaluation.fpir, threshold, step_version("face_gallery"), *([chooser.fingerprint] if chooser else []))
+    decided_by = (*asked, weights, step_version("face_gallery"), *([chooser.fingerprint] if chooser else []))
     name = fingerprint(exported.fingerprint, people, aligned.fingerprint, *decided_by)
 
     def fill(directory: Path) -> dict[str, Any]:
+        from face_assets.biometrics.impostor_scores import impostor_scores
         from face_assets.gallery import enrolment as gallery
 
         faces, without, left_out, notes = _enrolled(workspace, commit, params, aligned, suspects, log)
@@ -45,10 +47,10 @@ def enroll(
         probes = read_faces(aligned, "test")
         people = [face.identity for face in probes]
         vectors = served_vectors(workspace, params, exported, [face.crop_key for face in probes], log)
-        calibrated = gallery.calibrate(enrolled, vectors, people, params.evaluation.fpir, fallback=threshold)
+        calibrated = gallery.calibrate(enrolled, vectors, people, *asked, impostor_scores(weights))
         photos = {(face.identity, face.md5) for face in faces}
         inside = [(face.identity, face.md5) in photos for face in probes]
-        figures = gallery.identification_figures(enrolled, vectors, people, inside, calibrated.threshold)
+        figures = gallery.identification_figures(enrolled, vectors, people, inside, calibrated.held_out)
         return {
             "source": "gallery.dvc" if pointer else "photos.dvc",
             "people": len({face.identity for face in faces}),
@@ -56,7 +58,7 @@ def enroll(
             "people_without_face": without,
             "left_out": len(left_out),
             "left_out_examples": left_out[:LISTED],
-            "identification_threshold": calibrated.threshold,
+            "identification_threshold": calibrated.threshold.value,
             "identification_calibration": calibrated.to_json(),
             "identification": dict(figures),
             **notes,

@@ -7,12 +7,14 @@ from typing import Any
 
 from face_assets.biometrics.rate_interval import rate_interval
 from face_assets.core.outside_text import one_line, shown_in_markdown
+from face_assets.release.threshold_rows import HEADER, rate_text, threshold_rows
 
 
 @dataclass(frozen=True)
 class CardFacts:
     """Facts of the card. figures: name (trained, start, production) → headline figures of the evaluation.
 
+    verification: the threshold for two photos and its rates, as the evaluation's summary has them.
     precisions: the trials, the served one last; empty if f32 was requested. passed, reasons: the gate's verdict, if known.
     groups: tables of the figures by group, as Markdown; empty without attributes. recognition: `trained`, figures at thresholds of other
     people, and `beside`, the comparisons with releases of the line. compatible_with: versions with whose templates the
@@ -27,8 +29,7 @@ class CardFacts:
     figures: Mapping[str, Mapping[str, Any]]
     test_people: int
     gallery: Mapping[str, Any]
-    verification_threshold: float
-    far: float
+    verification: Mapping[str, Any]
     precision: str
     precisions: Sequence[Mapping[str, Any]]
     parameters: Mapping[str, Any]
@@ -158,11 +159,14 @@ def _figures(facts: CardFacts) -> list[str]:
         *_recognition(facts),
         *_precisions(facts),
         *_verdict(facts),
-        f"Two photos are taken for one person from a cosine of **{facts.verification_threshold:.4f}** ({_far(facts)}). "
-        f"A face is taken for one of the {facts.gallery['people']:,} enrolled from "
-        f"**{facts.gallery['identification_threshold']:.4f}**, {_fpir(facts.gallery['identification_calibration'])}.",
+        "Two photos are taken for one person, and a face for one of the "
+        f"{facts.gallery['people']:,} enrolled, from these cosines on. Each holds the requested rate for people by whom it was not chosen, "
+        "with the given confidence: with few people it is an upper bound, which more people lower. "
+        f"TAR at the threshold for two photos: {rate_text(facts.verification['tar'])}.",
         "",
-        f"At that threshold: {found['right']:,} right, {found['wrong']:,} wrong, {found['refused']:,} refused of "
+        *_table(HEADER, threshold_rows(facts.verification, facts.gallery["identification_calibration"])),
+        "",
+        f"At the latter, fold by fold: {found['right']:,} right, {found['wrong']:,} wrong, {found['refused']:,} refused of "
         f"{found['enrolled']:,} photos of enrolled people; "
         f"{found['strangers_accepted']:,} of {found['strangers']:,} photos of strangers taken for somebody. {_fnir(found)}",
         "",
@@ -254,25 +258,6 @@ def _precisions(facts: CardFacts) -> list[str]:
     asked = facts.parameters["export"]["precision"]
     served = "is served" if facts.precision == asked else f"was asked for, {facts.precision} is served"
     return [f"Precision: {asked} {served}. The figures above are those of the engine that is served.", "", *_table(header, rows), ""]
-
-
-def _resolved(facts: CardFacts) -> bool:
-    return int(facts.far * facts.figures["trained"]["impostor_pairs"]) >= 1
-
-
-def _far(facts: CardFacts) -> str:
-    if _resolved(facts):
-        return f"FAR {facts.far:g}"
-    return f"just above every impostor pair: they are too few to show FAR {facts.far:g}"
-
-
-def _fpir(calibration: Mapping[str, Any]) -> str:
-    """Origin of the threshold of identification, and the measured FPIR."""
-    strangers = calibration["strangers"]
-    if not strangers:
-        return "the threshold for two photos, as there was no stranger to try it with"
-    seen = f"where {calibration['measured_fpir']:.2%} of {strangers:,} strangers' photos find somebody"
-    return seen if calibration["resolved"] else f"{seen}; they are too few to show the {calibration['fpir']:g} asked for"
 
 
 def _figure(value: float | None) -> str:

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from face_assets.biometrics.impostor_scores import impostor_scores, known_key
+from face_assets.biometrics.score_blocks import SCORES, score_blocks
+from face_assets.biometrics.thresholds import verification_threshold
 from face_assets.embedding.engine import Engine
 from face_assets.embedding.export import export_engine, parity
 from face_assets.embedding.features import embed_stored, load_crops
 from face_assets.embedding.learning_curve import verification
 from face_assets.embedding.quantization import quantize_engine
-from face_assets.embedding.weights import load_embedder
+from face_assets.embedding.weights import load_embedder, weights_fingerprint
 from face_assets.storage.content_store import ContentStore, Entry
 
 PEOPLE, PHOTOS = 40, 3
@@ -35,6 +38,22 @@ def crops_of(photos: list[Path], networks: Path) -> np.ndarray:
     return np.stack(crops)
 
 
+def the_threshold_of_ten_people_holds_for_the_others(vectors: np.ndarray, key: str) -> None:
+    """The shipped table is of these weights, and whichever ten of the people choose, the others keep the requested rate."""
+    known = impostor_scores(key)
+    identities = np.repeat(np.arange(len(vectors) // PHOTOS), PHOTOS)
+    assert "unknown" not in known.name
+    for rate in (0.1, 0.01):
+        reached = score_blocks(vectors, identities).photos.sum((0, 1))[known.photo_score(rate) <= SCORES].sum()
+        assert 0.5 < reached / (len(vectors) * (len(vectors) - PHOTOS) / 2) / rate < 2
+    for first in range(4):
+        chosen = identities % 4 == first
+        threshold = verification_threshold(score_blocks(vectors[chosen], identities[chosen]), 1e-3, 0.95, known)
+        scores, other = vectors[~chosen] @ vectors[~chosen].T, identities[~chosen, None] != identities[None, ~chosen]
+        assert (scores[other] >= threshold.value).mean() <= 1e-3
+        assert threshold.people == 10
+
+
 def test_real_people_come_apart(tmp_path: Path) -> None:
     data = Path(DATA or "")
     people = sorted(person for person in (data / "lfw").iterdir() if person.is_dir() and len(list(person.iterdir())) >= PHOTOS)[:PEOPLE]
@@ -47,6 +66,7 @@ def test_real_people_come_apart(tmp_path: Path) -> None:
     vectors = embed_stored(model, "per_image", 160, store, keys, tmp_path / "features", 1, print)
     figures = verification(vectors, np.repeat(np.arange(len(people)), PHOTOS))
     assert figures["validation_tar"] > 0.9, "at FAR 1e-3; 3 of the 120 photos show somebody else larger than their subject"
+    the_threshold_of_ten_people_holds_for_the_others(vectors, known_key(weights_fingerprint(weights), "per_image"))
     export_engine(model, "per_image", 160, tmp_path, vectors.shape[1])
     assert min(found["min"] for found in parity(model, "per_image", tmp_path, load_crops(store, keys[:16])).values()) > 0.9999
     quantize_engine(tmp_path, tmp_path / "int8", crops[::2])

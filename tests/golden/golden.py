@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from face_assets.biometrics.impostor_scores import impostor_scores
 from face_assets.biometrics.verification import evaluate
 from face_assets.core import params, step_versions
 from face_assets.core.step_libraries import other_libraries
@@ -27,6 +28,7 @@ from face_assets.embedding.features import compute_features, load_features, trun
 from face_assets.embedding.network import Head, TrunkFeatures
 from face_assets.embedding.training import TrainingRequest, train
 from face_assets.embedding.weights import load_embedder
+from face_assets.evaluation.threshold_figures import threshold_figures
 from face_assets.gallery.enrolment import calibrate, templates_of
 from face_assets.storage.content_store import ContentStore, Entry
 
@@ -116,15 +118,20 @@ def _detection() -> dict[str, Any]:
 def _evaluation() -> dict[str, Any]:
     vectors, people = _vectors()
     found = evaluate(vectors, people, 0.01, 0).to_json()
-    return {name: found[name] for name in ("genuine", "impostor", "accuracy", "auc", "eer", "threshold", "tar")}
+    chosen = threshold_figures(vectors, [str(person) for person in people], params.Evaluation(far=0.01), "unknown")
+    return {name: found[name] for name in ("genuine", "impostor", "accuracy", "auc", "eer", "threshold", "tar")} | {"verification": chosen}
 
 
 def _gallery() -> dict[str, Any]:
     vectors, people = _vectors()
     names = [f"person {person}" for person in people]
     enrolled = templates_of(vectors[::2], names[::2])
-    calibration = calibrate(enrolled, vectors[1::2], names[1::2], 0.05, 0.5)
-    return {"templates": enrolled.templates[:3, :8].tolist(), "threshold": calibration.threshold, "strangers": calibration.strangers}
+    calibration = calibrate(enrolled, vectors[1::2], names[1::2], 0.05, 0.95, impostor_scores("unknown"))
+    return {
+        "templates": enrolled.templates[:3, :8].tolist(),
+        "threshold": calibration.threshold.to_json(),
+        "strangers": calibration.strangers,
+    }
 
 
 def _vectors() -> tuple[np.ndarray, np.ndarray]:

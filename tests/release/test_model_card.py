@@ -6,6 +6,8 @@ from face_assets.evaluation.group_figures import groups_markdown
 from face_assets.release.model_card import CardFacts, model_card
 
 HEADLINE = {"auc": 0.99, "accuracy": 0.98, "accuracy_std": 0.01, "eer": 0.02, "genuine_pairs": 300, "impostor_pairs": 20_000, "photos": 80}
+BOUND = {"value": 0.42, "estimate": 0.4, "rate": 0.001, "confidence": 0.95, "people": 20, "own_weight": 0.6, "basis": "20 people (60%)"}
+RATE = {"value": 0.0006, "low": 0.0002, "high": 0.0013, "comparisons": 20_000, "effective": 900.0}
 FACTS = CardFacts(
     commit="c" * 40,
     dataset={"dataset_version": "d.dir", "photos": 1200, "people": 90, "people_by_split": {"train": 60, "validation": 10, "test": 20}},
@@ -25,7 +27,7 @@ FACTS = CardFacts(
     gallery={
         "people": 90,
         "identification_threshold": 0.51,
-        "identification_calibration": {"measured_fpir": 0.0096, "fpir": 0.01, "strangers": 416, "resolved": True},
+        "identification_calibration": {"threshold": {**BOUND, "value": 0.51, "rate": 0.01}, "fpir": RATE, "strangers": 416},
         "identification": {
             "enrolled": 400,
             "enrolled_people": 80,
@@ -36,8 +38,7 @@ FACTS = CardFacts(
             "strangers_accepted": 0,
         },
     },
-    verification_threshold=0.42,
-    far=0.001,
+    verification={"threshold": BOUND, "fmr": RATE, "tar": {**RATE, "value": 0.93, "low": 0.9, "high": 0.95}},
     precision="f32",
     precisions=[],
     parameters={"train": {"seed": 0}},
@@ -54,8 +55,9 @@ def test_the_card_says_the_figures_and_where_they_come_from() -> None:
         "d.dir",
         "| trained | 80 | 0.9900 |",
         "0.9100 | too few pairs |",
-        "0.4200** (FAR 0.001)",
-        "0.96% of 416 strangers",
+        "| two photos | 0.4200 | FMR ≤ 0.001 | 0.95 | FMR 0.060% (0.020% to 0.130%) of 20,000 | 20 people (60%) |",
+        "| one face among the enrolled | 0.5100 | FPIR ≤ 0.01 |",
+        "TAR at the threshold for two photos: 93.000% (90.000% to 95.000%)",
     ):
         assert said in card, said
     assert "from `my 'odd' file.pt`" in card.replace("From", "from")
@@ -91,14 +93,15 @@ def test_the_card_says_what_a_precision_costs_and_what_was_refused() -> None:
     assert "| int8 | TAR at FAR 0.001 0.95150 | 0.98000, 0.99000 | more than export.max_tar_loss 0.002 |" in card
 
 
-def test_a_rate_that_was_not_shown_is_not_claimed() -> None:
-    few = {**FACTS.figures["trained"], "impostor_pairs": 900}
-    calibration = {"measured_fpir": 0.0, "fpir": 0.01, "strangers": 40, "resolved": False}
-    card = model_card(replace(FACTS, figures={"trained": few}, gallery={**FACTS.gallery, "identification_calibration": calibration}))
-    assert "too few to show FAR 0.001" in card
-    assert "too few to show the 0.01" in card
-    none = {**calibration, "strangers": 0}
-    assert "0 strangers" not in model_card(replace(FACTS, gallery={**FACTS.gallery, "identification_calibration": none}))
+def test_a_rate_that_was_not_measured_is_not_claimed() -> None:
+    calibration = {**FACTS.gallery["identification_calibration"], "fpir": None, "strangers": 0}
+    card = model_card(
+        replace(
+            FACTS, gallery={**FACTS.gallery, "identification_calibration": calibration}, verification={**FACTS.verification, "fmr": None}
+        )
+    )
+    assert "FMR ≤ 0.001 | 0.95 | no such comparison |" in card
+    assert "FPIR ≤ 0.01 | 0.95 | no such comparison |" in card
 
 
 def test_figures_by_group_stand_in_the_card_and_five_people_get_a_sentence() -> None:
