@@ -83,6 +83,16 @@ class Labelled:
                 sums[person] += value(scores[np.arange(scores.shape[1])[None] > np.arange(len(mine))[:, None]]).sum()
         return sums
 
+    def mated_scores(self) -> tuple[npt.NDArray[np.int64], Floats]:
+        """Person and cosine of each pair of found photos of one person, (pairs,) each."""
+        people, scores = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
+        for person, rows in self.by_person():
+            vectors = self.embeddings[rows]
+            for row in range(len(rows) - 1):
+                scores.append(vectors[row + 1 :] @ vectors[row])
+                people.append(np.full(len(scores[-1]), person))
+        return np.concatenate(people), np.concatenate(scores)
+
     def mated_search_scores(self) -> Doubles:
         """Score of each labelled photo with the template of its person's other photos, float64 (n,); -1 where it has no face.
 

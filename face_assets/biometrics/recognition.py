@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from face_assets.biometrics.drawn_thresholds import identification_thresholds, verification_thresholds
 from face_assets.biometrics.labelled import Labelled
-from face_assets.biometrics.paired_bootstrap import Counts
+from face_assets.biometrics.paired_bootstrap import Counts, Scored
 from face_assets.biometrics.verification import BINS, bin_of, count_scores, tar_at_far
 
 HAIR = 1e-4
@@ -28,6 +29,7 @@ class OperatingPoint:
     verification: for `far`; identification: for `fpir` in a gallery of so many people as the test has. None where the calibration
     people are too few to show the rate. accuracy: the threshold of the best balanced accuracy. outranked: (BINS,), the share of their
     non-mated pairs that a score in each bin exceeds. sources: places of the sources that the thresholds of pairs and of searches are by.
+    drawn: both thresholds in each draw of those people, (DRAWS,) each, empty for one that is None.
     """
 
     verification: float | None
@@ -35,6 +37,7 @@ class OperatingPoint:
     accuracy: float
     outranked: npt.NDArray[np.float64]
     sources: tuple[int, int]
+    drawn: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,8 @@ class Recognition:
     photos: int
     failures: int
     ranked: Counts
-    accepted: Counts | None
-    found: Counts | None
+    accepted: Scored | None
+    found: Scored | None
     accuracy: float
     strangers_accepted: float | None
     point: OperatingPoint
@@ -84,7 +87,7 @@ class Recognition:
         return {"photos": self.photos, "failures_to_acquire": self.failures, **rounded}
 
 
-def operating_point(sources: Sequence[Labelled], far: float, fpir: float, enrolled: int) -> OperatingPoint:
+def operating_point(sources: Sequence[Labelled], far: float, fpir: float, enrolled: int, seed: int = 0) -> OperatingPoint:
     """Thresholds of a recognizer; enrolled: people of the gallery in which searches are to be made.
 
     sources: the calibration people, then others for rates that these are too few to show. Which source is taken depends on the labels
@@ -96,12 +99,20 @@ def operating_point(sources: Sequence[Labelled], far: float, fpir: float, enroll
     total = max(impostor.sum(), 1)
     rejected = np.cumsum(impostor) - impostor
     missed = np.cumsum(genuine) - genuine
+    verification = tar_at_far(genuine, impostor, far).threshold
+    identification = _identification(sources[searches], fpir, enrolled)
+    rate = _stranger_rate(sources[searches], fpir, enrolled)
+    none = np.zeros(0)
     return OperatingPoint(
-        verification=tar_at_far(genuine, impostor, far).threshold,
-        identification=_identification(sources[searches], fpir, enrolled),
+        verification=verification,
+        identification=identification,
         accuracy=float(int((rejected / total - missed / max(genuine.sum(), 1)).argmax()) / (BINS / 2) - 1),
         outranked=(rejected + impostor / 2) / total,
         sources=(pairs, searches),
+        drawn=(
+            none if verification is None else verification_thresholds(sources[pairs], far, verification, seed),
+            none if identification is None else identification_thresholds(sources[searches], rate, identification, seed),
+        ),
     )
 
 
@@ -135,27 +146,24 @@ def recognition(test: Labelled, point: OperatingPoint) -> Recognition:
     _, impostor = count_scores(test.embeddings, test.found_people)
     rejected = int(impostor[: int(bin_of(np.array(point.accuracy)))].sum())
     accurate = Counts(test.mated_sums(lambda scores: scores >= point.accuracy), pairs)
-    verified = point.verification
-    accepted = None if verified is None else Counts(test.mated_sums(lambda scores: scores >= verified), pairs)
     return Recognition(
         photos=len(test.people),
         failures=test.failures,
         ranked=Counts(test.mated_sums(lambda scores: point.outranked[bin_of(scores)]), pairs),
-        accepted=accepted,
-        found=_searches(test, point.identification),
+        accepted=None if point.verification is None else Scored(*test.mated_scores(), pairs, point.verification, point.drawn[0]),
+        found=None if point.identification is None else _searches(test, point.identification, point.drawn[1]),
         accuracy=(accurate.share + rejected / max(_non_mated(test), 1)) / 2,
         strangers_accepted=_strangers_accepted(test, point.identification),
         point=point,
     )
 
 
-def _searches(test: Labelled, threshold: float | None) -> Counts | None:
-    """Searches of people with two photos or more, and those that find the person."""
-    if threshold is None:
-        return None
-    hits = np.bincount(test.people, weights=test.mated_search_scores() >= threshold, minlength=test.count)
+def _searches(test: Labelled, threshold: float, thresholds: npt.NDArray[np.float64]) -> Scored:
+    """Searches of people with two photos or more."""
     searched = test.photos > 1
-    return Counts(np.where(searched, hits, 0.0), np.where(searched, test.photos, 0).astype(np.float64))
+    rows = searched[test.people]
+    trials = np.where(searched, test.photos, 0).astype(np.float64)
+    return Scored(test.people[rows], test.mated_search_scores()[rows], trials, threshold, thresholds)
 
 
 def _strangers_accepted(test: Labelled, threshold: float | None) -> float | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from face_assets.biometrics.paired_bootstrap import Counts, Interval, difference_interval
+from face_assets.biometrics.paired_bootstrap import Counts, Interval, Scored, difference_interval
 from face_assets.biometrics.recognition import Recognition
 from face_assets.core.params import Evaluation
 
@@ -68,12 +68,12 @@ def compare_recognition(version: str, found: tuple[Recognition, Recognition], na
     return Comparison(version, candidate.photos, (candidate.failures, release.failures), len(names), differences, lost, recognized)
 
 
-def _difference(name: str, now: Counts | None, before: Counts | None, confidence: float, seed: int) -> Difference:
+def _difference(name: str, now: Counts | Scored | None, before: Counts | Scored | None, confidence: float, seed: int) -> Difference:
     assert now and before
     return Difference(name, now.share, before.share, difference_interval(before, now, confidence, seed))
 
 
-def _lost(now: Counts | None, before: Counts | None, names: Sequence[str]) -> tuple[list[str], int]:
+def _lost(now: Counts | Scored | None, before: Counts | Scored | None, names: Sequence[str]) -> tuple[list[str], int]:
     """Names of the people lost, and the number of people whom the release recognizes."""
     if not now or not before:
         return [], 0

@@ -101,3 +101,13 @@ def test_the_rate_of_strangers_holds_for_a_gallery_of_another_size() -> None:
     """Thresholds of 300 calibration people, for a gallery of 600: of its strangers 10 % are to find somebody."""
     point = operating_point([labelled(7, 300, 1.2)], 0.01, 0.1, enrolled=600)
     assert recognition(labelled(8, 600, 1.2), point).strangers_accepted == pytest.approx(0.1, abs=0.035)
+
+
+def test_a_drawn_threshold_lies_as_thresholds_of_other_people_do() -> None:
+    """The interval of a figure contains that others would have set another threshold."""
+    others = [operating_point([labelled(seed, 60, 0.9)], 0.01, 0.1, enrolled=60) for seed in range(24)]
+    for kind in (0, 1):
+        values = [(one.verification, one.identification)[kind] for one in others]
+        spread = np.mean([one.drawn[kind].std() for one in others])
+        assert np.std(values) == pytest.approx(spread, rel=0.5)
+        assert np.mean([one.drawn[kind].mean() for one in others]) == pytest.approx(np.mean(values), abs=0.02)

@@ -66,10 +66,15 @@ def test_the_card_says_the_figures_and_where_they_come_from() -> None:
     assert card.index("## Figures") < card.index("## Limits") < card.index("## Data") < card.index("Parameters")
 
 
-def test_photos_without_a_found_face_are_counted_by_embedder() -> None:
+def test_photos_without_a_face_and_the_comparison_are_on_the_card() -> None:
     production = {**FACTS.figures["start"], "failures_to_acquire": 8}
-    card = model_card(replace(FACTS, figures={**FACTS.figures, "production": production}))
-    assert "Photos without a usable face, which count as missed in AUC, EER and TAR: 8 by production." in card
+    loss = {"value": 0.01, "low": -0.002, "high": 0.03}
+    compared = {"release": "v1.0.0", "figures": {"FNIR at FPIR 0.01": {"now": 0.13, "before": 0.12, "loss": loss}}}
+    recognition = {"trained": {"fnir": 0.13, "fpir": 0.011}, "beside": [compared]}
+    card = model_card(replace(FACTS, figures={**FACTS.figures, "production": production}, recognition=recognition))
+    assert "count as missed in AUC, EER and TAR: 8 by production." in card
+    assert "FNIR **0.1300**" in card and "1.10% find somebody" in card
+    assert "| v1.0.0 | FNIR at FPIR 0.01 | 0.1300 | 0.1200 | 0.0100 (-0.0020 to 0.0300) |" in card
     same = model_card(replace(FACTS, figures={**FACTS.figures, "production": FACTS.figures["start"]}))
     assert "without a usable face, which count" not in same
 
