@@ -31,7 +31,7 @@ def audit_gallery(workspace: Workspace, commit: str, audited: Artifact, log: Log
     params = workspace.params(commit)
     pointer = workspace.repository.pointer(commit, GALLERY)
     embedder = audit_embedder(workspace, commit) if pointer else None
-    decided_by = (pointer.md5 if pointer else "", params.split.fingerprint(), detector_fingerprint(workspace, params.detector))
+    decided_by = [pointer.md5, params.split.fingerprint(), detector_fingerprint(workspace, params.detector)] if pointer else []
     chooser = choosing_embedder(workspace, commit) if pointer else None
     judge = [one.fingerprint for one in (embedder, chooser) if one]
     name = fingerprint(*decided_by, audited.fingerprint, judge, params.audit.action, step_version("gallery_audit"))

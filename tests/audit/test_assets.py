@@ -1,0 +1,52 @@
+"""The assets in a run: a warning below the rates of the parameters, a refusal past them."""
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from face_assets.audit import assets, steps
+from face_assets.audit.judgement import Audit, judge_labels
+from face_assets.core.settings import remember
+from face_assets.event_log.outcomes import read_outcome
+from face_assets.orchestration.partitions import add_commit, commits
+from face_assets.orchestration.workspace_resource import WorkspaceResource
+from face_assets.registry.git import git
+from face_assets.registry.workspace import Workspace
+from face_assets.storage.artifacts import Artifact
+from tests.audit.test_judgement import draw
+from tests.audit.test_steps import aligned_faces
+
+
+@pytest.mark.parametrize(("allowed", "word"), [(0.02, "done"), (0.01, "refused")])
+def test_wrong_photos_are_a_warning_until_they_are_too_many(
+    allowed: float, word: str, repository: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judge(_workspace: object, _embedder: object, faces: list, _log: object) -> Audit:
+        return judge_labels(faces, draw([4] * 20)[1][[int(face.crop_key, 16) for face in faces]], "starting weights")
+
+    monkeypatch.setattr(steps, "audit_faces", judge)  # embeddings of drawn people, who have no crops
+    monkeypatch.setattr(steps, "findings_sheet", lambda *_: b"")
+    (repository / "params.yaml").write_text(f"embedder: {{weights: scratch}}\naudit: {{max_wrong_person: {allowed}}}\n")
+    git("commit", "-q", "-a", "-m", "Bound wrong photos", cwd=repository)
+    remember(repo=str(repository))
+    commit = Workspace.load().repository.resolve("HEAD")
+
+    @dg.asset(name="aligned_faces", partitions_def=commits)
+    def upstream() -> Artifact:
+        return aligned_faces(tmp_path / "aligned")
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        add_commit(instance, commit)
+        dg.materialize(
+            [upstream, assets.label_audit, assets.gallery_audit],
+            instance=instance,
+            resources={"platform": WorkspaceResource(), "io_manager": dg.mem_io_manager},
+            partition_key=commit,
+            raise_on_error=False,
+        )
+        outcome = read_outcome(instance, instance.get_run_records()[0])
+        made = instance.get_latest_materialization_event(dg.AssetKey("gallery_audit"))
+    assert outcome.word == word
+    assert ("1.25% of the photos show another person (audit.max_wrong_person allows 1.0%)" in outcome.reason) == (word == "refused")
+    assert (made is not None) == (word == "done")
