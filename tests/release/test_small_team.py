@@ -35,7 +35,7 @@ def test_two_people_with_a_photo_each_are_released_and_more_photos_keep_the_embe
     figures = first.evaluation["figures"]["trained"]
     assert (first.release["release"], first.release["production"]) == ("v1.0.0", True)
     assert (figures["genuine_pairs"], figures["impostor_pairs"], figures["auc"]) == (0, 1, None)
-    assert any("not judged: 0 of 2 people have two photos" in note for note in first.evaluation["gate_notes"])
+    assert any("not judged: 0 test people have two photos" in note for note in first.evaluation["gate_notes"])
     assert first.parts.dataset.summary["people_by_split"] == {"train": 0, "validation": 0, "test": 2}
     for said in ("all 2 people with a face are test people", "| starting weights, served | 2 | not measurable |", "FNIR is not measurable"):
         assert said in first.card
