@@ -9,9 +9,9 @@ from face_assets.core.files import read_json
 from face_assets.embedding.network import Head, TrunkFeatures
 from face_assets.embedding.weights import load_embedder
 from face_assets.registry.workspace import Workspace
-from tests.release.test_steps import Made, commit, data, photos
+from tests.release.test_steps import Made, commit, data, photos, stores, warm_home
 
-__all__ = ["data", "photos"]
+__all__ = ["data", "photos", "stores", "warm_home"]
 PARAMS = """
 split: {{validation: 0.0, test: 0.6, min_test_people: 2}}
 detector: {{image_size: 80, margin: 16}}

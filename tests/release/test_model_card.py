@@ -121,3 +121,9 @@ def test_the_verdict_stands_in_the_card_where_it_is_given() -> None:
     assert "The gate passed it." in model_card(replace(FACTS, passed=True))
     refused = model_card(replace(FACTS, passed=False, reasons=["AUC is 0.5, below evaluation.min_auc 0.9"]))
     assert "The gate refused it.\n- AUC is 0.5" in refused
+
+
+def test_the_card_names_the_versions_whose_templates_compare() -> None:
+    assert "Templates of no earlier release were shown to compare" in model_card(FACTS)
+    card = model_card(replace(FACTS, compatible_with=("v1.0.0", "v1.1.0"), compatibility="v1.1.0: TAR 0.95 against 0.95"))
+    assert "Templates of v1.0.0, v1.1.0 compare with embeddings of this release (v1.1.0: TAR 0.95 against 0.95)" in card
