@@ -37,6 +37,7 @@ SYNTHETIC = """
 train: {min_people: 2, unfreeze: all, epochs: 4, learning_rate: 0.002, embedding_regularization: 0.0, margin: 0.2, scale: 16.0}
 embedder: {weights: scratch, embedding_size: 64}
 evaluation: {min_auc: 0.0, min_accuracy: 0.0, max_regression: 1.0}
+gallery: {action: report}
 """
 
 

@@ -7,7 +7,9 @@ from pathlib import Path, PurePosixPath
 from face_assets.core.errors import UserError
 from face_assets.core.params import parse_params
 from face_assets.core.rights import outside
+from face_assets.dataset.photo_folders import identity_of
 from face_assets.dataset.photo_survey import survey
+from face_assets.registry.acknowledgements import trailer
 from face_assets.registry.dvc import last_line, run_dvc, try_dvc
 from face_assets.registry.git import GitError, git, require_identity
 
@@ -23,15 +25,17 @@ Log = Callable[[str], None]
 
 
 @outside()
-def commit_changes(folder: Path, message: str, log: Log) -> bool:
-    """Commits and pushes the changes of the clone around `folder`; `log` gets a line for each action. Returns False without changes.
+def commit_changes(folder: Path, message: str, acknowledged: Sequence[str], log: Log) -> bool:
+    """Commits and pushes the changes of the clone around `folder`; `log` gets a line for each action. Returns False without a commit.
 
     Includes changed folders of DVC, pointers, parameters and texts; other files stay and are listed. The photos are pushed before the
-    commit, so that they are available once the commit is visible. Raises UserError.
+    commit, so that they are available once the commit is visible. acknowledged: names of people for the commit's trailers; with some,
+    a commit is made also where nothing has changed, since the last one may have been refused for want of them. Raises UserError.
     """
     root = _root(folder)
     if not message.strip():
         raise UserError("The message is empty: describe the change in a few words.")
+    trailers = [f"--trailer={trailer(identity_of(name))}" for name in acknowledged]
     _require_valid(root)
     require_identity(root)
     staged = {path for path, (index, _) in _states(root).items() if index not in " ?"}
@@ -50,16 +54,19 @@ def commit_changes(folder: Path, message: str, log: Log) -> bool:
         present = [path for path, (_, tree) in paths.items() if tree != " "]
         if present:
             git("add", "--", *present, cwd=root)
-        git("commit", "-q", "-m", message, "--", *paths, cwd=root)
+        git("commit", "-q", "-m", message, *trailers, "--", *paths, cwd=root)
         log(f"Committed as {_head(root)[:12]}: {', '.join(paths)}")
         if already := [path for path in paths if path in staged]:
             log(f"Staged before, by whomever, and part of the commit: {_some(already)}")
+    elif acknowledged:
+        git("commit", "-q", "--allow-empty", "--only", "-m", message, *trailers, cwd=root)
+        log(f"Committed as {_head(root)[:12]}: nothing has changed, and the message acknowledges {_some(acknowledged)}.")
     else:
         log(f"Nothing has changed since commit {_head(root)[:12]}.")
     if others:
         log(f"Left as it is, for it is no pointer, parameter or text of the data repository: {_some(others)}. Use git for it.")
     _push(root, log)
-    return bool(paths)
+    return bool(paths or acknowledged)
 
 
 def _root(folder: Path) -> Path:

@@ -224,6 +224,27 @@ class Evaluation(Section):
         return fingerprint(self.model_dump(mode="json", by_alias=True, exclude={"max_compatibility_loss"}))
 
 
+class Gallery(Section):
+    """The gate of the gallery: the people whom a commit enrols, compared with those in production. `Acknowledge-Person: NAME` in the
+    commit's message accepts a change of that person."""
+
+    action: Literal["refuse", "report"] = Field("refuse", description="on unacknowledged doubts; report lets the commit go live")
+    max_vanished: Fraction = Field(0.05, description="share of production's people who may be enrolled no longer, unacknowledged")
+    max_doubtful: Fraction = Field(
+        0.05,
+        description="share of the people a commit adds or changes who may be in doubt, unacknowledged: photos of somebody else, one face "
+        "under two names, poor photos; it spares an import of hundreds, and allows none of fewer than 20",
+    )
+    min_probability: Fraction = Field(0.9, description="detection probability of a photo that somebody is newly enrolled from")
+    min_face: float = Field(32.0, ge=0.0, le=10_000.0, description="and the shorter side of the face in it, in pixels")
+    min_sharpness: float = Field(
+        1.0,
+        ge=0.0,
+        le=8.0,
+        description="and its crop's sharpness, log2(1 + mean curvature of the green channel); a face out of focus has 0.7",
+    )
+
+
 class Export(Section):
     """The engine that serves."""
 
@@ -317,6 +338,7 @@ class Params(Section):
     embedder: Embedder = Embedder()
     train: Train = Train()
     evaluation: Evaluation = Evaluation()
+    gallery: Gallery = Gallery()
     export: Export = Export()
     serving: Serving = Serving()
     monitoring: Monitoring = Monitoring()

@@ -6,6 +6,8 @@ import dagster as dg
 
 from face_assets.core.step_versions import step_version
 from face_assets.gallery import steps
+from face_assets.gallery.gate import CHECKS
+from face_assets.gallery.verdict import judge_gallery
 from face_assets.orchestration.conditions import REMAKE
 from face_assets.orchestration.metadata import ARTIFACT, commit_check, commit_of, enforce_checks, materialized, user_errors
 from face_assets.orchestration.partitions import commits
@@ -21,7 +23,10 @@ GROUP = "release"
     automation_condition=REMAKE,
     dagster_type=ARTIFACT,
     code_version=step_version("face_gallery"),
-    check_specs=[commit_check("face_gallery", "people_enrolled", "somebody is enrolled")],
+    check_specs=[
+        commit_check("face_gallery", "people_enrolled", "somebody is enrolled"),
+        *(commit_check("face_gallery", name, description) for name, description in CHECKS.items()),
+    ],
 )
 def face_gallery(
     context: dg.AssetExecutionContext,
@@ -31,12 +36,18 @@ def face_gallery(
     embedder_evaluation: Artifact,
     exported_embedder: Artifact,
 ) -> Iterator[dg.MaterializeResult]:
-    """Templates of the enrolled people by this embedder, and the threshold below which a face is nobody's."""
+    """Templates of the enrolled people by this embedder, and the threshold below which a face is nobody's.
+
+    A commit's changes of people are judged against production; `Acknowledge-Person: NAME` in its message accepts those that are meant.
+    """
     workspace = platform.workspace()
     with user_errors(context):
         commit = commit_of(context, workspace)
-        artifact = steps.enroll(workspace, commit, label_audit, gallery_audit, embedder_evaluation, exported_embedder, context.log.info)
-        yield from enforce_checks(context, materialized(context, workspace, artifact, checks=lambda: [_enrolled(artifact)]))
+        log = context.log.info
+        artifact = steps.enroll(workspace, commit, label_audit, gallery_audit, embedder_evaluation, exported_embedder, log)
+        verdict = judge_gallery(workspace, commit, embedder_evaluation, exported_embedder, artifact, log)
+        checks = [_enrolled(artifact), *_gate(verdict)]
+        yield from enforce_checks(context, materialized(context, workspace, artifact, checks=lambda: checks))
 
 
 def _enrolled(artifact: Artifact) -> dg.AssetCheckResult:
@@ -47,3 +58,18 @@ def _enrolled(artifact: Artifact) -> dg.AssetCheckResult:
         metadata={"people": found["people"], "without_a_face": found["people_without_face"]},
         description=f"{found['people']} people enrolled, {len(found['people_without_face'])} could not be: no photo with a usable face",
     )
+
+
+def _gate(verdict: Artifact) -> Iterator[dg.AssetCheckResult]:
+    """The results of the gate's checks."""
+    for name, found in verdict.summary["checks"].items():
+        yield dg.AssetCheckResult(
+            check_name=name,
+            passed=found["passed"],
+            metadata={
+                "findings": found["findings"],
+                "acknowledged": found["acknowledged"],
+                "production": verdict.summary["production"] or "none",
+            },
+            description=found["description"],
+        )

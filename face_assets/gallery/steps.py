@@ -12,6 +12,7 @@ from face_assets.core.params import Params
 from face_assets.core.step_versions import step_version
 from face_assets.detection.steps import Face, read_faces
 from face_assets.embedding.vectors import served_vectors
+from face_assets.gallery.enrolled_photos import write_enrolled
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.storage.artifacts import Artifact
 
@@ -44,6 +45,7 @@ def enroll(
         embeddings = served_vectors(workspace, params, exported, [face.crop_key for face in faces], log)
         enrolled = gallery.templates_of(embeddings, [face.identity for face in faces])
         gallery.write_gallery(enrolled, directory)
+        write_enrolled(faces, directory)
         probes = read_faces(aligned, "test")
         people = [face.identity for face in probes]
         vectors = served_vectors(workspace, params, exported, [face.crop_key for face in probes], log)

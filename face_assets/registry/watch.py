@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from face_assets.core.yaml_io import MOST_BYTES, is_path, parse_yaml
+from face_assets.registry.acknowledgements import acknowledges
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.git import GitError
 
 POINTERS = ("photos.dvc", "gallery.dvc")
 PARAMETERS = "params.yaml"
+UNCHANGED = "changes neither photos, gallery nor parameters"
 Inputs = Mapping[str, str]
 
 
@@ -71,7 +73,10 @@ def new_commits(repository: DataRepository, branches: Branches, before: Mapping[
         for commit in commits or [head]:
             inputs = inputs_of(repository, commit)
             if production or commit not in seen:
-                yield NewCommit(commit, branch, production, _why_not(inputs, earlier), moved_here=commit == head and at is not None)
+                reason = _why_not(inputs, earlier)
+                if reason == UNCHANGED and acknowledges(repository, commit):
+                    reason = None  # the commit before it may have been refused for want of this
+                yield NewCommit(commit, branch, production, reason, moved_here=commit == head and at is not None)
             seen.add(commit)
             earlier = inputs
 
@@ -117,7 +122,7 @@ def _why_not(inputs: Inputs, earlier: Inputs | None) -> str | None:
     missing = [name for name in ("photos.dvc", PARAMETERS) if name not in inputs]
     if missing:
         return f"holds no {' and no '.join(missing)}"
-    return "changes neither photos, gallery nor parameters" if inputs == earlier else None
+    return UNCHANGED if inputs == earlier else None
 
 
 def inputs_of(repository: DataRepository, commit: str) -> Inputs:

@@ -20,6 +20,7 @@ from face_assets.evaluation.group_figures import attributes_digest, groups_markd
 from face_assets.evaluation.production_line import production_line
 from face_assets.evaluation.reference import FILE as REFERENCE
 from face_assets.evaluation.steps import evaluate_embedder
+from face_assets.gallery.verdict import judge_gallery, refusals
 from face_assets.registry.releases import Digests, Lineage, Release
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.release.compatibility import measure_lineage
@@ -245,6 +246,7 @@ def _judge(workspace: Workspace, commit: str, parts: Parts, log: Log) -> Judge:
         if production and line != judged:
             log(f"the production line changed since the evaluation: the gate compares with {' and '.join(line)}")
             evaluation = evaluate_embedder(workspace, commit, parts.audited, parts.exported, log)
-        return [] if evaluation.summary["passed"] else list(evaluation.summary["reasons"])
+        enrolled = judge_gallery(workspace, commit, parts.evaluation, parts.exported, parts.gallery, log)
+        return [*([] if evaluation.summary["passed"] else evaluation.summary["reasons"]), *refusals(enrolled)]
 
     return judge

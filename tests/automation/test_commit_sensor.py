@@ -132,6 +132,13 @@ def test_every_commit_between_two_looks_is_asked_for_in_order_and_what_changes_n
     assert f"{last[:12]} on main changes neither photos, gallery nor parameters" in watch.said
 
 
+def test_a_commit_that_only_acknowledges_somebody_runs(watch: Watch) -> None:
+    watch.look()
+    watch.git("commit", "-q", "--allow-empty", "-m", "Ann is meant\n\nAcknowledge-Person: Ann")
+    watch.push()
+    assert watch.look() == live(watch.head())
+
+
 def test_a_revert_runs_again(watch: Watch) -> None:
     watch.look()
     watch.commit(2)

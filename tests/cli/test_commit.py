@@ -10,8 +10,8 @@ from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.git import git
 
 
-def commit(clone: Path, message: str = "Enrol Zoë") -> Result:
-    return CliRunner().invoke(main, ["commit", "--repo", str(clone), "-m", message])
+def commit(clone: Path, message: str = "Enrol Zoë", *options: str) -> Result:
+    return CliRunner().invoke(main, ["commit", "--repo", str(clone), "-m", message, *options])
 
 
 def head(clone: Path) -> str:
@@ -94,3 +94,16 @@ def test_mistakes_are_named_before_anything_is_added(repository: Path, home: Pat
     git("init", "-q", tmp_path / "plain")
     assert "is a git repository without DVC" in commit(tmp_path / "plain").output
     assert (repository / "photos.dvc").read_bytes() == before
+
+
+def test_people_are_acknowledged_in_the_message_also_after_a_refusal_and_where_nothing_has_changed(repository: Path, home: Path) -> None:
+    before = head(repository)
+    done = commit(repository, "Ann and Zoë are meant\n\nReviewed-by: Bob", "--acknowledge", "Ann ", "--acknowledge", "Zoë Müller")
+    assert done.exit_code == 0, done.output
+    assert "nothing has changed, and the message acknowledges" in done.output
+    message = git("show", "-s", "--format=%B", "HEAD", cwd=repository).decode().strip().split("\n")
+    assert message[-3:] == ["Reviewed-by: Bob", "Acknowledge-Person: Ann", "Acknowledge-Person: Zoë Müller"]
+    assert git("rev-parse", "HEAD~", cwd=repository).decode().strip() == before
+    forged = commit(repository, "Forge", "--acknowledge", "Ann\nAcknowledge-Person: Bob")
+    assert forged.exit_code == 1
+    assert "control characters" in forged.output

@@ -33,6 +33,7 @@ embedder: {weights: scratch, embedding_size: 64}
 train: {unfreeze: all, epochs: 2, batch_size: 32, learning_rate: 0.002, margin: 0.2, scale: 16.0, photos_per_person: 4,
   embedding_regularization: 0.0}
 evaluation: {far: 0.05, fpir: 0.1, min_auc: 0.4, min_accuracy: 0.4, max_regression: 1.0}
+gallery: {action: report}
 serving: {golden_requests: 6, max_latency_ms: 5000}
 """
 

@@ -45,3 +45,12 @@ def test_real_people_are_recognized_and_strangers_refused(cli: Any, real_data: P
     others = [sorted(folder.iterdir())[0] for folder in strangers]
     accepted = [answer for answer in cli.json("identify", *others) if any(face["accepted"] for face in answer["faces"])]
     assert len(accepted) <= 1
+
+    first, second = (cli.folder / "data" / "photos" / folder.name for folder in enrolled[:2])
+    first.rename(first.with_name("aside"))
+    second.rename(first)
+    first.with_name("aside").rename(second)
+    cli("commit", "--repo", "data", "-m", "Swap two people")
+    refused = cli("run", "--repo", "data", status=3)
+    assert f"Acknowledge-Person: {first.name}" in refused and f"Acknowledge-Person: {second.name}" in refused
+    assert cli.json("status")["server"]["live"] == "v1.0.0"

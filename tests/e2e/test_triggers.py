@@ -30,6 +30,7 @@ detector: {{image_size: 80, margin: 16, max_rejected: 0.5}}
 embedder: {{weights: scratch, embedding_size: 32}}
 train: {{unfreeze: all, epochs: 0, batch_size: 16, embedding_regularization: 0.0, scale: 16.0}}
 evaluation: {{far: 0.05, fpir: {fpir}, min_auc: {min_auc}, min_accuracy: 0.0, max_regression: 1.0}}
+gallery: {{action: report}}
 serving: {{golden_requests: 2, max_latency_ms: 10000}}
 """
 SECONDS = 1500.0

@@ -28,6 +28,7 @@ detector: {{image_size: 80, margin: 16, thresholds: [0.6, 0.7, {certain}]}}
 embedder: {{weights: scratch, embedding_size: 32}}
 train: {{unfreeze: all, epochs: 0, batch_size: 16, embedding_regularization: 0.0, scale: 16.0}}
 evaluation: {{far: 0.05, fpir: 0.1, min_auc: 0.0, min_accuracy: 0.0, max_regression: 1.0{more}}}
+gallery: {{action: report}}
 """
 STRICT, FINDS_ALL = 0.99, 0.7
 

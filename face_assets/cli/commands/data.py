@@ -29,16 +29,20 @@ def init(repo: Path, photos: Path, gallery: Path | None, params_file: Path | Non
 
 @click.command()
 @click.option("-m", "--message", required=True, help="What changed, in a few words.")
+@click.option("--acknowledge", "acknowledged", metavar="NAME", multiple=True, help="A person whose change is meant; repeatable.")
 @click.option("--repo", type=click.Path(path_type=Path), default=Path(), help="Your clone of the data repository; the current folder.")
-def commit(message: str, repo: Path) -> None:
+def commit(message: str, acknowledged: tuple[str, ...], repo: Path) -> None:
     """Commit and push what changed in your clone of the data repository.
 
     Adds what changed in the folders of DVC (photos, gallery), their pointers, params.yaml and texts; pushes the photos to the DVC
     remote, commits, and pushes the branch where git has a remote. What else changed is named and stays as it is.
+
+    A new face under an enrolled name, a removal, a rename, or one face under two names goes live only where --acknowledge, or the
+    trailer `Acknowledge-Person: NAME` of the message, names the person. With it, a commit without changes is made, too.
     """
     from face_assets.cli.data_commit import commit_changes
 
-    if commit_changes(repo, message, echo):
+    if commit_changes(repo, message, acknowledged, echo):
         echo("Next: face-assets run. Where `face-assets up` is on, the daemon has seen the commit and runs it.")
 
 

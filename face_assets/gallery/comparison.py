@@ -1,0 +1,164 @@
+"""The comparison of a commit's gallery with production's: templates, photos and vectors that the gate's rules need, and their findings."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from face_assets.audit.gallery_faces import GALLERY
+from face_assets.core.batches import batched
+from face_assets.core.errors import UserError
+from face_assets.core.files import read_json
+from face_assets.core.params import Detector, Params
+from face_assets.dataset.manifest import make_manifest
+from face_assets.dataset.photo_folders import person_key
+from face_assets.detection.detectors import crop_store
+from face_assets.detection.steps import Face, align
+from face_assets.embedding.vectors import engine_vectors, served_vectors
+from face_assets.gallery import gate
+from face_assets.gallery.changes import Changes, Enrolment, changes_between
+from face_assets.gallery.enrolled_photos import read_enrolled, source_of
+from face_assets.gallery.enrolment import templates_of
+from face_assets.gallery.search import Gallery
+from face_assets.registry.releases import Release
+from face_assets.registry.workspace import Log, Workspace
+from face_assets.storage.artifacts import Artifact
+
+UNLIKE_FAR = 1e-2
+CROPS_AT_ONCE = 64
+
+
+@dataclass
+class Comparison:
+    """The gallery of a commit and that of production, as far as the rules need them."""
+
+    workspace: Workspace
+    commit: str
+    params: Params
+    production: Release | None
+    evaluation: Artifact
+    exported: Artifact
+    gallery: Artifact
+    log: Log
+
+    def __post_init__(self) -> None:
+        enrolled = Gallery.load(self.gallery.directory)
+        self.after = gate.Templates(
+            enrolled.names, enrolled.templates, self._levels(self.evaluation.directory, self.evaluation.summary, self.gallery.summary)
+        )
+        self.before = self._production() if self.production else None
+        self.listed, former = self._enrolments()
+        self.changes = (
+            changes_between(former, self.listed) if former else Changes(frozenset(self.listed.photos), frozenset(), frozenset(), {})
+        )
+        touched = self.changes.touched
+        self.faces = [face for face in read_enrolled(self.gallery) if person_key(face.identity) in touched]
+        known = former.photos if former else {}
+        self.photos = [
+            gate.Photo(face.path, face.identity, face.md5 not in known.get(person_key(face.identity), ())) for face in self.faces
+        ]
+
+    def findings(self) -> list[gate.Finding]:
+        """The findings of all rules."""
+        changes, present = self.changes, self.after.rows()
+        found = list(gate.one_name_a_face(self.after, changes))
+        newcomers = [place for place, face in enumerate(self.faces) if person_key(face.identity) in changes.new]
+        vectors = served_vectors(self.workspace, self.params, self.exported, [self.faces[place].crop_key for place in newcomers], self.log)
+        found += gate.photos_of_new(self.after, [self.photos[place] for place in newcomers], vectors, changes)
+        new = [place for place, photo in enumerate(self.photos) if photo.new]
+        without = [self.listed.names[key] for key in sorted(changes.new - present.keys())] if self.is_curated else []
+        qualities = self._qualities([self.faces[place].crop_key for place in new])
+        found += gate.good_photos([self.photos[place] for place in new], qualities, without, self.params.gallery)
+        if self.before:
+            found += gate.vanished_people({person_key(name): name for name in self.before.names}, changes, present)
+            found += self._beside_production(self.before)
+        return found
+
+    @property
+    def is_curated(self) -> bool:
+        return source_of(self.workspace.repository, self.commit) == GALLERY
+
+    def _beside_production(self, before: gate.Templates) -> list[gate.Finding]:
+        """The findings of the rules that compare with production's templates, under production's embedder."""
+        changes = self.changes
+        judged = changes.changed | (changes.new if changes.vanished else frozenset())
+        places = [place for place, face in enumerate(self.faces) if person_key(face.identity) in judged]
+        if not places:
+            return []
+        seen, vectors = self._by_production([self.faces[place] for place in places])
+        photos = [self.photos[places[one]] for one in seen]
+        again = templates_of(vectors, [photo.name for photo in photos])
+        after = gate.Templates(again.names, again.templates, before.levels)
+        return [*gate.kept_faces(before, after, changes), *gate.photos_of_changed(before, photos, vectors, changes)]
+
+    def _by_production(self, faces: Sequence[Face]) -> tuple[list[int], np.ndarray]:
+        """Places of the photos in which production finds a face, and their embeddings by production, float32 (n, d)."""
+        assert self.production is not None
+        bundle = self.workspace.releases.bundle(self.production)
+        recognizer = read_json(bundle / "recognizer.json")
+        detector, md5s = Detector(**recognizer["detector"]), [face.md5 for face in faces]
+        source = source_of(self.workspace.repository, self.commit)
+        facts = align(self.workspace, self.commit, source, md5s, detector, recognizer["max_megapixels"], self.log).facts
+        seen = [place for place, md5 in enumerate(md5s) if facts[md5]["status"] == "face"]
+        is_ours = crop_store(self.workspace, detector).path == crop_store(self.workspace, self.params.detector).path
+        keys = [faces[place].crop_key if is_ours else md5s[place] for place in seen]  # another detector may order a photo's faces anew
+        return seen, engine_vectors(self.workspace, bundle, detector, keys, self.log)
+
+    def _production(self) -> gate.Templates:
+        """Production's templates and levels, from its bundle."""
+        assert self.production is not None
+        bundle = self.workspace.releases.bundle(self.production)
+        enrolled, recognizer = Gallery.load(bundle), read_json(bundle / "recognizer.json")
+        return gate.Templates(enrolled.names, enrolled.templates, self._levels(bundle, recognizer, recognizer))
+
+    @staticmethod
+    def _levels(directory: Path, verification: dict[str, Any], identification: dict[str, Any]) -> gate.Levels:
+        """The levels of an embedder, from its evaluation.json in `directory` and its two thresholds."""
+        match = float(verification["verification_threshold"])
+        points = read_json(directory / "evaluation.json")["trained"]["tar"]
+        unlike = next((point["threshold"] for point in points if point["far"] == UNLIKE_FAR), None)
+        return gate.Levels(match, float(identification["identification_threshold"]), None if unlike is None else min(float(unlike), match))
+
+    def _enrolments(self) -> tuple[Enrolment, Enrolment | None]:
+        """The people of this commit by their photos, and those of production, None without it.
+
+        Where both commits have one pointer, nobody has changed. Where production's list is not to be had, all its people count as changed.
+        """
+        repository, known = self.workspace.repository, [*self.after.names, *(self.before.names if self.before else ())]
+        if not self.production or not self.before:
+            return self._listed(self.commit, known), None
+        enrolled = self.before.rows()
+        pointers = [repository.pointer(commit, source_of(repository, commit)) for commit in (self.commit, self.production.trained_commit)]
+        listed = self._listed(self.commit, known)
+        if pointers[0] and pointers[1] and pointers[0].md5 == pointers[1].md5:
+            before = listed
+        else:
+            try:
+                before = self._listed(self.production.trained_commit, known)
+            except UserError as error:
+                self.log(f"{error} All of production's people are compared.")
+                before = Enrolment.of((name, "") for name in self.before.names)
+        names = {key: self.before.names[row] for key, row in enrolled.items()}
+        return listed, Enrolment(names, {key: before.photos.get(key, frozenset()) for key in enrolled})
+
+    def _listed(self, commit: str, known: Iterable[str]) -> Enrolment:
+        repository = self.workspace.repository
+        files = repository.files(commit, source_of(repository, commit))
+        photos = make_manifest(((file.path, file.md5) for file in files), self.params.split, known).photos
+        return Enrolment.of((photo.identity, photo.md5) for photo in photos)
+
+    def _qualities(self, keys: Sequence[str]) -> list[gate.Quality]:
+        """The quality of stored crops."""
+        from face_assets.evaluation.feature_histograms import appearance
+
+        store, size = crop_store(self.workspace, self.params.detector), self.params.detector.image_size
+        found: dict[str, gate.Quality] = {}
+        for part in batched(list(dict.fromkeys(keys)), CROPS_AT_ONCE):
+            entries = list(store.entries(part))
+            crops = np.stack([np.frombuffer(entry.blob or b"", np.uint8).reshape(size, size, 3) for entry in entries])
+            for entry, sharpness in zip(entries, appearance(crops)[1].tolist(), strict=True):
+                left, top, right, bottom = entry.facts["box"]
+                found[entry.key] = gate.Quality(entry.facts["probability"], min(right - left, bottom - top), sharpness)
+        return [found[key] for key in keys]

@@ -1,0 +1,64 @@
+"""The step gallery_verdict: the gallery of a commit, judged by its difference to production's under one embedder."""
+
+from pathlib import Path
+from typing import Any
+
+from face_assets.core.fingerprint import fingerprint
+from face_assets.core.step_versions import step_version
+from face_assets.dataset.photo_folders import person_key
+from face_assets.gallery.comparison import Comparison
+from face_assets.gallery.decision import Scope, decide
+from face_assets.registry.acknowledgements import acknowledged_names
+from face_assets.registry.data_repository import DataRepository
+from face_assets.registry.stages import Assignment
+from face_assets.registry.workspace import Log, Workspace
+from face_assets.storage.artifacts import Artifact
+
+
+def judge_gallery(workspace: Workspace, commit: str, evaluation: Artifact, exported: Artifact, gallery: Artifact, log: Log) -> Artifact:
+    """The verdict on a gallery: summary `checks` (name → passed, description, findings), and what it was compared with.
+
+    Only people whom the commit adds, changes or removes are judged, against production's gallery under production's embedder, and among
+    one another and the others under the new one.
+    """
+    params, assignment = workspace.params(commit), workspace.stages.production()
+    accepted = sorted(_acknowledged(workspace.repository, commit, assignment))
+    against = assignment.release.commit if assignment else None
+    name = fingerprint(
+        gallery.fingerprint, evaluation.fingerprint, against, accepted, params.gallery.fingerprint(), step_version("gallery_verdict")
+    )
+
+    def fill(directory: Path) -> dict[str, Any]:
+        case = Comparison(workspace, commit, params, assignment.release if assignment else None, evaluation, exported, gallery, log)
+        changes = case.changes
+        enrolled = len(case.before.names) if case.before else None
+        scope = Scope(len(changes.touched), enrolled, is_curated=case.is_curated)
+        outcomes = decide(case.findings(), accepted, scope, params.gallery)
+        for check, outcome in outcomes.items():
+            if outcome.open:
+                log(f"{check}: {outcome.description}")
+        return {
+            "production": assignment.release.version if assignment else None,
+            "checks": {check: outcome.to_json() for check, outcome in outcomes.items()},
+            "new": len(changes.new),
+            "changed": len(changes.changed),
+            "vanished": len(changes.vanished),
+            "renamed": len(changes.renamed),
+            "acknowledged": accepted,
+        }
+
+    return workspace.home.artifacts.make("gallery_verdict", name, fill)
+
+
+def refusals(verdict: Artifact) -> list[str]:
+    """The sentences of the checks that failed."""
+    return [f"{name}: {found['description']}" for name, found in verdict.summary["checks"].items() if not found["passed"]]
+
+
+def _acknowledged(repository: DataRepository, commit: str, assignment: Assignment | None) -> set[str]:
+    """Keys of the people whom the commits since production's acknowledge."""
+    since = None
+    if assignment:
+        is_there = repository.is_on_a_branch(assignment.commit)
+        since = assignment.commit if is_there else assignment.release.trained_commit
+    return {person_key(name) for name in acknowledged_names(repository, commit, since)}
