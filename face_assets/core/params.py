@@ -225,8 +225,7 @@ class Evaluation(Section):
 
 
 class Gallery(Section):
-    """The gate of the gallery: the people whom a commit enrols, compared with those in production. `Acknowledge-Person: NAME` in the
-    commit's message accepts a change of that person."""
+    """The gate of the gallery. A commit message accepts the change of a person by the trailer `Acknowledge-Person: NAME`."""
 
     action: Literal["refuse", "report"] = Field("refuse", description="on unacknowledged doubts; report lets the commit go live")
     max_vanished: Fraction = Field(0.05, description="share of production's people who may be enrolled no longer, unacknowledged")
