@@ -29,7 +29,7 @@ split: {{validation: 0.1, test: 0.4, min_test_people: 2}}
 detector: {{image_size: 80, margin: 16, max_rejected: 0.5}}
 embedder: {{weights: scratch, embedding_size: 32}}
 train: {{unfreeze: all, epochs: 0, batch_size: 16, embedding_regularization: 0.0, scale: 16.0}}
-evaluation: {{far: 0.05, fpir: {fpir}, min_auc: {min_auc}, min_accuracy: 0.0, max_regression: 1.0}}
+evaluation: {{far: 0.05, fpir: {fpir}, min_auc: 0.0, min_accuracy: {min_accuracy}, max_regression: 1.0}}
 gallery: {{action: report}}
 serving: {{golden_requests: 2, max_latency_ms: 10000}}
 """
@@ -50,10 +50,10 @@ class Team:
     def home(self) -> Path:
         return Path(self.cli.environment["FACE_ASSETS_HOME"])
 
-    def commit(self, fpir: float = 0.1, min_auc: float = 0.0, push: bool = True) -> str:
+    def commit(self, fpir: float = 0.1, min_accuracy: float = 0.0, push: bool = True) -> str:
         """A commit that changes parameters."""
-        (self.clone / "params.yaml").write_text(PARAMS.format(fpir=fpir, min_auc=min_auc))
-        git("commit", "-q", "-am", f"Ask for {fpir}, {min_auc}", cwd=self.clone)
+        (self.clone / "params.yaml").write_text(PARAMS.format(fpir=fpir, min_accuracy=min_accuracy))
+        git("commit", "-q", "-am", f"Ask for {fpir}, {min_accuracy}", cwd=self.clone)
         if push:
             self.push()
         return self.head()
@@ -138,7 +138,7 @@ def told(webhook: FarEnd) -> list[str]:
 @pytest.fixture(scope="module")
 def team(cli: Any, webhook: FarEnd) -> Iterator[Team]:
     write_people(cli.folder / "photos", PEOPLE, PHOTOS)
-    (cli.folder / "params.yaml").write_text(PARAMS.format(fpir=0.1, min_auc=0.0))
+    (cli.folder / "params.yaml").write_text(PARAMS.format(fpir=0.1, min_accuracy=0.0))
     cli("init", "data", "--photos", "photos", "--params", "params.yaml")
     source = cli.folder / "source.git"
     git("clone", "-q", "--bare", str(cli.folder / "data"), str(source))
@@ -186,17 +186,17 @@ def test_an_experiment_beside_production_is_evaluated_and_goes_nowhere(team: Tea
 
 def test_a_refused_commit_leaves_production_and_is_told_once_and_once_when_it_is_well(team: Team, webhook: FarEnd) -> None:
     before, red = team.live(), red_assets(team.cli.environment["FACE_ASSETS_UI_PORT"])
-    refused = team.commit(min_auc=0.9999)
+    refused = team.commit(min_accuracy=0.9999)
     team.until("the gate refuses", lambda: team.runs_for(refused) == ["CANCELED"])
     team.until("the problem is told", lambda: told(webhook) == ["firing"])
     assert team.live() == before
     assert red_assets(team.cli.environment["FACE_ASSETS_UI_PORT"]) <= red, "a refusal of one commit is no failure of production's assets"
     (message,) = [one for one in webhook.posts if "embedder_evaluation" in one["text"]]
     assert (message["asset"], message["commit"], message["branch"]) == ("embedder_evaluation", refused, "main")
-    assert "evaluation.min_auc" in message["reason"]
+    assert "evaluation.min_accuracy" in message["reason"]
     (run,) = team.cli.json("history", "--failed")[:1]
     assert (run["commit"], run["asset"], run["check"]) == (refused, "embedder_evaluation", "gate")
-    assert run["figures"]["figures"]["trained"]["auc"] < 0.9999
+    assert run["figures"]["figures"]["trained"]["accuracy"] < 0.9999
     again = team.commit(fpir=0.23)
     team.until_live(again)
     team.until("it is told that all is well", lambda: told(webhook) == ["firing", "resolved"])
