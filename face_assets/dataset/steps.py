@@ -3,7 +3,7 @@
 import csv
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +27,17 @@ NAMED = 3
 
 
 def version_dataset(workspace: Workspace, commit: str, log: Log) -> Artifact:
-    """The artifact with the manifest of the commit's photos and the inspection of each file."""
+    """The artifact with the manifest of the commit's photos and the inspection of each file.
+
+    Its fingerprint is that of the manifest: parameters that decide whether a training takes place change it only where they change the
+    splits. The name of a manifest that is trained on is the one that earlier versions gave it, so what they made of it stays in use.
+    """
     params = workspace.params(commit)
     pointer = workspace.repository.pointer(commit, PHOTOS)
     if pointer is None:
         raise UserError(f"photos.dvc is missing at commit {commit[:12]}: track the folder with `dvc add photos` and commit photos.dvc.")
     decide_training = (params.train.epochs > 0, params.train.min_people, params.embedder.weights == SCRATCH)
-    decided_by = (params.split.fingerprint(), params.photos.fingerprint(), *decide_training)
-    name = fingerprint(pointer.md5, *decided_by, step_version("dataset_version"))
+    listed = fingerprint(pointer.md5, params.split.fingerprint(), params.photos.fingerprint(), step_version("dataset_version"))
 
     workspace.repository.dvc_settings(commit)  # the release is pushed by them, so the first step already reports an error in them
 
@@ -87,7 +90,8 @@ def version_dataset(workspace: Workspace, commit: str, log: Log) -> Artifact:
             **manifest.notes(),
         }
 
-    return workspace.home.artifacts.make("dataset_version", name, fill)
+    made = workspace.home.artifacts.make("dataset_version", fingerprint(listed, *decide_training), fill)
+    return replace(made, fingerprint=listed if made.summary["training"]["trains"] else fingerprint(listed, "all test"))
 
 
 def left_out_text(facts: Mapping[str, Any]) -> str:
