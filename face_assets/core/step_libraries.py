@@ -17,6 +17,7 @@ SAME_RESULTS: dict[str, tuple[str, ...]] = {
     "pillow": ("13.0.0",),
     "pytorch-metric-learning": ("2.9.0",),
     "scikit-learn": ("1.9.1",),
+    "scipy": ("1.17.1",),
     "torch": ("2.13.0",),
 }
 LIBRARIES: dict[str, tuple[str, ...]] = {
@@ -24,12 +25,13 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "inspection": ("pillow",),
     "detection": ("numpy", "openvino", "pillow"),
     "features": ("openvino",),
-    "label_audit": ("numpy", "openvino", "torch"),
+    "label_audit": ("numpy", "openvino", "scikit-learn", "torch"),
     "face_embedder": ("lightning", "openvino", "pytorch-metric-learning", "torch"),
     "export": ("onnx", "openvino", "torch"),
     "precision": ("nncf", "openvino", "scikit-learn"),
-    "embedder_evaluation": ("numpy", "openvino", "scikit-learn", "torch"),
-    "face_gallery": ("numpy", "openvino", "torch"),
+    "embedder_evaluation": ("numpy", "openvino", "scikit-learn", "scipy", "torch"),
+    "gallery_audit": ("numpy", "openvino", "scikit-learn", "torch"),
+    "face_gallery": ("numpy", "openvino", "scipy", "torch"),
 }
 """Step → the libraries whose arithmetic its result depends on. What a step takes from one upstream, as crops, is in that one's name."""
 
