@@ -2,11 +2,12 @@
 
 It is production when the inputs are trained on for the first time, and stays that: a release records the inputs of its training and the
 release that it was pulled towards. The same inputs (a commit run again after its own release went into production, a commit of the gallery
-alone, a revert) therefore give the same embedder.
+alone, a revert) therefore give the same embedder. A training that was free by `compatible_with: none` decides nothing for one that is not.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from face_assets.core.files import read_json
 from face_assets.core.params import SCRATCH, Params
@@ -26,20 +27,31 @@ def pulled_towards(workspace: Workspace, params: Params, inputs: str, weights: s
     if train.compatible_with == "none" or not train.epochs or train.unfreeze == "all" or weights == SCRATCH:
         return None
     releases = workspace.releases.with_deprecated()
-    recorded = next((release.lineage.training for release in reversed(releases) if release.lineage.training.get("inputs") == inputs), None)
-    if recorded is not None:
-        return _of_embeddings(recorded.get("towards"), releases)
+    decided = deciding_release(releases, inputs)
+    if decided is not None:
+        return _of_embeddings(decided.lineage.training.get("towards"), releases)
     assignment = workspace.stages.production()
     if assignment is None:
         return None
     production = assignment.release
     bundle = workspace.releases.bundle(production)
-    if not production.lineage.training and read_json(bundle / "provenance.json")["artifacts"]["embedder"] == inputs:
-        return None  # an earlier version trained it freely on these very inputs
+    if _training_inputs(production, bundle) == inputs:
+        return None  # it was trained freely on these very inputs, by choice or by an earlier version
     if not _begins_alike(bundle, params, weights):
         log(f"training freely: {production.version} in production has another input, frozen part or length of the embedding")
         return None
     return production
+
+
+def deciding_release(releases: Sequence[Release], inputs: str) -> Release | None:
+    """The newest of the releases, in order, that was trained on these inputs and was to compare with production; None without one."""
+    trained = (release for release in reversed(releases) if release.lineage.training.get("inputs") == inputs)
+    return next((release for release in trained if release.lineage.training.get("compatible_with", "production") == "production"), None)
+
+
+def _training_inputs(release: Release, bundle: Path) -> Any:
+    recorded = release.lineage.training.get("inputs")
+    return recorded or read_json(bundle / "provenance.json")["artifacts"]["embedder"]  # by which earlier versions named it
 
 
 def _of_embeddings(digest: str | None, releases: Sequence[Release]) -> Release | None:

@@ -55,7 +55,8 @@ class Lineage:
 
     against: version of the release with which it was compared, the one in production, None without one; compatible_with: versions with
     whose templates its embeddings compare; reason: the figures, or why they could not be measured; measured: version → figures; training:
-    digest of its inputs (`inputs`), and of the embeddings towards which it pulled (`towards`, None where it trained freely).
+    digest of its inputs (`inputs`), and of the embeddings towards which it pulled (`towards`, None where it trained freely), and the
+    parameter `compatible_with`.
     """
 
     against: str | None = None

@@ -175,7 +175,8 @@ def _lineage(workspace: Workspace, commit: str, params: Params, parts: Parts, lo
     found = measure_lineage(workspace, commit, params, parts.audited, parts.exported, embeddings, log)
     trained = parts.embedder.summary
     inputs = trained.get("training_inputs", parts.embedder.fingerprint)  # an artifact of earlier versions is named by them
-    return replace(found, training={"inputs": inputs, "towards": trained.get("pulled_towards")})
+    asked = params.train.compatible_with
+    return replace(found, training={"inputs": inputs, "towards": trained.get("pulled_towards"), "compatible_with": asked})
 
 
 def _embeddings_digest(workspace: Workspace, params: Params, parts: Parts) -> str:
