@@ -6,12 +6,15 @@ import pytest
 from click.testing import CliRunner
 
 from face_assets.audit import steps
+from face_assets.audit.embedder import AuditEmbedder
 from face_assets.audit.judgement import Audit, judge_labels
 from face_assets.audit.steps import audit_labels
 from face_assets.cli.main import main
+from face_assets.core.params import Detector
 from face_assets.core.settings import remember
 from face_assets.core.tables import write_rows
-from face_assets.detection.steps import read_faces
+from face_assets.detection.steps import Face, read_faces
+from face_assets.embedding.vectors import Embedding
 from face_assets.registry.git import git
 from face_assets.registry.workspace import Workspace
 from face_assets.storage.artifacts import Artifact
@@ -21,22 +24,27 @@ HEADER = ("path", "md5", "identity", "split", "status", "faces", "reason", "crop
 REJECTED = ("p00/none.jpg", "f" * 32, "p00", "train", "no_face", "0", "no face", "")
 
 
-def aligned_faces(folder: Path) -> Artifact:
-    """Faces of 20 people, one of whose photos is filed under another, and a photo without a face."""
+def misfiled() -> list[Face]:
+    """Faces of 20 people, one of whose photos is filed under another."""
     faces, _ = draw([4] * 20)
     faces[5] = relabel(faces[5], "p07")
+    return faces
+
+
+def aligned_faces(folder: Path, faces: list[Face]) -> Artifact:
+    """These faces, and a photo without a face."""
     folder.mkdir()
     rows = [(face.path, face.md5, face.identity, face.split, "face", "1", "", face.crop_key) for face in faces]
     write_rows(folder / "faces.csv", HEADER, [*rows, REJECTED])
     return Artifact("aligned_faces", "a" * 16, folder, {})
 
 
-def audit(repository: Path, tmp_path: Path, action: str) -> tuple[Artifact, Artifact]:
+def audit(repository: Path, tmp_path: Path, action: str, faces: list[Face] | None = None) -> tuple[Artifact, Artifact]:
     """The list before and after an audit with that action."""
     (repository / "params.yaml").write_text(f"embedder: {{weights: scratch}}\naudit: {{action: {action}}}\n")
     git("commit", "-q", "-a", "-m", "Audit", cwd=repository)
     remember(repo=str(repository))
-    before, workspace = aligned_faces(tmp_path / "aligned"), Workspace.load()
+    before, workspace = aligned_faces(tmp_path / "aligned", faces or misfiled()), Workspace.load()
     return before, audit_labels(workspace, workspace.repository.resolve("HEAD"), before, lambda _: None)
 
 
@@ -92,6 +100,22 @@ def test_a_person_whom_training_has_under_another_name_is_enrolled_and_not_teste
     assert {face.identity for face in read_faces(after, "test")} == {"tested"}
     assert len(read_faces(after)) == len(faces)
     assert not {"p00 again"} & {face.identity for face in read_faces(after, "train", "validation", "test")}
+
+
+@pytest.mark.parametrize(("name", "is_seen"), [("starting weights", True), ("embedder of v1.0.0, in production", False)])
+def test_what_production_is_decides_no_list(
+    name: str, is_seen: bool, repository: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A test person who looks like one of the training, by an embedder that depends on the commit alone, and by production's."""
+    faces, vectors = draw([6] + [3] * 20)
+    faces[:2] = [relabel(face, "p00 again", "test") for face in faces[:2]]
+    embedder = AuditEmbedder(name, Embedding("weights", "fixed", 32, Detector()), "f" * 16)
+    monkeypatch.setattr(steps, "audit_embedder", lambda workspace, commit: embedder)
+    monkeypatch.setattr(steps, "audit_faces", lambda *_: judge_labels(faces, vectors, name))
+    monkeypatch.setattr(steps, "findings_sheet", lambda *_: b"")
+    before, after = audit(repository, tmp_path, "report", faces)
+    assert after.summary["two_names"] == 1
+    assert (after.summary["people_seen_under_another_name"], after.fingerprint != before.fingerprint) == (int(is_seen), is_seen)
 
 
 def test_a_commit_without_an_audit_says_how_to_make_one(repository: Path, home: Path) -> None:
