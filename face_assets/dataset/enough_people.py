@@ -42,8 +42,8 @@ def plan_for(photos: Mapping[str, int], params: Params) -> Plan:
     testable = sum(count > 1 and splits[identity] == "test" for identity, count in photos.items())
     found, few = (len(photos), trainable, testable), testable < params.split.min_test_people
     if len(photos) < LEAST_TO_TELL_APART:
-        named = f": {next(iter(photos))}" if photos else ""
-        alone = f"The photos are of {len(photos)} people{named}. It takes two to tell people apart: add photos of another person."
+        named = f"one person alone: {next(iter(photos))}" if photos else "nobody"
+        alone = f"The photos are of {named}. It takes two to tell people apart: add photos of another person."
         return Plan(False, *found, "nobody to tell apart", alone)
     if not params.train.epochs:
         return Plan(False, *found, f"nothing is trained, for train.epochs is 0: {_all_test(len(photos))}")

@@ -41,7 +41,7 @@ def test_random_weights_are_refused_with_the_number_of_people_that_they_take() -
 
 def test_one_person_is_told_apart_from_nobody() -> None:
     found = plan(1, 9).refusal
-    assert found and "1 people: Person 0. It takes two to tell people apart" in found
+    assert found and "one person alone: Person 0. It takes two to tell people apart" in found
     assert plan(1, 9, "embedder: {weights: scratch}").refusal == found
 
 
