@@ -25,7 +25,7 @@ WARN = dg.AssetCheckSeverity.WARN
     dagster_type=ARTIFACT,
     deps=["photos", "parameters"],
     kinds={"dvc", "csv"},
-    code_version=step_version("dataset_version"),
+    code_version=f"{step_version('dataset_version')}-{step_version('training_plan')}",
     check_specs=[
         commit_check("dataset_version", "readable", "few enough photos are unreadable"),
         commit_check("dataset_version", "enough_people", "there are people to tell apart, and as many as a training takes"),

@@ -90,7 +90,8 @@ def version_dataset(workspace: Workspace, commit: str, log: Log) -> Artifact:
             **manifest.notes(),
         }
 
-    made = workspace.home.artifacts.make("dataset_version", fingerprint(listed, *decide_training), fill)
+    name = fingerprint(listed, *decide_training, step_version("training_plan"))
+    made = workspace.home.artifacts.make("dataset_version", name, fill)
     return replace(made, fingerprint=listed if made.summary["training"]["trains"] else fingerprint(listed, "all test"))
 
 

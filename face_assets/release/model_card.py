@@ -116,8 +116,10 @@ def _how_trained(facts: CardFacts) -> list[str]:
             f"From {start}, {training['epochs']} epochs over {training['photos']:,} photos of {training['people']:,} people, "
             f"seed {training['seed']}, CosFace loss{_pulled(training)}."
         ]
-    reason = facts.dataset["training"]["reason"]
-    measured = training["measured"]
+    reason = facts.dataset.get("training", {}).get("reason", "for train.epochs was 0")  # artifacts of earlier versions have neither
+    measured = training.get("measured")
+    if not measured:
+        return [f"None, {shown_in_markdown(reason)}.", "", f"These are {start}."]
     return [
         f"None, {shown_in_markdown(reason)}.",
         "",

@@ -26,9 +26,9 @@ def production(repository: Path, home: Path, bundle: Callable[[bytes], Path], mo
     return commit
 
 
-def code(**versions: str) -> dg.Definitions:
-    """The pipeline in small, with these code versions: aligned → trained → released, written → deployed."""
-    wanted = dict.fromkeys(("aligned", "trained", "released", "written", "deployed"), "1") | versions
+def code(has_audit: bool = False, **versions: str) -> dg.Definitions:
+    """The pipeline in small, with these code versions: aligned → (audited →) trained → released, written → deployed."""
+    wanted = dict.fromkeys(("aligned", "audited", "trained", "released", "written", "deployed"), "1") | versions
 
     def asset(name: str, dep: str | None, condition: dg.AutomationCondition, partitioned: bool) -> dg.AssetsDefinition:
         by = commits if partitioned else None
@@ -41,7 +41,8 @@ def code(**versions: str) -> dg.Definitions:
     return dg.Definitions(
         [
             asset("aligned", None, REMAKE, True),
-            asset("trained", "aligned", REMAKE, True),
+            *([asset("audited", "aligned", REMAKE, True)] if has_audit else []),
+            asset("trained", "audited" if has_audit else "aligned", REMAKE, True),
             asset("released", "trained", REMAKE, True),
             asset("written", "released", REWRITE, False),
             asset("deployed", "written", REDEPLOY, False),
@@ -60,6 +61,16 @@ def test_a_change_remakes_what_is_below_for_the_commit_in_production(production:
         assert changed.total_requested == 2  # what serves follows the stage tag of the new release
         again = dg.evaluate_automation_conditions(code(trained="2"), instance=instance, cursor=changed.cursor)
         assert again.total_requested == 0
+
+
+def test_an_asset_of_a_new_version_is_made_where_one_above_it_changed(production: str) -> None:
+    """A change below it alone runs without it, and fails: what is above a new asset has to have another version."""
+    with dg.instance_for_test() as instance:
+        instance.add_dynamic_partitions(str(commits.name), [production])
+        first = dg.evaluate_automation_conditions(code(), instance=instance)
+        upgraded = dg.evaluate_automation_conditions(code(has_audit=True, aligned="2", trained="2"), instance=instance, cursor=first.cursor)
+        asked = {name: upgraded.get_requested_partitions(dg.AssetKey(name)) for name in ("aligned", "audited", "trained", "released")}
+        assert asked == dict.fromkeys(asked, {production})
 
 
 def test_a_change_of_the_serving_code_writes_and_deploys_once_more(production: str) -> None:

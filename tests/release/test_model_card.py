@@ -85,6 +85,12 @@ def test_figures_without_mated_pairs_are_not_measurable() -> None:
     assert "| trained | 2 | not measurable | not measurable | not measurable | too few pairs |" in card
 
 
+def test_starting_weights_that_an_earlier_version_served_have_no_measure() -> None:
+    card = model_card(replace(FACTS, training={**FACTS.training, "epochs": 0}))
+    assert "None, for train.epochs was 0." in card and "(digest `abc`)." in card
+    assert "altered copies" not in card
+
+
 def test_the_card_says_what_a_precision_costs_and_what_was_refused() -> None:
     assert "Precision" not in model_card(FACTS)
     measured = {"figure": "TAR at FAR 0.001", "min_cosine": 0.98, "mean_cosine": 0.99}
