@@ -235,12 +235,12 @@ class Gallery(Section):
         "under two names, poor photos; it spares an import of hundreds, and allows none of fewer than 20",
     )
     min_probability: Fraction = Field(0.9, description="detection probability of a photo that somebody is newly enrolled from")
-    min_face: float = Field(32.0, ge=0.0, le=10_000.0, description="and the shorter side of the face in it, in pixels")
+    min_face: float = Field(32.0, ge=0.0, le=10_000.0, description="shorter side in pixels of the face in such a photo")
     min_sharpness: float = Field(
         1.0,
         ge=0.0,
         le=8.0,
-        description="and its crop's sharpness, log2(1 + mean curvature of the green channel); a face out of focus has 0.7",
+        description="sharpness of its crop, log2(1 + mean curvature of the green channel); a face out of focus has 0.7",
     )
 
 

@@ -35,7 +35,8 @@ def train_embedder(workspace: Workspace, commit: str, aligned: Artifact, log: Lo
     weights = resolve_weights(workspace, commit)
     start = weights_fingerprint(weights)
     decided_by = (params.embedder.whitening, params.embedder.embedding_size, params.train.fingerprint())
-    inputs = fingerprint(aligned.fingerprint, start, *decided_by, step_version("face_embedder"), *_device())
+    device = _device(workspace.settings.train_processes)
+    inputs = fingerprint(aligned.fingerprint, start, *decided_by, step_version("face_embedder"), *device)
     towards = pulled_towards(workspace, params, inputs, weights, log)
     name = fingerprint(inputs, towards.digests.embeddings, params.train.compatibility) if towards else inputs
 
@@ -134,10 +135,12 @@ def _keep(workspace: Workspace, commit: str, aligned: Artifact, params: Params, 
     return made
 
 
-def _device() -> list[str]:
-    """The kind of device that Lightning chooses for the training; none for a CPU, under which no name had one."""
+def _device(processes: int) -> list[str]:
+    """The kind of device that Lightning chooses for the training; none for a CPU, under which no name had one: several processes use it."""
     import torch
 
+    if processes > 1:
+        return []
     return ["cuda"] if torch.cuda.is_available() else ["mps"] if torch.backends.mps.is_available() else []
 
 

@@ -70,7 +70,7 @@ def test_an_asset_of_a_new_version_is_made_where_one_above_it_changed(production
         first = dg.evaluate_automation_conditions(code(), instance=instance)
         upgraded = dg.evaluate_automation_conditions(code(has_audit=True, aligned="2", trained="2"), instance=instance, cursor=first.cursor)
         asked = {name: upgraded.get_requested_partitions(dg.AssetKey(name)) for name in ("aligned", "audited", "trained", "released")}
-        assert asked == dict.fromkeys(asked, {production})
+        assert asked == {name: {production} for name in asked}
 
 
 def test_a_change_of_the_serving_code_writes_and_deploys_once_more(production: str) -> None:
