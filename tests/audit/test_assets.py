@@ -15,7 +15,7 @@ from face_assets.registry.git import git
 from face_assets.registry.workspace import Workspace
 from face_assets.storage.artifacts import Artifact
 from tests.audit.test_judgement import draw
-from tests.audit.test_steps import aligned_faces
+from tests.audit.test_steps import aligned_faces, misfiled
 
 
 @pytest.mark.parametrize(("allowed", "word"), [(0.02, "done"), (0.01, "refused")])
@@ -34,7 +34,7 @@ def test_wrong_photos_are_a_warning_until_they_are_too_many(
 
     @dg.asset(name="aligned_faces", partitions_def=commits)
     def upstream() -> Artifact:
-        return aligned_faces(tmp_path / "aligned")
+        return aligned_faces(tmp_path / "aligned", misfiled())
 
     with dg.DagsterInstance.ephemeral() as instance:
         add_commit(instance, commit)
