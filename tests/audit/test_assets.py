@@ -6,8 +6,11 @@ import dagster as dg
 import pytest
 
 from face_assets.audit import assets, steps
+from face_assets.audit.embedder import STARTING, AuditEmbedder
 from face_assets.audit.judgement import Audit, judge_labels
+from face_assets.core.params import Detector
 from face_assets.core.settings import remember
+from face_assets.embedding.vectors import Embedding
 from face_assets.event_log.outcomes import read_outcome
 from face_assets.orchestration.partitions import add_commit, commits
 from face_assets.orchestration.workspace_resource import WorkspaceResource
@@ -18,13 +21,17 @@ from tests.audit.test_judgement import draw
 from tests.audit.test_steps import aligned_faces, misfiled
 
 
-@pytest.mark.parametrize(("allowed", "word"), [(0.02, "done"), (0.01, "refused")])
-def test_wrong_photos_are_a_warning_until_they_are_too_many(
-    allowed: float, word: str, repository: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("allowed", "production", "word"), [(0.02, None, "done"), (0.01, None, "refused"), (0.01, "embedder of v1.0.0, in production", "done")]
+)
+def test_wrong_photos_are_a_warning_until_the_starting_weights_find_too_many(
+    allowed: float, production: str | None, word: str, repository: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def judge(_workspace: object, _embedder: object, faces: list, _log: object) -> Audit:
         return judge_labels(faces, draw([4] * 20)[1][[int(face.crop_key, 16) for face in faces]], "starting weights")
 
+    embedder = AuditEmbedder(production or STARTING, Embedding("weights", "fixed", 32, Detector()), "f" * 16)
+    monkeypatch.setattr(steps, "audit_embedder", lambda workspace, commit: embedder)
     monkeypatch.setattr(steps, "audit_faces", judge)  # embeddings of drawn people, who have no crops
     monkeypatch.setattr(steps, "findings_sheet", lambda *_: b"")
     (repository / "params.yaml").write_text(f"embedder: {{weights: scratch}}\naudit: {{max_wrong_person: {allowed}}}\n")
