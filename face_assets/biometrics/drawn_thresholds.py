@@ -9,12 +9,14 @@ from face_assets.biometrics.paired_bootstrap import DRAWS, WEIGHTS_AT_ONCE, peop
 Doubles = npt.NDArray[np.float64]
 REACH = 4
 """How many times the allowed comparisons are kept for draws that weigh the highest ones more."""
-MOST_KEPT = 20_000
+MOST_KEPT = 100_000
+"""Most pairs kept. Where REACH times the allowed ones are more, every so many a pair is counted, and as many times fewer are allowed."""
 
 
 def verification_thresholds(calibration: Labelled, far: float, threshold: float, seed: int) -> Doubles:
     """Thresholds of verification for `far`, (DRAWS,); threshold: the one that all calibration people set."""
-    scores, first, second = _highest_pairs(calibration, far)
+    stride = _stride(calibration, far)
+    scores, first, second = _highest_pairs(calibration, far, stride)
     if not len(scores):
         return np.full(DRAWS, threshold)
     photos = np.bincount(calibration.found_people, minlength=calibration.count).astype(np.float64)
@@ -22,8 +24,12 @@ def verification_thresholds(calibration: Labelled, far: float, threshold: float,
     for _, weights in people_drawn(calibration.count, seed):
         pairs = ((weights @ photos) ** 2 - weights**2 @ photos**2) / 2
         parts = _parts(len(weights), len(scores))
-        found += [_reached(scores, weights[rows][:, first] * weights[rows][:, second], far * pairs[rows]) for rows in parts]
-    return np.concatenate(found)
+        found += [_reached(scores, weights[rows][:, first] * weights[rows][:, second], far * pairs[rows] / stride) for rows in parts]
+    drawn = np.concatenate(found)
+    if stride == 1:
+        return drawn
+    pairs = (photos.sum() ** 2 - (photos**2).sum()) / 2
+    return drawn + threshold - _reached(scores, np.ones((1, len(scores))), np.array([far * pairs / stride]))
 
 
 def identification_thresholds(strangers: Labelled, rate: float, threshold: float, seed: int) -> Doubles:
@@ -51,19 +57,35 @@ def _reached(scores: Doubles, weights: Doubles, allowed: Doubles) -> Doubles:
     return np.asarray(scores[np.minimum(places, len(scores) - 1)], np.float64)
 
 
-def _highest_pairs(labelled: Labelled, far: float) -> tuple[Doubles, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Scores, descending, and both people of the non-mated pairs that score highest."""
+def _allowed(labelled: Labelled, far: float) -> int:
+    """Number of pairs of found photos that `far` allows."""
     photos = len(labelled.found)
-    wanted = min(MOST_KEPT, REACH * int(far * photos * (photos - 1) / 2) + 1)
+    return int(far * photos * (photos - 1) / 2)
+
+
+def _stride(labelled: Labelled, far: float) -> int:
+    """One in so many pairs is counted; 1 where REACH times the allowed ones can be kept."""
+    return max(1, -(-REACH * _allowed(labelled, far) // MOST_KEPT))
+
+
+def _highest_pairs(labelled: Labelled, far: float, stride: int) -> tuple[Doubles, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Scores, descending, and both people of the non-mated pairs that score highest, among one in `stride` pairs of shuffled photos."""
+    photos = len(labelled.found)
+    order = np.random.default_rng(0).permutation(photos) if stride > 1 else np.arange(photos)
+    vectors, people = labelled.embeddings[order], labelled.found_people[order]
+    wanted = REACH * _allowed(labelled, far) // stride + 1
     kept = np.zeros((3, 0))
     for start in range(0, photos, ROWS_AT_ONCE):
-        mine = labelled.found_people[start : start + ROWS_AT_ONCE]
-        scores = labelled.embeddings[start : start + ROWS_AT_ONCE] @ labelled.embeddings[start:].T
-        later = np.arange(scores.shape[1])[None] > np.arange(len(scores))[:, None]
-        scores[~later | (mine[:, None] == labelled.found_people[None, start:])] = -2.0
-        places = np.argpartition(scores, -min(wanted, scores.size), axis=None)[-min(wanted, scores.size) :]
-        rows, columns = np.unravel_index(places, scores.shape)
-        found = np.stack([scores[rows, columns], mine[rows], labelled.found_people[start:][columns]])
-        kept = np.concatenate([kept, found[:, found[0] > -2.0]], axis=1)
+        mine = people[start : start + ROWS_AT_ONCE]
+        scores = vectors[start : start + ROWS_AT_ONCE] @ vectors[start:].T
+        rows, columns = np.arange(len(scores))[:, None], np.arange(scores.shape[1])[None]
+        counted = (columns > rows) & (columns % stride == -rows % stride) & (mine[:, None] != people[None, start:])
+        places = np.flatnonzero(counted)
+        values = scores.ravel()[places]
+        if len(places) > wanted:
+            highest = np.argpartition(values, -wanted)[-wanted:]
+            places, values = places[highest], values[highest]
+        found = np.stack([values, mine[places // scores.shape[1]], people[start:][places % scores.shape[1]]])
+        kept = np.concatenate([kept, found], axis=1)
         kept = kept[:, np.argsort(-kept[0], kind="stable")[:wanted]]
     return kept[0], kept[1].astype(np.int64), kept[2].astype(np.int64)

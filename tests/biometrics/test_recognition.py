@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from face_assets.biometrics import drawn_thresholds
 from face_assets.biometrics.labelled import Labelled
 from face_assets.biometrics.recognition import OperatingPoint, Recognition, operating_point, recognition
 
@@ -111,3 +112,17 @@ def test_a_drawn_threshold_lies_as_thresholds_of_other_people_do() -> None:
         spread = np.mean([one.drawn[kind].std() for one in others])
         assert np.std(values) == pytest.approx(spread, rel=0.5)
         assert np.mean([one.drawn[kind].mean() for one in others]) == pytest.approx(np.mean(values), abs=0.02)
+
+
+def test_drawn_thresholds_are_of_the_same_rate_where_only_some_pairs_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A false accept rate that allows more pairs than are kept, as 3,000 photos at 0.01 do."""
+    people = labelled(4, 120, 0.9)
+    threshold = operating_point([people], 0.1, 0.1, enrolled=120).verification
+    assert threshold is not None
+    found = {}
+    for kept in (10**6, 5000):
+        monkeypatch.setattr(drawn_thresholds, "MOST_KEPT", kept)
+        found[kept] = drawn_thresholds.verification_thresholds(people, 0.1, threshold, 0)
+    every, some = found.values()
+    assert np.median(some) == pytest.approx(np.median(every), abs=every.std() / 2)
+    assert every.std() * 0.8 < some.std() < 2 * every.std()
