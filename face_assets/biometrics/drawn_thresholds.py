@@ -35,6 +35,8 @@ def verification_thresholds(calibration: Labelled, far: float, threshold: float,
 def identification_thresholds(strangers: Labelled, rate: float, threshold: float, seed: int) -> Doubles:
     """Thresholds of identification for a share `rate` of strangers' searches, (DRAWS,)."""
     scores = strangers.stranger_scores()
+    if not len(scores):
+        return np.full(DRAWS, threshold)
     kept = np.argsort(scores)[::-1][: REACH * int(rate * len(scores)) + ROWS_AT_ONCE]
     people = strangers.found_people[kept]
     photos = np.bincount(strangers.found_people, minlength=strangers.count).astype(np.float64)
@@ -42,7 +44,7 @@ def identification_thresholds(strangers: Labelled, rate: float, threshold: float
     for _, weights in people_drawn(strangers.count, seed):
         parts = _parts(len(weights), len(kept))
         found += [_reached(scores[kept], weights[rows][:, people], rate * (weights[rows] @ photos)) for rows in parts]
-    return np.concatenate(found) if found else np.full(DRAWS, threshold)
+    return np.concatenate(found)
 
 
 def _parts(draws: int, scores: int) -> list[slice]:

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from face_assets.biometrics.drawn_thresholds import identification_thresholds, verification_thresholds
 from face_assets.biometrics.labelled import Labelled
 from face_assets.biometrics.paired_bootstrap import Counts, Scored
-from face_assets.biometrics.verification import BINS, bin_of, count_scores, tar_at_far
+from face_assets.biometrics.verification import ABOVE_EVERY_COSINE, BINS, above_every, bin_of, count_scores, tar_at_far
+from face_assets.biometrics.verification import Counts as Histogram
 
 HAIR = 1e-4
 ENOUGH = 3
@@ -26,17 +27,18 @@ ENOUGH = 3
 class OperatingPoint:
     """Thresholds of one recognizer, by the calibration people.
 
-    verification: for `far`; identification: for `fpir` in a gallery of so many people as the test has. None where the calibration
-    people are too few to show the rate. accuracy: the threshold of the best balanced accuracy. outranked: (BINS,), the share of their
-    non-mated pairs that a score in each bin exceeds. sources: places of the sources that the thresholds of pairs and of searches are by.
-    drawn: both thresholds in each draw of those people, (DRAWS,) each, empty for one that is None.
+    verification: for `far`; identification: for `fpir` in a gallery of so many people as the test has. None where the labels of the
+    calibration people are too few to show the rate, whatever is found of them; where the found photos are too few, nobody is accepted
+    below their highest score. accuracy: the threshold of the best balanced accuracy. outranked: (BINS,), the share of their non-mated
+    pairs that a score in each bin exceeds. sources: places of the sources that the thresholds of pairs, of searches and of accuracy are
+    by. drawn: the first two in each draw of those people, (DRAWS,) each, empty for one that is None.
     """
 
     verification: float | None
     identification: float | None
     accuracy: float
     outranked: npt.NDArray[np.float64]
-    sources: tuple[int, int]
+    sources: tuple[int, int, int]
     drawn: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
@@ -95,20 +97,20 @@ def operating_point(sources: Sequence[Labelled], far: float, fpir: float, enroll
     """
     pairs = _first([_non_mated(source) * far for source in sources])
     searches = _first([len(source.people) * _stranger_rate(source, fpir, enrolled) for source in sources])
+    both = next((place for place in (pairs, *range(len(sources))) if sources[place].mated_pairs.any()), pairs)
     genuine, impostor = count_scores(sources[pairs].embeddings, sources[pairs].found_people)
-    total = max(impostor.sum(), 1)
-    rejected = np.cumsum(impostor) - impostor
-    missed = np.cumsum(genuine) - genuine
-    verification = tar_at_far(genuine, impostor, far).threshold
+    verification = _verification(genuine, impostor, far) if int(_non_mated(sources[pairs]) * far) else None
     identification = _identification(sources[searches], fpir, enrolled)
     rate = _stranger_rate(sources[searches], fpir, enrolled)
     none = np.zeros(0)
     return OperatingPoint(
         verification=verification,
         identification=identification,
-        accuracy=float(int((rejected / total - missed / max(genuine.sum(), 1)).argmax()) / (BINS / 2) - 1),
-        outranked=(rejected + impostor / 2) / total,
-        sources=(pairs, searches),
+        accuracy=_most_accurate(
+            *((genuine, impostor) if both == pairs else count_scores(sources[both].embeddings, sources[both].found_people))
+        ),
+        outranked=(np.cumsum(impostor) - impostor / 2) / max(impostor.sum(), 1),
+        sources=(pairs, searches, both),
         drawn=(
             none if verification is None else verification_thresholds(sources[pairs], far, verification, seed),
             none if identification is None else identification_thresholds(sources[searches], rate, identification, seed),
@@ -133,11 +135,26 @@ def _stranger_rate(labelled: Labelled, fpir: float, enrolled: int) -> float:
     return float(1 - (1 - fpir) ** (max(labelled.count - 1, 0) / max(enrolled, 1)))
 
 
+def _verification(genuine: Histogram, impostor: Histogram, far: float) -> float:
+    """Threshold for `far`; just above the highest non-mated score where the found pairs are too few."""
+    found = tar_at_far(genuine, impostor, far).threshold
+    return above_every(impostor) if found is None else found
+
+
+def _most_accurate(genuine: Histogram, impostor: Histogram) -> float:
+    """Threshold of the best balanced accuracy."""
+    rejected, missed = np.cumsum(impostor) - impostor, np.cumsum(genuine) - genuine
+    shares = rejected / max(impostor.sum(), 1) - missed / max(genuine.sum(), 1)
+    return float(int(shares.argmax()) / (BINS / 2) - 1)
+
+
 def _identification(strangers: Labelled, fpir: float, enrolled: int) -> float | None:
-    """Threshold at which strangers find somebody among `enrolled` people in `fpir` of searches."""
+    """Threshold at which strangers find somebody among `enrolled` people in `fpir` of searches; None where the labels are too few."""
+    rate = _stranger_rate(strangers, fpir, enrolled)
+    if not int(rate * len(strangers.people)):
+        return None
     scores = np.sort(strangers.stranger_scores())[::-1]
-    allowed = int(_stranger_rate(strangers, fpir, enrolled) * len(scores))
-    return float(scores[allowed]) + HAIR if 1 <= allowed < len(scores) else None
+    return float(scores[int(rate * len(scores))]) + HAIR if len(scores) else ABOVE_EVERY_COSINE
 
 
 def recognition(test: Labelled, point: OperatingPoint) -> Recognition:

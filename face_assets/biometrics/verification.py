@@ -110,7 +110,7 @@ def evaluate(embeddings: Floats, identities: npt.NDArray[Any], far: float, seed:
         raise UserError(f"The test split has photos of {len(people)} people: it needs two. Add people to the photos.")
     points = [tar_at_far(genuine, impostor, one) for one in dict.fromkeys((*FARS, far))]
     chosen = next(point for point in points if point.far == far)
-    threshold = chosen.threshold if chosen.threshold is not None else _above_every(impostor)
+    threshold = chosen.threshold if chosen.threshold is not None else above_every(impostor)
     return Evaluation(
         photos=len(embeddings),
         failures=0,
@@ -196,8 +196,9 @@ def tar_at_far(genuine: Counts, impostor: Counts, far: float) -> TarAtFar:
     return TarAtFar(far, tar, _edge(place), false_accepts, pairs, resolved=True)
 
 
-def _above_every(impostor: Counts) -> float:
-    return _edge(int(np.flatnonzero(impostor)[-1]) + 1)
+def above_every(impostor: Counts) -> float:
+    """The cosine just above the highest of a histogram (BINS,); above every cosine if it is empty."""
+    return _edge(int(np.flatnonzero(impostor)[-1]) + 1) if impostor.any() else ABOVE_EVERY_COSINE
 
 
 def _roc(genuine: Counts, impostor: Counts) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:

@@ -133,7 +133,8 @@ def _recognition(params: Params, seen: Seen) -> "Recognition":
     from face_assets.biometrics.recognition import operating_point, recognition
 
     asked = params.evaluation
-    return recognition(seen.test, operating_point((seen.calibration, seen.test), asked.far, asked.fpir, seen.test.count))
+    point = operating_point((seen.calibration, seen.test), asked.far, asked.fpir, seen.test.count, asked.seed)
+    return recognition(seen.test, point)
 
 
 def _compare(
@@ -182,10 +183,10 @@ def _failures(seen: Mapping[str, Seen]) -> list[str]:
 
 def _own_people(recognized: "Recognition") -> list[str]:
     """Sentence about thresholds that are chosen on the test people."""
-    rates = [rate for rate, source in zip(("FAR", "FPIR"), recognized.point.sources, strict=True) if source]
+    rates = [rate for rate, source in zip(("FAR", "FPIR", "accuracy"), recognized.point.sources, strict=True) if source]
     if not rates:
         return []
-    return [f"the gate's thresholds for {' and '.join(rates)} are chosen on the test people: those of the split {CALIBRATION} are too few"]
+    return [f"the gate's thresholds for {', '.join(rates)} are chosen on the test people: those of the split {CALIBRATION} are too few"]
 
 
 def _write_pairs(directory: Path, photos: LabelledPhotos, seen: "Labelled") -> None:
