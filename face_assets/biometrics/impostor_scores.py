@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from face_assets.core.fingerprint import fingerprint
 
 FILE = Path(__file__).with_name("known_weights.json")
 DEVIATION_KNOWN = 0.05
@@ -34,6 +36,11 @@ class ImpostorScores:
     spread: float
     person_variance: tuple[float, ...]
     deviation: float = DEVIATION_KNOWN
+
+    @property
+    def digest(self) -> str:
+        """Digest of the scores, which decide thresholds, for the names of what is made with them."""
+        return fingerprint(asdict(self))
 
     def photo_score(self, rate: float) -> float:
         """The score that `rate` of the pairs of photos reaches. Below the lowest rate the tail is extended linearly in log(rate)."""

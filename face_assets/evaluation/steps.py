@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from face_assets.biometrics.impostor_scores import impostor_scores, known_key
 from face_assets.core.files import write_bytes, write_json, write_text
 from face_assets.core.fingerprint import fingerprint
 from face_assets.core.params import Params
@@ -48,7 +49,8 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
     params = workspace.params(commit)
     line = production_line(workspace.stages, params.evaluation.far)
     against = [release.commit for release in line.releases]
-    asked = (params.evaluation.fingerprint(), attributes_digest(workspace, commit, params.evaluation))
+    weights = _weights_key(workspace, commit, params)
+    asked = (params.evaluation.fingerprint(), attributes_digest(workspace, commit, params.evaluation), impostor_scores(weights).digest)
     name = fingerprint(exported.fingerprint, aligned.fingerprint, *asked, against, step_version("embedder_evaluation"))
 
     def fill(directory: Path) -> dict[str, Any]:
@@ -74,7 +76,7 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
             log(note)
         trained, test = figures["trained"], photos["test"]
         names = [face.identity for face in test.faces]
-        chosen = threshold_figures(seen["trained"].test.embeddings, names, params.evaluation, _weights_key(workspace, commit, params))
+        chosen = threshold_figures(seen["trained"].test.embeddings, names, params.evaluation, weights)
         threshold = chosen["threshold"]["value"]
         log(f"threshold for two photos: {threshold:.4f} by {chosen['threshold']['basis']}")
         fars = [point.far for point in trained.tar]
@@ -122,7 +124,6 @@ def _seen_by_candidate(
 
 def _weights_key(workspace: Workspace, commit: str, params: Params) -> str:
     """Key of the starting weights in known_weights.json."""
-    from face_assets.biometrics.impostor_scores import known_key
     from face_assets.embedding.weights import weights_fingerprint
 
     return known_key(weights_fingerprint(resolve_weights(workspace, commit)), params.embedder.whitening)

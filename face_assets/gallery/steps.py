@@ -6,6 +6,7 @@ from typing import Any
 from face_assets.audit.gallery_faces import GALLERY, LISTED, gallery_faces
 from face_assets.audit.gallery_steps import left_out_of_gallery
 from face_assets.audit.subjects import choosing_embedder
+from face_assets.biometrics.impostor_scores import impostor_scores
 from face_assets.core.errors import RefusedError
 from face_assets.core.fingerprint import fingerprint
 from face_assets.core.params import Params
@@ -32,11 +33,11 @@ def enroll(
     suspects = left_out_of_gallery(audited)
     people = fingerprint(people, audited.fingerprint) if suspects else people
     chooser = choosing_embedder(workspace, commit) if pointer else None  # the photos' subjects are chosen by now
-    decided_by = (*asked, weights, step_version("face_gallery"), *([chooser.fingerprint] if chooser else []))
+    known = impostor_scores(weights)
+    decided_by = (*asked, weights, known.digest, step_version("face_gallery"), *([chooser.fingerprint] if chooser else []))
     name = fingerprint(exported.fingerprint, people, aligned.fingerprint, *decided_by)
 
     def fill(directory: Path) -> dict[str, Any]:
-        from face_assets.biometrics.impostor_scores import impostor_scores
         from face_assets.gallery import enrolment as gallery
 
         faces, without, left_out, notes = _enrolled(workspace, commit, params, aligned, suspects, log)
@@ -49,7 +50,7 @@ def enroll(
         probes = read_faces(aligned, "test")
         people = [face.identity for face in probes]
         vectors = served_vectors(workspace, params, exported, [face.crop_key for face in probes], log)
-        calibrated = gallery.calibrate(enrolled, vectors, people, *asked, impostor_scores(weights))
+        calibrated = gallery.calibrate(enrolled, vectors, people, *asked, known)
         photos = {(face.identity, face.md5) for face in faces}
         inside = [(face.identity, face.md5) in photos for face in probes]
         figures = gallery.identification_figures(enrolled, vectors, people, inside, calibrated.held_out)

@@ -145,3 +145,9 @@ def test_nobody_is_accepted_by_an_embedder_with_one_vector_and_one_person_choose
     names = ["only", "only"]
     found = calibrate(templates_of(embeddings, names), embeddings, names, FPIR, CONFIDENCE, known)
     assert (found.fpir, found.strangers, found.threshold.own_weight) == (None, 0, 0)
+
+
+def test_other_scores_of_the_same_weights_have_another_digest(known: ImpostorScores) -> None:
+    """The digest is in the names of evaluation and gallery, so that both are made again after a change of known_weights.json."""
+    assert replace(known, person_variance=tuple(2 * one for one in known.person_variance)).digest != known.digest
+    assert replace(known).digest == known.digest != impostor_scores("a digest fixed").digest

@@ -63,3 +63,10 @@ def test_a_step_keeps_its_version_where_results_stay_the_same(tmp_path: Path) ->
     kept = json.loads(file.read_text())
     assert kept["one"]["version"] == "of before"
     assert kept["one"]["code"] == kept["other"]["code"] == kept["other"]["version"] != "of before"
+
+
+def test_what_decides_the_served_thresholds_is_in_the_names_of_evaluation_and_gallery() -> None:
+    deciding = {f"face_assets.biometrics.{name}" for name in ("thresholds", "score_tail", "score_blocks", "impostor_scores", "cross_fit")}
+    for name in ("embedder_evaluation", "face_gallery"):
+        used = digests.modules_used(*step_versions._steps()[name]["modules"], ignored=step_versions.CARRIERS)
+        assert deciding <= set(used), name
