@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from face_assets.biometrics.verification import BINS, ROWS_AT_ONCE, Counts, Floats, bin_of, count_scores, tar_at_far
+from face_assets.biometrics.labelled import rows_at_once
+from face_assets.biometrics.verification import BINS, Counts, Floats, bin_of, count_scores, tar_at_far
 
 LEAST_MATED = 30
 """Mated cross-comparisons below which a share of them says nothing."""
@@ -68,10 +69,11 @@ def compare_embeddings(old: Floats, new: Floats, people: npt.NDArray[Any], far: 
 def count_cross_scores(old: Floats, new: Floats, people: npt.NDArray[Any]) -> tuple[Counts, Counts]:
     """Histograms (BINS,) of the cosines of each old embedding with the new ones of all other photos, of one person and of two."""
     genuine, impostor = np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)
-    for start in range(0, len(old), ROWS_AT_ONCE):
-        scores = old[start : start + ROWS_AT_ONCE] @ new.T
+    step = rows_at_once(len(old))
+    for start in range(0, len(old), step):
+        scores = old[start : start + step] @ new.T
         rows = np.arange(len(scores))
-        same = people[start : start + ROWS_AT_ONCE, None] == people[None]
+        same = people[start : start + step, None] == people[None]
         bins = bin_of(scores)
         others = ~same
         same[rows, rows + start] = False  # no photo is compared with itself

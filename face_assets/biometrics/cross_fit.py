@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from face_assets.biometrics.impostor_scores import ImpostorScores
+from face_assets.biometrics.rate_interval import rate_interval
 from face_assets.biometrics.score_blocks import BINS, SCORES, ScoreBlocks
 from face_assets.biometrics.score_tail import jackknife_variance
 from face_assets.biometrics.thresholds import verification_threshold
@@ -54,10 +54,7 @@ def rate_of(hits: float, comparisons: int, variance: float, most: float, confide
     value = hits / comparisons
     effective = min(most, comparisons, value * (1 - value) / variance) if variance > 0 else min(most, comparisons)
     effective = max(effective, 1.0)
-    found, missed = value * effective, (1 - value) * effective
-    tail = (1 - confidence) / 2
-    low = float(stats.beta.ppf(tail, found, missed + 1)) if found > 0 else 0.0
-    high = float(stats.beta.ppf(1 - tail, found + 1, missed)) if missed > 0 else 1.0
+    low, high = rate_interval(value, effective, confidence)
     return Rate(value, low, high, comparisons, round(effective, 1))
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from face_assets.biometrics.labelled import ROWS_AT_ONCE, Labelled
+from face_assets.biometrics.labelled import ROWS_AT_ONCE, Labelled, rows_at_once
 from face_assets.biometrics.paired_bootstrap import DRAWS, WEIGHTS_AT_ONCE, people_drawn
 
 Doubles = npt.NDArray[np.float64]
@@ -77,9 +77,10 @@ def _highest_pairs(labelled: Labelled, far: float, stride: int) -> tuple[Doubles
     vectors, people = labelled.embeddings[order], labelled.found_people[order]
     wanted = REACH * _allowed(labelled, far) // stride + 1
     kept = np.zeros((3, 0))
-    for start in range(0, photos, ROWS_AT_ONCE):
-        mine = people[start : start + ROWS_AT_ONCE]
-        scores = vectors[start : start + ROWS_AT_ONCE] @ vectors[start:].T
+    step = rows_at_once(photos)
+    for start in range(0, photos, step):
+        mine = people[start : start + step]
+        scores = vectors[start : start + step] @ vectors[start:].T
         rows, columns = np.arange(len(scores))[:, None], np.arange(scores.shape[1])[None]
         counted = (columns > rows) & (columns % stride == -rows % stride) & (mine[:, None] != people[None, start:])
         places = np.flatnonzero(counted)

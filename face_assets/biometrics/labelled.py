@@ -11,6 +11,12 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 ROWS_AT_ONCE = 1024
+SCORES_AT_ONCE = 2**24
+
+
+def rows_at_once(columns: int) -> int:
+    """Rows that are compared with so many columns at a time: at most SCORES_AT_ONCE scores, however many photos there are."""
+    return max(1, min(ROWS_AT_ONCE, SCORES_AT_ONCE // max(1, columns)))
 
 
 @dataclass(frozen=True)
@@ -121,8 +127,9 @@ class Labelled:
         best = np.full(len(self.found), -1.0)
         if not self.count:
             return best
-        for start in range(0, len(best), ROWS_AT_ONCE):
-            scores = self.embeddings[start : start + ROWS_AT_ONCE] @ templates.T
-            scores[np.arange(len(scores)), self.found_people[start : start + ROWS_AT_ONCE]] = -1.0
-            best[start : start + ROWS_AT_ONCE] = scores.max(axis=1)
+        step = rows_at_once(self.count)
+        for start in range(0, len(best), step):
+            scores = self.embeddings[start : start + step] @ templates.T
+            scores[np.arange(len(scores)), self.found_people[start : start + step]] = -1.0
+            best[start : start + step] = scores.max(axis=1)
         return best

@@ -1,18 +1,19 @@
-"""Interval of a rate that was measured on few people."""
+"""Interval of a rate."""
 
 CONFIDENCE = 0.95
 
 
-def rate_interval(rate: float, people: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Interval of a rate over people whose photos agree with each other at worst: Clopper and Pearson 1934, with people as trials.
+def rate_interval(rate: float, trials: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Interval of a rate by independent trials: Clopper and Pearson 1934; trials: number of them, which need not be whole.
 
-    Without an error among n people it ends near 3 / n (rule of three, ISO/IEC 19795-1); without people it is 0 to 1.
+    Where the photos of a person depend on each other, people are the trials, or as many as give the variance over people. Without an
+    error in n trials it ends near 3 / n (rule of three, ISO/IEC 19795-1); without trials it is 0 to 1.
     """
     from scipy.stats import beta
 
-    if not people:
+    if not trials:
         return 0.0, 1.0
-    errors, tail = rate * people, (1 - confidence) / 2
-    low = float(beta.ppf(tail, errors, people - errors + 1)) if errors else 0.0
-    high = float(beta.ppf(1 - tail, errors + 1, people - errors)) if errors < people else 1.0
+    errors, others, tail = rate * trials, (1 - rate) * trials, (1 - confidence) / 2
+    low = float(beta.ppf(tail, errors, others + 1)) if errors > 0 else 0.0
+    high = float(beta.ppf(1 - tail, errors + 1, others)) if others > 0 else 1.0
     return low, high

@@ -49,7 +49,9 @@ class Recognition:
     ranked: mated pairs, each with the share of the calibration people's non-mated pairs that score lower; accepted: mated pairs at the
     threshold of verification; found: searches that reach the threshold of identification. None without that threshold.
     accuracy: mean of the shares of mated pairs accepted and of non-mated pairs rejected; a pair with a missing face is neither.
-    strangers_accepted: share of found photos that reach the threshold with another person's template (FPIR in this gallery).
+    false_accepts: share of the found non-mated pairs that reach the threshold of verification (FAR of the test people, which is near the
+    requested one and not the same for two recognizers). strangers_accepted: share of found photos that reach the threshold with another
+    person's template (FPIR in this gallery).
     """
 
     photos: int
@@ -58,6 +60,7 @@ class Recognition:
     accepted: Scored | None
     found: Scored | None
     accuracy: float
+    false_accepts: float | None
     strangers_accepted: float | None
     point: OperatingPoint
 
@@ -83,7 +86,8 @@ class Recognition:
 
     def to_json(self) -> dict[str, Any]:
         """The figures and thresholds as JSON-able values."""
-        figures = {"auc": self.auc, "accuracy": self.accuracy, "tar": self.tar, "fnir": self.fnir, "fpir": self.strangers_accepted}
+        figures = {"auc": self.auc, "accuracy": self.accuracy, "tar": self.tar, "far": self.false_accepts}
+        figures |= {"fnir": self.fnir, "fpir": self.strangers_accepted}
         thresholds = {"verification_threshold": self.point.verification, "identification_threshold": self.point.identification}
         rounded = {name: None if value is None else round(value, 6) for name, value in {**figures, **thresholds}.items()}
         return {"photos": self.photos, "failures_to_acquire": self.failures, **rounded}
@@ -99,6 +103,7 @@ def operating_point(sources: Sequence[Labelled], far: float, fpir: float, enroll
     searches = _first([len(source.people) * _stranger_rate(source, fpir, enrolled) for source in sources])
     both = next((place for place in (pairs, *range(len(sources))) if sources[place].mated_pairs.any()), pairs)
     genuine, impostor = count_scores(sources[pairs].embeddings, sources[pairs].found_people)
+    counted = (genuine, impostor) if both == pairs else count_scores(sources[both].embeddings, sources[both].found_people)
     verification = _verification(genuine, impostor, far) if int(_non_mated(sources[pairs]) * far) else None
     identification = _identification(sources[searches], fpir, enrolled)
     rate = _stranger_rate(sources[searches], fpir, enrolled)
@@ -106,9 +111,7 @@ def operating_point(sources: Sequence[Labelled], far: float, fpir: float, enroll
     return OperatingPoint(
         verification=verification,
         identification=identification,
-        accuracy=_most_accurate(
-            *((genuine, impostor) if both == pairs else count_scores(sources[both].embeddings, sources[both].found_people))
-        ),
+        accuracy=_most_accurate(*counted),
         outranked=(np.cumsum(impostor) - impostor / 2) / max(impostor.sum(), 1),
         sources=(pairs, searches, both),
         drawn=(
@@ -170,6 +173,7 @@ def recognition(test: Labelled, point: OperatingPoint) -> Recognition:
         accepted=None if point.verification is None else Scored(*test.mated_scores(), pairs, point.verification, point.drawn[0]),
         found=None if point.identification is None else _searches(test, point.identification, point.drawn[1]),
         accuracy=(accurate.share + rejected / max(_non_mated(test), 1)) / 2,
+        false_accepts=_false_accepts(impostor, point.verification),
         strangers_accepted=_strangers_accepted(test, point.identification),
         point=point,
     )
@@ -181,6 +185,12 @@ def _searches(test: Labelled, threshold: float, thresholds: npt.NDArray[np.float
     rows = searched[test.people]
     trials = np.where(searched, test.photos, 0).astype(np.float64)
     return Scored(test.people[rows], test.mated_search_scores()[rows], trials, threshold, thresholds)
+
+
+def _false_accepts(impostor: Histogram, threshold: float | None) -> float | None:
+    if threshold is None or not impostor.any():
+        return None
+    return float(impostor[int(bin_of(np.array(threshold))) :].sum() / impostor.sum())
 
 
 def _strangers_accepted(test: Labelled, threshold: float | None) -> float | None:

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from face_assets.biometrics.labelled import Labelled
+from face_assets.biometrics.labelled import Labelled, rows_at_once
 from face_assets.core.errors import UserError
 
 Floats = npt.NDArray[np.float32]
 Counts = npt.NDArray[np.int64]
 
 BINS = 2**20
-ROWS_AT_ONCE = 1024
 FARS = (1e-2, 1e-3, 1e-4)
 FOLDS = 10
 PAIRS_A_KIND = 3000
@@ -163,10 +162,11 @@ def has_pairs(people: npt.NDArray[Any]) -> bool:
 def count_scores(embeddings: Floats, identities: npt.NDArray[Any]) -> tuple[Counts, Counts]:
     """Histograms (BINS,) of the cosines of all pairs of one person and of two; memory does not grow with the pairs."""
     genuine, impostor = np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)
-    for start in range(0, len(embeddings), ROWS_AT_ONCE):
-        scores = embeddings[start : start + ROWS_AT_ONCE] @ embeddings[start:].T
+    step = rows_at_once(len(embeddings))
+    for start in range(0, len(embeddings), step):
+        scores = embeddings[start : start + step] @ embeddings[start:].T
         later = np.arange(scores.shape[1])[None] > np.arange(len(scores))[:, None]
-        same = (identities[start : start + ROWS_AT_ONCE, None] == identities[None, start:]) & later
+        same = (identities[start : start + step, None] == identities[None, start:]) & later
         bins = bin_of(scores)
         genuine += np.bincount(bins[same], minlength=BINS)
         impostor += np.bincount(bins[later & ~same], minlength=BINS)

@@ -16,8 +16,9 @@ MOST_REGRESSIONS = 20
 FIGURES = ("auc", "accuracy", "accuracy_std", "eer")
 RECOGNITION = {
     "failures_to_acquire": "photos without a usable face",
-    "tar": "TAR at a threshold of other people",
-    "fnir": "FNIR at a threshold of other people",
+    "tar": "TAR at the gate's threshold",
+    "far": "FAR there",
+    "fnir": "FNIR at the gate's threshold",
     "fpir": "FPIR there",
 }
 GROUP_FIGURES = ("accept_rate", "false_accept_rate")

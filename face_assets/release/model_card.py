@@ -16,8 +16,8 @@ class CardFacts:
 
     verification: the threshold for two photos and its rates, as the evaluation's summary has them.
     precisions: the trials, the served one last; empty if f32 was requested. passed, reasons: the gate's verdict, if known.
-    groups: tables of the figures by group, as Markdown; empty without attributes. recognition: `trained`, figures at thresholds of other
-    people, and `beside`, the comparisons with releases of the line. compatible_with: versions with whose templates the
+    groups: tables of the figures by group, as Markdown; empty without attributes. recognition: `trained`, figures at the
+    gate's thresholds, and `beside`, the comparisons with releases of the line. compatible_with: versions with whose templates the
     embeddings compare; compatibility: the figures behind it, or why there are none.
     """
 
@@ -216,19 +216,18 @@ def _acquired(facts: CardFacts) -> list[str]:
 
 
 def _recognition(facts: CardFacts) -> list[str]:
-    """Rates at thresholds of other people, and the comparisons by which the gate judged."""
-    found = facts.recognition.get("trained", {})
-    if found.get("fnir") is None:
-        return []
-    lines = [
-        f"In a gallery of the test people, each photo searched among the others: FNIR **{found['fnir']:.4f}** at a threshold that other "
-        f"people set; of strangers {found['fpir']:.2%} find somebody.",
-        "",
-    ]
+    """Rates at the gate's thresholds, and the comparisons by which the gate judged."""
+    found, lines = facts.recognition.get("trained", {}), []
+    if found.get("fnir") is not None:
+        lines = [
+            f"In a gallery of the test people, each photo searched among the others: FNIR **{found['fnir']:.4f}** at the gate's threshold; "
+            f"of strangers {found['fpir']:.2%} find somebody. In a template, a photo without a face counts as the worst that it could be.",
+            "",
+        ]
     header = ("beside", "figure", "this release", "that one", "worse by")
     rows = [
         (one["release"], name, f"{figure['now']:.4f}", f"{figure['before']:.4f}", _interval(figure["loss"]))
-        for one in facts.recognition["beside"]
+        for one in facts.recognition.get("beside", ())
         for name, figure in one["figures"].items()
     ]
     return lines + ([*_table(header, rows), ""] if rows else [])

@@ -71,9 +71,9 @@ def test_another_length_never_compares(old: np.ndarray) -> None:
 
 
 def test_each_old_template_meets_the_new_probes_of_all_other_photos_once(old: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    from face_assets.biometrics import compatibility
+    from face_assets.biometrics import labelled
 
-    monkeypatch.setattr(compatibility, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(labelled, "ROWS_AT_ONCE", 7)
     new = rotated(old)
     genuine, impostor = count_cross_scores(old[:40], new[:40], PEOPLE[:40])
     scores, apart = old[:40] @ new[:40].T, ~np.eye(40, dtype=bool)

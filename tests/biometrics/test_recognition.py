@@ -70,6 +70,8 @@ def test_with_every_face_found_the_counts_are_those_of_the_scores() -> None:
             hits.append(test.embeddings[row] @ mean / np.linalg.norm(mean) >= point.identification)
     assert found.fnir == pytest.approx(1 - np.mean(hits))
     assert found.failures == 0
+    other = np.triu(test.people[:, None] != test.people[None], 1)
+    assert found.false_accepts == pytest.approx((scores[other] >= point.verification).mean(), abs=2 / other.sum())
 
 
 def test_a_missed_photo_is_missed_in_all_its_pairs_and_a_person_without_a_face_in_every_search() -> None:

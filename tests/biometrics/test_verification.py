@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from face_assets.biometrics import labelled
 from face_assets.biometrics.labelled import Labelled
 from face_assets.biometrics.plots import det_plot, histogram_plot, roc_plot
-from face_assets.biometrics.verification import Evaluation, evaluate, evaluate_labelled, has_pairs
+from face_assets.biometrics.verification import Evaluation, count_scores, evaluate, evaluate_labelled, has_pairs
 from face_assets.core.errors import UserError
 from face_assets.gallery import enrolment as gallery
 from face_assets.gallery.enrolment import identification_figures, stranger_scores, templates_of, write_gallery
@@ -149,3 +150,15 @@ def test_no_photo_finds_itself() -> None:
     single = templates_of(embeddings[::3], names[::3])
     figures = identification_figures(single, embeddings[::3], names[::3], [True] * 10, np.full(10, 0.99))
     assert (figures["enrolled"], figures["strangers"], figures["strangers_accepted"]) == (0, 10, 0)
+
+
+def test_pairs_are_counted_once_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    vectors = random.normal(size=(60, 8)).astype(np.float32)
+    vectors, people = vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.repeat(np.arange(20), 3)
+    whole = count_scores(vectors, people)
+    monkeypatch.setattr(labelled, "SCORES_AT_ONCE", 60 * 7)
+    assert labelled.rows_at_once(60) == 7
+    for kind, blocks in zip(whole, count_scores(vectors, people), strict=True):
+        assert blocks.sum() == kind.sum()
+        assert np.abs(np.cumsum(blocks) - np.cumsum(kind)).max() <= 2  # rounding at the edge of a bin

@@ -129,3 +129,12 @@ def test_small_losses_one_after_another_are_refused_beside_the_best_release() ->
     beside_best = [judge(now, [compared(now, figures[0], asked)], asked).passed for now in figures[1:]]
     assert all(beside_last)
     assert beside_best[0] and not beside_best[-1]
+
+
+def test_the_notes_are_of_the_comparison_and_not_of_all_test_people() -> None:
+    """Where a release has learned from most of the test people, those left may show less than all do."""
+    every, left = measured(photos(0.5)), Labelled(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 24), np.float32))
+    few = recognition(photos(0.5, people=9), operating_point([photos(0.9, 7, people=3), left], ASKED.far, ASKED.fpir, 9))
+    assert every.tar is not None and few.fnir is None
+    notes = judge(every, [compared(few, few)], ASKED).notes
+    assert any(note.startswith("compared by AUC") for note in notes) and any("FNIR is not compared" in note for note in notes)

@@ -75,6 +75,8 @@ def test_photos_without_a_face_and_the_comparison_are_on_the_card() -> None:
     assert "count as missed in AUC, EER and TAR: 8 by production." in card
     assert "FNIR **0.1300**" in card and "1.10% find somebody" in card
     assert "| v1.0.0 | FNIR at FPIR 0.01 | 0.1300 | 0.1200 | 0.0100 (-0.0020 to 0.0300) |" in card
+    few = model_card(replace(FACTS, recognition={"trained": {"fnir": None, "fpir": None}, "beside": [compared]}))
+    assert "| v1.0.0 | FNIR at FPIR 0.01 | 0.1300 |" in few and "FNIR **" not in few
     same = model_card(replace(FACTS, figures={**FACTS.figures, "production": FACTS.figures["start"]}))
     assert "without a usable face, which count" not in same
 
