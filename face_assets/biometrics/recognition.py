@@ -15,7 +15,7 @@ import numpy.typing as npt
 from face_assets.biometrics.drawn_thresholds import identification_thresholds, verification_thresholds
 from face_assets.biometrics.labelled import Labelled
 from face_assets.biometrics.paired_bootstrap import Counts, Scored
-from face_assets.biometrics.verification import ABOVE_EVERY_COSINE, BINS, above_every, bin_of, count_scores, tar_at_far
+from face_assets.biometrics.verification import ABOVE_EVERY_COSINE, BINS, above_every, bin_of, count_scores, require_finite, tar_at_far
 from face_assets.biometrics.verification import Counts as Histogram
 
 HAIR = 1e-4
@@ -97,8 +97,10 @@ def operating_point(sources: Sequence[Labelled], far: float, fpir: float, enroll
     """Thresholds of a recognizer; enrolled: people of the gallery in which searches are to be made.
 
     sources: the calibration people, then others for rates that these are too few to show. Which source is taken depends on the labels
-    alone, so it is the same one for every recognizer.
+    alone, so it is the same one for every recognizer. Raises UserError for embeddings that are not finite.
     """
+    for source in sources:
+        require_finite(source.embeddings)
     pairs = _first([_non_mated(source) * far for source in sources])
     searches = _first([len(source.people) * _stranger_rate(source, fpir, enrolled) for source in sources])
     both = next((place for place in (pairs, *range(len(sources))) if sources[place].mated_pairs.any()), pairs)

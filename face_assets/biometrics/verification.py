@@ -97,16 +97,12 @@ def evaluate(embeddings: Floats, identities: npt.NDArray[Any], far: float, seed:
     Without a pair of one person, only the threshold is measured. Raises UserError without two people, and for embeddings that are not
     finite.
     """
-    if broken := int((~np.isfinite(embeddings).all(axis=1)).sum()):
-        raise UserError(
-            f"The embedder returns no finite numbers for {broken:,} of {len(embeddings):,} test photos, as after a training that diverged: "
-            "lower train.learning_rate or train.scale, or start from other embedder.weights."
-        )
+    require_finite(embeddings)
     genuine, impostor = count_scores(embeddings, identities)
     genuine[0] += missed
     people, counts = np.unique(identities, return_counts=True)
     if len(people) < 2:
-        raise UserError(f"The test split has photos of {len(people)} people: it needs two. Add people to the photos.")
+        raise UserError(f"The test split has photos with a usable face of {len(people)} people: it needs two. Add people to the photos.")
     points = [tar_at_far(genuine, impostor, one) for one in dict.fromkeys((*FARS, far))]
     chosen = next(point for point in points if point.far == far)
     threshold = chosen.threshold if chosen.threshold is not None else above_every(impostor)
@@ -126,6 +122,15 @@ def evaluate(embeddings: Floats, identities: npt.NDArray[Any], far: float, seed:
         roc=_curve(genuine, impostor),
         histogram=_coarse(genuine, impostor),
     )
+
+
+def require_finite(embeddings: Floats) -> None:
+    """Raises UserError for embeddings (n, d) that are not finite."""
+    if broken := int((~np.isfinite(embeddings).all(axis=1)).sum()):
+        raise UserError(
+            f"The embedder returns no finite numbers for {broken:,} of {len(embeddings):,} photos, as after a training that diverged: "
+            "lower train.learning_rate or train.scale, or start from other embedder.weights."
+        )
 
 
 def _accuracy(embeddings: Floats, identities: npt.NDArray[Any], seed: int) -> dict[str, Any]:

@@ -217,7 +217,8 @@ def _acquired(facts: CardFacts) -> list[str]:
 
 def _recognition(facts: CardFacts) -> list[str]:
     """Rates at the gate's thresholds, and the comparisons by which the gate judged."""
-    found, lines = facts.recognition.get("trained", {}), []
+    found = facts.recognition.get("trained", {})
+    lines: list[str] = []
     if found.get("fnir") is not None:
         lines = [
             f"In a gallery of the test people, each photo searched among the others: FNIR **{found['fnir']:.4f}** at the gate's threshold; "

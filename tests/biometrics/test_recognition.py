@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from face_assets.biometrics import drawn_thresholds
 from face_assets.biometrics.labelled import Labelled
 from face_assets.biometrics.recognition import OperatingPoint, Recognition, operating_point, recognition
+from face_assets.core.errors import UserError
 
 
 def labelled(seed: int, people: int, spread: float, found: list[bool] | None = None) -> Labelled:
@@ -151,3 +152,10 @@ def test_the_threshold_of_accuracy_is_of_people_with_two_photos() -> None:
     assert point.sources == (0, 0, 1)
     alone = operating_point([single], 0.01, 0.1, 60)
     assert recognition(test, point).accuracy > recognition(test, alone).accuracy + 0.05
+
+
+def test_a_training_that_diverged_is_an_error_of_the_user() -> None:
+    people = labelled(1, 12, 0.5)
+    people.embeddings[2] = np.nan
+    with pytest.raises(UserError, match="diverged"):
+        operating_point([labelled(2, 60, 0.5), people], 0.01, 0.1, 12)

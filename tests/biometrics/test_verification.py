@@ -102,7 +102,7 @@ def test_an_embedder_that_gives_one_vector_for_everybody_accepts_nobody() -> Non
 def test_a_training_that_diverged_is_said() -> None:
     embeddings, identities = people(10, 3, 0.5)
     embeddings[4, 2] = np.nan
-    with pytest.raises(UserError, match=r"1 of 30 test photos.*learning_rate"):
+    with pytest.raises(UserError, match=r"1 of 30 photos.*learning_rate"):
         evaluate(embeddings, identities, 0.01, 0)
 
 
