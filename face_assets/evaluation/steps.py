@@ -72,13 +72,14 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
             log(f"{key}: {_measured(measured)} over {measured.pairs:,} pairs of {measured.photos:,} photos")
         verdict = gate.judge(recognized, comparisons, params.evaluation, params.split.min_test_people)
         gate_notes = [*_not_compared(line, comparisons), *_failures(seen), *_own_people(recognized), *verdict.notes]
-        for note in gate_notes:
-            log(note)
         trained, test = figures["trained"], photos["test"]
         names = [face.identity for face in test.faces]
         chosen = threshold_figures(seen["trained"].test.embeddings, names, params.evaluation, weights)
         threshold = chosen["threshold"]["value"]
         log(f"threshold for two photos: {threshold:.4f} by {chosen['threshold']['basis']}")
+        gate_notes += filter(None, [chosen["shortfall"]])
+        for note in gate_notes:
+            log(note)
         fars = [point.far for point in trained.tar]
         groups, outside = evaluate_groups(workspace, commit, params.evaluation, test, seen["trained"].test, threshold, fars)
         apart, notes = fairness.judge_gaps(groups, params.evaluation.max_group_gap)
@@ -99,7 +100,7 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
             "verification": chosen,
             "passed": verdict.passed and not apart,
             "reasons": [*verdict.reasons, *apart],
-            "gate_notes": [*gate_notes, *filter(None, [chosen["shortfall"]])],
+            "gate_notes": gate_notes,
             "people_lost": [person for one in comparisons[:1] for person in one.lost[:PEOPLE_LISTED]],
             "groups": fairness.to_json(groups),
             "group_notes": [*outside, *notes],
