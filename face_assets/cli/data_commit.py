@@ -35,7 +35,7 @@ def commit_changes(folder: Path, message: str, acknowledged: Sequence[str], log:
     root = _root(folder)
     if not message.strip():
         raise UserError("The message is empty: describe the change in a few words.")
-    trailers = [f"--trailer={trailer(identity_of(name))}" for name in acknowledged]
+    message = _with_trailers(root, message, [trailer(identity_of(name)) for name in acknowledged])
     _require_valid(root)
     require_identity(root)
     staged = {path for path, (index, _) in _states(root).items() if index not in " ?"}
@@ -54,12 +54,12 @@ def commit_changes(folder: Path, message: str, acknowledged: Sequence[str], log:
         present = [path for path, (_, tree) in paths.items() if tree != " "]
         if present:
             git("add", "--", *present, cwd=root)
-        git("commit", "-q", "-m", message, *trailers, "--", *paths, cwd=root)
+        git("commit", "-q", "-m", message, "--", *paths, cwd=root)
         log(f"Committed as {_head(root)[:12]}: {', '.join(paths)}")
         if already := [path for path in paths if path in staged]:
             log(f"Staged before, by whomever, and part of the commit: {_some(already)}")
     elif acknowledged:
-        git("commit", "-q", "--allow-empty", "--only", "-m", message, *trailers, cwd=root)
+        git("commit", "-q", "--allow-empty", "--only", "-m", message, cwd=root)
         log(f"Committed as {_head(root)[:12]}: nothing has changed, and the message acknowledges {_some(acknowledged)}.")
     else:
         log(f"Nothing has changed since commit {_head(root)[:12]}.")
@@ -67,6 +67,16 @@ def commit_changes(folder: Path, message: str, acknowledged: Sequence[str], log:
         log(f"Left as it is, for it is no pointer, parameter or text of the data repository: {_some(others)}. Use git for it.")
     _push(root, log)
     return bool(paths or acknowledged)
+
+
+def _with_trailers(root: Path, message: str, trailers: Sequence[str]) -> str:
+    """Returns the message with these trailers in its last paragraph, also where it has a line `---`, at which `git commit` would put them,
+    and whatever the user's settings of trailers are."""
+    if not trailers:
+        return message
+    options = ("--no-divider", "--where=end", "--if-exists=addIfDifferent", "--if-missing=add")
+    made = git("interpret-trailers", *options, *(f"--trailer={one}" for one in trailers), cwd=root, content=message.encode())
+    return made.decode()
 
 
 def _root(folder: Path) -> Path:

@@ -98,7 +98,7 @@ def test_mistakes_are_named_before_anything_is_added(repository: Path, home: Pat
 
 def test_people_are_acknowledged_in_the_message_also_after_a_refusal_and_where_nothing_has_changed(repository: Path, home: Path) -> None:
     before = head(repository)
-    done = commit(repository, "Ann and Zoë are meant\n\nReviewed-by: Bob", "--acknowledge", "Ann ", "--acknowledge", "Zoë Müller")
+    done = commit(repository, "Ann and Zoë are meant\n\n---\n\nReviewed-by: Bob", "--acknowledge", "Ann ", "--acknowledge", "Zoë Müller")
     assert done.exit_code == 0, done.output
     assert "nothing has changed, and the message acknowledges" in done.output
     message = git("show", "-s", "--format=%B", "HEAD", cwd=repository).decode().strip().split("\n")
