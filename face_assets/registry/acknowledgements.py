@@ -20,8 +20,9 @@ def acknowledged_names(repository: DataRepository, commit: str, since: str | Non
 
 
 def acknowledges(repository: DataRepository, commit: str) -> bool:
-    """True where the message of this one commit acknowledges somebody."""
-    return bool(_names(repository, "--max-count=1", "--end-of-options", commit, "--"))
+    """True where the message of this commit acknowledges somebody, or where it is a merge, one of those that it merges."""
+    most = (f"--max-count={MOST_COMMITS}", "--ignore-missing")  # the first commit has no parent
+    return bool(_names(repository, *most, "--end-of-options", commit, f"^{commit}^1", "--"))
 
 
 def _names(repository: DataRepository, *which: str) -> list[str]:

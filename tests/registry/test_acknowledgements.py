@@ -29,6 +29,20 @@ def test_trailers_of_the_commits_since_another_count(repository: Path, home: Pat
     assert acknowledges(mirror, last) and not acknowledges(mirror, prose)
 
 
+def test_a_merge_acknowledges_whom_its_branch_does(repository: Path, home: Path) -> None:
+    remember(repo=str(repository))
+    branch = git("symbolic-ref", "--short", "HEAD", cwd=repository).decode().strip()
+    git("switch", "-q", "-c", "topic", cwd=repository)
+    commit(repository, "Ann is meant\n\nAcknowledge-Person: Ann")
+    git("switch", "-q", branch, cwd=repository)
+    git("merge", "-q", "--no-ff", "-m", "Merge the branch", "topic", cwd=repository)
+    merge = git("rev-parse", "HEAD", cwd=repository).decode().strip()
+    later = commit(repository, "Something else")
+    mirror = Workspace.load().repository
+    mirror.refresh()
+    assert acknowledges(mirror, merge) and not acknowledges(mirror, later)
+
+
 def test_hostile_names_are_bounded(repository: Path, home: Path) -> None:
     remember(repo=str(repository))
     long = "x" * (LONGEST_NAME + 1)
