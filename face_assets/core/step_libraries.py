@@ -32,6 +32,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "embedder_evaluation": ("numpy", "openvino", "scikit-learn", "scipy", "torch"),
     "gallery_audit": ("numpy", "openvino", "scikit-learn", "torch"),
     "face_gallery": ("numpy", "openvino", "scipy", "torch"),
+    "gallery_verdict": ("numpy", "openvino", "torch"),
 }
 """Step → the libraries whose arithmetic its result depends on. What a step takes from one upstream, as crops, is in that one's name."""
 

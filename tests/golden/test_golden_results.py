@@ -34,10 +34,10 @@ REMADE = {
     "pillow": {"dataset_version", "inspection", "detection"},
     "openvino": {
         *("detection", "features", "label_audit", "face_embedder", "export", "precision"),
-        *("embedder_evaluation", "gallery_audit", "face_gallery"),
+        *("embedder_evaluation", "gallery_audit", "face_gallery", "gallery_verdict"),
     },
-    "torch": {"label_audit", "face_embedder", "export", "embedder_evaluation", "gallery_audit", "face_gallery"},
-    "numpy": {"detection", "label_audit", "embedder_evaluation", "gallery_audit", "face_gallery"},
+    "torch": {"label_audit", "face_embedder", "export", "embedder_evaluation", "gallery_audit", "face_gallery", "gallery_verdict"},
+    "numpy": {"detection", "label_audit", "embedder_evaluation", "gallery_audit", "face_gallery", "gallery_verdict"},
     "scikit-learn": {"label_audit", "precision", "embedder_evaluation", "gallery_audit"},
     "scipy": {"embedder_evaluation", "face_gallery"},
 }
