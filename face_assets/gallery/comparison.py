@@ -1,5 +1,6 @@
 """The comparison of a commit's gallery with production's: templates, photos and vectors that the gate's rules need, and their findings."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,11 @@ from face_assets.core.params import Detector, Params
 from face_assets.dataset.manifest import make_manifest
 from face_assets.dataset.photo_folders import person_key
 from face_assets.detection.detectors import crop_store
+from face_assets.detection.same_faces import LEAST_OVERLAP, overlap, same_faces
 from face_assets.detection.steps import Face, align
 from face_assets.embedding.vectors import engine_vectors, served_vectors
 from face_assets.gallery import gate
-from face_assets.gallery.changes import Changes, Enrolment, changes_between
+from face_assets.gallery.changes import Changes, Enrolment, changes_between, with_counts
 from face_assets.gallery.enrolled_photos import read_enrolled, source_of
 from face_assets.gallery.enrolment import templates_of
 from face_assets.gallery.search import Gallery
@@ -53,21 +55,27 @@ class Comparison:
         self.changes = (
             changes_between(former, self.listed) if former else Changes(frozenset(self.listed.photos), frozenset(), frozenset(), {})
         )
-        touched = self.changes.touched
-        self.faces = [face for face in read_enrolled(self.gallery) if person_key(face.identity) in touched]
-        known = former.photos if former else {}
+        faces, known = read_enrolled(self.gallery), former.photos if former else {}
+        filed_before = [face.md5 in known.get(person_key(face.identity), ()) for face in faces]
+        counts = Counter(person_key(face.identity) for face in faces)
+        kept = Counter(person_key(face.identity) for face, is_old in zip(faces, filed_before, strict=True) if is_old)
+        self.changes, again = with_counts(self.changes, self._counts(), counts, kept)
+        chosen = [place for place, face in enumerate(faces) if person_key(face.identity) in self.changes.touched]
+        self.faces, self.filed_now = [faces[place] for place in chosen], [not filed_before[place] for place in chosen]
         self.photos = [
-            gate.Photo(face.path, face.identity, face.md5 not in known.get(person_key(face.identity), ())) for face in self.faces
+            gate.Photo(face.path, face.identity, is_new or person_key(face.identity) in again)
+            for face, is_new in zip(self.faces, self.filed_now, strict=True)
         ]
 
     def findings(self) -> list[gate.Finding]:
         """The findings of all rules."""
         changes, present = self.changes, self.after.rows()
+        self._restore_crops()
         found = list(gate.one_name_a_face(self.after, changes))
         newcomers = [place for place, face in enumerate(self.faces) if person_key(face.identity) in changes.new]
         vectors = served_vectors(self.workspace, self.params, self.exported, [self.faces[place].crop_key for place in newcomers], self.log)
         found += gate.photos_of_new(self.after, [self.photos[place] for place in newcomers], vectors, changes)
-        new = [place for place, photo in enumerate(self.photos) if photo.new]
+        new = [place for place, is_new in enumerate(self.filed_now) if is_new]
         without = [self.listed.names[key] for key in sorted(changes.new - present.keys())] if self.is_curated else []
         qualities = self._qualities([self.faces[place].crop_key for place in new])
         found += gate.good_photos([self.photos[place] for place in new], qualities, without, self.params.gallery)
@@ -89,21 +97,27 @@ class Comparison:
             return []
         seen, vectors = self._by_production([self.faces[place] for place in places])
         photos = [self.photos[places[one]] for one in seen]
+        unseen = [self.photos[place] for place in sorted({*places} - {places[one] for one in seen})]
         again = templates_of(vectors, [photo.name for photo in photos])
         after = gate.Templates(again.names, again.templates, before.levels)
-        return [*gate.kept_faces(before, after, changes), *gate.photos_of_changed(before, photos, vectors, changes)]
+        enrolled = {person_key(face.identity): face.identity for face in self.faces}
+        found = list(gate.kept_faces(before, after, changes, enrolled))
+        return [*found, *gate.photos_of_changed(before, photos, vectors, changes), *gate.unseen_photos(unseen, changes)]
 
     def _by_production(self, faces: Sequence[Face]) -> tuple[list[int], np.ndarray]:
-        """Places of the photos in which production finds a face, and their embeddings by production, float32 (n, d)."""
+        """Places of the photos in which production's detector finds the face that is enrolled, and its embeddings by production, float32
+        (n, d)."""
         assert self.production is not None
         bundle = self.workspace.releases.bundle(self.production)
         recognizer = read_json(bundle / "recognizer.json")
-        detector, md5s = Detector(**recognizer["detector"]), [face.md5 for face in faces]
-        source = source_of(self.workspace.repository, self.commit)
-        facts = align(self.workspace, self.commit, source, md5s, detector, recognizer["max_megapixels"], self.log).facts
-        seen = [place for place, md5 in enumerate(md5s) if facts[md5]["status"] == "face"]
-        is_ours = crop_store(self.workspace, detector).path == crop_store(self.workspace, self.params.detector).path
-        keys = [faces[place].crop_key if is_ours else md5s[place] for place in seen]  # another detector may order a photo's faces anew
+        ours, detector = self.params.detector, Detector(**recognizer["detector"])
+        chosen, source = {face.md5: face.crop_key for face in faces}, source_of(self.workspace.repository, self.commit)
+        found = same_faces(self.workspace, self.commit, source, chosen, (ours, detector), recognizer["max_megapixels"], self.log)
+        shown = crop_store(self.workspace, ours).facts(chosen.values())
+        boxes = crop_store(self.workspace, detector).facts(found.values())
+        same = {md5 for md5, key in found.items() if overlap(shown[chosen[md5]]["box"], boxes[key]["box"]) >= LEAST_OVERLAP}
+        seen = [place for place, face in enumerate(faces) if face.md5 in same]
+        keys = [found[faces[place].md5] for place in seen]
         return seen, engine_vectors(self.workspace, bundle, detector, keys, self.log)
 
     def _production(self) -> gate.Templates:
@@ -112,6 +126,13 @@ class Comparison:
         bundle = self.workspace.releases.bundle(self.production)
         enrolled, recognizer = Gallery.load(bundle), read_json(bundle / "recognizer.json")
         return gate.Templates(enrolled.names, enrolled.templates, self._levels(bundle, recognizer, recognizer))
+
+    def _counts(self) -> dict[str, int]:
+        """Number of photos in each of production's templates, by key of the person."""
+        if self.production is None:
+            return {}
+        with np.load(self.workspace.releases.bundle(self.production) / "gallery.npz", allow_pickle=False) as stored:
+            return {person_key(str(name)): int(count) for name, count in zip(stored["names"], stored["counts"], strict=True)}
 
     @staticmethod
     def _levels(directory: Path, verification: dict[str, Any], identification: dict[str, Any]) -> gate.Levels:
@@ -148,6 +169,11 @@ class Comparison:
         files = repository.files(commit, source_of(repository, commit))
         photos = make_manifest(((file.path, file.md5) for file in files), self.params.split, known).photos
         return Enrolment.of((photo.identity, photo.md5) for photo in photos)
+
+    def _restore_crops(self) -> None:
+        """Detects the touched people's photos again of which the crop store was removed since the gallery was made."""
+        source, limit = source_of(self.workspace.repository, self.commit), self.params.photos.max_megapixels
+        align(self.workspace, self.commit, source, [face.md5 for face in self.faces], self.params.detector, limit, self.log)
 
     def _qualities(self, keys: Sequence[str]) -> list[gate.Quality]:
         """The quality of stored crops."""

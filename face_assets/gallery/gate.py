@@ -1,6 +1,6 @@
 """The rules of the gallery's gate: each returns people in doubt, with a sentence that names scores, limits and photos."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,10 +75,12 @@ class Quality:
     sharpness: float
 
 
-def kept_faces(before: Templates, after: Templates, changes: Changes) -> Iterator[Finding]:
-    """Changed people whose template does not agree with production's of the same name, and new people who are vanished ones.
+def kept_faces(before: Templates, after: Templates, changes: Changes, enrolled: Mapping[str, str]) -> Iterator[Finding]:
+    """Changed people whose template does not agree with production's of the same name, or has nothing to be compared by, and new people
+    who are vanished ones.
 
-    before, after: templates by one embedder, production's; `after` has the touched people, or fewer.
+    before, after: templates by one embedder, production's; `after` has the touched people in whose photos production finds the enrolled
+    face. enrolled: key → name of the touched people who are enrolled now.
     """
     rows, known = after.rows(), before.rows()
     changed = sorted(changes.changed & rows.keys() & known.keys())
@@ -89,13 +91,16 @@ def kept_faces(before: Templates, after: Templates, changes: Changes) -> Iterato
             nearer = f" and at {best:.2f} with that of {before.names[other]}" if best > own else ""
             text = f"{name}: the photos agree at {own:.2f} with the face that production has under this name{nearer}"
             yield Finding(FACES, (name,), f"{text}; {before.levels.match:.2f} is asked", enrolled=True)
+    for key in sorted((changes.changed & enrolled.keys() & known.keys()) - rows.keys()):
+        text = f"{enrolled[key]}: production's detector finds the enrolled face in none of the photos, so it cannot be compared"
+        yield Finding(FACES, (enrolled[key],), text, enrolled=True)
     gone = [row for key, row in sorted(known.items()) if key in changes.vanished]
-    for key in sorted(changes.new):
-        name, old = after.names[rows[key]] if key in rows else "", changes.renamed.get(key)
-        if name and old in known:
+    for key in sorted(changes.new & enrolled.keys()):
+        name, old = enrolled[key], changes.renamed.get(key)
+        if old in known:
             text = f"{name} has photos of {before.names[known[old]]}, who is no longer enrolled: a rename"
             yield Finding(FACES, (before.names[known[old]], name), text, enrolled=True)
-        elif name and gone:
+        elif gone and key in rows:
             scores = before.vectors[gone] @ after.vectors[rows[key]]
             best, former = float(scores.max()), before.names[gone[int(scores.argmax())]]
             if best >= before.levels.found:
@@ -111,6 +116,14 @@ def photos_of_changed(before: Templates, photos: Sequence[Photo], vectors: Float
     rows = [known[keys[place]] for place in places]
     for place, scores in zip(places, _scores(before, vectors[places], rows), strict=True):
         yield from _disagreement(photos[place], *scores, before, enrolled=True)
+
+
+def unseen_photos(photos: Iterable[Photo], changes: Changes) -> Iterator[Finding]:
+    """New photos of changed people, among `photos` in which production's detector does not find the enrolled face."""
+    for photo in photos:
+        if photo.new and person_key(photo.name) in changes.changed:
+            text = f"{photo.path}: production's detector finds another face in it or none, so it cannot be compared with {photo.name}"
+            yield Finding(PHOTOS, (photo.name,), text, enrolled=True)
 
 
 def photos_of_new(after: Templates, photos: Sequence[Photo], vectors: Floats, changes: Changes) -> Iterator[Finding]:
@@ -165,9 +178,11 @@ def good_photos(photos: Sequence[Photo], qualities: Sequence[Quality], without: 
         yield Finding(QUALITY, (name,), f"{name} has no photo with a usable face, filed under this name alone")
 
 
-def vanished_people(names: Mapping[str, str], changes: Changes, present: Iterable[str]) -> Iterator[Finding]:
-    """People of production who are no longer enrolled. names: key → name in production; present: keys of those enrolled now."""
-    for key in sorted(names.keys() - set(present) - set(changes.renamed.values())):
+def vanished_people(names: Mapping[str, str], changes: Changes, present: Collection[str]) -> Iterator[Finding]:
+    """People of production who are no longer enrolled, under another name either. names: key → name in production; present: keys of those
+    enrolled now."""
+    renamed = {old for new, old in changes.renamed.items() if new in present}
+    for key in sorted(names.keys() - set(present) - renamed):
         why = "is not there any more" if key in changes.vanished else "has no usable photo any more"
         yield Finding(PEOPLE, (names[key],), f"{names[key]} {why}", enrolled=True)
 

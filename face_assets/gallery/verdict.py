@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+from face_assets.core.errors import UserError
 from face_assets.core.fingerprint import fingerprint
 from face_assets.core.step_versions import step_version
 from face_assets.dataset.photo_folders import person_key
 from face_assets.gallery.comparison import Comparison
 from face_assets.gallery.decision import Scope, decide
+from face_assets.gallery.enrolled_photos import source_of
 from face_assets.registry.acknowledgements import acknowledged_names
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.stages import Assignment
@@ -24,9 +26,8 @@ def judge_gallery(workspace: Workspace, commit: str, evaluation: Artifact, expor
     params, assignment = workspace.params(commit), workspace.stages.production()
     accepted = sorted(_acknowledged(workspace.repository, commit, assignment))
     against = assignment.release.commit if assignment else None
-    name = fingerprint(
-        gallery.fingerprint, evaluation.fingerprint, against, accepted, params.gallery.fingerprint(), step_version("gallery_verdict")
-    )
+    decided_by = (against, accepted, params.gallery.fingerprint(), *([] if _is_listed(workspace, assignment) else ["no list"]))
+    name = fingerprint(gallery.fingerprint, evaluation.fingerprint, *decided_by, step_version("gallery_verdict"))
 
     def fill(directory: Path) -> dict[str, Any]:
         case = Comparison(workspace, commit, params, assignment.release if assignment else None, evaluation, exported, gallery, log)
@@ -53,6 +54,18 @@ def judge_gallery(workspace: Workspace, commit: str, evaluation: Artifact, expor
 def refusals(verdict: Artifact) -> list[str]:
     """The sentences of the checks that failed."""
     return [f"{name}: {found['description']}" for name, found in verdict.summary["checks"].items() if not found["passed"]]
+
+
+def _is_listed(workspace: Workspace, assignment: Assignment | None) -> bool:
+    """False where the list of production's people is not to be had now, which the verdict does without."""
+    if assignment is None:
+        return True
+    repository, commit = workspace.repository, assignment.release.trained_commit
+    try:
+        repository.files(commit, source_of(repository, commit))
+    except UserError:
+        return False
+    return True
 
 
 def _acknowledged(repository: DataRepository, commit: str, assignment: Assignment | None) -> set[str]:

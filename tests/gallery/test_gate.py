@@ -10,6 +10,7 @@ import pytest
 from face_assets.core.settings import remember
 from face_assets.event_log.outcomes import read_outcome
 from face_assets.gallery import assets
+from face_assets.gallery.verdict import judge_gallery
 from face_assets.orchestration.partitions import add_commit, commits
 from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.registry.acknowledgements import trailer
@@ -38,7 +39,8 @@ def team(original: Path, networks: Path, tmp_path_factory: pytest.TempPathFactor
             patch.setenv(f"GIT_{who}_EMAIL", "ann@example.org")
         remember(repo=str(folder / "data"))
         shutil.copytree(networks, folder / "home" / "detector")
-        yield Team(folder / "data", folder / "artifacts", {name: photos_of(keys(name)) for name in NAMES})
+        shared = {name: photos_of("Stranger", 10, 11, 12) for name in NAMES[20:22]}
+        yield Team(folder / "data", folder / "artifacts", {name: [*photos_of(keys(name)), *shared.get(name, ())] for name in NAMES})
 
 
 def message(*names: str) -> str:
@@ -150,6 +152,10 @@ def in_another_spelling(people: Folders) -> None:
     people["ANN  example"] = photos_of("Stranger")
 
 
+def a_second_owner_gone(people: Folders) -> None:
+    people["Person20"] = photos_of("Person20")  # the strangers' files that stood under both are Person21's now
+
+
 def hidden_in_an_import(people: Folders) -> None:
     people |= newcomers(60)
     swap(people, ANN, "New1")
@@ -184,6 +190,7 @@ POISONED: dict[Callable[[Folders], None], tuple[str, str]] = {
     all_but_one_gone: ("people_stay", "gallery.max_vanished allows 1"),
     a_face_lost: ("people_stay", "Ann Example has no usable photo any more"),
     in_another_spelling: ("photos_agree", "Stranger 0.jpg"),
+    a_second_owner_gone: ("photos_agree", "Person21/Stranger 10.jpg agrees at"),
     hidden_in_an_import: ("names_keep_faces", "Ann Example: the photos agree at"),
     a_photo_hidden_in_an_import: ("photos_agree", "Ann Example/Stranger 0.jpg"),
 }
@@ -260,6 +267,23 @@ def test_a_change_is_reported_where_the_parameters_ask_for_no_refusal(team: Team
     team.log.clear()
     assert team.judge(team.commit("Change people", people)) == {}
     assert any("names_keep_faces: reported, not refused" in line for line in team.log)
+
+
+def test_a_verdict_made_while_productions_list_was_unreachable_is_made_again_with_it(team: Team) -> None:
+    people = team.back()
+    pointer = team.workspace.repository.pointer(team.base, "gallery")
+    assert pointer is not None
+    listing = team.clone / ".dvc" / "cache" / "files" / "md5" / pointer.md5[:2] / pointer.md5[2:]
+    commit = team.commit("Enrol one", people | newcomers(1))
+    aside, gallery = team.folder / "listing", team.enrol(commit)
+    listing.rename(aside)
+    changed = []
+    for _ in range(2):
+        verdict = judge_gallery(team.workspace, commit, team.evaluation, team.exported, gallery, team.log.append)
+        changed.append(verdict.summary["changed"])
+        if aside.is_file():
+            aside.rename(listing)
+    assert changed == [len(people), 0]
 
 
 def test_the_run_of_a_poisoned_commit_is_refused_and_that_of_an_honest_one_is_done(team: Team) -> None:

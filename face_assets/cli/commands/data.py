@@ -37,8 +37,9 @@ def commit(message: str, acknowledged: tuple[str, ...], repo: Path) -> None:
     Adds what changed in the folders of DVC (photos, gallery), their pointers, params.yaml and texts; pushes the photos to the DVC
     remote, commits, and pushes the branch where git has a remote. What else changed is named and stays as it is.
 
-    A new face under an enrolled name, a removal, a rename, or one face under two names goes live only where --acknowledge, or the
-    trailer `Acknowledge-Person: NAME` of the message, names the person. With it, a commit without changes is made, too.
+    A new face under an enrolled name, a rename, one face under two names, or a removal past gallery.max_vanished goes live only where
+    --acknowledge, or the trailer `Acknowledge-Person: NAME` of the message, names the person. With it, a commit without changes is made,
+    too.
     """
     from face_assets.cli.data_commit import commit_changes
 
