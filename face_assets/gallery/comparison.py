@@ -1,7 +1,7 @@
 """The comparison of a commit's gallery with production's: templates, photos and vectors that the gate's rules need, and their findings."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from face_assets.detection.steps import Face, align
 from face_assets.embedding.vectors import engine_vectors, served_vectors
 from face_assets.gallery import gate
 from face_assets.gallery.changes import Changes, Enrolment, changes_between, with_counts
+from face_assets.gallery.earlier_names import returned_people
 from face_assets.gallery.enrolled_photos import read_enrolled, source_of
 from face_assets.gallery.enrolment import templates_of
 from face_assets.gallery.search import Gallery
@@ -40,6 +41,7 @@ class Comparison:
     commit: str
     params: Params
     production: Release | None
+    earlier: Sequence[Release]
     evaluation: Artifact
     exported: Artifact
     gallery: Artifact
@@ -82,6 +84,7 @@ class Comparison:
         if self.before:
             found += gate.vanished_people({person_key(name): name for name in self.before.names}, changes, present)
             found += self._beside_production(self.before)
+            found += returned_people(self.listed, (changes.new & present.keys()) - changes.renamed.keys(), self._earlier())
         return found
 
     @property
@@ -169,6 +172,16 @@ class Comparison:
         files = repository.files(commit, source_of(repository, commit))
         photos = make_manifest(((file.path, file.md5) for file in files), self.params.split, known).photos
         return Enrolment.of((photo.identity, photo.md5) for photo in photos)
+
+    def _earlier(self) -> Iterator[tuple[str, Enrolment]]:
+        """Versions and people of the releases before production's, each list once; of those whose list is on this machine."""
+        repository, seen = self.workspace.repository, set()
+        for release in self.earlier:
+            source = source_of(repository, release.trained_commit)
+            pointer = repository.pointer(release.trained_commit, source)
+            if pointer and pointer.md5 not in seen and repository.is_listed(release.trained_commit, source):
+                seen.add(pointer.md5)
+                yield release.version, self._listed(release.trained_commit, ())
 
     def _restore_crops(self) -> None:
         """Detects the touched people's photos again of which the crop store was removed since the gallery was made."""

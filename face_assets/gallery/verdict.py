@@ -9,6 +9,7 @@ from face_assets.core.step_versions import step_version
 from face_assets.dataset.photo_folders import person_key
 from face_assets.gallery.comparison import Comparison
 from face_assets.gallery.decision import Scope, decide
+from face_assets.gallery.earlier_names import earlier_releases
 from face_assets.gallery.enrolled_photos import source_of
 from face_assets.registry.acknowledgements import acknowledged_names
 from face_assets.registry.data_repository import DataRepository
@@ -25,12 +26,16 @@ def judge_gallery(workspace: Workspace, commit: str, evaluation: Artifact, expor
     """
     params, assignment = workspace.params(commit), workspace.stages.production()
     accepted = sorted(_acknowledged(workspace.repository, commit, assignment))
+    earlier = earlier_releases(workspace.stages) if assignment else []
     against = assignment.release.commit if assignment else None
-    decided_by = (against, accepted, params.gallery.fingerprint(), *([] if _is_listed(workspace, assignment) else ["no list"]))
+    line = [release.commit for release in earlier]
+    decided_by = (against, *line, accepted, params.gallery.fingerprint(), *([] if _is_listed(workspace, assignment) else ["no list"]))
     name = fingerprint(gallery.fingerprint, evaluation.fingerprint, *decided_by, step_version("gallery_verdict"))
 
     def fill(directory: Path) -> dict[str, Any]:
-        case = Comparison(workspace, commit, params, assignment.release if assignment else None, evaluation, exported, gallery, log)
+        case = Comparison(
+            workspace, commit, params, assignment.release if assignment else None, earlier, evaluation, exported, gallery, log
+        )
         changes = case.changes
         enrolled = len(case.before.names) if case.before else None
         scope = Scope(len(changes.touched), enrolled, is_curated=case.is_curated)

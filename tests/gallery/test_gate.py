@@ -14,6 +14,7 @@ from face_assets.gallery.verdict import judge_gallery
 from face_assets.orchestration.partitions import add_commit, commits
 from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.registry.acknowledgements import trailer
+from face_assets.registry.decision import LET_THROUGH, gate_message
 from face_assets.storage.artifacts import Artifact
 from tests.gallery.team import Folders, Team, photos_of
 
@@ -284,6 +285,23 @@ def test_a_verdict_made_while_productions_list_was_unreachable_is_made_again_wit
         if aside.is_file():
             aside.rename(listing)
     assert changed == [len(people), 0]
+
+
+def test_a_name_does_not_get_another_face_by_a_removal_and_an_addition(team: Team) -> None:
+    people, first, base = team.back(), team.workspace.stages.production(), team.base
+    assert first is not None
+    without = {name: photos for name, photos in people.items() if name != ANN}
+    try:
+        assert team.judge(team.commit("Remove one person of many", without)) == {}
+        team.release()
+        refused = team.judge(team.commit("Enrol a person", without | {ANN: photos_of("Stranger")}))
+        assert "Ann Example was enrolled up to v1.0.0 and is enrolled anew with other photos" in refused.get("names_keep_faces", ""), (
+            refused
+        )
+        assert team.judge(team.commit("Bring the person back", people)) == {}
+    finally:
+        team.base = base
+        team.workspace.stages.assign(first.release.version, gate_message(LET_THROUGH, base))
 
 
 def test_the_run_of_a_poisoned_commit_is_refused_and_that_of_an_honest_one_is_done(team: Team) -> None:

@@ -5,6 +5,7 @@ import numpy as np
 from face_assets.core.step_libraries import LIBRARIES
 from face_assets.core.step_versions import _steps
 from face_assets.gallery.changes import Changes, Enrolment, changes_between, with_counts
+from face_assets.gallery.earlier_names import returned_people
 from face_assets.gallery.gate import FACES, PEOPLE, PHOTOS, Levels, Photo, Templates, kept_faces, unseen_photos, vanished_people
 
 LEVELS = Levels(0.6, 0.5, 0.2)
@@ -12,8 +13,9 @@ NOBODY = Templates([], np.zeros((0, 2), np.float32), LEVELS)
 PRODUCTION = Templates(["Ann", "Bob"], np.eye(2, dtype=np.float32), LEVELS)
 
 
-def changes(**people: object) -> Changes:
-    return Changes(**{"new": frozenset(), "changed": frozenset(), "vanished": frozenset(), "renamed": {}} | people)  # type: ignore[arg-type]
+def changes(new: str = "", changed: str = "", vanished: str = "", **renamed: str) -> Changes:
+    """Changes of people by their keys; renamed: the new key → the old one."""
+    return Changes(frozenset(new.split()), frozenset(changed.split()), frozenset(vanished.split()), renamed)
 
 
 def test_a_file_that_no_longer_stands_under_two_names_is_new_under_the_one() -> None:
@@ -35,26 +37,31 @@ def test_photos_that_a_parameter_brings_into_the_gallery_are_judged_as_new_ones(
 
 
 def test_a_changed_person_whom_productions_detector_does_not_find_is_in_doubt() -> None:
-    found = list(kept_faces(PRODUCTION, NOBODY, changes(changed=frozenset({"ann"})), {"ann": "Ann"}))
+    found = list(kept_faces(PRODUCTION, NOBODY, changes(changed="ann"), {"ann": "Ann"}))
     assert [(one.check, one.people, one.enrolled) for one in found] == [(FACES, ("Ann",), True)]
 
 
 def test_a_new_photo_whose_face_productions_detector_does_not_find_is_in_doubt() -> None:
     photos = [Photo("Ann/new.jpg", "Ann", True), Photo("Ann/old.jpg", "Ann", False), Photo("Eve/new.jpg", "Eve", True)]
-    found = list(unseen_photos(photos, changes(changed=frozenset({"ann"}), new=frozenset({"eve"}))))
+    found = list(unseen_photos(photos, changes("eve", "ann")))
     assert [(one.check, one.people, one.enrolled) for one in found] == [(PHOTOS, ("Ann",), True)]
     assert found[0].sentence.startswith("Ann/new.jpg: ")
 
 
 def test_a_rename_is_found_where_productions_detector_does_not_find_the_face() -> None:
-    found = list(
-        kept_faces(PRODUCTION, NOBODY, changes(new=frozenset({"eve"}), vanished=frozenset({"ann"}), renamed={"eve": "ann"}), {"eve": "Eve"})
-    )
+    found = list(kept_faces(PRODUCTION, NOBODY, changes("eve", vanished="ann", eve="ann"), {"eve": "Eve"}))
     assert [one.people for one in found] == [("Ann", "Eve")]
 
 
+def test_a_name_that_an_earlier_release_enrolled_comes_back_with_its_photos_or_is_in_doubt() -> None:
+    earlier = [("v2.0.0", Enrolment.of([("Ann", "a"), ("Ann", "b")])), ("v1.0.0", Enrolment.of([("Ann", "stranger"), ("Zoë", "z")]))]
+    strange = Enrolment.of([("ANN", "stranger"), ("Bob", "b2"), ("Zoë", "z")])
+    assert [(one.check, one.people) for one in returned_people(strange, {"ann", "bob", "zoë"}, earlier)] == [(FACES, ("ANN",))]
+    assert not list(returned_people(Enrolment.of([("Ann", "a")]), {"ann"}, earlier))
+
+
 def test_a_person_renamed_to_somebody_who_is_not_enrolled_has_vanished() -> None:
-    renamed = changes(new=frozenset({"eve"}), vanished=frozenset({"ann"}), renamed={"eve": "ann"})
+    renamed = changes("eve", vanished="ann", eve="ann")
     names = {"ann": "Ann", "bob": "Bob"}
     assert [(one.check, one.people) for one in vanished_people(names, renamed, {"bob"})] == [(PEOPLE, ("Ann",))]
     assert not list(vanished_people(names, renamed, {"bob", "eve"}))
