@@ -1,20 +1,26 @@
 """The assets label_audit and gallery_audit, and their checks."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import dagster as dg
 
 from face_assets.audit import gallery_steps, steps
 from face_assets.audit.embedder import STARTING
+from face_assets.audit.findings import Finding, read_findings
+from face_assets.core.outside_text import shown
 from face_assets.core.params import Audit
 from face_assets.core.step_versions import step_version
+from face_assets.dataset.photo_folders import person_key
 from face_assets.orchestration.conditions import REMAKE
 from face_assets.orchestration.metadata import ARTIFACT, commit_check, commit_of, enforce_checks, materialized, user_errors
 from face_assets.orchestration.partitions import commits
 from face_assets.orchestration.workspace_resource import WorkspaceResource
+from face_assets.registry.acknowledgements import acknowledged_names
+from face_assets.registry.workspace import Workspace
 from face_assets.storage.artifacts import Artifact
 
 GROUP = "dataset"
+SHOWN = 3
 
 
 @dg.asset(
@@ -34,9 +40,9 @@ def label_audit(context: dg.AssetExecutionContext, platform: WorkspaceResource, 
     with user_errors(context):
         commit = commit_of(context, workspace)
         artifact = steps.audit_labels(workspace, commit, aligned_faces, context.log.info)
-        allowed = workspace.params(commit).audit
+        allowed, accepted = workspace.params(commit).audit, _acknowledged(workspace, commit)
         yield from enforce_checks(
-            context, materialized(context, workspace, artifact, plots=["suspects"], checks=lambda: _checks(artifact, allowed))
+            context, materialized(context, workspace, artifact, plots=["suspects"], checks=lambda: _checks(artifact, allowed, accepted))
         )
 
 
@@ -57,16 +63,33 @@ def gallery_audit(context: dg.AssetExecutionContext, platform: WorkspaceResource
     with user_errors(context):
         commit = commit_of(context, workspace)
         artifact = gallery_steps.audit_gallery(workspace, commit, label_audit, context.log.info)
-        checks = _checks(artifact, workspace.params(commit).audit, "gallery_labels_fit", "no_gallery_suspects")
+        allowed, accepted = workspace.params(commit).audit, _acknowledged(workspace, commit)
+        checks = _checks(artifact, allowed, accepted, "gallery_labels_fit", "no_gallery_suspects")
         yield from enforce_checks(context, materialized(context, workspace, artifact, plots=["suspects"], checks=lambda: checks))
 
 
-def _checks(artifact: Artifact, allowed: Audit, fit: str = "labels_fit", suspects: str = "no_suspects") -> list[dg.AssetCheckResult]:
-    found = artifact.summary
+def _acknowledged(workspace: Workspace, commit: str) -> set[str]:
+    """Keys of the people whom the commit or one before it acknowledges: the audit judges those in production, too, each time."""
+    return {person_key(name) for name in acknowledged_names(workspace.repository, commit)}
+
+
+def _open(artifact: Artifact, accepted: Collection[str]) -> list[Finding]:
+    """The findings about people whom nobody acknowledged, of `two_names` neither of the two."""
+    found = [Finding(**one) for one in read_findings(artifact.directory / steps.FINDINGS)]
+    names = [(one.identity, *([one.agrees_with] if one.kind == "two_names" else [])) for one in found]
+    return [one for one, both in zip(found, names, strict=True) if not any(person_key(name) in accepted for name in both)]
+
+
+def _checks(
+    artifact: Artifact, allowed: Audit, accepted: Collection[str], fit: str = "labels_fit", suspects: str = "no_suspects"
+) -> list[dg.AssetCheckResult]:
+    """The results of the two checks. accepted: keys of acknowledged people, of whom no finding counts for a refusal."""
+    found, left = artifact.summary, _open(artifact, accepted)
+    counted = steps.counts(left)
     rates = {
-        "max_wrong_person": (found["wrong_person"] / max(1, found["judged"]), "of the photos show another person"),
-        "max_two_names": (found["two_names"] / max(1, found["people"]), "of the people look like one under another name"),
-        "max_two_people": (found["people_mixed"] / max(1, found["people"]), "of the names hold photos of two people"),
+        "max_wrong_person": (counted["wrong_person"] / max(1, found["judged"]), "of the photos show another person"),
+        "max_two_names": (counted["two_names"] / max(1, found["people"]), "of the people look like one under another name"),
+        "max_two_people": (counted["people_mixed"] / max(1, found["people"]), "of the names hold photos of two people"),
     }
     limits = {key: getattr(allowed, key) for key in rates}
     stated = [f"{rate:.2%} {of} (audit.{key} allows {limits[key]:.1%})" for key, (rate, of) in rates.items()]
@@ -74,9 +97,14 @@ def _checks(artifact: Artifact, allowed: Audit, fit: str = "labels_fit", suspect
         f"{found['wrong_person']:,} photos show another person, {found['unlike']:,} are unlike their person, {found['two_names']:,} pairs "
         f"of names look like one person, {found['people_mixed']:,} names hold two people; `face-assets audit` lists them"
     )
+    fits, refuses = all(rate <= limits[key] for key, (rate, _) in rates.items()), found["embedder"] == STARTING
+    if not fits:
+        examples = "; ".join([shown(f"{one.path} {one.reason}") for one in left if one.kind != "unlike"][:SHOWN])
+        stated.append(
+            f"such as: {examples}. `face-assets audit` lists all: mend them, or acknowledge the people, if it is meant so, by "
+            "`face-assets commit -m … --acknowledge NAME`"
+        )
     unable = f"Labels were not judged: {found['unable']}"
-    fits = all(rate <= limits[key] for key, (rate, _) in rates.items())
-    refuses = found["embedder"] == STARTING
     if not fits and not refuses:
         stated.append(f"reported, not refused: judged by the {found['embedder']}, which learned from such labels")
     return [

@@ -7,8 +7,9 @@ import pytest
 
 from face_assets.audit import assets, steps
 from face_assets.audit.embedder import STARTING, AuditEmbedder
+from face_assets.audit.findings import Finding, write_findings
 from face_assets.audit.judgement import Audit, judge_labels
-from face_assets.core.params import Detector
+from face_assets.core.params import Detector, Params
 from face_assets.core.settings import remember
 from face_assets.embedding.vectors import Embedding
 from face_assets.event_log.outcomes import read_outcome
@@ -57,3 +58,17 @@ def test_wrong_photos_are_a_warning_until_the_starting_weights_find_too_many(
     assert outcome.word == word
     assert ("1.25% of the photos show another person (audit.max_wrong_person allows 1.0%)" in outcome.reason) == (word == "refused")
     assert (made is not None) == (word == "done")
+
+
+def test_a_refusal_names_people_and_acknowledged_ones_do_not_count(tmp_path: Path) -> None:
+    twins = Finding("gallery/Eve", "Eve", "two_names", "looks like the same person as Ann", "Ann", 0.8, 0.7)
+    write_findings(tmp_path / steps.FINDINGS, [twins])
+    summary = {**steps.counts([twins]), "people": 10, "judged": 30, "unable": "", "findings": [twins.to_json()]}
+    audit = Artifact("gallery_audit", "1", tmp_path, summary)
+    refused, warned = assets._checks(audit, Params().audit, set())
+    assert not refused.passed and "gallery/Eve looks like the same person as Ann" in str(refused.description)
+    assert "--acknowledge NAME" in str(refused.description) and not warned.passed
+    for name in ("eve", "ann"):
+        meant, warned = assets._checks(audit, Params().audit, {name})
+        assert meant.passed and not warned.passed
+    assert not assets._checks(audit, Params().audit, {"zoë"})[0].passed
