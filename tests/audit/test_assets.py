@@ -63,7 +63,7 @@ def test_wrong_photos_are_a_warning_until_the_starting_weights_find_too_many(
 def test_a_refusal_names_people_and_acknowledged_ones_do_not_count(tmp_path: Path) -> None:
     twins = Finding("gallery/Eve", "Eve", "two_names", "looks like the same person as Ann", "Ann", 0.8, 0.7)
     write_findings(tmp_path / steps.FINDINGS, [twins])
-    summary = {**steps.counts([twins]), "people": 10, "judged": 30, "unable": "", "findings": [twins.to_json()]}
+    summary = {**steps.counts([twins]), "people": 10, "judged": 30, "unable": "", "embedder": STARTING, "findings": [twins.to_json()]}
     audit = Artifact("gallery_audit", "1", tmp_path, summary)
     refused, warned = assets._checks(audit, Params().audit, set())
     assert not refused.passed and "gallery/Eve looks like the same person as Ann" in str(refused.description)
