@@ -57,6 +57,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=f"{REAL_DATA} is not set: no real photos on this machine"))
 
 
+def pytest_collection_finish() -> None:
+    """Collected tests import the definitions, which set the umask of the platform: fixtures of modules come before that of each test."""
+    os.environ.pop("FACE_ASSETS_UMASK", None)
+    os.umask(UMASK)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Gives each worker whole files, and one of them all that use the Docker engine."""

@@ -91,7 +91,8 @@ def test_the_live_server_answers_about_photos(cli: Any, live: dict[str, Any]) ->
     answers = cli.json("identify", *photos)
     assert [answer["release"] for answer in answers] == ["v1.0.0"] * len(photos)
     one = next((cli.folder / "photos").rglob("*.jpg"))
-    assert "1.00" in cli("verify", one, one)  # this network is too poor for a threshold that anybody reaches
+    found = json.loads(cli.run("verify", one, one, "--json").stdout)  # of so poor a network the threshold may be beyond every score
+    assert found["score"] > 0.99 and found["same"] == (found["score"] >= found["threshold"])
     (cli.folder / "no photo.jpg").write_text("text")
     assert "cannot be used" in cli("identify", "no photo.jpg", status=1)
 
