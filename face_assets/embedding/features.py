@@ -124,26 +124,12 @@ def embed_stored(
     `folder` has a file of features for each trunk, so crops that this trunk has seen cost next to nothing, whatever the head. Features of
     KEYS_AT_ONCE crops are in memory at a time.
     """
-    store = _filled_store(model, normalization, image_size, crops, keys, folder, threads, log)
+    store = feature_store(model, normalization, image_size, crops, keys, folder, threads, log)
     parts = [head_embeddings(model, load_features(store, part)) for part in batched(keys, KEYS_AT_ONCE)]
     return np.concatenate(parts) if parts else head_embeddings(model, load_features(store, []))
 
 
-def stored_features(
-    model: "nn.Module",
-    normalization: "InputNormalization",
-    image_size: int,
-    crops: ContentStore,
-    keys: Sequence[str],
-    folder: Path,
-    threads: int,
-    log: Callable[[str], None],
-) -> np.ndarray:
-    """Features float32 (n, 1792) of stored crops, in the order of `keys`; computes missing ones and logs the rate."""
-    return load_features(_filled_store(model, normalization, image_size, crops, keys, folder, threads, log), keys)
-
-
-def _filled_store(
+def feature_store(
     model: "nn.Module",
     normalization: "InputNormalization",
     image_size: int,
@@ -153,7 +139,7 @@ def _filled_store(
     threads: int,
     log: Callable[[str], None],
 ) -> ContentStore:
-    """The store of this trunk's features with those of `keys`."""
+    """The store of this trunk's features; computes those of `keys` that it lacks and logs the rate."""
     store = ContentStore(folder / f"{trunk_fingerprint(model, normalization, image_size)}.sqlite")
     compute_features(model, normalization, crops, keys, store, threads, progress_lines(log, "trunk features of", "crops"))
     return store

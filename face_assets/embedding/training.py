@@ -17,7 +17,7 @@ from face_assets.core import params
 from face_assets.core.errors import UserError
 from face_assets.core.fingerprint import fingerprint
 from face_assets.embedding.activations import StoredActivations
-from face_assets.embedding.features import head_embeddings, load_crops, stored_features
+from face_assets.embedding.features import feature_store, head_embeddings, load_crops, load_features
 from face_assets.embedding.learning_curve import evenly, verification, write_curve
 from face_assets.embedding.weights import load_embedder, save_embedder, weights_fingerprint
 from face_assets.storage.content_store import ContentStore
@@ -123,8 +123,7 @@ def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: in
 
     features, start, pull, curve = None, None, 0.0, []
     if not from_scratch:
-        with process_group.rank_zero_first():
-            features = stored_features(model, normalization, request.image_size, request.crops, keys, request.features, threads, log)
+        features = _features(request, model, keys, threads, log)
         start = head_embeddings(model, features)
         if measured := verification(start[len(labels) :], validation_labels):
             curve.append({"epoch": 0, **measured})
@@ -168,19 +167,23 @@ def _target(request: TrainingRequest, starting: "Tensor", keys: list[str], threa
     """
     import torch
 
-    from face_assets.embedding import process_group
-
     regularization = request.train.embedding_regularization
     if request.compatible is None:
         return starting, regularization
     model = load_embedder(request.compatible, starting.shape[1], 0)
-    with process_group.rank_zero_first():
-        features = stored_features(
-            model, request.embedder.whitening, request.image_size, request.crops, keys, request.features, threads, log
-        )
+    features = _features(request, model, keys, threads, log)
     log("pulling towards the embeddings of the release in production")
     theirs, weight = torch.from_numpy(head_embeddings(model, features)), request.train.compatibility
     return (regularization * starting + weight * theirs) / (regularization + weight), regularization + weight
+
+
+def _features(request: TrainingRequest, model: "nn.Module", keys: list[str], threads: int, log: Log) -> np.ndarray:
+    """Trunk features float32 (n, 1792) of crops; of several processes the first computes those that are not stored."""
+    from face_assets.embedding import process_group
+
+    with process_group.rank_zero_first():
+        store = feature_store(model, request.embedder.whitening, request.image_size, request.crops, keys, request.features, threads, log)
+        return load_features(store, keys)
 
 
 def _inputs(
