@@ -34,7 +34,7 @@ def verification_thresholds(calibration: Labelled, far: float, threshold: float,
 
 def identification_thresholds(strangers: Labelled, rate: float, threshold: float, seed: int) -> Doubles:
     """Thresholds of identification for a share `rate` of strangers' searches, (DRAWS,)."""
-    scores = strangers.stranger_scores()
+    scores = strangers.stranger_scores
     if not len(scores):
         return np.full(DRAWS, threshold)
     kept = np.argsort(scores)[::-1][: REACH * int(rate * len(scores)) + ROWS_AT_ONCE]

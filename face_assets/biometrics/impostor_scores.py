@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ def impostor_scores(key: str) -> ImpostorScores:
     if key in entries:
         return ImpostorScores.from_json(entries[key])
     first = ImpostorScores.from_json(next(iter(entries.values())), DEVIATION_UNKNOWN)
-    return ImpostorScores(**{**first.__dict__, "name": f"unknown weights, by {first.name} with a wider deviation"})
+    return replace(first, name=f"unknown weights, by {first.name} with a wider deviation")
 
 
 def measure_impostor_scores(embeddings: npt.NDArray[np.float32], identities: npt.NDArray[Any], name: str) -> ImpostorScores:

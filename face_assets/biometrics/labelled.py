@@ -46,6 +46,13 @@ class Labelled:
         """Person of each found photo, (k,)."""
         return self.people[self.found]
 
+    @cached_property
+    def sums(self) -> Doubles:
+        """Sum of each person's embeddings, float64 (people, d)."""
+        sums = np.zeros((self.count, self.embeddings.shape[1]))
+        np.add.at(sums, self.found_people, self.embeddings)
+        return sums
+
     @property
     def failures(self) -> int:
         """Photos without a found face: failures to acquire."""
@@ -64,6 +71,8 @@ class Labelled:
 
     def of_photos(self, kept: npt.NDArray[np.bool_]) -> "Labelled":
         """Some of the photos, bool (n,), with their people numbered anew in the same order."""
+        if kept.all():
+            return self
         rows = kept[self.found]
         people = np.unique(self.people[kept], return_inverse=True)[1]
         return Labelled(people, (np.cumsum(kept) - 1)[self.found[rows]], self.embeddings[rows])
@@ -106,12 +115,10 @@ class Labelled:
         it could have been: the template's direction is then only known to lie in a cone around the mean of the rest, and the score is
         the least within it. So a photo that is not found never raises a score.
         """
-        sums = np.zeros((self.count, self.embeddings.shape[1]))
-        np.add.at(sums, self.found_people, self.embeddings)
         missing = self.photos - np.bincount(self.found_people, minlength=self.count)
         scores = np.full(len(self.people), -1.0)
         vectors = self.embeddings.astype(np.float64)
-        rest = sums[self.found_people] - vectors
+        rest = self.sums[self.found_people] - vectors
         lengths = np.linalg.norm(rest, axis=1)
         known = lengths > np.maximum(missing[self.found_people], 1e-9)
         cosines = np.einsum("ij,ij->i", rest, vectors)[known] / (lengths[known] * np.linalg.norm(vectors[known], axis=1))
@@ -119,11 +126,10 @@ class Labelled:
         scores[self.found[known]] = np.cos(np.minimum(angles, np.pi))
         return scores
 
+    @cached_property
     def stranger_scores(self) -> Doubles:
         """Best cosine of each found photo with another person's template, float64 (k,); -1 without another person."""
-        sums = np.zeros((self.count, self.embeddings.shape[1]))
-        np.add.at(sums, self.found_people, self.embeddings)
-        templates = (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+        templates = (self.sums / np.maximum(np.linalg.norm(self.sums, axis=1, keepdims=True), 1e-12)).astype(np.float32)
         best = np.full(len(self.found), -1.0)
         if not self.count:
             return best

@@ -107,8 +107,8 @@ def operating_point(sources: Sequence[Labelled], far: float, fpir: float, enroll
     genuine, impostor = count_scores(sources[pairs].embeddings, sources[pairs].found_people)
     counted = (genuine, impostor) if both == pairs else count_scores(sources[both].embeddings, sources[both].found_people)
     verification = _verification(genuine, impostor, far) if int(_non_mated(sources[pairs]) * far) else None
-    identification = _identification(sources[searches], fpir, enrolled)
     rate = _stranger_rate(sources[searches], fpir, enrolled)
+    identification = _identification(sources[searches], rate)
     none = np.zeros(0)
     return OperatingPoint(
         verification=verification,
@@ -153,12 +153,11 @@ def _most_accurate(genuine: Histogram, impostor: Histogram) -> float:
     return float(int(shares.argmax()) / (BINS / 2) - 1)
 
 
-def _identification(strangers: Labelled, fpir: float, enrolled: int) -> float | None:
-    """Threshold at which strangers find somebody among `enrolled` people in `fpir` of searches; None where the labels are too few."""
-    rate = _stranger_rate(strangers, fpir, enrolled)
+def _identification(strangers: Labelled, rate: float) -> float | None:
+    """Threshold at which a share `rate` of the strangers' searches finds somebody; None where the labels are too few."""
     if not int(rate * len(strangers.people)):
         return None
-    scores = np.sort(strangers.stranger_scores())[::-1]
+    scores = np.sort(strangers.stranger_scores)[::-1]
     return float(scores[int(rate * len(scores))]) + HAIR if len(scores) else ABOVE_EVERY_COSINE
 
 
@@ -196,4 +195,4 @@ def _false_accepts(impostor: Histogram, threshold: float | None) -> float | None
 
 
 def _strangers_accepted(test: Labelled, threshold: float | None) -> float | None:
-    return None if threshold is None or not len(test.found) else float((test.stranger_scores() >= threshold).mean())
+    return None if threshold is None or not len(test.found) else float((test.stranger_scores >= threshold).mean())

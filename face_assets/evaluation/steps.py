@@ -65,7 +65,7 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
         for release in line.releases:
             key = "production" if release == line.production else f"{release.version}, best of the line"
             seen[key] = Seen(*(seen_by_release(workspace, commit, release, photos[split], log) for split in ("test", CALIBRATION)))
-            if compared := _compare(workspace, params, release, photos, seen["trained"], seen[key]):
+            if compared := _compare(workspace, params, release, photos, (seen["trained"], recognized), seen[key]):
                 comparisons.append(compared)
         figures = {key: found for key, one in seen.items() if (found := _measure(params, key, one))}
         for key, measured in figures.items():
@@ -140,19 +140,28 @@ def _recognition(params: Params, seen: Seen) -> "Recognition":
 
 
 def _compare(
-    workspace: Workspace, params: Params, release: "Release", photos: Mapping[str, LabelledPhotos], ours: Seen, theirs: Seen
+    workspace: Workspace,
+    params: Params,
+    release: "Release",
+    photos: Mapping[str, LabelledPhotos],
+    ours: "tuple[Seen, Recognition]",
+    theirs: Seen,
 ) -> "Comparison | None":
-    """The candidate beside a release, on the people of whom the release has not learned; None without a mated pair of theirs."""
+    """The candidate beside a release, on the people of whom the release has not learned; None without a mated pair of theirs.
+
+    ours: the photos by the candidate, and its counts on all people.
+    """
     from face_assets.evaluation.regression import compare_recognition
 
     learned = learned_by_release(workspace, release)
     kept = {split: people_kept(some.names, learned) for split, some in photos.items()}
     names = [name for name, stays in zip(photos["test"].names, kept["test"], strict=True) if stays]
-    both = [Seen(one.test.of_people(kept["test"]), one.calibration.of_people(kept[CALIBRATION])) for one in (ours, theirs)]
+    both = [Seen(one.test.of_people(kept["test"]), one.calibration.of_people(kept[CALIBRATION])) for one in (ours[0], theirs)]
     if not names or not both[0].test.mated_pairs.any():
         return None
-    candidate, other = (_recognition(params, one) for one in both)
-    return compare_recognition(release.version, (candidate, other), names, params.evaluation)
+    everybody = all(stays.all() for stays in kept.values())
+    candidate = ours[1] if everybody else _recognition(params, both[0])
+    return compare_recognition(release.version, (candidate, _recognition(params, both[1])), names, params.evaluation)
 
 
 def _measure(params: Params, name: str, seen: Seen) -> "Evaluation | None":
