@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from face_assets.biometrics.impostor_scores import ImpostorScores
 from face_assets.biometrics.score_blocks import SCORES, Floats, ScoreBlocks, first_bin, score_at, spread_of
@@ -82,6 +81,8 @@ def stranger_tail(
     best: (n,) best scores of photos; strangers: (n,) identities; searched: people among whom they were searched. Where those are fewer than
     `enrolled`, the rate is that much smaller: P(best of N >= t) <= N / m * P(best of m >= t) for m of N people at random.
     """
+    from scipy import stats
+
     names, places, counts = np.unique(strangers, return_inverse=True, return_counts=True)
     people = len(names)
     asked = rate * min(1.0, searched / max(1, enrolled))

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from face_assets.biometrics.impostor_scores import ImpostorScores
 from face_assets.biometrics.score_blocks import BINS, SCORES, ScoreBlocks
@@ -86,6 +85,8 @@ def people_needed(reach: float, far: float, confidence: float, known: ImpostorSc
 
     reach: a score that enough comparisons of one person reach, such as their median.
     """
+    from scipy import stats
+
     margin = float(stats.norm.ppf(confidence))
     people = 2
     while people <= MOST_PEOPLE:
@@ -132,6 +133,8 @@ def _bound(
     Where the people lie higher than the prior allows, it counts for less: its variance is then estimated from the difference. Without a
     tail the bound is the prior's, or just above the people's `highest` score. unseen: standard deviation that no number of people narrows.
     """
+    from scipy import stats
+
     margin = float(stats.norm.ppf(confidence))
     if tail is None:
         bound = max(known + margin * float(np.hypot(deviation, unseen)), highest + 4 / BINS)
