@@ -1,12 +1,12 @@
 """Cosines of photos with their own person's other photos and with the nearest other person, and the scale on which they are read."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-SCORES_AT_ONCE = 16_000_000
+from face_assets.biometrics.blocks import blocks
+
 SAMPLE = 2_000
 UPPER = 0.8413  # of a normal distribution, one standard deviation above its mean
 
@@ -96,9 +96,3 @@ def scale_of(embeddings: Floats, people: Ints, own: Floats, known: Templates) ->
     scores = embeddings[rows] @ known.vectors[columns].T
     between, upper = np.quantile(scores[people[rows][:, None] != columns], (0.5, UPPER))
     return Scale(float(np.median(within)), float(between), float(upper - between))
-
-
-def blocks(rows: int, columns: int) -> Iterator[slice]:
-    """Slices of so many rows that a block of scores stays below SCORES_AT_ONCE, which bounds the memory."""
-    step = max(1, SCORES_AT_ONCE // max(1, columns))
-    return (slice(start, min(rows, start + step)) for start in range(0, rows, step))

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from face_assets.audit.scores import Floats, Ints, Scale, Templates, blocks
+from face_assets.audit.scores import Floats, Ints, Scale, Templates
+from face_assets.biometrics.blocks import blocks
 
 COHORT = 10
 LEAST = 0.62

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from face_assets.biometrics.blocks import blocks
 from face_assets.biometrics.cross_fit import Rate, stranger_rate
 from face_assets.biometrics.impostor_scores import ImpostorScores
 from face_assets.biometrics.score_blocks import groups_of
@@ -20,7 +21,6 @@ Floats = npt.NDArray[np.float32]
 THEN = (1980, 1, 1, 0, 0, 0)
 FOLDS = 5
 NOBODY = -2.0
-SCORES_AT_ONCE = 16_000_000
 
 
 @dataclass(frozen=True)
@@ -122,12 +122,11 @@ def stranger_scores(enrolled: Enrolled, probes: Floats, identities: Sequence[str
     rows = {name: row for row, name in enumerate(enrolled.names)}
     own = np.array([rows.get(name, -1) for name in identities])
     best = np.empty(len(probes), np.float32)
-    step = max(1, SCORES_AT_ONCE // len(enrolled.names))
-    for start in range(0, len(probes), step):
-        scores = probes[start : start + step] @ enrolled.templates.T
-        known = np.flatnonzero(own[start : start + step] >= 0)
-        scores[known, own[start : start + step][known]] = NOBODY
-        best[start : start + step] = scores.max(axis=1)
+    for part in blocks(len(probes), len(enrolled.names)):
+        scores = probes[part] @ enrolled.templates.T
+        known = np.flatnonzero(own[part] >= 0)
+        scores[known, own[part][known]] = NOBODY
+        best[part] = scores.max(axis=1)
     return best
 
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from face_assets.biometrics.blocks import blocks
 from face_assets.core.params import Gallery as Limits
 from face_assets.dataset.photo_folders import person_key
 from face_assets.gallery.changes import Changes
+from face_assets.gallery.enrolment import NOBODY
 
 Floats = npt.NDArray[np.float32]
 FACES, PHOTOS, NAMES, QUALITY, PEOPLE = "names_keep_faces", "photos_agree", "one_name_a_face", "photos_good", "people_stay"
@@ -20,8 +22,6 @@ CHECKS = {
     PEOPLE: "few enough people are no longer enrolled",
 }
 """The checks of a gallery, with what they ask for."""
-SCORES_AT_ONCE = 16_000_000
-NOBODY = -2.0
 
 
 @dataclass(frozen=True)
@@ -189,11 +189,10 @@ def vanished_people(names: Mapping[str, str], changes: Changes, present: Collect
 
 def _scores(templates: Templates, vectors: Floats, rows: Sequence[int] | npt.NDArray[np.int64]) -> Iterator[tuple[float, float, int]]:
     """Yields, for each of float32 (n, d), its cosine with its person's template, the best one with another's, and that person's row."""
-    step = max(1, SCORES_AT_ONCE // max(len(templates.names), 1))
-    for start in range(0, len(rows), step):
-        scores = vectors[start : start + step] @ templates.vectors.T
-        own = scores[np.arange(len(scores)), rows[start : start + step]]
-        scores[np.arange(len(scores)), rows[start : start + step]] = NOBODY
+    for part in blocks(len(rows), len(templates.names)):
+        scores = vectors[part] @ templates.vectors.T
+        own = scores[np.arange(len(scores)), rows[part]]
+        scores[np.arange(len(scores)), rows[part]] = NOBODY
         others = scores.argmax(axis=1)
         yield from zip(own.tolist(), scores[np.arange(len(scores)), others].tolist(), others.tolist(), strict=True)
 
@@ -201,9 +200,8 @@ def _scores(templates: Templates, vectors: Floats, rows: Sequence[int] | npt.NDA
 def _pairs(templates: Templates, rows: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
     """The pairs of people, one of them among `rows`, whose templates agree from `levels.found` on: (lower row, higher row), sorted."""
     found: set[tuple[int, int]] = set()
-    step = max(1, SCORES_AT_ONCE // max(len(templates.names), 1))
-    for start in range(0, len(rows), step):
-        part = rows[start : start + step]
-        places, others = np.nonzero(templates.vectors[part] @ templates.vectors.T >= templates.levels.found)
-        found.update((min(one, two), max(one, two)) for one, two in zip(part[places].tolist(), others.tolist(), strict=True) if one != two)
+    for part in blocks(len(rows), len(templates.names)):
+        mine = rows[part]
+        places, others = np.nonzero(templates.vectors[mine] @ templates.vectors.T >= templates.levels.found)
+        found.update((min(one, two), max(one, two)) for one, two in zip(mine[places].tolist(), others.tolist(), strict=True) if one != two)
     return sorted(found)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from face_assets.audit import scores
 from face_assets.audit.judgement import Audit, judge_labels
+from face_assets.biometrics import blocks
 from face_assets.detection.steps import Face
 
 SIZE = 64
@@ -111,5 +111,5 @@ def test_an_audit_in_blocks_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> N
     faces[5], faces[30] = relabel(faces[5], "p20"), relabel(faces[30], "p02")
     faces[6:9] = [relabel(face, "another") for face in faces[6:9]]
     whole = judge(faces, vectors)
-    monkeypatch.setattr(scores, "SCORES_AT_ONCE", 50)
+    monkeypatch.setattr(blocks, "SCORES_AT_ONCE", 50)
     assert found(judge(faces, vectors)) == found(whole) != []

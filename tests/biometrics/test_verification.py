@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from face_assets.biometrics import labelled
+from face_assets.biometrics import blocks, labelled
 from face_assets.biometrics.labelled import Labelled
 from face_assets.biometrics.plots import det_plot, histogram_plot, roc_plot
 from face_assets.biometrics.verification import Evaluation, count_scores, evaluate, evaluate_labelled, has_pairs
 from face_assets.core.errors import UserError
-from face_assets.gallery import enrolment as gallery
 from face_assets.gallery.enrolment import identification_figures, stranger_scores, templates_of, write_gallery
 
 
@@ -137,7 +136,7 @@ def test_strangers_are_searched_among_all_but_themselves(monkeypatch: pytest.Mon
     own = np.array(names)[:, None] == np.array(enrolled.names)[None]
     best = np.where(own, -2, embeddings @ enrolled.templates.T).max(axis=1)
     assert np.allclose(stranger_scores(enrolled, embeddings, names), best)
-    monkeypatch.setattr(gallery, "SCORES_AT_ONCE", 7 * len(enrolled.names))
+    monkeypatch.setattr(blocks, "SCORES_AT_ONCE", 7 * len(enrolled.names))
     assert np.allclose(stranger_scores(enrolled, embeddings, names), best)
 
 
@@ -159,6 +158,6 @@ def test_pairs_are_counted_once_in_blocks_of_any_size(monkeypatch: pytest.Monkey
     whole = count_scores(vectors, people)
     monkeypatch.setattr(labelled, "SCORES_AT_ONCE", 60 * 7)
     assert labelled.rows_at_once(60) == 7
-    for kind, blocks in zip(whole, count_scores(vectors, people), strict=True):
-        assert blocks.sum() == kind.sum()
-        assert np.abs(np.cumsum(blocks) - np.cumsum(kind)).max() <= 2  # rounding at the edge of a bin
+    for kind, counted in zip(whole, count_scores(vectors, people), strict=True):
+        assert counted.sum() == kind.sum()
+        assert np.abs(np.cumsum(counted) - np.cumsum(kind)).max() <= 2  # rounding at the edge of a bin
