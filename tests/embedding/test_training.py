@@ -24,6 +24,7 @@ from face_assets.embedding.training import TrainingRequest, train
 from face_assets.embedding.training_callbacks import resumable
 from face_assets.embedding.weights import load_embedder
 from face_assets.storage.content_store import ContentStore
+from tests.embedding.fitted_weights import write_fitted_weights
 
 KEYS = [str(i) for i in range(24)]
 
@@ -35,18 +36,7 @@ def silent(_: str) -> None:
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Starting weights that look at the picture: a seeded network whose normalisations fit the activations it has."""
-    model = load_embedder("scratch", 32, seed=0)
-    noise = torch.randint(0, 256, (16, 80, 80, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    from face_assets.embedding.network import Head, TrunkFeatures
-
-    for module in model.modules():
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-            module.momentum = 1.0
-    with torch.no_grad():
-        Head(model.train())(TrunkFeatures(model, "per_image").train()(noise))
-    path = tmp_path_factory.mktemp("weights") / "start.pt"
-    torch.save(model.state_dict(), path)
-    return str(path)
+    return str(write_fitted_weights(tmp_path_factory.mktemp("weights") / "start.pt"))
 
 
 def request(place: Path, crops: ContentStore, weights: str, **settings: object) -> TrainingRequest:

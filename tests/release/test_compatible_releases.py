@@ -3,12 +3,10 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from face_assets.core.files import read_json
-from face_assets.embedding.network import Head, TrunkFeatures
-from face_assets.embedding.weights import load_embedder
 from face_assets.registry.workspace import Workspace
+from tests.embedding.fitted_weights import write_fitted_weights
 from tests.release.test_steps import Made, commit, data, photos, stores, warm_home
 
 __all__ = ["data", "photos", "stores", "warm_home"]
@@ -27,16 +25,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of a seed, whose normalizations fit their activations."""
-    model = load_embedder("scratch", 32, seed=0)
-    noise = torch.randint(0, 256, (16, 80, 80, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    for module in model.modules():
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-            module.momentum = 1.0
-    with torch.no_grad():
-        Head(model.train())(TrunkFeatures(model, "per_image").train()(noise))
-    path = tmp_path_factory.mktemp("weights") / "start.pt"
-    torch.save(model.state_dict(), path)
-    return path
+    return write_fitted_weights(tmp_path_factory.mktemp("weights") / "start.pt")
 
 
 def test_a_commit_pulls_towards_production_and_the_same_inputs_are_never_trained_anew(data: Path, weights: Path) -> None:
