@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.reference import Reference
 from benchmarks.table import Row
-from face_assets.core.params import default_params_yaml
+from face_assets.core.params_yaml import default_params_yaml
 from face_assets.core.settings import Settings, usable_cores
 from face_assets.dataset.photo_survey import survey
 from face_assets.dataset.repository_creation import create_repository

@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks.table import Row
-from face_assets.core.params import default_params_yaml
+from face_assets.core.params_yaml import default_params_yaml
 from face_assets.core.settings import Settings
 from face_assets.dataset.photo_survey import survey
 from face_assets.dataset.repository_creation import create_repository

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 from face_assets.core.errors import UserError
-from face_assets.core.params import parse_params
+from face_assets.core.params_yaml import parse_params
 from face_assets.core.rights import outside
 from face_assets.dataset.photo_folders import identity_of
 from face_assets.dataset.photo_survey import survey

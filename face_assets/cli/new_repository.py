@@ -10,7 +10,8 @@ import yaml
 
 from face_assets.automation.starting_weights import trouble_of_file
 from face_assets.core.errors import UserError
-from face_assets.core.params import Embedder, Params, default_params_yaml, parse_params
+from face_assets.core.params import Embedder, Params
+from face_assets.core.params_yaml import default_params_yaml, parse_params
 from face_assets.core.yaml_io import expanded
 from face_assets.dataset.enough_people import plan_of
 from face_assets.dataset.manifest import make_manifest

@@ -24,6 +24,7 @@ CARRIERS = (
     "face_assets.core.files",
     "face_assets.core.fingerprint",
     "face_assets.core.params",
+    "face_assets.core.params_yaml",
     "face_assets.core.settings",
     "face_assets.core.step_libraries",
     "face_assets.core.step_versions",

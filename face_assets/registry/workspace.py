@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from face_assets.core.errors import UserError
-from face_assets.core.params import Params, parse_params
+from face_assets.core.params import Params
+from face_assets.core.params_yaml import parse_params
 from face_assets.core.settings import Settings, load_settings
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.releases import Releases

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from face_assets.cli.main import main
 from face_assets.cli.new_repository import _with_embedder
 from face_assets.core.errors import UserError
-from face_assets.core.params import default_params_yaml, parse_params
+from face_assets.core.params_yaml import default_params_yaml, parse_params
 from face_assets.demo.synthetic import write_people
 from face_assets.embedding.network import TRUNK, InputNormalization
 from face_assets.embedding.normalization_choice import choose_normalization

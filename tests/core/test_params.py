@@ -5,7 +5,8 @@ from itertools import pairwise
 import pytest
 
 from face_assets.core.errors import UserError
-from face_assets.core.params import Params, _warn_once, current_names, default_params_yaml, parse_params
+from face_assets.core.params import Params, current_names
+from face_assets.core.params_yaml import _warn_once, default_params_yaml, parse_params
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{here}: &{here} [{', '.join([f'*{before}'] * 9)}]\n" for before, here in pairwise("abcdefghi")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from face_assets.core.params import parse_params
+from face_assets.core.params_yaml import parse_params
 from face_assets.dataset.enough_people import Plan, plan_for, plan_of, planned
 from face_assets.dataset.manifest import make_manifest
 

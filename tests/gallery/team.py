@@ -13,7 +13,7 @@ from openvino import opset13 as ops
 
 from face_assets.biometrics.verification import evaluate
 from face_assets.core.files import link_or_copy, write_json
-from face_assets.core.params import parse_params
+from face_assets.core.params_yaml import parse_params
 from face_assets.core.tables import write_rows
 from face_assets.detection.detectors import crop_store
 from face_assets.embedding.engine import Engine

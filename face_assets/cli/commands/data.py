@@ -59,7 +59,7 @@ def use(repo: str) -> None:
 @click.command()
 def params() -> None:
     """Print a params.yaml with every default."""
-    from face_assets.core.params import default_params_yaml
+    from face_assets.core.params_yaml import default_params_yaml
 
     click.echo(default_params_yaml(), nl=False)
 
