@@ -104,9 +104,9 @@ def _checks(
             f"such as: {examples}. `face-assets audit` lists all: mend them, or acknowledge the people, if it is meant so, by "
             "`face-assets commit -m … --acknowledge NAME`"
         )
+        if not refuses:
+            stated.append(f"reported, not refused: judged by the {found['embedder']}, which learned from such labels")
     unable = f"Labels were not judged: {found['unable']}"
-    if not fits and not refuses:
-        stated.append(f"reported, not refused: judged by the {found['embedder']}, which learned from such labels")
     return [
         dg.AssetCheckResult(
             check_name=fit,

@@ -37,8 +37,8 @@ def audit_labels(workspace: Workspace, commit: str, aligned: Artifact, log: Log)
 
     A photo whose subject is another face than the detector's first choice names its crop. People who look like one person of an earlier
     split have the status SEEN, so that the figures leave them out; not by production's embedder, since another one in production would then
-    train the same commit anew. With `audit.action: leave_out` the photos found have the status SUSPECT,
-    so that no step downstream reads them.
+    train the same commit anew. With `audit.action: leave_out` the photos found have the status SUSPECT, so that no step downstream reads
+    them.
     """
     params = workspace.params(commit)
     embedder = audit_embedder(workspace, commit)
@@ -53,7 +53,7 @@ def audit_labels(workspace: Workspace, commit: str, aligned: Artifact, log: Log)
         faces = with_subjects(faces, subjects)
         header, rows = _read_rows(aligned.directory / FACES)
         header = _name_crops(header, rows, subjects) if subjects else header
-        seen = _mark_seen(rows, audit.findings) if embedder is None or embedder.name == STARTING else []
+        seen = _mark_seen(rows, audit.findings) if embedder and embedder.name == STARTING else []
         left_out = _leave_out(rows, audit.findings) if params.audit.action == "leave_out" else 0
         write_rows(directory / FACES, header, ([row[name] for name in header] for row in rows))
         write_findings(directory / FINDINGS, audit.findings)
