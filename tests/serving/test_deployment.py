@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 from PIL import Image
 
@@ -29,6 +28,7 @@ from face_assets.serving.client import RecognizerClient
 from face_assets.serving.embedded import EmbeddedTarget
 from face_assets.serving.server_environment import ServingEnvironment, ensure_environment
 from face_assets.serving.triton_server import SHARED_MEMORY, Ports
+from tests.processes import processes_naming
 from tests.serving.load import Load, load_server
 from tests.waiting import until
 
@@ -283,7 +283,7 @@ def test_callers_without_the_key_control_nothing(kit: Any, live: EmbeddedTarget)
 def test_another_user_of_the_machine_reads_no_key_and_no_photo_on_its_way(live: EmbeddedTarget) -> None:
     address, prefix = live.server.address(), live.server._memory_prefix()
     assert address
-    pids = [one.pid for one in psutil.process_iter() if str(live.root) in " ".join(one.cmdline())]
+    pids = [one.pid for one in processes_naming(str(live.root))]
     assert len(pids) > 3
     files = [f"/proc/{pid}/{name}" for pid in pids for name in ("cmdline", "environ")]
     seen = subprocess.run(["cat", *files], user=12345, group=12345, extra_groups=[], capture_output=True, check=False).stdout

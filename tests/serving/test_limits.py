@@ -22,6 +22,7 @@ from face_assets.core.files import read_json, write_json
 from face_assets.demo.synthetic import draw
 from face_assets.serving.client import RecognizerClient
 from face_assets.serving.embedded import EmbeddedTarget
+from tests.processes import processes_naming
 from tests.serving.conftest import PEOPLE
 from tests.serving.test_frontend import ODD_GRPC, ODD_HTTP
 from tests.serving.test_traffic import metrics
@@ -227,7 +228,7 @@ def test_a_server_whose_model_died_is_replaced_by_itself(kit: Any, live: Embedde
     """Without the daemon; a model whose process died responds to no photo any more, and Triton reports itself ready."""
     frontend = psutil.Process(live.status().pid)
     (triton,) = frontend.children()
-    detectors = [one for one in triton.children() if "face_detector" in " ".join(one.cmdline())]
+    detectors = processes_naming("face_detector", triton.children())
     assert detectors
     for detector in detectors:
         detector.kill()
@@ -240,7 +241,7 @@ def test_a_server_whose_model_hangs_is_replaced_by_itself(kit: Any, live: Embedd
     """Without the daemon; a photo that was sent meanwhile is lost, and its caller may have left."""
     frontend = psutil.Process(live.status().pid)
     (triton,) = frontend.children()
-    for detector in (one for one in triton.children() if "face_detector" in " ".join(one.cmdline())):
+    for detector in processes_naming("face_detector", triton.children()):
         detector.suspend()
     assert infer(live, request_of(kit.photo(PEOPLE[0], 1)), seconds=0.5)[0] == grpc.StatusCode.DEADLINE_EXCEEDED
     assert until(lambda: not triton.is_running() and live.status().ready, seconds=120.0)
@@ -264,7 +265,6 @@ def test_after_odd_traffic_and_a_crash_no_process_is_left(live: EmbeddedTarget) 
     assert (live.status().pid, live.status().ready) == (pid, True)
     psutil.Process(pid).kill()
     assert live.stop()
-    root = str(live.root)
-    assert [one.info["cmdline"] for one in psutil.process_iter(["cmdline"]) if root in " ".join(one.info["cmdline"] or ())] == []
+    assert processes_naming(str(live.root)) == []
     live.start()
     assert live.status().ready

@@ -39,15 +39,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 async def supervised(code: str, pending: PendingRequests) -> AsyncIterator[tuple[psutil.Process, "asyncio.Task[str]"]]:
     """A process in Triton's place, and the reason for which it is to be ended."""
     server = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
+    process = psutil.Process(server.pid)
     why = asyncio.create_task(supervision._end_of(server, asyncio.Event(), pending))
     try:
-        yield psutil.Process(server.pid), why
+        yield process, why
     finally:
         why.cancel()
-        processes = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
-        for process in processes:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
+        with suppress(psutil.NoSuchProcess):
+            for one in [*process.children(recursive=True), process]:
+                with suppress(psutil.NoSuchProcess):
+                    one.kill()
         await server.wait()
 
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -275,17 +275,22 @@ def loaded_core(machine: Machine) -> Iterator[None]:
     family = [psutil.Process(status.pid), *psutil.Process(status.pid).children(recursive=True)]
     burners = [subprocess.Popen([sys.executable, "-c", BURN]) for _ in range(BURNERS)]
     try:
-        for pid in [process.pid for process in family] + [burner.pid for burner in burners]:
-            for thread in psutil.Process(pid).threads():
-                os.sched_setaffinity(thread.id, core)
+        _bind([*family, *(psutil.Process(burner.pid) for burner in burners)], core)
         yield
     finally:
         for burner in burners:
             burner.kill()
             burner.wait()
-        for process in family:
-            for thread in process.threads() if process.is_running() else ():
-                os.sched_setaffinity(thread.id, os.sched_getaffinity(0))
+        _bind(family, os.sched_getaffinity(0))
+
+
+def _bind(processes: list[psutil.Process], cores: set[int]) -> None:
+    """Lets all threads of the processes run on these cores alone; what ends meanwhile needs none."""
+    for process in processes:
+        with suppress(psutil.Error):
+            for thread in process.threads():
+                with suppress(ProcessLookupError):
+                    os.sched_setaffinity(thread.id, cores)
 
 
 @pytest.mark.skipif(MINUTES == 0, reason="FACE_ASSETS_TEST_MINUTES is not set: how long three homes are watched")
