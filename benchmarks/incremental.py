@@ -156,7 +156,7 @@ def _platform(photos: Path, files: list[Path]) -> Iterator[Platform]:
         _copy(photos, [file for file in files if file.parts[0] in people], folder / "gallery")
         text = PARAMS.format(weights=weights) if weights else SYNTHETIC
         create_repository(folder / "data", folder / "photos", text, None, folder / "gallery")
-        names = ("HTTP_PORT", "GRPC_PORT", "METRICS_PORT", "UI_PORT", "EXPORTER_PORT", "PROMETHEUS_PORT")
+        names = ("HTTP_PORT", "GRPC_PORT", "METRICS_PORT", "UI_PORT", "EXPORTER_PORT", "PROMETHEUS_PORT", "WEB_PORT")
         ports = {f"FACE_ASSETS_{name}": str(port) for name, port in zip(names, free_ports(len(names)), strict=True)}
         platform = Platform(folder, {**os.environ, **ports, "FACE_ASSETS_HOME": str(folder / "home")})
         try:

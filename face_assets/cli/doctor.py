@@ -20,11 +20,12 @@ from face_assets.automation import preflight
 from face_assets.automation.preflight import Check, Plan
 from face_assets.automation.services import WEBSERVER, record
 from face_assets.cli.followed_repository import read_repository
+from face_assets.cli.web_service import WEB
 from face_assets.core import processes
 from face_assets.core.errors import UserError
 from face_assets.core.ports import require_free
 from face_assets.core.project_files import SERVING_REQUIREMENTS
-from face_assets.core.settings import usable_cores
+from face_assets.core.settings import LOOPBACK, usable_cores
 from face_assets.dataset.enough_people import plan_of, planned
 from face_assets.dataset.manifest import Manifest, make_manifest
 from face_assets.dataset.steps import left_out_text
@@ -134,7 +135,9 @@ def _ports(plan: Plan) -> Found:
         return "failed", sentence
     if processes.recorded(record(plan.workspace.home, WEBSERVER)) is None:
         require_free(settings.ui_host, settings.ui_port, "the UI", "FACE_ASSETS_UI_PORT")
-    ports = (settings.http_port, settings.grpc_port, settings.metrics_port, settings.ui_port)
+    if processes.recorded(record(plan.workspace.home, WEB)) is None:
+        require_free(LOOPBACK, settings.web_port, "the web service", "FACE_ASSETS_WEB_PORT")
+    ports = (settings.http_port, settings.grpc_port, settings.metrics_port, settings.ui_port, settings.web_port)
     return "ok", f"{', '.join(map(str, ports))} are free or ours"
 
 

@@ -14,7 +14,7 @@ COMMANDS = (
     *(runs.run, runs.align, runs.audit, runs.launch, runs.watch, runs.history, runs.demo),
     *(recognition.identify, recognition.verify),
     *(releases.releases, releases.promote, releases.rollback, releases.resume, releases.lineage, releases.compare),
-    *(machine.doctor, machine.status, machine.up, machine.down, machine.prune, machine.exporter, machine.keys),
+    *(machine.doctor, machine.status, machine.up, machine.down, machine.prune, machine.exporter, machine.web, machine.keys),
 )
 
 

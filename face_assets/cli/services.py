@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from face_assets.automation.services import start_ui, stop_ui, ui_address
 from face_assets.cli.followed_repository import follow_repository
 from face_assets.cli.monitoring_services import start_monitoring, stop_monitoring
+from face_assets.cli.web_service import start_web, stop_web
 from face_assets.core.errors import RefusedError, UserError
 from face_assets.event_log.runs import run_job
 from face_assets.orchestration import jobs
@@ -14,7 +15,7 @@ from face_assets.serving.machine_state import ask_to_retry
 from face_assets.serving.steps import stop_servers
 
 
-def start_services(repo: str | None, server: bool, ui: bool, monitoring: bool = False) -> Iterator[str]:
+def start_services(repo: str | None, server: bool, ui: bool, monitoring: bool = False, web: bool = True) -> Iterator[str]:
     """Starts services that do not run, for `repo` where given; yields a line about each. Raises UserError."""
     workspace = follow_repository(repo)
     ask_to_retry(workspace)
@@ -23,6 +24,8 @@ def start_services(repo: str | None, server: bool, ui: bool, monitoring: bool = 
     if ui:
         start_ui(workspace.settings)
         yield f"UI: {ui_address(workspace.settings)}"
+    if web:
+        yield f"Web service: {start_web(workspace.settings)}"
     if server:
         yield _start_server(workspace)
     if monitoring:
@@ -46,7 +49,7 @@ def _start_server(workspace: Workspace) -> str:
 def stop_services() -> list[str]:
     """Stops running services; returns their names."""
     workspace = Workspace.load()
-    stopped = [*stop_monitoring(workspace.settings), *stop_ui(workspace.settings)]
+    stopped = [*stop_monitoring(workspace.settings), *stop_web(workspace.settings), *stop_ui(workspace.settings)]
     if stop_servers(workspace):
         stopped.append("server")
     return stopped

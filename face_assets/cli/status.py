@@ -10,6 +10,7 @@ from typing import Any
 from face_assets.automation.services import record, ui_address, ui_answers
 from face_assets.cli.commit_runs import figures_text
 from face_assets.cli.monitoring_services import EXPORTER, PROMETHEUS, exporter_address, prometheus_address
+from face_assets.cli.web_service import web_answers
 from face_assets.core import processes
 from face_assets.core.credentials import without_credentials
 from face_assets.core.errors import UserError
@@ -47,6 +48,7 @@ def status_report() -> dict[str, Any]:
             "server": (SECONDS_HERE, lambda: _server(settings, refreshed)),
             "production": (SECONDS_HERE, lambda: _production(settings, refreshed)),
             "ui": (SECONDS_HERE, lambda: {"address": ui_address(settings), "up": ui_answers(settings)}),
+            "web": (SECONDS_HERE, lambda: {"address": settings.web_address, "up": web_answers(settings)}),
             "traffic": (1.5 * SECONDS, lambda: asdict(read_traffic(f"http://{settings.metrics_address}", SECONDS))),
             "log": (SECONDS_HERE, lambda: _event_log(home)),
         }
@@ -59,6 +61,7 @@ def status_report() -> dict[str, Any]:
         "server": {**late_server, **found["server"]},
         "production": found["production"],
         "ui": {"address": ui_address(settings), "up": False, **found["ui"]},
+        "web": {"address": settings.web_address, "up": False, **found["web"]},
         "monitoring": _monitoring(settings, home),
         "traffic": found["traffic"],
         "drift": log.get("drift") if "error" not in log else {"error": log["error"]},
@@ -197,6 +200,7 @@ def status_text(found: dict[str, Any]) -> str:
         *_server_lines(found["server"]),
         *_repair_lines(found["repairs"]),
         f"UI          {found['ui']['address']} {'up' if found['ui']['up'] else 'down'}",
+        f"web         {found['web']['address']} {'up' if found['web']['up'] else 'down'}",
         "metrics     " + ", ".join(f"{name} {one['address']} {'up' if one['up'] else 'down'}" for name, one in found["monitoring"].items()),
         *_production_lines(found["production"]),
     ]

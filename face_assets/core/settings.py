@@ -21,6 +21,7 @@ PREFIX = "FACE_ASSETS_"
 SETTINGS_FILE = "settings.json"
 MACHINE = r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*"
 IMAGE_NAME = r"^[a-z0-9]+([._/-][a-z0-9]+)*$"
+LOOPBACK = "127.0.0.1"
 RENAMED = {"gateway_max_mb": "max_request_mb"}  # former name → name; the former is read for one more version
 SECRETS = ("notify_webhook", "notify_webhook_body", "notify_slack", "notify_smtp")
 
@@ -77,6 +78,9 @@ class Settings(BaseSettings):
     exporter_port: int = Field(8003, ge=1, le=65535, description="the platform's own Prometheus metrics")
     prometheus_port: int = Field(9090, ge=1, le=65535, description="the local Prometheus of `face-assets up --monitoring`")
     ui_port: int = Field(3000, ge=1, le=65535, description="Dagster's web interface")
+    web_port: int = Field(8004, ge=1, le=65535, description="the web service: its API and pages, on loopback alone")
+    web_origins: Patterns = Field((), description="origins, such as https://app.example.org, whose pages may call the web service (CORS)")
+    web_embeddings: bool = Field(False, description="whether the web service returns embeddings to callers that ask for them")
     serving_env: Path = Field(default=Path(sys.prefix) / "serving", description="environment of the Triton server")
     target: Literal["embedded", "docker"] = Field(
         "embedded", validate_default=True, description="a process of this machine, or containers behind a gateway"
@@ -139,6 +143,15 @@ class Settings(BaseSettings):
     def _is_web_address(cls, value: SecretStr | None) -> SecretStr | None:
         return _address(value, ("http", "https"))
 
+    @field_validator("web_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            parts = urlsplit(one)
+            if parts.scheme not in ("http", "https") or not parts.hostname or one.rstrip("/") != f"{parts.scheme}://{parts.netloc}":
+                raise ValueError("must be origins such as `https://app.example.org`, without a path; `*` is none")
+        return tuple(one.rstrip("/") for one in value)
+
     @field_validator("notify_smtp")
     @classmethod
     def _is_mail_server(cls, value: SecretStr | None, others: ValidationInfo) -> SecretStr | None:
@@ -164,6 +177,11 @@ class Settings(BaseSettings):
     def metrics_address(self) -> str:
         """Address of Triton's metrics on this machine; the gateway publishes them on loopback alone."""
         return f"{'127.0.0.1' if self.target == 'docker' else self.host}:{self.metrics_port}"
+
+    @property
+    def web_address(self) -> str:
+        """Address of the web service; it requires no key, so it has loopback alone."""
+        return f"http://{LOOPBACK}:{self.web_port}"
 
     @classmethod
     def settings_customise_sources(

@@ -58,7 +58,7 @@ class RecognizerClient:
         self.model = model
         self.seconds = seconds
         self.parameters = {INTERNAL: internal_token} if internal_token else None
-        self._headers = {**(headers or {}), **({"authorization": f"Bearer {key}"} if key else {})} or None
+        self.headers = {**(headers or {}), **({"authorization": f"Bearer {key}"} if key else {})} or None
 
     @cached_property
     def _client(self) -> Any:
@@ -71,8 +71,8 @@ class RecognizerClient:
         from tritonclient.utils import InferenceServerException
 
         try:
-            ready = self._client.is_server_ready(headers=self._headers, client_timeout=5.0) and self._client.is_model_ready(
-                self.model, headers=self._headers, client_timeout=5.0
+            ready = self._client.is_server_ready(headers=self.headers, client_timeout=5.0) and self._client.is_model_ready(
+                self.model, headers=self.headers, client_timeout=5.0
             )
         except InferenceServerException as error:
             raise UserError(f"No server responds at {self.address}: `face-assets up` starts it.") from error
@@ -105,7 +105,7 @@ class RecognizerClient:
         while True:
             try:
                 return self._client.infer(
-                    self.model, [image], outputs=outputs, headers=self._headers, client_timeout=self.seconds, parameters=self.parameters
+                    self.model, [image], outputs=outputs, headers=self.headers, client_timeout=self.seconds, parameters=self.parameters
                 )
             except InferenceServerException as error:
                 if NOT_SENT not in str(error.message()) or time.monotonic() > ends:
@@ -114,7 +114,7 @@ class RecognizerClient:
 
     @cached_property
     def _parameters(self) -> dict[str, str]:
-        config = self._client.get_model_config(self.model, headers=self._headers, client_timeout=self.seconds).config
+        config = self._client.get_model_config(self.model, headers=self.headers, client_timeout=self.seconds).config
         return {name: value.string_value for name, value in config.parameters.items()}
 
     def live_release(self) -> str:

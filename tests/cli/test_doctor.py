@@ -20,7 +20,7 @@ OF_THE_REPOSITORY = ("repository", "git and DVC", "clock", "releases", "paramete
 
 @pytest.fixture(autouse=True)
 def own_ports(home: Path, free_ports: Callable[[int], list[int]], monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    ports = dict(zip(("HTTP_PORT", "GRPC_PORT", "METRICS_PORT", "UI_PORT"), free_ports(4), strict=True))
+    ports = dict(zip(("HTTP_PORT", "GRPC_PORT", "METRICS_PORT", "UI_PORT", "WEB_PORT"), free_ports(5), strict=True))
     for name, port in ports.items():
         monkeypatch.setenv(f"FACE_ASSETS_{name}", str(port))
     return ports

@@ -11,6 +11,7 @@ import yaml
 
 from face_assets.automation.services import start_ui, stop_ui
 from face_assets.cli.monitoring_services import start_monitoring, stop_monitoring
+from face_assets.cli.web_service import start_web, stop_web
 from face_assets.core.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -18,21 +19,23 @@ OPEN = {"FACE_ASSETS_HOST": "0.0.0.0", "FACE_ASSETS_TARGET": "docker"}
 
 
 @pytest.mark.slow
-def test_the_servers_host_opens_neither_ui_nor_exporter_nor_prometheus(
+def test_the_servers_host_opens_neither_ui_nor_exporter_nor_prometheus_nor_the_web_service(
     home: Path, free_ports: Callable[[int], list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ports = dict(zip(("UI_PORT", "EXPORTER_PORT", "PROMETHEUS_PORT"), free_ports(3), strict=True))
+    ports = dict(zip(("UI_PORT", "EXPORTER_PORT", "PROMETHEUS_PORT", "WEB_PORT"), free_ports(4), strict=True))
     for name, value in {**OPEN, **{f"FACE_ASSETS_{name}": str(port) for name, port in ports.items()}}.items():
         monkeypatch.setenv(name, value)
     settings = load_settings()
     try:
         start_ui(settings)
         assert len(list(start_monitoring(settings))) == 2
+        assert start_web(settings) == settings.web_address
         for port in ports.values():
             socket.create_connection(("127.0.0.1", port), 5).close()
             with pytest.raises(ConnectionRefusedError):  # this machine too, and taken where all addresses are
                 socket.create_connection(("127.0.0.2", port), 5)
     finally:
+        assert stop_web(settings) == ["web"]
         stop_monitoring(settings)
         stop_ui(settings)
 

@@ -40,7 +40,7 @@ class Cli:
 @pytest.fixture(scope="module")
 def cli(tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], list[int]]) -> Iterator[Cli]:
     folder = tmp_path_factory.mktemp("e2e")
-    names = ("HTTP_PORT", "GRPC_PORT", "METRICS_PORT", "UI_PORT", "EXPORTER_PORT", "PROMETHEUS_PORT")
+    names = ("HTTP_PORT", "GRPC_PORT", "METRICS_PORT", "UI_PORT", "EXPORTER_PORT", "PROMETHEUS_PORT", "WEB_PORT")
     ports = {f"FACE_ASSETS_{name}": str(port) for name, port in zip(names, free_ports(len(names)), strict=True)}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FACE_ASSETS_") or name == "FACE_ASSETS_SERVING_ENV"}
     command = Cli({**kept, **ports, "FACE_ASSETS_HOME": str(folder / "home")}, folder)

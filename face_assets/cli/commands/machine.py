@@ -60,19 +60,20 @@ def doctor(repo: str | None, as_json: bool) -> None:
 @repo_option
 @click.option("--server/--no-server", default=True, help="Start the Triton server.")
 @click.option("--ui/--no-ui", default=True, help="Start Dagster's UI and daemon.")
+@click.option("--web/--no-web", default=True, help="Start the web service: its API and pages.")
 @click.option("--monitoring", is_flag=True, help="Start the exporter and a local Prometheus, where one is installed.")
-def up(repo: str | None, server: bool, ui: bool, monitoring: bool) -> None:
-    """Start the UI, the daemon, and the server with the release in production."""
+def up(repo: str | None, server: bool, ui: bool, web: bool, monitoring: bool) -> None:
+    """Start the UI, the daemon, the web service, and the server with the release in production."""
     from face_assets.cli.services import start_services
 
-    for line in start_services(repo, server=server, ui=ui, monitoring=monitoring):
+    for line in start_services(repo, server=server, ui=ui, monitoring=monitoring, web=web):
         echo(line)
     say_next("face-assets status shows how everything is")
 
 
 @click.command()
 def down() -> None:
-    """Stop the server, the UI and the daemon. Nothing is lost."""
+    """Stop the server, the web service, the UI and the daemon. Nothing is lost."""
     from face_assets.cli.services import stop_services
 
     stopped = stop_services()
@@ -104,6 +105,14 @@ def exporter() -> None:
     from face_assets.cli.exporter import run_exporter
 
     run_exporter(lambda line: echo(line, err=True))
+
+
+@click.command()
+def web() -> None:
+    """Serve the API and the pages until stopped; `up` starts it."""
+    from face_assets.web.server import run_web
+
+    run_web()
 
 
 @click.group()

@@ -1,0 +1,50 @@
+"""The web service as a background process of `face-assets up`."""
+
+import os
+import sys
+import time
+import urllib.error
+from pathlib import Path
+
+from face_assets.automation.services import record
+from face_assets.core import processes
+from face_assets.core.direct_connections import open_url
+from face_assets.core.errors import UserError
+from face_assets.core.ports import require_free
+from face_assets.core.settings import LOOPBACK, Settings
+from face_assets.storage.home import Home
+
+WEB = "web"
+SECONDS_TO_START = 60.0
+
+
+def start_web(settings: Settings) -> str:
+    """Starts the web service if it does not run; returns its address. Raises UserError."""
+    home = Home(settings.home)
+    if processes.recorded(record(home, WEB)) is None:
+        require_free(LOOPBACK, settings.web_port, "the web service", "FACE_ASSETS_WEB_PORT")
+        command = [str(Path(sys.executable).with_name("face-assets")), "web"]
+        variables = {**os.environ, "FACE_ASSETS_HOME": str(home.root)}  # absolute, for it starts in another folder
+        processes.start(command, home.logs / "web.log", record(home, WEB), variables, home.root)
+    ends = time.monotonic() + SECONDS_TO_START
+    while time.monotonic() < ends:
+        if web_answers(settings):
+            return settings.web_address
+        if processes.recorded(record(home, WEB)) is None:
+            break
+        time.sleep(0.2)
+    raise UserError(f"The web service did not start: the end of {home.logs / 'web.log'} says why.")
+
+
+def web_answers(settings: Settings) -> bool:
+    """True if the web service responds."""
+    try:
+        with open_url(f"{settings.web_address}/api/v1/alive", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return False
+
+
+def stop_web(settings: Settings) -> list[str]:
+    """Stops the web service; returns its name where it ran."""
+    return [WEB] if processes.stop(record(Home(settings.home), WEB)) else []

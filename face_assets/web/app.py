@@ -1,0 +1,58 @@
+"""The application: routes, bounds and errors of the web service."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.middleware.cors import CORSMiddleware
+
+from face_assets import __version__
+from face_assets.core.settings import Settings
+from face_assets.web import docs_page, status
+from face_assets.web.bounds import Bounds
+from face_assets.web.origins import LOOPBACK, Origins
+from face_assets.web.problems import PROBLEMS, add_handlers
+from face_assets.web.recognizer import Recognizer
+
+SUMMARY = "Faces on photos, the people they are, and the people who are enrolled."
+
+
+def create_app(settings: Settings, recognizer: Recognizer, hosts: Sequence[str] = LOOPBACK) -> FastAPI:
+    """Returns the application. hosts: names by which it may be called; empty where a gateway decides."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await recognizer.close()
+
+    app = FastAPI(
+        title="Face Assets", version=__version__, summary=SUMMARY, docs_url=None, redoc_url=None, lifespan=lifespan, responses=PROBLEMS
+    )
+    app.state.settings = settings
+    app.state.recognizer = recognizer
+    for router in (status.router, docs_page.router):
+        app.include_router(router)
+    add_handlers(app)
+    app.add_middleware(Bounds, max_bytes=int(settings.max_request_mb * 1e6))
+    if settings.web_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.web_origins, allow_methods=["*"], allow_headers=["*"], expose_headers=["Retry-After"]
+        )
+    app.add_middleware(Origins, hosts=hosts, allowed=settings.web_origins)
+    app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    return app
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, without FastAPI's own shape of validation errors, which no response has."""
+    if app.openapi_schema is None:
+        found = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+        for operations in found["paths"].values():
+            for operation in operations.values():
+                operation["responses"].pop("422", None)
+        for name in ("HTTPValidationError", "ValidationError"):
+            found.get("components", {}).get("schemas", {}).pop(name, None)
+        app.openapi_schema = found
+    return app.openapi_schema
