@@ -27,11 +27,7 @@ def production_line(stages: Stages, far: float) -> Line:
     assignment = stages.production()
     if assignment is None:
         return Line(None, None)
-    line = []
-    for one in reversed(stages.effective()):
-        line.append(one.release)
-        if one.decision.by == "person":
-            break
+    line = [one.release for one in stages.line()]
     best = max(line, key=lambda release: recorded(release, far), default=None)
     behind = best is None or best.commit == assignment.release.commit or recorded(best, far) <= recorded(assignment.release, far)
     return Line(assignment.release, None if behind else best)

@@ -1,7 +1,7 @@
 """The comparison of a commit's gallery with production's: templates, photos and vectors that the gate's rules need, and their findings."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from face_assets.core.batches import batched
 from face_assets.core.errors import UserError
 from face_assets.core.files import read_json
 from face_assets.core.params import Detector, Params
-from face_assets.dataset.manifest import make_manifest
 from face_assets.dataset.photo_folders import person_key
 from face_assets.detection.detectors import crop_store
 from face_assets.detection.same_faces import LEAST_OVERLAP, overlap, same_faces
@@ -22,10 +21,12 @@ from face_assets.embedding.vectors import engine_vectors, served_vectors
 from face_assets.gallery import gate
 from face_assets.gallery.changes import Changes, Enrolment, changes_between, with_counts
 from face_assets.gallery.earlier_names import returned_people
-from face_assets.gallery.enrolled_photos import read_enrolled, source_of
+from face_assets.gallery.enrolled_photos import listed_people, read_enrolled, source_of
 from face_assets.gallery.enrolment import templates_of
+from face_assets.gallery.first_faces import first_releases, had_gallery
 from face_assets.gallery.search import Gallery
 from face_assets.registry.releases import Release
+from face_assets.registry.stages import Assignment
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.storage.artifacts import Artifact
 
@@ -35,13 +36,18 @@ CROPS_AT_ONCE = 64
 
 @dataclass
 class Comparison:
-    """The gallery of a commit and that of production, as far as the rules need them."""
+    """The gallery of a commit and that of production, as far as the rules need them.
+
+    line: production's assignment and those before it of its line (`Stages.line`), empty without production; earlier: releases before
+    production's, of any line; acknowledged: keys of people.
+    """
 
     workspace: Workspace
     commit: str
     params: Params
-    production: Release | None
+    line: Sequence[Assignment]
     earlier: Sequence[Release]
+    acknowledged: Collection[str]
     evaluation: Artifact
     exported: Artifact
     gallery: Artifact
@@ -49,10 +55,11 @@ class Comparison:
 
     def __post_init__(self) -> None:
         enrolled = Gallery.load(self.gallery.directory)
+        self.production = self.line[0].release if self.line else None
         self.after = gate.Templates(
             enrolled.names, enrolled.templates, self._levels(self.evaluation.directory, self.evaluation.summary, self.gallery.summary)
         )
-        self.before = self._production() if self.production else None
+        self.before = self._templates(self.production) if self.production else None
         self.listed, former = self._enrolments()
         self.changes = (
             changes_between(former, self.listed) if former else Changes(frozenset(self.listed.photos), frozenset(), frozenset(), {})
@@ -78,40 +85,70 @@ class Comparison:
         vectors = served_vectors(self.workspace, self.params, self.exported, [self.faces[place].crop_key for place in newcomers], self.log)
         found += gate.photos_of_new(self.after, [self.photos[place] for place in newcomers], vectors, changes)
         new = [place for place, is_new in enumerate(self.filed_now) if is_new]
-        without = [self.listed.names[key] for key in sorted(changes.new - present.keys())] if self.is_curated else []
+        without = [self.listed.names[key] for key in sorted(changes.new - present.keys())] if self._has_gallery else []
         qualities = self._qualities([self.faces[place].crop_key for place in new])
         found += gate.good_photos([self.photos[place] for place in new], qualities, without, self.params.gallery)
         if self.before:
             found += gate.vanished_people({person_key(name): name for name in self.before.names}, changes, present)
             found += self._beside_production(self.before)
+            found += self._beside_first_faces({(finding.check, finding.people) for finding in found})
             found += returned_people(self.listed, (changes.new & present.keys()) - changes.renamed.keys(), self._earlier())
         return found
 
     @property
     def is_curated(self) -> bool:
+        """True where the people have a folder of their own, or had one in the line, so that its removal makes the gate no milder."""
+        if self._has_gallery:
+            return True
+        version = had_gallery(self.workspace, self.line)
+        if version:
+            self.log(f"gallery.dvc of {version} is gone: photos.dvc is judged as strictly, until a person promotes a release.")
+        return version is not None
+
+    @property
+    def _has_gallery(self) -> bool:
         return source_of(self.workspace.repository, self.commit) == GALLERY
 
     def _beside_production(self, before: gate.Templates) -> list[gate.Finding]:
         """The findings of the rules that compare with production's templates, under production's embedder."""
-        changes = self.changes
+        assert self.production is not None
+        found, unseen = self._against(self.production, before, self.changes)
+        return [*found, *gate.unseen_photos(unseen, self.changes)]
+
+    def _beside_first_faces(self, known: Collection[tuple[str, tuple[str, ...]]]) -> list[gate.Finding]:
+        """The findings about changed people beside the oldest release of the line that has them, where production's is not the one.
+
+        Each step of a name towards another face may agree with production, and the last one with the first no longer. Acknowledged people
+        are left out, and the people and rules in doubt by then, `known`.
+        """
+        keys = self.changes.changed - set(self.acknowledged)
+        first = first_releases(self.workspace, self.line, keys, self.params.split, lambda release: self._templates(release).rows())
+        found: list[gate.Finding] = []
+        for release in {one.commit: one for one in first.values()}.values():
+            people = frozenset(key for key, one in first.items() if one.commit == release.commit)
+            alone = Changes(frozenset(), people, frozenset(), {})
+            found += self._against(release, self._templates(release), alone)[0]
+        return [finding for finding in found if (finding.check, finding.people) not in known]
+
+    def _against(self, release: Release, before: gate.Templates, changes: Changes) -> tuple[list[gate.Finding], list[gate.Photo]]:
+        """The findings of the rules that compare changed people with a release's templates, and the photos in which it does not find the
+        enrolled face."""
         judged = changes.changed | (changes.new if changes.vanished else frozenset())
         places = [place for place, face in enumerate(self.faces) if person_key(face.identity) in judged]
         if not places:
-            return []
-        seen, vectors = self._by_production([self.faces[place] for place in places])
+            return [], []
+        seen, vectors = self._by_release(release, [self.faces[place] for place in places])
         photos = [self.photos[places[one]] for one in seen]
         unseen = [self.photos[place] for place in sorted({*places} - {places[one] for one in seen})]
         again = templates_of(vectors, [photo.name for photo in photos])
         after = gate.Templates(again.names, again.templates, before.levels)
         enrolled = {person_key(face.identity): face.identity for face in self.faces}
         found = list(gate.kept_faces(before, after, changes, enrolled))
-        return [*found, *gate.photos_of_changed(before, photos, vectors, changes), *gate.unseen_photos(unseen, changes)]
+        return [*found, *gate.photos_of_changed(before, photos, vectors, changes)], unseen
 
-    def _by_production(self, faces: Sequence[Face]) -> tuple[list[int], np.ndarray]:
-        """Places of the photos in which production's detector finds the face that is enrolled, and its embeddings by production, float32
-        (n, d)."""
-        assert self.production is not None
-        bundle = self.workspace.releases.bundle(self.production)
+    def _by_release(self, release: Release, faces: Sequence[Face]) -> tuple[list[int], np.ndarray]:
+        """Places of the photos in which a release's detector finds the face that is enrolled, and its embeddings by it, float32 (n, d)."""
+        bundle = self.workspace.releases.bundle(release)
         recognizer = read_json(bundle / "recognizer.json")
         ours, detector = self.params.detector, Detector(**recognizer["detector"])
         chosen, source = {face.md5: face.crop_key for face in faces}, source_of(self.workspace.repository, self.commit)
@@ -123,12 +160,12 @@ class Comparison:
         keys = [found[faces[place].md5] for place in seen]
         return seen, engine_vectors(self.workspace, bundle, detector, keys, self.log)
 
-    def _production(self) -> gate.Templates:
-        """Production's templates and levels, from its bundle."""
-        assert self.production is not None
-        bundle = self.workspace.releases.bundle(self.production)
+    def _templates(self, release: Release) -> gate.Templates:
+        """A release's templates and levels, from its bundle."""
+        bundle = self.workspace.releases.bundle(release)
         enrolled, recognizer = Gallery.load(bundle), read_json(bundle / "recognizer.json")
-        return gate.Templates(enrolled.names, enrolled.templates, self._levels(bundle, recognizer, recognizer))
+        holder = "production" if release is self.production else release.version
+        return gate.Templates(enrolled.names, enrolled.templates, self._levels(bundle, recognizer, recognizer), holder)
 
     def _counts(self) -> dict[str, int]:
         """Number of photos in each of production's templates, by key of the person."""
@@ -168,10 +205,7 @@ class Comparison:
         return listed, Enrolment(names, {key: before.photos.get(key, frozenset()) for key in enrolled})
 
     def _listed(self, commit: str, known: Iterable[str]) -> Enrolment:
-        repository = self.workspace.repository
-        files = repository.files(commit, source_of(repository, commit))
-        photos = make_manifest(((file.path, file.md5) for file in files), self.params.split, known).photos
-        return Enrolment.of((photo.identity, photo.md5) for photo in photos)
+        return listed_people(self.workspace.repository, commit, self.params.split, known)
 
     def _earlier(self) -> Iterator[tuple[str, Enrolment]]:
         """Versions and people of the releases before production's, each list once; of those whose list is on this machine."""

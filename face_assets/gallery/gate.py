@@ -46,11 +46,13 @@ class Levels:
 
 @dataclass(frozen=True)
 class Templates:
-    """Templates of people by one embedder. names: (n,); vectors: float32 (n, d) of unit length."""
+    """Templates of people by one embedder. names: (n,); vectors: float32 (n, d) of unit length; holder: the release that has them, as
+    sentences name it."""
 
     names: Sequence[str]
     vectors: Floats
     levels: Levels
+    holder: str = "production"
 
     def rows(self) -> dict[str, int]:
         """Key of a person → row."""
@@ -76,11 +78,11 @@ class Quality:
 
 
 def kept_faces(before: Templates, after: Templates, changes: Changes, enrolled: Mapping[str, str]) -> Iterator[Finding]:
-    """Changed people whose template does not agree with production's of the same name, or has nothing to be compared by, and new people
-    who are vanished ones.
+    """Changed people whose template does not agree with that of `before` under the same name, or has nothing to be compared by, and new
+    people who are vanished ones.
 
-    before, after: templates by one embedder, production's; `after` has the touched people in whose photos production finds the enrolled
-    face. enrolled: key → name of the touched people who are enrolled now.
+    before, after: templates by one embedder, that of the release of `before`; `after` has the touched people in whose photos this release
+    finds the enrolled face. enrolled: key → name of the touched people who are enrolled now.
     """
     rows, known = after.rows(), before.rows()
     changed = sorted(changes.changed & rows.keys() & known.keys())
@@ -89,10 +91,10 @@ def kept_faces(before: Templates, after: Templates, changes: Changes, enrolled: 
         name = after.names[rows[key]]
         if own < before.levels.match or best > own:
             nearer = f" and at {best:.2f} with that of {before.names[other]}" if best > own else ""
-            text = f"{name}: the photos agree at {own:.2f} with the face that production has under this name{nearer}"
+            text = f"{name}: the photos agree at {own:.2f} with the face that {before.holder} has under this name{nearer}"
             yield Finding(FACES, (name,), f"{text}; {before.levels.match:.2f} is asked", enrolled=True)
     for key in sorted((changes.changed & enrolled.keys() & known.keys()) - rows.keys()):
-        text = f"{enrolled[key]}: production's detector finds the enrolled face in none of the photos, so it cannot be compared"
+        text = f"{enrolled[key]}: the detector of {before.holder} finds the enrolled face in none of the photos, so it cannot be compared"
         yield Finding(FACES, (enrolled[key],), text, enrolled=True)
     gone = [row for key, row in sorted(known.items()) if key in changes.vanished]
     for key in sorted(changes.new & enrolled.keys()):
@@ -109,7 +111,7 @@ def kept_faces(before: Templates, after: Templates, changes: Changes, enrolled: 
 
 
 def photos_of_changed(before: Templates, photos: Sequence[Photo], vectors: Floats, changes: Changes) -> Iterator[Finding]:
-    """New photos of changed people that do not agree with production's template. vectors: float32 (n, d) by production's embedder."""
+    """New photos of changed people that do not agree with the template of `before`. vectors: float32 (n, d) by its embedder."""
     known = before.rows()
     keys = [person_key(photo.name) for photo in photos]
     places = [place for place, photo in enumerate(photos) if photo.new and keys[place] in changes.changed and keys[place] in known]
@@ -148,7 +150,8 @@ def _disagreement(photo: Photo, own: float, best: float, other: int, templates: 
     levels, nearer = templates.levels, best > own
     if (levels.unlike is not None and own < levels.unlike) or (own < levels.match and nearer):
         also = f" and at {best:.2f} with {templates.names[other]}" if nearer else ""
-        text = f"{photo.path} agrees at {own:.2f} with {photo.name}{also}: the wrong person, or the wrong face of the photo"
+        who = f"{photo.name} of {templates.holder}" if templates.holder != "production" else photo.name
+        text = f"{photo.path} agrees at {own:.2f} with {who}{also}: the wrong person, or the wrong face of the photo"
         yield Finding(PHOTOS, (photo.name,), text, enrolled)
 
 

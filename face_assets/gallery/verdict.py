@@ -6,14 +6,12 @@ from typing import Any
 from face_assets.core.errors import UserError
 from face_assets.core.fingerprint import fingerprint
 from face_assets.core.step_versions import step_version
-from face_assets.dataset.photo_folders import person_key
+from face_assets.gallery.acknowledged import acknowledged_people
 from face_assets.gallery.comparison import Comparison
 from face_assets.gallery.decision import Scope, decide
 from face_assets.gallery.earlier_names import earlier_releases
 from face_assets.gallery.enrolled_photos import source_of
-from face_assets.registry.acknowledgements import acknowledged_names
-from face_assets.registry.data_repository import DataRepository
-from face_assets.registry.stages import Assignment
+from face_assets.registry.stages import Assignment, Stages
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.storage.artifacts import Artifact
 
@@ -25,17 +23,15 @@ def judge_gallery(workspace: Workspace, commit: str, evaluation: Artifact, expor
     one another and the others under the new one.
     """
     params, assignment = workspace.params(commit), workspace.stages.production()
-    accepted = sorted(_acknowledged(workspace.repository, commit, assignment))
-    earlier = earlier_releases(workspace.stages) if assignment else []
+    accepted = sorted(acknowledged_people(workspace, commit, assignment, log))
+    earlier, line = (earlier_releases(workspace.stages), _line(workspace.stages, assignment)) if assignment else ([], [])
     against = assignment.release.commit if assignment else None
-    line = [release.commit for release in earlier]
-    decided_by = (against, *line, accepted, params.gallery.fingerprint(), *([] if _is_listed(workspace, assignment) else ["no list"]))
+    before = [*(release.commit for release in earlier), "line", *(one.release.commit for one in line)]
+    decided_by = (against, *before, accepted, params.gallery.fingerprint(), *([] if _is_listed(workspace, assignment) else ["no list"]))
     name = fingerprint(gallery.fingerprint, evaluation.fingerprint, *decided_by, step_version("gallery_verdict"))
 
     def fill(directory: Path) -> dict[str, Any]:
-        case = Comparison(
-            workspace, commit, params, assignment.release if assignment else None, earlier, evaluation, exported, gallery, log
-        )
+        case = Comparison(workspace, commit, params, line, earlier, accepted, evaluation, exported, gallery, log)
         changes = case.changes
         enrolled = len(case.before.names) if case.before else None
         scope = Scope(len(changes.touched), enrolled, is_curated=case.is_curated)
@@ -56,6 +52,12 @@ def judge_gallery(workspace: Workspace, commit: str, evaluation: Artifact, expor
     return workspace.home.artifacts.make("gallery_verdict", name, fill)
 
 
+def _line(stages: Stages, production: Assignment) -> list[Assignment]:
+    """The line of the assignment in production."""
+    line = stages.line()
+    return line if line and line[0].release.commit == production.release.commit else [production]
+
+
 def refusals(verdict: Artifact) -> list[str]:
     """The sentences of the checks that failed."""
     return [f"{name}: {found['description']}" for name, found in verdict.summary["checks"].items() if not found["passed"]]
@@ -71,12 +73,3 @@ def _is_listed(workspace: Workspace, assignment: Assignment | None) -> bool:
     except UserError:
         return False
     return True
-
-
-def _acknowledged(repository: DataRepository, commit: str, assignment: Assignment | None) -> set[str]:
-    """Keys of the people whom the commits since production's acknowledge."""
-    since = None
-    if assignment:
-        is_there = repository.is_on_a_branch(assignment.commit)
-        since = assignment.commit if is_there else assignment.release.trained_commit
-    return {person_key(name) for name in acknowledged_names(repository, commit, since)}

@@ -81,6 +81,16 @@ class Stages:
         earlier = [one for one in self.effective(stage) if one.release.commit != now.release.commit]
         return earlier[-1] if earlier else None
 
+    def line(self, stage: str = PRODUCTION) -> list[Assignment]:
+        """The assignments that took effect since the last decision of a person, who may take a change knowingly; the newest first, and that
+        decision last."""
+        found = []
+        for assignment in reversed(self.effective(stage)):
+            found.append(assignment)
+            if assignment.decision.by == "person":
+                break
+        return found
+
     def production(self) -> Assignment | None:
         """The assignment in production, None where there is none."""
         return self._current("production")

@@ -51,9 +51,11 @@ def seed_of(text: str) -> int:
 
 
 def draw(photo: str) -> tuple[dict[str, Any], np.ndarray]:
-    """Facts and crop of a photo: its person's coloured tiles, and noise of its own. A twin has nearly the tiles of the other."""
+    """Facts and crop of a photo: its person's coloured tiles, and noise of its own. A twin has nearly the tiles of the other;
+    "A&B" is the mean of two people."""
     person, number, *fault = photo.split()
-    tiles = np.random.default_rng(seed_of(person.removesuffix("'s-twin"))).uniform(60, 200, (CELLS, CELLS, 3))
+    mixed = [np.random.default_rng(seed_of(one)).uniform(60, 200, (CELLS, CELLS, 3)) for one in person.removesuffix("'s-twin").split("&")]
+    tiles = np.mean(mixed, axis=0)
     random = np.random.default_rng(seed_of(f"{person} {number}"))
     tiles = tiles + random.normal(0, 20, tiles.shape)
     crop = tiles.repeat(SIZE // CELLS, 0).repeat(SIZE // CELLS, 1)

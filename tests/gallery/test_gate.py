@@ -15,6 +15,7 @@ from face_assets.orchestration.partitions import add_commit, commits
 from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.registry.acknowledgements import trailer
 from face_assets.registry.decision import LET_THROUGH, gate_message
+from face_assets.registry.git import git
 from face_assets.storage.artifacts import Artifact
 from tests.gallery.team import Folders, Team, photos_of
 
@@ -257,7 +258,13 @@ def test_an_acknowledgement_may_follow_the_refused_commit_and_holds_until_the_ne
     swapped(people)
     assert "names_keep_faces" in team.judge(team.commit("Change people", people))
     assert team.judge(team.commit(message(ANN.upper(), ZOE), people)) == {}
-    assert team.judge(team.commit("Something else", people)) == {}
+    assert team.judge(team.commit("Something else", people | newcomers(1))) == {}
+
+
+def test_an_acknowledgement_covers_no_change_after_its_commit(team: Team) -> None:
+    people = team.back()
+    team.commit(message(ANN), people | {ANN: photos_of("Namesake")})
+    assert ANN in team.judge(team.commit("Change people", people | {ANN: photos_of("Stranger")}))["names_keep_faces"]
 
 
 def test_a_change_is_reported_where_the_parameters_ask_for_no_refusal(team: Team) -> None:
@@ -302,6 +309,32 @@ def test_a_name_does_not_get_another_face_by_a_removal_and_an_addition(team: Tea
     finally:
         team.base = base
         team.workspace.stages.assign(first.release.version, gate_message(LET_THROUGH, base))
+
+
+def test_a_name_does_not_get_another_face_in_small_steps(team: Team) -> None:
+    people, first, base = team.back(), team.workspace.stages.production(), team.base
+    assert first is not None
+    half, other = people | {ANN: photos_of(f"{keys(ANN)}&Stranger")}, people | {ANN: photos_of("Stranger")}
+    try:
+        assert team.judge(team.commit("Exchange a person's photos", half)) == {}
+        team.release()
+        refused = team.judge(team.commit("Exchange a person's photos", other))
+        assert "with the face that v1.0.0 has under this name" in refused.get("names_keep_faces", ""), refused
+        assert "with Ann Example of v1.0.0" in refused.get("photos_agree", ""), refused
+        assert team.judge(team.commit(message(ANN), other)) == {}
+    finally:
+        team.base = base
+        team.workspace.stages.assign(first.release.version, gate_message(LET_THROUGH, base))
+
+
+def test_a_gallery_that_is_removed_is_judged_as_strictly_and_says_so(team: Team) -> None:
+    team.back()
+    git("rm", "-q", "gallery.dvc", cwd=team.clone)
+    git("commit", "-q", "-m", "Remove the gallery", cwd=team.clone)
+    team.workspace.repository.refresh()
+    team.log.clear()
+    assert "people_stay" in team.judge(team.head())
+    assert any("gallery.dvc of v1.0.0 is gone: photos.dvc is judged as strictly" in line for line in team.log)
 
 
 def test_the_run_of_a_poisoned_commit_is_refused_and_that_of_an_honest_one_is_done(team: Team) -> None:

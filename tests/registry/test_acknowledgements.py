@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from face_assets.core.settings import remember
-from face_assets.registry.acknowledgements import LONGEST_NAME, acknowledged_names, acknowledges
+from face_assets.registry.acknowledgements import LONGEST_NAME, acknowledged_names, acknowledgements, acknowledges
 from face_assets.registry.git import git
 from face_assets.registry.workspace import Workspace
 
@@ -16,7 +16,7 @@ def commit(clone: Path, message: str) -> str:
 def test_trailers_of_the_commits_since_another_count(repository: Path, home: Path) -> None:
     remember(repo=str(repository))
     before = commit(repository, "Earlier\n\nAcknowledge-Person: Long Gone")
-    commit(
+    first = commit(
         repository, "One\n\nSigned-off-by: Bob <bob@example.org>\nacknowledge-person:   Zoë Müller-山田  \nAcknowledge-Person: Ann Other"
     )
     prose = commit(repository, "Two\n\nAcknowledge-Person: Not Last\n\nThe last paragraph is prose.")
@@ -26,6 +26,7 @@ def test_trailers_of_the_commits_since_another_count(repository: Path, home: Pat
     assert acknowledged_names(mirror, last, before) == ["Ann Other", "A: B, C=D and a second line", "Zoë Müller-山田"]
     assert "Long Gone" in acknowledged_names(mirror, last)
     assert acknowledged_names(mirror, last, last) == []
+    assert [one.commit for one in acknowledgements(mirror, last, before)] == [last, first]
     assert acknowledges(mirror, last) and not acknowledges(mirror, prose)
 
 
