@@ -14,6 +14,7 @@ from face_assets.biometrics.blocks import blocks
 from face_assets.biometrics.cross_fit import Rate, stranger_rate
 from face_assets.biometrics.impostor_scores import ImpostorScores
 from face_assets.biometrics.score_blocks import groups_of
+from face_assets.biometrics.stranger_rates import StrangerRates, stranger_rates
 from face_assets.biometrics.thresholds import Threshold, identification_threshold
 from face_assets.core.files import write_bytes
 
@@ -41,12 +42,14 @@ class Enrolled:
 class Calibration:
     """The threshold of identification, and the FPIR on strangers who did not choose it.
 
-    fpir: None without strangers. held_out: (n,) for each probe, the threshold that all but its fold of people chose.
+    fpir: None without strangers. rates: of strangers by score.
+    held_out: (n,) for each probe, the threshold that all but its fold of people chose.
     """
 
     threshold: Threshold
     fpir: Rate | None
     strangers: int
+    rates: StrangerRates
     held_out: npt.NDArray[np.float64]
 
     def to_json(self) -> dict[str, Any]:
@@ -98,7 +101,8 @@ def calibrate(
         held_out[inside] = _threshold(others, scores, people[~inside], len(enrolled.names), fpir, confidence, known).value
     seen = best > NOBODY
     measured = stranger_rate(best[seen] >= held_out[seen], people[seen], confidence)
-    return Calibration(threshold, measured, len(np.unique(people[seen])), held_out)
+    rates = stranger_rates(best[seen], people[seen], len(enrolled.names), _searched(enrolled, people), known)
+    return Calibration(threshold, measured, len(np.unique(people[seen])), rates, held_out)
 
 
 def _threshold(
@@ -106,8 +110,12 @@ def _threshold(
 ) -> Threshold:
     """The threshold for a gallery of `size` by best scores (n,) of people (n,) among the enrolled."""
     seen = best > NOBODY
-    searched = len(enrolled.names) - bool(np.isin(people, enrolled.names).any())
-    return identification_threshold(best[seen], people[seen], size, searched, fpir, confidence, known)
+    return identification_threshold(best[seen], people[seen], size, _searched(enrolled, people), fpir, confidence, known)
+
+
+def _searched(enrolled: Enrolled, people: npt.NDArray[Any]) -> int:
+    """The number of people among whom a probe is searched: all others than its own."""
+    return len(enrolled.names) - bool(np.isin(people, enrolled.names).any())
 
 
 def _without_people(enrolled: Enrolled, names: set[str]) -> Enrolled:

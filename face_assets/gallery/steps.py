@@ -63,6 +63,7 @@ def enroll(
             "left_out_examples": left_out[:LISTED],
             "identification_threshold": calibrated.threshold.value,
             "identification_calibration": calibrated.to_json(),
+            "stranger_rates": calibrated.rates.to_json(),
             "identification": dict(figures),
             **notes,
         }

@@ -110,6 +110,7 @@ def _bundle(workspace: Workspace, commit: str, params: Params, parts: Parts, dir
         "embedding_size": parts.embedder.summary["embedding_size"],
         "verification_threshold": parts.evaluation.summary["verification_threshold"],
         "identification_threshold": parts.gallery.summary["identification_threshold"],
+        "stranger_rates": parts.gallery.summary.get("stranger_rates"),  # None by a gallery of earlier versions
         "serving": params.serving.model_dump(mode="json", by_alias=True),  # as earlier versions read it
     }
     write_json(directory / "recognizer.json", recognizer)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -10,17 +11,22 @@ from starlette.middleware.cors import CORSMiddleware
 
 from face_assets import __version__
 from face_assets.core.settings import Settings
-from face_assets.web import docs_page, status
+from face_assets.storage.home import Home
+from face_assets.web import docs_page, recognition, status
 from face_assets.web.bounds import Bounds
 from face_assets.web.origins import LOOPBACK, Origins
 from face_assets.web.problems import PROBLEMS, add_handlers
 from face_assets.web.recognizer import Recognizer
+from face_assets.web.release_files import ReleaseFolders
 
 SUMMARY = "Faces on photos, the people they are, and the people who are enrolled."
 
 
-def create_app(settings: Settings, recognizer: Recognizer, hosts: Sequence[str] = LOOPBACK) -> FastAPI:
-    """Returns the application. hosts: names by which it may be called; empty where a gateway decides."""
+def create_app(settings: Settings, recognizer: Recognizer, hosts: Sequence[str] = LOOPBACK, models: Path | None = None) -> FastAPI:
+    """Returns the application. models: the model repository, by default the state directory's.
+
+    hosts: names by which it may be called; empty where a gateway decides.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -32,7 +38,8 @@ def create_app(settings: Settings, recognizer: Recognizer, hosts: Sequence[str] 
     )
     app.state.settings = settings
     app.state.recognizer = recognizer
-    for router in (status.router, docs_page.router):
+    app.state.folders = ReleaseFolders(models or Home(settings.home).serving / "models")
+    for router in (status.router, recognition.router, docs_page.router):
         app.include_router(router)
     add_handlers(app)
     app.add_middleware(Bounds, max_bytes=int(settings.max_request_mb * 1e6))

@@ -1,17 +1,31 @@
-"""The recognizer of the live release, asked over gRPC without a thread a request."""
+"""The models of the live release, asked over gRPC in the event loop: no thread a request, and a request ends with its caller."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from fastapi import Request
 
 from face_assets.core.direct_connections import GRPC_OPTIONS
 from face_assets.core.errors import UserError
 from face_assets.serving.client import RECOGNIZER, RECONNECT
+from face_assets.serving.model_repository import DETECTOR
+from face_assets.serving.runtime.responses import BUSY, DROPPED, UNUSABLE
 from face_assets.web.problems import WebError
 
 SECONDS_TO_ASK = 3.0
+SECONDS = 30.0
+"""Time of a photo, as long as a release's server works on one."""
+FOUND = ("BOXES", "PROBABILITIES", "LANDMARKS", "QUALITY", "TOO_POOR", "EMBEDDINGS", "IDENTITY", "SCORE", "ACCEPTED", "RELEASE")
+DETECTED = ("BOXES", "PROBABILITIES", "LANDMARKS")
+LEFT = 499
+"""Status of a request whose caller has left, as nginx logs it; nobody reads it."""
+Value = TypeVar("Value")
+Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -24,65 +38,125 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Live:
-    """The live release. outputs: names of the recognizer's outputs, which releases of earlier versions have fewer of."""
+    """The live release. inputs, outputs: names of the recognizer's tensors, of which releases of earlier versions have fewer."""
 
     release: str
-    verification_threshold: float
-    identification_threshold: float
+    inputs: frozenset[str]
     outputs: frozenset[str]
 
 
 class Recognizer:
-    """Client of the live recognizer, for one event loop. `endpoint` is read at the first request. Raises WebError where that fails."""
+    """Client of the live models, for one event loop. endpoint: read at the first request, and again after a failure."""
 
     def __init__(self, endpoint: Callable[[], Endpoint]):
         self._endpoint = endpoint
-
-    @cached_property
-    def _client(self) -> Any:
-        from tritonclient.grpc.aio import InferenceServerClient
-
-        return InferenceServerClient(self._server.address, channel_args=[*GRPC_OPTIONS, *RECONNECT])
-
-    @cached_property
-    def _server(self) -> Endpoint:
-        try:
-            return self._endpoint()
-        except UserError as error:
-            raise WebError(503, str(error), "server_down") from error
+        self._server: Endpoint | None = None
+        self._client: Any = None
+        self._live: Live | None = None
 
     async def live(self) -> Live:
         """Returns the live release. Raises WebError where no server responds, or nothing is live on it."""
+        config = (await self._call("get_model_config", RECOGNIZER, seconds=SECONDS_TO_ASK)).config
+        inputs, outputs = (frozenset(one.name for one in tensors) for tensors in (config.input, config.output))
+        self._live = Live(config.parameters["release"].string_value, inputs, outputs)
+        return self._live
+
+    async def identify(self, photos: Sequence[bytes]) -> Arrays:
+        """Returns the recognizer's outputs for a photo, or for several of one person: those of FOUND that the live release has.
+
+        Raises WebError.
+        """
+        live = self._live or await self.live()
+        if len(photos) > 1 and "FURTHER_IMAGES" not in live.inputs:
+            raise WebError(501, f"{live.release} looks at one photo at a time.", "not_supported")
+        inputs = {"IMAGE": photos[:1]} | ({"FURTHER_IMAGES": photos[1:]} if len(photos) > 1 else {})
+        found = await self._infer(RECOGNIZER, inputs, [name for name in FOUND if name in live.outputs])
+        if found["RELEASE"][0].decode() != live.release:
+            self._live = None  # another has become live, maybe with other outputs
+        return found
+
+    async def detect(self, photo: bytes) -> Arrays:
+        """Returns the detector's outputs for a photo. Raises WebError."""
+        return await self._infer(DETECTOR, {"IMAGE": [photo]}, DETECTED)
+
+    async def _infer(self, model: str, inputs: Mapping[str, Sequence[bytes]], outputs: Sequence[str]) -> Arrays:
+        from tritonclient.grpc import InferInput, InferRequestedOutput
+
+        sent = []
+        for name, photos in inputs.items():
+            sent.append(InferInput(name, [len(photos)], "BYTES"))
+            sent[-1].set_data_from_numpy(np.array(photos, dtype=np.object_))
+        asked = [InferRequestedOutput(name) for name in outputs]
+        result = await self._call("infer", model, sent, outputs=asked, client_timeout=SECONDS, seconds=SECONDS + SECONDS_TO_ASK)
+        return {name: result.as_numpy(name) for name in outputs}
+
+    async def _call(self, method: str, *arguments: Any, seconds: float, **options: Any) -> Any:
         from tritonclient.utils import InferenceServerException
 
+        server = self._connect()
         try:
-            async with asyncio.timeout(SECONDS_TO_ASK):
-                found = (await self._client.get_model_config(RECOGNIZER, headers=self._headers)).config
+            async with asyncio.timeout(seconds):
+                return await getattr(self._client, method)(*arguments, headers=dict(server.headers) or None, **options)
         except (InferenceServerException, TimeoutError) as error:
-            raise failure(error) from error
-        values = {name: value.string_value for name, value in found.parameters.items()}
-        return Live(
-            values["release"],
-            float(values["verification_threshold"]),
-            float(values["identification_threshold"]),
-            frozenset(output.name for output in found.output),
-        )
+            reported = failure(error)
+            if reported.code in ("server_down", "nothing_live"):
+                await self.close()
+            if reported.code == "fault":
+                self._live = None  # its outputs may have changed
+            raise reported from error
 
-    @property
-    def _headers(self) -> dict[str, str] | None:
-        return dict(self._server.headers) or None
+    def _connect(self) -> Endpoint:
+        from tritonclient.grpc.aio import InferenceServerClient
+
+        if self._server is None:
+            try:
+                self._server = self._endpoint()
+            except UserError as error:
+                raise WebError(503, str(error), "server_down") from error
+            self._client = InferenceServerClient(self._server.address, channel_args=[*GRPC_OPTIONS, *RECONNECT])
+        return self._server
 
     async def close(self) -> None:
-        """Closes the connection."""
-        if "_client" in self.__dict__:
-            await self._client.close()
+        """Closes the connection; the next request opens one, to where the server is then."""
+        client, self._client, self._server, self._live = self._client, None, None, None
+        if client is not None:
+            await client.close()
 
 
 def failure(error: Any) -> WebError:
     """Returns the error of a request to the server as one of the web service."""
     if isinstance(error, TimeoutError):
         return WebError(503, "The recognition server does not respond: `face-assets status` says more.", "server_down")
-    message = str(error.message()).strip()
-    if "not found" in message or "is not ready" in message or "unknown model" in message:
+    status, message = str(error.status()), str(error.message()).strip()
+    for beginning, code, word in ((UNUSABLE, 422, "unusable_photo"), (BUSY, 503, "busy"), (DROPPED, 503, "too_slow")):
+        if beginning in message:
+            return WebError(code, message[message.index(beginning) :], word)
+    if "RESOURCE_EXHAUSTED" in status:
+        return WebError(503, "The recognition server is busy: send the request again in a second.", "busy")
+    if "DEADLINE_EXCEEDED" in status:
+        return WebError(503, f"The recognition server did not answer within {SECONDS:g} s.", "too_slow")
+    if "unknown model" in message or "is not ready" in message or "is not found" in message:
         return WebError(503, "No release is live on the recognition server: `face-assets run`, or `face-assets up`.", "nothing_live")
-    return WebError(503, "The recognition server does not respond: `face-assets up` starts it.", "server_down")
+    if "UNAVAILABLE" in status or "CANCELLED" in status:
+        return WebError(503, "The recognition server does not respond: `face-assets up` starts it.", "server_down")
+    return WebError(502, "The recognition server failed; its log says why.", "fault")
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, Value]) -> Value:
+    """Returns the result of `work`, which ends where the caller leaves meanwhile. The request's body must have been read."""
+    working, left = asyncio.create_task(work), asyncio.create_task(_leaving(request))
+    try:
+        await asyncio.wait((working, left), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise WebError(LEFT, "The caller has left.", "left")
+    finally:
+        for task in (working, left):
+            task.cancel()
+        with suppress(asyncio.CancelledError, WebError):
+            await working
+
+
+async def _leaving(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

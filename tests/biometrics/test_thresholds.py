@@ -8,6 +8,7 @@ import pytest
 from face_assets.biometrics.cross_fit import Rate, rate_of, stranger_rate, verification_rates
 from face_assets.biometrics.impostor_scores import DEVIATION_UNKNOWN, ImpostorScores, impostor_scores, measure_impostor_scores
 from face_assets.biometrics.score_blocks import GROUPS, groups_of, score_blocks
+from face_assets.biometrics.stranger_rates import StrangerRates, stranger_rates
 from face_assets.biometrics.thresholds import (
     Threshold,
     identification_threshold,
@@ -151,3 +152,26 @@ def test_other_scores_of_the_same_weights_have_another_digest(known: ImpostorSco
     """The digest is in the names of evaluation and gallery, so that both are made again after a change of known_weights.json."""
     assert replace(known, photo_scores=tuple(one + 0.01 for one in known.photo_scores)).digest != known.digest
     assert replace(known).digest == known.digest != impostor_scores("a digest fixed").digest
+
+
+def test_the_rate_of_strangers_is_right_at_every_score_for_people_apart(known: ImpostorScores) -> None:
+    embeddings, identities = population(500, seed=9)
+    names = np.array([f"p{one}" for one in identities])
+    enrolled = templates_of(embeddings[identities < 60], names[identities < 60].tolist())
+    probes = identities < 200
+    calibration = calibrate(enrolled, embeddings[probes], names[probes].tolist(), FPIR, CONFIDENCE, known)
+    best = stranger_scores(enrolled, embeddings[identities >= 200], names[identities >= 200].tolist())
+    scores = np.quantile(best, (0.1, 0.5, 0.8, 0.95, 0.99))
+    rates = np.array([calibration.rates.at(float(score)) for score in scores])
+    assert (np.diff(rates) < 0).all()
+    assert rates[1:] == pytest.approx([0.5, 0.2, 0.05, 0.01], rel=0.6)
+    assert calibration.rates.at(calibration.threshold.value) < FPIR
+    assert (calibration.rates.at(-1.0), calibration.rates.at(1.0)) == pytest.approx((1.0, calibration.rates.rates[-1]))
+    assert StrangerRates.from_json(calibration.rates.to_json()) == calibration.rates
+
+
+def test_without_strangers_the_rates_are_those_of_the_weights(known: ImpostorScores) -> None:
+    nobody = stranger_rates(np.empty(0), np.empty(0), 100, 100, known)
+    more = stranger_rates(np.empty(0), np.empty(0), 10_000, 10_000, known)
+    assert more.at(0.6) > nobody.at(0.6)
+    assert list(nobody.scores) == sorted(set(nobody.scores))

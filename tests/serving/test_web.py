@@ -1,0 +1,173 @@
+"""The web service before a real server: photos in every form, answers, and errors with the right status."""
+
+import base64
+import io
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from face_assets.core.settings import Settings
+from face_assets.demo.synthetic import draw
+from face_assets.serving.embedded import EmbeddedTarget
+from face_assets.web.app import create_app
+from face_assets.web.recognizer import Endpoint, Recognizer
+from tests.serving.conftest import THRESHOLD, Kit
+
+pytestmark = pytest.mark.slow
+LOCAL = "http://localhost:8004"
+
+
+def app_of(target: EmbeddedTarget, **settings: Any) -> Any:
+    endpoint = Endpoint(f"127.0.0.1:{target.ports.grpc}", {})
+    return create_app(Settings(**settings), Recognizer(lambda: endpoint), models=target.models)
+
+
+@pytest.fixture(scope="module")
+def live(kit: Kit, target: EmbeddedTarget) -> EmbeddedTarget:
+    kit.deploy(target, "v2.0.0")
+    return target
+
+
+@pytest.fixture(scope="module")
+def web(live: EmbeddedTarget) -> Iterator[TestClient]:
+    with TestClient(app_of(live), LOCAL) as made:
+        yield made
+
+
+def encoded(image: Image.Image, kind: str = "JPEG") -> bytes:
+    output = io.BytesIO()
+    image.save(output, kind)
+    return output.getvalue()
+
+
+def text(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+@pytest.fixture(scope="module")
+def nobody() -> bytes:
+    return encoded(Image.new("RGB", (160, 160), "white"))
+
+
+@pytest.fixture(scope="module")
+def two_people() -> bytes:
+    image = Image.new("RGB", (340, 170), "white")
+    image.paste(draw(0, 1, size=160), (0, 0))
+    image.paste(draw(1, 1, size=160), (170, 0))
+    return encoded(image)
+
+
+def test_a_photo_in_every_form_has_one_answer(web: TestClient, kit: Kit) -> None:
+    photo = kit.photo(1, 1)
+    answers = [
+        web.post("/api/v1/recognize?k=2", files={"photo": ("a.jpg", photo, "image/jpeg")}),
+        web.post("/api/v1/recognize?k=2", content=photo, headers={"content-type": "image/jpeg"}),
+        web.post("/api/v1/recognize?k=2", content=photo),
+        web.post("/api/v1/recognize?k=2", json={"photo": text(photo)}),
+        web.post("/api/v1/recognize?k=2", json={"photo": f"data:image/jpeg;base64,{text(photo)}"}),
+    ]
+    assert [answer.status_code for answer in answers] == [200] * 5
+    found = [{key: value for key, value in answer.json().items() if key != "time"} for answer in answers]
+    assert all(one == found[0] for one in found)
+    (face,) = found[0]["faces"]
+    assert (found[0]["release"], found[0]["threshold"]) == ("v2.0.0", THRESHOLD)
+    match = face["match"]
+    assert (match["accepted"], match["name"], match["why"]) == (True, "v2.0.0 1", "accepted")
+    assert match["nearest"][0]["name"] == "v2.0.0 1"
+    assert match["nearest"][0]["score"] == pytest.approx(match["score"], abs=1e-5)
+    assert 0 < match["stranger_rate"] < match["nearest"][1]["stranger_rate"] <= 1
+    assert match["embedding"] is None
+    assert len(match["nearest"]) == 2
+
+
+def test_two_photos_of_one_person_are_the_same(web: TestClient, kit: Kit, two_people: bytes, nobody: bytes) -> None:
+    def compare(first: bytes, second: bytes, query: str = "") -> Any:
+        return web.post(f"/api/v1/verify{query}", files={"first": first, "second": second})
+
+    photo = kit.photo(1, 1)
+    same = compare(photo, photo).json()
+    assert (same["same"], same["threshold"], len(same["faces"])) == (True, 0.5, 2)
+    assert same["score"] == pytest.approx(1.0, abs=1e-3)
+    vectors = [kit.embed(kit.bundle("v2.0.0"), kit.photo(person, 1)) for person in (1, 3)]
+    assert compare(photo, kit.photo(3, 1)).json()["score"] == pytest.approx(float(np.dot(*vectors)), abs=0.01)
+    assert compare(photo, nobody).json()["code"] == "no_face"
+    assert compare(photo, two_people).status_code == 200
+    refused = compare(photo, two_people, "?one_face=true")
+    assert (refused.status_code, refused.json()["code"]) == (422, "several_faces")
+    alone = web.post("/api/v1/verify", files={"first": photo})
+    assert (alone.status_code, alone.json()["code"]) == (400, "no_photo")
+
+
+def test_faces_are_found_without_looking_up_who_they_are(web: TestClient, two_people: bytes, nobody: bytes) -> None:
+    found = web.post("/api/v1/detect", content=two_people).json()
+    assert found["release"] == "v2.0.0"
+    assert len(found["faces"]) == 2
+    face = found["faces"][0]
+    assert set(face) == {"box", "landmarks", "probability"}
+    left, top, right, bottom = face["box"]
+    assert all(left < x < right and top < y < bottom for x, y in face["landmarks"])
+    assert web.post("/api/v1/detect", content=nobody).json()["faces"] == []
+    assert web.post("/api/v1/recognize", content=nobody).json()["faces"] == []
+
+
+def zipped() -> bytes:
+    output = io.BytesIO()
+    with zipfile.ZipFile(output, "w") as archive:
+        archive.writestr("photo.jpg", b"x" * 1000)
+    return output.getvalue()
+
+
+JSON = {"content-type": "application/json"}
+WRONG: dict[str, tuple[dict[str, Any], int, str]] = {
+    "nothing": ({}, 400, "no_photo"),
+    "an empty file": ({"files": {"photo": b""}}, 400, "no_photo"),
+    "two photos": ({"files": [("photo", b"a"), ("photo", b"b")]}, 400, "several_photos"),
+    "a text field": ({"files": {"x": (None, "1")}, "data": {"photo": "text"}}, 400, "bad_request"),
+    "a zip": ({"files": {"photo": ("photo.jpg", zipped(), "image/jpeg")}}, 422, "unusable_photo"),
+    "half a photo": ({"content": encoded(draw(1, 1, size=160))[:900]}, 422, "unusable_photo"),
+    "too many pixels": ({"content": encoded(Image.new("1", (20_000, 20_000)), "PNG")}, 422, "unusable_photo"),
+    "no multipart": ({"content": b"x", "headers": {"content-type": "multipart/form-data; boundary=b"}}, 400, "bad_request"),
+    "no boundary": ({"content": b"x", "headers": {"content-type": "multipart/form-data"}}, 400, "bad_request"),
+    "no JSON": ({"content": b"{", "headers": JSON}, 400, "bad_request"),
+    "deep JSON": ({"content": b"[" * 100_000, "headers": JSON}, 400, "bad_request"),
+    "a list": ({"json": []}, 400, "bad_request"),
+    "a number": ({"json": {"photo": 1}}, 400, "bad_request"),
+    "no base64": ({"json": {"photo": "é"}}, 400, "bad_request"),
+    "a form": ({"data": {"photo": "x"}}, 415, "unknown_type"),
+    "packed": ({"content": b"x", "headers": {"content-encoding": "gzip"}}, 415, "unknown_type"),
+    "a wrong number": ({"content": b"x", "params": {"k": "-1"}}, 422, "invalid"),
+    "embeddings": ({"content": b"x", "params": {"embeddings": "true"}}, 403, "forbidden"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_body_has_a_sentence_and_the_right_status(web: TestClient, name: str) -> None:
+    request, status, code = WRONG[name]
+    found = web.post("/api/v1/recognize", **request)
+    assert (found.status_code, found.json()["code"]) == (status, code), found.text
+    assert len(found.json()["error"]) > 10
+
+
+def test_embeddings_are_returned_where_the_machine_allows_them(live: EmbeddedTarget, kit: Kit) -> None:
+    with TestClient(app_of(live, web_embeddings=True), LOCAL) as open_one:
+        found = open_one.post("/api/v1/recognize?embeddings=true", content=kit.photo(1, 1)).json()
+    stored = kit.embed(kit.bundle("v2.0.0"), kit.photo(1, 1))
+    assert np.dot(found["faces"][0]["match"]["embedding"], stored) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_the_next_release_and_the_end_of_the_server_are_seen_at_once(web: TestClient, live: EmbeddedTarget, kit: Kit) -> None:
+    kit.deploy(live, "v1.0.0")
+    match = web.post("/api/v1/recognize", content=kit.photo(1, 1)).json()["faces"][0]["match"]
+    assert (match["name"], match["stranger_rate"]) == ("v1.0.0 1", None)
+    assert web.get("/api/v1/status").json() | {"version": ""} == {"version": "", "ready": True, "release": "v1.0.0", "why": None}
+    live.stop()
+    found = web.post("/api/v1/recognize", content=kit.photo(1, 1))
+    assert (found.status_code, found.json()["code"], found.headers["retry-after"]) == (503, "server_down", "1")
+    assert web.get("/api/v1/status").json()["ready"] is False
+    live.start()
+    assert web.post("/api/v1/recognize", content=kit.photo(1, 1)).json()["release"] == "v1.0.0"
