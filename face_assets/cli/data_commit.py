@@ -9,7 +9,7 @@ from face_assets.core.params_yaml import parse_params
 from face_assets.core.rights import outside
 from face_assets.dataset.photo_folders import identity_of
 from face_assets.dataset.photo_survey import survey
-from face_assets.registry.acknowledgements import trailer
+from face_assets.registry.acknowledgements import with_trailers
 from face_assets.registry.dvc import last_line, run_dvc, try_dvc
 from face_assets.registry.git import GitError, git, require_identity
 
@@ -35,7 +35,7 @@ def commit_changes(folder: Path, message: str, acknowledged: Sequence[str], log:
     root = _root(folder)
     if not message.strip():
         raise UserError("The message is empty: describe the change in a few words.")
-    message = _with_trailers(root, message, [trailer(identity_of(name)) for name in acknowledged])
+    message = with_trailers(message, [identity_of(name) for name in acknowledged], root)
     _require_valid(root)
     require_identity(root)
     staged = {path for path, (index, _) in _states(root).items() if index not in " ?"}
@@ -67,16 +67,6 @@ def commit_changes(folder: Path, message: str, acknowledged: Sequence[str], log:
         log(f"Left as it is, for it is no pointer, parameter or text of the data repository: {_some(others)}. Use git for it.")
     _push(root, log)
     return bool(paths or acknowledged)
-
-
-def _with_trailers(root: Path, message: str, trailers: Sequence[str]) -> str:
-    """Returns the message with these trailers in its last paragraph, also where it has a line `---`, at which `git commit` would put them,
-    and whatever the user's settings of trailers are."""
-    if not trailers:
-        return message
-    options = ("--no-divider", "--where=end", "--if-exists=addIfDifferent", "--if-missing=add")
-    made = git("interpret-trailers", *options, *(f"--trailer={one}" for one in trailers), cwd=root, content=message.encode())
-    return made.decode()
 
 
 def _root(folder: Path) -> Path:

@@ -57,7 +57,7 @@ class Comparison:
         enrolled = Gallery.load(self.gallery.directory)
         self.production = self.line[0].release if self.line else None
         self.after = gate.Templates(
-            enrolled.names, enrolled.templates, self._levels(self.evaluation.directory, self.evaluation.summary, self.gallery.summary)
+            enrolled.names, enrolled.templates, levels_of(self.evaluation.directory, self.evaluation.summary, self.gallery.summary)
         )
         self.before = self._templates(self.production) if self.production else None
         self.listed, former = self._enrolments()
@@ -165,7 +165,7 @@ class Comparison:
         bundle = self.workspace.releases.bundle(release)
         enrolled, recognizer = Gallery.load(bundle), read_json(bundle / "recognizer.json")
         holder = "production" if release is self.production else release.version
-        return gate.Templates(enrolled.names, enrolled.templates, self._levels(bundle, recognizer, recognizer), holder)
+        return gate.Templates(enrolled.names, enrolled.templates, levels_of(bundle, recognizer, recognizer), holder)
 
     def _counts(self) -> dict[str, int]:
         """Number of photos in each of production's templates, by key of the person."""
@@ -173,14 +173,6 @@ class Comparison:
             return {}
         with np.load(self.workspace.releases.bundle(self.production) / "gallery.npz", allow_pickle=False) as stored:
             return {person_key(str(name)): int(count) for name, count in zip(stored["names"], stored["counts"], strict=True)}
-
-    @staticmethod
-    def _levels(directory: Path, verification: dict[str, Any], identification: dict[str, Any]) -> gate.Levels:
-        """The levels of an embedder, from its evaluation.json in `directory` and its two thresholds."""
-        match = float(verification["verification_threshold"])
-        points = read_json(directory / "evaluation.json")["trained"]["tar"]
-        unlike = next((point["threshold"] for point in points if point["far"] == UNLIKE_FAR), None)
-        return gate.Levels(match, float(identification["identification_threshold"]), None if unlike is None else min(float(unlike), match))
 
     def _enrolments(self) -> tuple[Enrolment, Enrolment | None]:
         """The people of this commit by their photos, and those of production, None without it.
@@ -235,3 +227,11 @@ class Comparison:
                 left, top, right, bottom = entry.facts["box"]
                 found[entry.key] = gate.Quality(entry.facts["probability"], min(right - left, bottom - top), sharpness)
         return [found[key] for key in keys]
+
+
+def levels_of(directory: Path, verification: dict[str, Any], identification: dict[str, Any]) -> gate.Levels:
+    """The levels of an embedder, from its evaluation.json in `directory` and its two thresholds."""
+    match = float(verification["verification_threshold"])
+    points = read_json(directory / "evaluation.json")["trained"]["tar"]
+    unlike = next((point["threshold"] for point in points if point["far"] == UNLIKE_FAR), None)
+    return gate.Levels(match, float(identification["identification_threshold"]), None if unlike is None else min(float(unlike), match))

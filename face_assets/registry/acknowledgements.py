@@ -1,8 +1,11 @@
 """Acknowledgements: people whom commit messages name in the trailer Acknowledge-Person, which puts a change of them on record."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from face_assets.registry.data_repository import DataRepository
+from face_assets.registry.git import git
 
 TRAILER = "Acknowledge-Person"
 """Key of the trailer, in any case; its value is one person's name. Git's own rules for trailers hold: the last paragraph of a message."""
@@ -54,3 +57,14 @@ def _read(repository: DataRepository, *which: str) -> list[Acknowledgement]:
 def trailer(name: str) -> str:
     """The trailer that acknowledges a person."""
     return f"{TRAILER}: {name}"
+
+
+def with_trailers(message: str, names: Sequence[str], repository: Path) -> str:
+    """Returns the message with trailers for these people in its last paragraph, also where it has a line `---`, at which `git commit`
+    would put them, and whatever the settings of trailers are. repository: a folder of git."""
+    if not names:
+        return message
+    options = ("--no-divider", "--where=end", "--if-exists=addIfDifferent", "--if-missing=add")
+    trailers = (f"--trailer={trailer(name)}" for name in names)
+    ended = message.rstrip("\n") + "\n"  # else git puts the trailers into the subject's paragraph
+    return git("interpret-trailers", *options, *trailers, cwd=repository, content=ended.encode()).decode()

@@ -50,14 +50,14 @@ class DataRepository(GitMirror):
 
     def is_cached(self, md5: str) -> bool:
         """True where the bytes, and of a folder those of all its files, are in a cache of this machine."""
-        found = self._in_caches([md5])
+        found = self.cached([md5])
         if not found or not md5.endswith(".dir"):
             return bool(found)
         try:
             files = {file.md5 for file in read_listing(found[md5], md5)}
         except UserError:
             return False
-        return len(self._in_caches(files)) == len(files)
+        return len(self.cached(files)) == len(files)
 
     def cached_files(self, commit: str, name: str) -> list[Path]:
         """The files of a tracked folder in the platform's own cache, its listing last; none without the listing. Fetches nothing.
@@ -66,15 +66,15 @@ class DataRepository(GitMirror):
         """
         if self.cache.is_symlink() or self.cache.resolve() in [cache.resolve() for cache in self._caches[1:]]:
             return []
-        listing = self._cached(self.cache, self._required(commit, name).md5)
+        listing = self.cached_path(self.cache, self._required(commit, name).md5)
         if not listing.is_file():
             return []
-        files = {self._cached(self.cache, file.md5) for file in self.files(commit, name)}
+        files = {self.cached_path(self.cache, file.md5) for file in self.files(commit, name)}
         return [*sorted(path for path in files if path.is_file()), listing]
 
     def is_listed(self, commit: str, name: str) -> bool:
         """True where a tracked folder's listing is in a cache."""
-        return bool(self._in_caches([self._required(commit, name).md5]))
+        return bool(self.cached([self._required(commit, name).md5]))
 
     def _required(self, commit: str, name: str) -> Pointer:
         pointer = self.pointer(commit, name)
@@ -101,12 +101,12 @@ class DataRepository(GitMirror):
         return ""
 
     def _bytes_of(self, commit: str, name: str, md5s: list[str]) -> dict[str, Path]:
-        found = self._in_caches(md5s)
+        found = self.cached(md5s)
         if len(found) < len(md5s):
             if reason := self._required(commit, name).not_pushed:
                 raise UserError(reason)
             reason = self._dvc_fetch(commit, name)
-            found |= self._in_caches([md5 for md5 in md5s if md5 not in found])
+            found |= self.cached([md5 for md5 in md5s if md5 not in found])
             missing = [md5 for md5 in md5s if md5 not in found]
             if missing:
                 raise UnreachableError(
@@ -115,18 +115,20 @@ class DataRepository(GitMirror):
                 )
         return found
 
-    def _in_caches(self, md5s: Iterable[str]) -> dict[str, Path]:
+    def cached(self, md5s: Iterable[str]) -> dict[str, Path]:
+        """Read-only paths of those of `md5s` that a cache of this machine has."""
         found = {}
         for md5 in md5s:
             for cache in self._caches:
-                path = self._cached(cache, md5)
+                path = self.cached_path(cache, md5)
                 if path.is_file():
                     found[md5] = path
                     break
         return found
 
     @staticmethod
-    def _cached(cache: Path, md5: str) -> Path:
+    def cached_path(cache: Path, md5: str) -> Path:
+        """The place of a file in a DVC cache."""
         return cache / "files" / "md5" / md5[:2] / md5[2:]
 
     @cached_property
@@ -141,6 +143,10 @@ class DataRepository(GitMirror):
             if directory and is_path(directory):
                 theirs = (self.local / ".dvc" / expanded(directory)).resolve()
         return [self.cache, theirs]
+
+    def user_caches(self) -> list[Path]:
+        """The DVC caches of the clone on this machine, none for another source."""
+        return self._caches[1:]
 
     def _dvc_fetch(self, commit: str, name: str) -> str:
         """Fetches into our cache; returns DVC's last message, since it fails when a single file is missing."""

@@ -119,8 +119,8 @@ def _reason(errors: str) -> str:
     if strange:
         cure = next((line for line in lines if "safe.directory" in line), "git config --global --add safe.directory PATH")
         return f"{strange}: it belongs to another user. If you trust that user, run `{cure}`"
-    reasons = [line for line in lines if line.startswith(("fatal:", "error:", "! "))] or lines
-    return reasons[-1]
+    rejected = [line for line in lines if line.startswith("! ")]  # the line after it only says that something was
+    return (rejected or [line for line in lines if line.startswith(("fatal:", "error:"))] or lines)[-1]
 
 
 def _name(arguments: Sequence[str | Path]) -> str | Path:

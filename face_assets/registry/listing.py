@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -42,6 +42,12 @@ def read_listing(file: Path, where: str) -> list[TrackedFile]:
         if after.path.startswith(f"{before.path}/"):
             raise UserError(f"{where} lists {quoted(before.path)} as a file and as a folder: add the folder again.")
     return sorted(files, key=lambda one: one.path)
+
+
+def listing_of(files: Iterable[TrackedFile]) -> bytes:
+    """The listing of files, the same bytes as DVC writes for them (dvc_data's Tree.as_bytes)."""
+    entries = [{"md5": file.md5, "relpath": file.path} for file in sorted(files, key=lambda one: one.path)]
+    return json.dumps(entries, sort_keys=True).encode()
 
 
 def _entries(content: bytes) -> Iterator[dict[str, object]]:

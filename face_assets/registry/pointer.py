@@ -76,6 +76,26 @@ def parse_pointer(content: bytes, name: str, where: str) -> Pointer:
     return Pointer(md5, size, files, path, remote or None, not_pushed)
 
 
+def pointer_to(committed: bytes | None, name: str, md5: str, size: int | None, files: int, where: str) -> bytes:
+    """The text of NAME.dvc that points to a folder: the committed one with other contents, or a new one.
+
+    Raises UserError for one that cannot be read, was imported, or does not track a folder.
+    """
+    found = {"md5": md5, **({} if size is None else {"size": size}), "nfiles": files, "hash": "md5"}
+    if committed is None:
+        return yaml.safe_dump({"outs": [{**found, "path": name}]}, sort_keys=False).encode()
+    before, parsed = parse_pointer(committed, name, where), parse_yaml(committed)
+    if not before.md5.endswith(".dir") or parsed.get("deps"):
+        raise UserError(f"{where} was imported, or tracks no folder: make it yours by `rm {name}.dvc` and `dvc add {name}`, and commit.")
+    out = _out(parsed["outs"], name)
+    assert out is not None
+    for key in ("size", "isexec"):
+        out.pop(key, None)
+    out.update(found)
+    parsed.pop("md5", None)  # of the whole file, as DVC writes it for some kinds
+    return yaml.safe_dump(parsed, sort_keys=False, allow_unicode=True).encode()
+
+
 def _count(value: object, key: str, where: str) -> int | None:
     if value is None or (isinstance(value, int) and 0 <= value < MOST):
         return value

@@ -53,7 +53,11 @@ class Workspace:
     def production_heads(self) -> list[str]:
         """The newest commits of the branches of production, as of the last refresh, by the branches' names."""
         heads = self.repository.mirrored_heads()
-        return [commit for branch, commit in sorted(heads.items()) if matches(branch, self.settings.production_branches)]
+        return [heads[branch] for branch in self.production_branches()]
+
+    def production_branches(self) -> list[str]:
+        """The branches of production, as of the last refresh, by name."""
+        return sorted(branch for branch in self.repository.mirrored_heads() if matches(branch, self.settings.production_branches))
 
     def params(self, commit: str) -> Params:
         """params.yaml at the commit. Raises UserError that names each wrong key."""

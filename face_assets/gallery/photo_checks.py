@@ -1,0 +1,153 @@
+"""Checks of photos before anybody is enrolled from them: the rules of the gallery's gate, for the photos of one request.
+
+The gate judges the commit once more, whole. These checks come first so that the reason is known before anything is written.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from face_assets.core.errors import RefusedError
+from face_assets.core.files import read_json
+from face_assets.core.params import Detector as DetectorParams
+from face_assets.core.params import Params
+from face_assets.dataset.decoding import UnusablePhoto, decode
+from face_assets.dataset.photo_folders import person_key
+from face_assets.detection.detectors import detector_config, detector_networks
+from face_assets.detection.mtcnn import Detector, Faces
+from face_assets.embedding.engine import Engine
+from face_assets.evaluation.feature_histograms import appearance
+from face_assets.gallery import gate
+from face_assets.gallery.changes import Changes
+from face_assets.gallery.comparison import levels_of
+from face_assets.gallery.enrolment import templates_of
+from face_assets.gallery.people import Photo
+from face_assets.gallery.search import Gallery
+from face_assets.registry.releases import Release
+from face_assets.registry.workspace import Workspace
+
+SECOND_FACE = 0.5
+"""Sides of a second face and the largest one, as a ratio, from which it is unclear whom the photo shows."""
+NOBODY: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The subject's face of a photo. crop: uint8 (s, s, 3), RGB."""
+
+    crop: npt.NDArray[np.uint8]
+    quality: gate.Quality
+
+
+class PhotoChecks:
+    """Keeps the networks, which take a second to load. Several threads may use it; they wait for one another."""
+
+    def __init__(self, workspace: Workspace):
+        self.workspace = workspace
+        self._lock = threading.Lock()
+        self._judge: _Judge | None = None
+
+    def require_good(self, commit: str, name: str, photos: Sequence[Photo], meant: bool = False) -> None:
+        """Raises RefusedError with the reasons for which the photos cannot be enrolled as `name`.
+
+        commit: whose parameters hold. meant: the only reasons are that a photo is unreadable, or shows no face or several.
+        """
+        if not photos:
+            raise RefusedError("There is no photo: a person is enrolled from one or more.")
+        params, assignment = self.workspace.params(commit), self.workspace.stages.production()
+        with self._lock:
+            release = assignment.release if assignment else None
+            if self._judge is None or not self._judge.serves(params, release):
+                self._judge = _Judge(self.workspace, params, release)
+            reasons = self._judge.reasons(name, photos, meant)
+        if reasons:
+            raise RefusedError(*reasons)
+
+
+@dataclass
+class _Judge:
+    """The networks and templates by which photos are judged: production's, or without it the detector alone."""
+
+    workspace: Workspace
+    params: Params
+    release: Release | None
+
+    def serves(self, params: Params, release: Release | None) -> bool:
+        return (self.params, self.release) == (params, release)
+
+    def reasons(self, name: str, photos: Sequence[Photo], meant: bool) -> list[str]:
+        seen, reasons = [], []
+        for photo in photos:
+            found = self._see(photo)
+            reasons += [f"{photo.label}: {found}"] if isinstance(found, str) else []
+            seen += [] if isinstance(found, str) else [found]
+        if reasons or meant:
+            return reasons
+        listed = [gate.Photo(photo.label, name, new=True) for photo in photos]
+        findings = [*gate.good_photos(listed, [one.quality for one in seen], (), self.params.gallery)]
+        findings += self._compared(name, listed, np.stack([one.crop for one in seen]))
+        return [finding.sentence for finding in findings]
+
+    def _see(self, photo: Photo) -> Seen | str:
+        """The subject's face; or the reason for which there is none."""
+        try:
+            image = decode(photo.content, self.params.photos.max_megapixels)
+        except UnusablePhoto as error:
+            return error.reason
+        faces = self._detector.detect(image)
+        if not len(faces.boxes):
+            return "no face found"
+        sides = _sides(faces)
+        if (sides[1:] >= SECOND_FACE * sides[0]).any():
+            return f"{1 + int((sides[1:] >= SECOND_FACE * sides[0]).sum())} faces found: cut out the one that is meant"
+        crop = self._detector.crop(image, faces.boxes[0])
+        sharpness = float(appearance(crop[None])[1][0])
+        return Seen(crop, gate.Quality(float(faces.probabilities[0]), float(sides[0]), sharpness))
+
+    def _compared(self, name: str, photos: Sequence[gate.Photo], crops: npt.NDArray[np.uint8]) -> Iterator[gate.Finding]:
+        """The findings by production's templates and embedder; none without production."""
+        if self._bundle is None or self._engine is None:
+            return
+        before, key = self._templates, person_key(name)
+        vectors = self._engine.embed(crops)
+        if key in before.rows():
+            yield from gate.photos_of_changed(before, photos, vectors, Changes(NOBODY, frozenset({key}), NOBODY, {}))
+            return
+        own = templates_of(vectors, [name] * len(photos))
+        after = gate.Templates([*before.names, name], np.concatenate([before.vectors, own.templates]), before.levels)
+        changes = Changes(frozenset({key}), NOBODY, NOBODY, {})
+        yield from gate.photos_of_new(after, photos, vectors, changes)
+        yield from gate.one_name_a_face(after, changes)
+
+    @cached_property
+    def _bundle(self) -> Path | None:
+        return self.workspace.releases.bundle(self.release) if self.release else None
+
+    @cached_property
+    def _detector(self) -> Detector:
+        made = DetectorParams(**read_json(self._bundle / "recognizer.json")["detector"]) if self._bundle else self.params.detector
+        return Detector(detector_networks(self.workspace), detector_config(made))
+
+    @cached_property
+    def _engine(self) -> Engine | None:
+        if self._bundle is None:
+            return None
+        precision = read_json(self._bundle / "engine.json")["precision"]
+        return Engine(self._bundle / "embedder.xml", precision, threads=1)
+
+    @cached_property
+    def _templates(self) -> gate.Templates:
+        assert self._bundle is not None
+        enrolled, recognizer = Gallery.load(self._bundle), read_json(self._bundle / "recognizer.json")
+        return gate.Templates(enrolled.names, enrolled.templates, levels_of(self._bundle, recognizer, recognizer))
+
+
+def _sides(faces: Faces) -> npt.NDArray[np.float32]:
+    """The shorter side of each face, float32 (n,), in pixels."""
+    boxes = faces.boxes
+    return np.asarray(np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]))
