@@ -3,7 +3,7 @@
 import click
 
 from face_assets import __version__
-from face_assets.cli.commands import data, machine, recognition, releases, runs
+from face_assets.cli.commands import data, machine, people, recognition, releases, runs
 from face_assets.cli.commands.shared import Group
 from face_assets.core.rights import keep_private
 from face_assets.core.settings import default_home
@@ -13,6 +13,7 @@ COMMANDS = (
     *(data.init, data.commit, data.use, data.params, data.feedback),
     *(runs.run, runs.align, runs.audit, runs.launch, runs.watch, runs.history, runs.demo),
     *(recognition.identify, recognition.verify),
+    *(people.people, people.enrol, people.unenrol, people.rename),
     *(releases.releases, releases.promote, releases.rollback, releases.resume, releases.lineage, releases.compare),
     *(machine.doctor, machine.status, machine.up, machine.down, machine.prune, machine.exporter, machine.web, machine.keys),
 )

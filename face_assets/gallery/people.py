@@ -52,9 +52,9 @@ def valid_name(text: str) -> str:
     """A person's name as the gallery keeps it: NFC, single spaces. Raises RefusedError for a name that no folder of a person can have."""
     try:
         name = identity_of(text)
-    except UserError as error:
+    except (UserError, UnicodeError) as error:
         raise RefusedError(f"{quoted(text)} is no name of a person: no control characters, not blank, at most 255 bytes.") from error
-    if "/" in name or any("\ud800" <= character <= "\udfff" for character in name) or left_out_as([name], is_folder=True):
+    if "/" in name or left_out_as([name], is_folder=True):
         raise RefusedError(f"{quoted(name)} is no name of a person: no slash, no dot at its beginning, and no name of a system's folder.")
     return name
 

@@ -1,0 +1,77 @@
+"""Commands for the enrolled people: each change is a commit on the followed data repository."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from face_assets.cli.commands.shared import FAILED, REFUSED, json_option, print_json
+from face_assets.cli.terminal import say_next
+from face_assets.core.outside_text import echo
+
+wait_option = click.option("--wait", is_flag=True, help="Wait until the change is live; exit status 3 where it is refused.")
+
+
+@click.command()
+@click.argument("name", required=False)
+@json_option
+def people(name: str | None, as_json: bool) -> None:
+    """List the enrolled people, or the photos of NAME with their md5."""
+    from face_assets.cli.people import enrolled_people, people_text
+
+    rows = enrolled_people(name)
+    print_json(rows) if as_json else click.echo(people_text(rows, each=name is not None))
+
+
+@click.command()
+@click.argument("name")
+@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--acknowledge", "meant", is_flag=True, help="Enrol from photos in doubt, which is put on record in the commit.")
+@wait_option
+@json_option
+def enrol(name: str, photos: tuple[Path, ...], meant: bool, wait: bool, as_json: bool) -> None:
+    """Enrol NAME from PHOTOS, or add them to a person who is enrolled.
+
+    Each photo must show one face, well enough, that agrees with the person's others and with nobody else's: the rules of the gallery's
+    gate, judged before anything is written. Then it is one commit of gallery.dvc on the followed branch, pushed with DVC and git.
+    """
+    from face_assets.cli import people as work
+
+    _end(work.enrol(name, photos, meant, wait), as_json)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--photo", metavar="MD5", help="Remove only this photo; `face-assets people NAME` lists them.")
+@wait_option
+@json_option
+def unenrol(name: str, photo: str | None, wait: bool, as_json: bool) -> None:
+    """Remove NAME from the gallery, or one of the person's photos. The photos stay in the history of the data repository."""
+    from face_assets.cli import people as work
+
+    _end(work.unenrol(name, photo, wait), as_json)
+
+
+@click.command()
+@click.argument("name")
+@click.argument("to")
+@click.option("--merge", is_flag=True, help="TO is enrolled too, and the two are one person.")
+@wait_option
+@json_option
+def rename(name: str, to: str, merge: bool, wait: bool, as_json: bool) -> None:
+    """Give the enrolled person NAME the name TO."""
+    from face_assets.cli import people as work
+
+    _end(work.rename(name, to, merge, wait), as_json)
+
+
+def _end(report: dict[str, Any], as_json: bool) -> None:
+    """Prints what was committed and how it ended, and exits with its status."""
+    if as_json:
+        print_json(report)
+    else:
+        echo(f"{report['change']}: commit {report['commit'][:12]}, {report['state']}{'. ' if report['reason'] else ''}{report['reason']}")
+        if report["state"] == "committed":
+            say_next("face-assets run; where `face-assets up` is on, the daemon runs the commit by itself")
+    sys.exit({"committed": 0, "live": 0, "refused": REFUSED}.get(report["state"], FAILED))

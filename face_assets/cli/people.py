@@ -1,0 +1,79 @@
+"""`face-assets people`, `enrol`, `unenrol` and `rename`: the people of the followed data repository."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from face_assets.core.errors import UserError
+from face_assets.core.outside_text import shown_lines
+from face_assets.event_log.commit_progress import wait_for_commit
+from face_assets.gallery.people import AddPhotos, Merge, PeopleChange, Photo, RemovePerson, RemovePhoto, Rename, valid_name
+from face_assets.gallery.people_commits import Request, change_people, followed_branch, people_at
+from face_assets.gallery.photo_checks import PhotoChecks
+from face_assets.registry.person import git_identity
+from face_assets.registry.workspace import Workspace
+
+SECONDS_TO_LIVE = 1800.0
+
+
+def enrolled_people(name: str | None) -> list[dict[str, Any]]:
+    """Returns the people at the head of the followed branch, or the one of that name: name and photos, each with path and md5."""
+    workspace = Workspace.load()
+    workspace.repository.refresh()
+    people = people_at(workspace, workspace.repository.resolve(followed_branch(workspace)))
+    keys = [people.key_of(name)] if name else sorted(people.names, key=people.names.__getitem__)
+    return [
+        {"name": people.names[key], "photos": [{"path": path, "md5": md5} for path, md5 in sorted(people.photos[key].items())]}
+        for key in keys
+    ]
+
+
+def people_text(rows: Sequence[dict[str, Any]], each: bool) -> str:
+    """Returns people as text, one a line, and with `each` their photos."""
+    if each:
+        return shown_lines(f"{photo['md5']}  {photo['path']}" for row in rows for photo in row["photos"])
+    lines = [f"{row['name']}  ({len(row['photos'])} photo{'s' if len(row['photos']) != 1 else ''})" for row in rows]
+    return shown_lines([*lines, f"{len(rows):,} people"])
+
+
+def enrol(name: str, photos: Sequence[Path], meant: bool, wait: bool) -> dict[str, Any]:
+    """Enrols a person, or adds photos; returns the commit. Raises UserError with the reasons for which photos are refused."""
+    workspace = Workspace.load()
+    asked, name = tuple(_read(photo) for photo in photos), valid_name(name)
+    workspace.repository.refresh()
+    head = workspace.repository.resolve(followed_branch(workspace))
+    change = AddPhotos(name, asked, meant=meant)
+    change.apply(people_at(workspace, head))  # a name that is taken is reported before the networks are loaded
+    PhotoChecks(workspace).require_good(head, name, asked, meant)
+    return _commit(workspace, change, wait)
+
+
+def unenrol(name: str, photo: str | None, wait: bool) -> dict[str, Any]:
+    """Removes a person, or one photo by its md5; returns the commit. Raises UserError."""
+    return _commit(Workspace.load(), RemovePhoto(name, photo) if photo else RemovePerson(name), wait)
+
+
+def rename(name: str, to: str, merge: bool, wait: bool) -> dict[str, Any]:
+    """Renames a person, or merges one into another; returns the commit. Raises UserError."""
+    return _commit(Workspace.load(), Merge(name, to) if merge else Rename(name, to), wait)
+
+
+def _commit(workspace: Workspace, change: PeopleChange, wait: bool) -> dict[str, Any]:
+    author = git_identity(workspace.repository.local or Path.home())
+    (outcome,) = change_people(workspace, [Request(change, author)])
+    if outcome.error:
+        raise outcome.error
+    commit = str(outcome.commit)
+    report = {"commit": commit, "change": outcome.line, "state": "committed", "reason": ""}
+    if wait:
+        progress = wait_for_commit(workspace, commit, SECONDS_TO_LIVE)
+        report |= {"state": progress.state, "reason": progress.reason}
+    return report
+
+
+def _read(photo: Path) -> Photo:
+    if not photo.is_file():
+        raise UserError(f"{photo}: {'no such file' if not photo.exists() else 'not a file'}.")
+    content = photo.read_bytes()
+    return Photo(hashlib.md5(content, usedforsecurity=False).hexdigest(), content, photo.name)
