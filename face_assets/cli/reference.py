@@ -113,6 +113,8 @@ def _kind(annotation: Any) -> str:
         return ", ".join(_kind(one) for one in inner if one is not type(None))
     if origin is typing.Annotated:
         return _kind(inner[0])
+    if origin is dict:
+        return f"mapping of {_kind(inner[0])} to {_kind(inner[1])}"
     if origin is tuple:
         return f"list of {_kind(inner[0])}" if inner[-1] is ... else f"{len(inner)} times {_kind(inner[0])}"
     return KINDS[annotation.__name__]

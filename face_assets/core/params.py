@@ -21,6 +21,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 SignedSeed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 SCRATCH = "scratch"
 """`embedder.weights` of a network that begins at random."""
+View = Literal["camera", "turned", "covered"]
+"""Kinds of degraded views of a crop (embedding/degradation.py)."""
 Block = Literal["head", "block8", "repeat_3", "mixed_7a", "repeat_2", "mixed_6a", "repeat_1", "all"]
 
 
@@ -149,6 +151,12 @@ class Train(Section):
     )
     photos_per_person: int = Field(0, ge=0, le=64, description="photos of a person in a batch; 0 shuffles plainly")
     flip: bool = Field(True, description="mirror crops at random where the trunk is trained")
+    degrade: dict[View, Annotated[int, Field(ge=1, le=64)]] = Field(
+        {},
+        description="degraded views of each photo to learn from, by kind, for example {camera: 4, turned: 1, covered: 1}: camera is few "
+        "pixels, blur, noise, bad light and compression, turned is up to 35° in the plane, covered is a mask, sunglasses, a cap or an "
+        "object; each photo is then learned from once as it is and once degraded in an epoch",
+    )
     precision: Literal["f32", "bf16"] = Field(
         "f32", description="arithmetic of the trained blocks; bf16 is faster where the processor has it, the head stays in f32"
     )
@@ -156,8 +164,9 @@ class Train(Section):
 
     def fingerprint(self) -> str:
         """A digest of what decides a training by itself: not `min_people`, which decides whether there is one, nor what compatibility adds,
-        which is digested with production."""
-        return fingerprint(self.model_dump(mode="json", by_alias=True, exclude={"min_people", "compatible_with", "compatibility"}))
+        which is digested with production; nor `degrade` where it is empty, under which no name had it."""
+        unused = {"min_people", "compatible_with", "compatibility"} | ({"degrade"} if not self.degrade else set())
+        return fingerprint(self.model_dump(mode="json", by_alias=True, exclude=unused))
 
 
 class Evaluation(Section):

@@ -26,7 +26,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "detection": ("numpy", "openvino", "pillow"),
     "features": ("openvino",),
     "label_audit": ("numpy", "openvino", "scikit-learn", "torch"),
-    "face_embedder": ("lightning", "openvino", "pytorch-metric-learning", "torch"),
+    "face_embedder": ("lightning", "numpy", "openvino", "pillow", "pytorch-metric-learning", "torch"),
     "export": ("onnx", "openvino", "torch"),
     "precision": ("nncf", "openvino", "scikit-learn"),
     "embedder_evaluation": ("numpy", "openvino", "scikit-learn", "scipy", "torch"),

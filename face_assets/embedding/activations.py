@@ -1,13 +1,14 @@
 """Activations of the frozen blocks, stored by content: each is computed once for a crop and not once an epoch."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from face_assets.core.progress import progress_lines
-from face_assets.embedding.features import blocks_fingerprint, compute_rows, load_rows
+from face_assets.embedding.features import blocks_fingerprint, compute_rows, load_crops, load_rows
 from face_assets.storage.content_store import ContentStore
 
 if TYPE_CHECKING:
@@ -42,5 +43,5 @@ class StoredActivations:
         """Activations float32 (n, channels, h, w) of crops or their mirror images, in the order of `keys`; computes missing ones."""
         store = ContentStore(self.files[mirrored])
         what = "activations of" + " mirror images of" * mirrored
-        compute_rows(self.networks[mirrored], crops, keys, store, threads, progress_lines(log, what, "crops"))
+        compute_rows(self.networks[mirrored], partial(load_crops, crops), keys, store, threads, progress_lines(log, what, "crops"))
         return load_rows(store, keys, self.shape)

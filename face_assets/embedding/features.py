@@ -4,6 +4,7 @@ import hashlib
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,28 +64,32 @@ def compute_features(
     """
     from face_assets.embedding.network import TrunkFeatures
 
-    return compute_rows(TrunkFeatures(model, normalization), crops, keys, store, threads, progress)
+    return compute_rows(TrunkFeatures(model, normalization), partial(load_crops, crops), keys, store, threads, progress)
 
 
 def compute_rows(
     network: "nn.Module",
-    crops: ContentStore,
+    images_of: Callable[[Sequence[str]], np.ndarray],
     keys: Sequence[str],
     store: ContentStore,
     threads: int,
     progress: Progress | None = None,
+    kind: type[np.floating[Any]] = np.float32,
 ) -> int:
-    """Adds missing rows to `store` as `compute_features` does, for any network from crops uint8 (n, s, s, 3) to float32 (n, …)."""
+    """Adds missing rows to `store` as `compute_features` does, for any network from images uint8 (n, s, s, 3) to float32 (n, …).
+
+    images_of: the images of keys; kind: of the stored numbers.
+    """
     missing = store.missing(keys)
     batches: Batches | None = None
     for start in range(0, len(missing), KEYS_A_TRANSACTION):
         part = missing[start : start + KEYS_A_TRANSACTION]
-        images = load_crops(crops, part)
+        images = images_of(part)
         if batches is None:
             kept = _kept(network, images.shape[1], store.path.with_suffix(""))
             compiled = compile_network(kept, threads, streams=threads)  # single-threaded streams are fastest for many crops
             batches = Batches(compiled, threads, BATCH)
-        rows = batches.infer(images)
+        rows = batches.infer(images).astype(kind, copy=False)
         store.put(Entry(key, {}, row.tobytes()) for key, row in zip(part, rows, strict=True))
         if progress is not None:
             progress(start + len(part), len(missing))
@@ -96,14 +101,14 @@ def load_features(store: ContentStore, keys: Sequence[str]) -> np.ndarray:
     return load_rows(store, keys, (FEATURES,))
 
 
-def load_rows(store: ContentStore, keys: Sequence[str], shape: tuple[int, ...]) -> np.ndarray:
-    """Rows float32 (n, *shape) in the order of `keys`. Raises KeyError for one that is not computed."""
+def load_rows(store: ContentStore, keys: Sequence[str], shape: tuple[int, ...], kind: type[np.floating[Any]] = np.float32) -> np.ndarray:
+    """Rows (n, *shape) in the order of `keys`, of the kind in which they are stored. Raises KeyError for one that is not computed."""
     places: dict[str, list[int]] = {}
     for place, key in enumerate(keys):
         places.setdefault(key, []).append(place)
-    rows = np.empty((len(keys), *shape), np.float32)
+    rows = np.empty((len(keys), *shape), kind)
     for entry in store.entries(keys):
-        rows[places.pop(entry.key)] = np.frombuffer(entry.blob or b"", np.float32).reshape(shape)
+        rows[places.pop(entry.key)] = np.frombuffer(entry.blob or b"", kind).reshape(shape)
     if places:
         raise KeyError(next(iter(places)))
     return rows

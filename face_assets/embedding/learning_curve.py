@@ -30,6 +30,26 @@ def verification(embeddings: np.ndarray, labels: np.ndarray) -> dict[str, float]
     }
 
 
+def degraded_verification(clean: np.ndarray, degraded: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """TAR at FAR 1e-3 of clean photos against degraded views of other photos, and of degraded views among themselves.
+
+    clean, degraded: unit embeddings (n, d) of photos and of a view of each, with person numbers (n,); empty without both kinds of pairs.
+    """
+    scores, same = clean @ degraded.T, labels[:, None] == labels[None, :]
+    genuine, impostor = scores[same & ~np.eye(len(labels), dtype=bool)], scores[~same]
+    among = verification(degraded, labels)
+    if not among:
+        return {}
+    return {"validation_tar_clean_degraded": _tar(genuine, impostor), "validation_tar_degraded": among["validation_tar"]}
+
+
+def _tar(genuine: np.ndarray, impostor: np.ndarray) -> float:
+    """Share of genuine scores above the threshold that FAR of the impostor scores reach."""
+    accepted = int(FAR * len(impostor))
+    threshold = np.partition(impostor, len(impostor) - 1 - accepted)[len(impostor) - 1 - accepted]
+    return float((genuine > threshold).mean())
+
+
 def evenly(count: int, most: int = MOST_PHOTOS) -> np.ndarray:
     """At most `most` numbers below `count`, evenly spread in runs of neighbours, so that photos of a person stay together."""
     if count <= most:

@@ -5,7 +5,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import lightning
 import numpy as np
@@ -19,11 +19,13 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from face_assets.core import params
 from face_assets.embedding import process_group
-from face_assets.embedding.learning_curve import verification
+from face_assets.embedding.learning_curve import degraded_verification, verification
 from face_assets.embedding.network import Head, InputNormalization, Trunk, normalize_input, split
 
 WARM_UP = 0.05  # share of the steps over which the rate rises, from scratch only
 LAST_RATE = 0.01  # of the first, at the end of the cosine
+
+InputKind = Literal["crops", "features", "activations", "views of crops", "activations of views"]
 
 
 class Rows(Dataset[list[Tensor]]):
@@ -78,12 +80,30 @@ class EpochBatches(Sampler[list[int]]):
             common_functions.NUMPY_RANDOM = usual
 
 
+class ViewBatches(EpochBatches):
+    """Batches of row numbers of ViewRows: each photo of a batch once clean and once degraded, by views that seed and epoch decide."""
+
+    def __init__(self, labels: np.ndarray, settings: params.Train, keep_last: bool, clean: int, degraded: int):
+        """clean, degraded: numbers of a photo's views of both kinds, the clean ones first."""
+        halved = settings.model_copy(update={"batch_size": max(2, settings.batch_size // 2)})
+        super().__init__(labels, halved, keep_last)
+        self.clean, self.degraded = clean, degraded
+
+    def __iter__(self) -> Iterator[list[int]]:
+        generator = _generator(self.seed, self.epoch)
+        for photos in super().__iter__():
+            first = torch.tensor(photos) * (self.clean + self.degraded)
+            clean = torch.randint(self.clean, first.shape, generator=generator)
+            degraded = self.clean + torch.randint(self.degraded, first.shape, generator=generator)
+            yield [*(first + clean).tolist(), *(first + degraded).tolist()]
+
+
 def _generator(seed: int, epoch: int) -> torch.Generator:
     return torch.Generator().manual_seed((seed + epoch) % 2**63)
 
 
-def batches(rows: Rows, sampler: Any) -> "DataLoader[list[Tensor]]":
-    """A loader without workers: rows are in memory, and a copy to another process costs more than a read."""
+def batches(rows: Dataset[list[Tensor]], sampler: Any) -> "DataLoader[list[Tensor]]":
+    """A loader without workers: a copy to another process costs more than a read."""
     return DataLoader(rows, batch_sampler=sampler, collate_fn=_as_they_are)
 
 
@@ -98,7 +118,11 @@ def _channels_last(blocks: Any) -> Any:
 
 @dataclass(frozen=True)
 class Plan:
-    """Facts of a training that the module needs in addition to params.Train. pull: weight of the distance to the rows' targets."""
+    """Facts of a training that the module needs in addition to params.Train.
+
+    pull: weight of the distance to the rows' targets; inputs: what the rows hold (see EmbedderModule); watched: number of validation
+    photos where their degraded views follow them, else 0.
+    """
 
     normalization: InputNormalization
     people: int
@@ -106,6 +130,8 @@ class Plan:
     steps: int
     fingerprint: str
     pull: float = 0.0
+    inputs: InputKind = "crops"
+    watched: int = 0
 
 
 class CosFace(CosFaceLoss):  # type: ignore[misc]  # the library has no types
@@ -124,17 +150,18 @@ class EmbedderModule(lightning.LightningModule):  # type: ignore[misc]  # lightn
 
     Rows are (inputs, labels (n,), target embeddings (n, d) if regularized: the starting ones, or their mean with production's).
     Inputs are trunk features (n, 1792), activations of the frozen blocks (n, 1 or 2, channels, h, w) of the crop and its mirror
-    image, or crops uint8 (n, s, s, 3).
+    image, or crops uint8 (n, s, s, 3). Of views, which are mirrored and degraded already (views.py): crops, or activations
+    (n, channels, h, w) or (n, 1792).
     BatchNorm keeps the statistics of the starting weights, which come from far more photos than a batch; from scratch it learns them.
     facenet-pytorch's dropout is left out: its noise works against the regularization and delays short runs from scratch.
     The rates follow a cosine down to a hundredth, step by step.
     """
 
-    def __init__(self, model: nn.Module, settings: params.Train, plan: Plan, centres: Tensor | None, over_activations: bool = False):
+    def __init__(self, model: nn.Module, settings: params.Train, plan: Plan, centres: Tensor | None):
         super().__init__()
         self.settings, self.plan = settings, plan
-        self.over_features = settings.unfreeze == "head"
-        self.over_activations = over_activations
+        self.over_features = settings.unfreeze == "head" and "crops" not in plan.inputs
+        self.over_activations = "activations" in plan.inputs
         self.head = Head(model)
         if not self.over_features:
             frozen, trained = split(Trunk(model), settings.unfreeze)
@@ -190,6 +217,8 @@ class EmbedderModule(lightning.LightningModule):  # type: ignore[misc]  # lightn
 
     def _views(self, inputs: Tensor) -> Tensor:
         """The inputs, a random half of them mirrored if `flip` is set and mirror images exist."""
+        if "views" in self.plan.inputs:
+            return inputs
         if not self.settings.flip or self.over_features:
             return inputs[:, 0] if self.over_activations else inputs
         mirrored = torch.rand(len(inputs), generator=self.generator).to(inputs.device) < 0.5
@@ -199,14 +228,26 @@ class EmbedderModule(lightning.LightningModule):  # type: ignore[misc]  # lightn
 
     def validation_step(self, batch: Sequence[Tensor], _: int) -> None:
         """Collects the embeddings of a batch."""
-        inputs = batch[0][:, 0] if self.over_activations else batch[0]
+        inputs = batch[0][:, 0] if self.plan.inputs == "activations" else batch[0]
         self.validated.append((self(inputs).cpu(), batch[1].cpu()))
 
     def on_validation_epoch_end(self) -> None:
-        """Computes the figures over all pairs of the validation photos."""
+        """Computes the figures over all pairs of the validation photos, and over those of their degraded views."""
         embeddings, labels = (torch.cat(parts).numpy() for parts in zip(*self.validated, strict=True))
         self.validated = []
-        self.measured = verification(embeddings, labels)
+        clean = self.plan.watched or len(labels)
+        self.measured = verification(embeddings[:clean], labels[:clean])
+        if self.plan.watched:
+            self.measured |= degraded_verification(embeddings[:clean], embeddings[clean:], labels[:clean])
+
+    def measure(self, rows: "DataLoader[list[Tensor]]") -> dict[str, float]:
+        """The validation figures of the present weights."""
+        self.eval()
+        with torch.no_grad():
+            for batch in rows:
+                self.validation_step(batch, 0)
+        self.on_validation_epoch_end()
+        return self.measured
 
     def latest(self) -> dict[str, float]:
         """The curve's row of this epoch."""

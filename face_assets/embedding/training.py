@@ -16,9 +16,9 @@ import numpy as np
 from face_assets.core import params
 from face_assets.core.errors import UserError
 from face_assets.core.fingerprint import fingerprint
-from face_assets.embedding.activations import StoredActivations
-from face_assets.embedding.features import feature_store, head_embeddings, load_crops, load_features
+from face_assets.embedding.features import feature_store, head_embeddings, load_features
 from face_assets.embedding.learning_curve import evenly, verification, write_curve
+from face_assets.embedding.training_inputs import training_inputs
 from face_assets.embedding.weights import load_embedder, save_embedder, weights_fingerprint
 from face_assets.storage.content_store import ContentStore
 
@@ -129,34 +129,44 @@ def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: in
             curve.append({"epoch": 0, **measured})
     if not settings.epochs:
         return TrainingResult(embedding_size, 0, 0.0, 0.0, curve)
-    from face_assets.embedding.lightning_module import EmbedderModule, EpochBatches, Plan, Rows, batches  # seconds of imports
+    from face_assets.embedding.lightning_module import EmbedderModule, EpochBatches, Plan, ViewBatches, batches  # seconds of imports
+    from face_assets.embedding.views import clean_views
 
     with process_group.rank_zero_first():
-        inputs, watched_inputs = _inputs(request, model, features, keys, threads, log)
-    columns = [torch.from_numpy(inputs), torch.from_numpy(labels)]
+        inputs = training_inputs(request, model, features, keys, threads, log)
+    columns = [torch.from_numpy(labels)]
     centres = None
     if start is not None:
         starting = torch.from_numpy(start[: len(labels)])
-        centres = torch.zeros(len(people), embedding_size).index_add_(0, columns[1], starting)
+        centres = torch.zeros(len(people), embedding_size).index_add_(0, columns[0], starting)
         target, pull = _target(request, starting, keys[: len(labels)], threads, log)
         columns += [target] if pull else []
-    sampler = EpochBatches(labels, settings, keep_last=not from_scratch)
+    if settings.degrade:
+        sampler: EpochBatches = ViewBatches(labels, settings, not from_scratch, len(clean_views(settings)), sum(settings.degrade.values()))
+    else:
+        sampler = EpochBatches(labels, settings, keep_last=not from_scratch)
     if from_scratch and sampler.size < process_group.world_size():
         raise UserError(
             f"a batch has {sampler.size} photos for {process_group.world_size()} processes: "
             "set train.batch_size higher, or FACE_ASSETS_TRAIN_PROCESSES lower"
         )
-    plan = Plan(normalization, len(people), from_scratch, len(sampler) * settings.epochs, request.fingerprint(), pull)
-    module = EmbedderModule(model, settings, plan, centres, over_activations=inputs.ndim == 5)
+    watches = len(validation_labels) > len(set(validation_labels.tolist())) > 1
+    steps = len(sampler) * settings.epochs
+    plan = Plan(
+        normalization, len(people), from_scratch, steps, request.fingerprint(), pull, inputs.kind, len(watched) if settings.degrade else 0
+    )
+    module = EmbedderModule(model, settings, plan, centres)
     module.curve = curve
     validation = None
-    if len(validation_labels) > len(set(validation_labels.tolist())) > 1:
-        rows = Rows(torch.from_numpy(watched_inputs), torch.from_numpy(validation_labels))
-        size = len(rows) if module.over_features else VALIDATION_BATCH
-        validation = batches(rows, [list(range(i, min(i + size, len(rows)))) for i in range(0, len(rows), size)])
+    if watches:
+        rows, numbers = inputs.watched(torch.from_numpy(validation_labels))
+        size = len(numbers) if module.over_features else VALIDATION_BATCH
+        validation = batches(rows, [numbers[i : i + size] for i in range(0, len(numbers), size)])
+        if settings.degrade and curve:
+            curve[0] |= module.measure(validation)
     many = f"{len(labels):,} photos of {len(people):,} people"
     log(f"training {settings.unfreeze} on {many}, {len(sampler)} batches of {sampler.size} an epoch")
-    photos, seconds = _fit(module, batches(Rows(*columns), sampler), validation, work, log)
+    photos, seconds = _fit(module, batches(inputs.training(*columns), sampler), validation, work, log)
     return TrainingResult(embedding_size, settings.epochs, seconds, photos / seconds if seconds else 0.0, module.curve)
 
 
@@ -184,30 +194,6 @@ def _features(request: TrainingRequest, model: "nn.Module", keys: list[str], thr
     with process_group.rank_zero_first():
         store = feature_store(model, request.embedder.whitening, request.image_size, request.crops, keys, request.features, threads, log)
         return load_features(store, keys)
-
-
-def _inputs(
-    request: TrainingRequest, model: "nn.Module", features: np.ndarray | None, keys: list[str], threads: int, log: Log
-) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs of the trained part for the train crops and for the validation crops.
-
-    For the head: trunk features (n, 1792). For a block: the activations before it (n, 1 or 2, channels, h, w), of the crop and of its
-    mirror image. If nothing is frozen or memory is too small: crops uint8 (n, s, s, 3).
-    """
-    settings, count = request.train, len(request.train_keys)
-    if settings.unfreeze == "head" and features is not None:
-        return features[:count], features[count:]
-    if settings.unfreeze != "all":
-        views = (False, True) if settings.flip else (False,)
-        stored = StoredActivations(model, settings.unfreeze, request.embedder.whitening, request.image_size, request.features)
-        if stored.fit(count * len(views) + len(keys) - count):
-            inputs = np.empty((count, len(views), *stored.shape), np.float32)
-            for view, mirrored in enumerate(views):
-                inputs[:, view] = stored.of(request.crops, keys[:count], mirrored, threads, log)
-            return inputs, stored.of(request.crops, keys[count:], False, threads, log)[:, None]
-        log(f"the activations before {settings.unfreeze} do not fit in memory: the frozen blocks run in each epoch")
-    crops = load_crops(request.crops, keys)
-    return crops[:count], crops[count:]
 
 
 def _fit(module: "EmbedderModule", training: Any, validation: Any, work: Path, log: Log) -> tuple[int, float]:

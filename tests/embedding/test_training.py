@@ -193,6 +193,7 @@ from face_assets.storage.content_store import ContentStore
 from face_assets.embedding.training import train
 place, work, out, weights, unfreeze = Path(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]), sys.argv[5], sys.argv[6]
 settings = {"epochs": int(sys.argv[7]), "unfreeze": unfreeze, "photos_per_person": 2 if unfreeze == "all" else 0}
+settings["degrade"] = {"camera": 2, "turned": 1} if unfreeze == "block8" else {}
 train(request(place, ContentStore(place / "crops.sqlite"), weights, **settings), work, out, 1, lambda line: print(line, flush=True))
 """
 
