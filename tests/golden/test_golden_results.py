@@ -31,13 +31,13 @@ def _changed(value: object, by: float) -> object:
 
 
 REMADE = {
-    "pillow": {"dataset_version", "inspection", "detection"},
+    "pillow": {"dataset_version", "inspection", "detection", "face_embedder"},
     "openvino": {
         *("detection", "features", "label_audit", "face_embedder", "export", "precision"),
         *("embedder_evaluation", "gallery_audit", "face_gallery", "gallery_verdict"),
     },
     "torch": {"label_audit", "face_embedder", "export", "embedder_evaluation", "gallery_audit", "face_gallery", "gallery_verdict"},
-    "numpy": {"detection", "label_audit", "embedder_evaluation", "gallery_audit", "face_gallery", "gallery_verdict"},
+    "numpy": {"detection", "label_audit", "face_embedder", "embedder_evaluation", "gallery_audit", "face_gallery", "gallery_verdict"},
     "scikit-learn": {"label_audit", "precision", "embedder_evaluation", "gallery_audit"},
     "scipy": {"embedder_evaluation", "face_gallery"},
 }
