@@ -61,7 +61,7 @@ def _turned(image: Image.Image, draw: np.random.Generator) -> Image.Image:
 
 
 def _covered(image: Image.Image, draw: np.random.Generator) -> Image.Image:
-    """The image with a mask, sunglasses, a cap or some object before the face, in one colour with noise and a gradient."""
+    """The image with a mask, sunglasses, a cap or some object before the face, in one tint with noise and a gradient."""
     side = image.width
     shape = Image.new("L", image.size)
     pencil = ImageDraw.Draw(shape)
@@ -91,8 +91,8 @@ def _covered(image: Image.Image, draw: np.random.Generator) -> Image.Image:
         box = [x * side, y * side, (x + width) * side, (y + height) * side]
         (pencil.ellipse if draw.random() < 0.5 else pencil.rectangle)(box, 255)
     shade = np.linspace(-1, 1, side)[:, None, None] * draw.uniform(-40, 40) + draw.normal(0, draw.uniform(1, 12), (side, side, 1))
-    colour = draw.uniform(0, 255, 3) * draw.choice([0.2, 1.0])
-    cover = Image.fromarray(np.clip(colour + shade, 0, 255).astype(np.uint8))
+    tint = draw.uniform(0, 255, 3) * draw.choice([0.2, 1.0])
+    cover = Image.fromarray(np.clip(tint + shade, 0, 255).astype(np.uint8))
     return Image.composite(cover, image, shape.filter(ImageFilter.GaussianBlur(draw.uniform(0, 0.01) * side)))
 
 

@@ -31,7 +31,7 @@ def test_a_view_depends_on_its_crop_and_its_name_alone(side: int) -> None:
 
 
 @pytest.mark.parametrize("level", [0, 255])
-def test_a_crop_of_one_colour_has_views(level: int) -> None:
+def test_a_uniform_crop_has_views(level: int) -> None:
     crop = np.full((80, 80, 3), level, np.uint8)
     for number in range(40):
         for kind in degradation.KINDS:
