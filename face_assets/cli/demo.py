@@ -10,6 +10,7 @@ from face_assets.automation.services import start_ui, ui_address
 from face_assets.cli.commit_runs import figures_text, run_commit
 from face_assets.cli.new_repository import init_repository
 from face_assets.cli.recognition import identify_photos
+from face_assets.cli.web_service import start_web
 from face_assets.core.outside_text import echo
 from face_assets.core.progress import progress_bar
 from face_assets.core.settings import load_settings
@@ -37,6 +38,7 @@ def run_demo() -> int:
     if not report["success"]:
         return 3 if report["refused"] else 1
     start_ui(settings)
+    start_web(settings)
     _print_report(report, _identify(folder), time.monotonic() - started)
     return 0
 
@@ -95,5 +97,6 @@ Asked            {asked["asked"]} unseen photos of enrolled people:
 Home             {Home(load_settings().home).root}
 Took             {seconds:.0f} s
 
-Next: open the UI, then docs/tutorial/first-hour.md with photos of your own. `make down` stops the server and the UI."""
+Next: open the UI, then docs/tutorial/first-hour.md with photos of your own. `make down` stops everything.
+Try a photo, such as one of {Home(load_settings().home).root / "demo" / "unseen"}: {load_settings().web_address}"""
     )

@@ -8,13 +8,15 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.middleware.cors import CORSMiddleware
+from starlette.staticfiles import StaticFiles
 
 from face_assets import __version__
 from face_assets.core.settings import Settings
 from face_assets.storage.home import Home
-from face_assets.web import docs_page, recognition, status
+from face_assets.web import docs_page, recognition, status, try_page
 from face_assets.web.bounds import Bounds
 from face_assets.web.origins import LOOPBACK, Origins
+from face_assets.web.pages import STATIC
 from face_assets.web.problems import PROBLEMS, add_handlers
 from face_assets.web.recognizer import Recognizer
 from face_assets.web.release_files import ReleaseFolders
@@ -39,8 +41,9 @@ def create_app(settings: Settings, recognizer: Recognizer, hosts: Sequence[str] 
     app.state.settings = settings
     app.state.recognizer = recognizer
     app.state.folders = ReleaseFolders(models or Home(settings.home).serving / "models")
-    for router in (status.router, recognition.router, docs_page.router):
+    for router in (status.router, recognition.router, try_page.router, docs_page.router):
         app.include_router(router)
+    app.mount("/static", StaticFiles(directory=STATIC))
     add_handlers(app)
     app.add_middleware(Bounds, max_bytes=int(settings.max_request_mb * 1e6))
     if settings.web_origins:

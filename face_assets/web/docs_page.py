@@ -10,7 +10,7 @@ FILES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"
 STARTED = "SwaggerUIBundle({url: 'openapi.json', dom_id: '#ui', validatorUrl: null, deepLinking: true})\n"
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Face Assets: API</title>
-<link rel="stylesheet" href="docs/swagger-ui.css"></head>
+<link rel="icon" href="data:,"><link rel="stylesheet" href="docs/swagger-ui.css"></head>
 <body><main id="ui"></main><script src="docs/swagger-ui-bundle.js"></script><script src="docs/start.js"></script></body></html>
 """
 POLICY = PAGE_POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")

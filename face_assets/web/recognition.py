@@ -135,17 +135,32 @@ async def recognize(
     """The people on a photo, or the person of several photos, which are then sent as several parts or as `photos`."""
     photos = await read_photos(request, most=MOST_PHOTOS if one_person else 1)
     found = await while_connected(request, recognizer.identify([photo.content for photo in photos]))
+    if len(photos) > 1:
+        return _of_several(found, len(photos), folders, k, with_embeddings)
+    answer = recognition_of(found, folders, k, with_embeddings)
+    if one_person:
+        if not answer.faces:
+            raise no_face("The photo shows no face")
+        answer.person = answer.faces[0].match
+    return answer
+
+
+def _of_several(found: Arrays, photos: int, folders: ReleaseFolders, k: int, with_embeddings: bool) -> Recognition:
+    """The person of several photos, and the largest face of each on which there is one. Raises WebError where there is none."""
+    files = folders.read(release_of(found))
+    faces = [face_of(found, row, None, row) for row in range(photos) if np.isfinite(found["BOXES"][row]).all()]
+    if not faces:
+        raise no_face("None of the photos shows a face")
+    person = match_of(found, 0, files, k, with_embeddings)
+    return Recognition(**stated(files), threshold=files.identification_threshold, faces=faces, person=person)
+
+
+def recognition_of(found: Arrays, folders: ReleaseFolders, k: int, with_embeddings: bool = False) -> Recognition:
+    """Returns the people on one photo by the recognizer's outputs, with the k nearest people of each face."""
     files = folders.read(release_of(found))
     matches = [match_of(found, row, files, k, with_embeddings) for row in range(len(found["SCORE"]))]
-    if len(photos) > 1:
-        faces = [face_of(found, row, None, row) for row in range(len(photos)) if np.isfinite(found["BOXES"][row]).all()]
-        if not faces:
-            raise no_face("None of the photos shows a face")
-        return Recognition(**stated(files), threshold=files.identification_threshold, faces=faces, person=matches[0])
     faces = [face_of(found, row, match) for row, match in enumerate(matches)]
-    return Recognition(
-        **stated(files), threshold=files.identification_threshold, faces=faces, person=matches[0] if one_person and matches else None
-    )
+    return Recognition(**stated(files), threshold=files.identification_threshold, faces=faces)
 
 
 @router.post("/verify", openapi_extra=_body(_FILE, None, ["first", "second"], raw=False))

@@ -1,7 +1,7 @@
 """Dagster's web interface as a person uses it: by address, visible text and clicks, in Debian's Chromium without a screen."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +26,11 @@ MILLISECONDS_TO_MOVE = 1000
 
 
 @contextmanager
-def open_ui(address: str, width: int = 1400, height: int = 900) -> Iterator["DagsterUi"]:
+def open_ui(address: str, width: int = 1400, height: int = 900, flags: Sequence[str] = ()) -> Iterator["DagsterUi"]:
     """A browser with an empty profile of its own, at the UI's `address`."""
     expect.set_options(timeout=SECONDS_TO_SHOW * 1000)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, chromium_sandbox=False)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags], chromium_sandbox=False)
         page = browser.new_page(base_url=address, viewport={"width": width, "height": height}, reduced_motion="reduce")
         page.set_default_timeout(SECONDS_TO_SHOW * 1000)
         yield DagsterUi(page)

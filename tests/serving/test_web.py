@@ -2,14 +2,19 @@
 
 import base64
 import io
+import os
+import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+import uvicorn
+from dagster_ui import CHROMIUM, open_ui
 from fastapi.testclient import TestClient
 from PIL import Image
+from playwright.sync_api import Page, expect
 
 from face_assets.core.settings import Settings
 from face_assets.demo.synthetic import draw
@@ -17,8 +22,10 @@ from face_assets.serving.embedded import EmbeddedTarget
 from face_assets.web.app import create_app
 from face_assets.web.recognizer import Endpoint, Recognizer
 from tests.serving.conftest import THRESHOLD, Kit
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
+CAMERA = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
 LOCAL = "http://localhost:8004"
 
 
@@ -158,6 +165,69 @@ def test_embeddings_are_returned_where_the_machine_allows_them(live: EmbeddedTar
         found = open_one.post("/api/v1/recognize?embeddings=true", content=kit.photo(1, 1)).json()
     stored = kit.embed(kit.bundle("v2.0.0"), kit.photo(1, 1))
     assert np.dot(found["faces"][0]["match"]["embedding"], stored) == pytest.approx(1.0, abs=1e-3)
+
+
+@pytest.fixture(scope="module")
+def page(live: EmbeddedTarget, free_ports: Callable[[int], list[int]]) -> Iterator[Page]:
+    """The page Try in a browser with a camera that shows no face."""
+    if not CHROMIUM.is_file():
+        pytest.fail(f"{CHROMIUM} is missing") if os.environ.get("CI") else pytest.skip(f"{CHROMIUM} is missing")
+    (port,) = free_ports(1)
+    server = uvicorn.Server(uvicorn.Config(app_of(live), port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        with open_ui(f"http://127.0.0.1:{port}", flags=CAMERA) as browser:
+            troubles: list[str] = []
+            browser.page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
+            browser.page.on("pageerror", lambda error: troubles.append(str(error)))
+            assert until(lambda: server.started, 30)
+            yield browser.page
+        assert [one for one in troubles if "422" not in one] == [], "no file is missing, and nothing breaks the Content Security Policy"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def test_by_keyboard_a_photo_is_tried_and_the_people_are_shown(page: Page, two_people: bytes) -> None:
+    page.goto("/")
+    expect(page.get_by_text("Release v2.0.0 is live")).to_be_visible()
+    page.get_by_label("A photo").set_input_files({"name": "a.jpg", "mimeType": "image/jpeg", "buffer": two_people})
+    page.get_by_label("A photo").focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=2)).to_be_focused()
+    expect(page).to_have_title("v2.0.0 1, v2.0.0 0 · Face Assets")
+    assert page.get_by_role("heading", level=3).all_text_contents() == ["v2.0.0 1", "v2.0.0 0"]
+    face = page.get_by_role("listitem").first
+    expect(face).to_contain_text("Accepted: the nearest person is near enough.")
+    expect(face.get_by_role("table")).to_be_hidden()
+    face.get_by_text("The nearest people").click()
+    assert face.get_by_role("row").count() == 1 + 3
+    photo, box = (page.locator(f".photo {name}").first.bounding_box() for name in ("img", "rect"))
+    assert photo["x"] + photo["width"] / 2 < box["x"] < box["x"] + box["width"] < photo["x"] + photo["width"], "it is on the right"
+
+
+def test_a_dropped_file_that_is_no_photo_is_refused_with_the_reason(page: Page) -> None:
+    page.goto("/")
+    made = "() => { const made = new DataTransfer(); made.items.add(new File(['x'], 'a.jpg')); return made; }"
+    page.locator("main").dispatch_event("drop", {"dataTransfer": page.evaluate_handle(made)})
+    expect(page.get_by_role("alert")).to_contain_text("the photo cannot be used")
+
+
+def test_a_photo_is_taken_by_the_camera(page: Page) -> None:
+    page.goto("/")
+    page.get_by_role("button", name="Use the camera").click()
+    expect(page.get_by_role("button", name="Take the photo")).to_be_focused()
+    page.wait_for_function("document.getElementById('video').videoWidth > 0")
+    page.get_by_role("button", name="Take the photo").click()
+    expect(page.get_by_role("heading", name="No face was found")).to_be_focused()
+
+
+def test_the_documentation_is_drawn_without_a_network(page: Page) -> None:
+    page.goto("/")
+    page.get_by_role("link", name="API").click()
+    expect(page.get_by_text("/api/v1/recognize")).to_be_visible()
 
 
 def test_the_next_release_and_the_end_of_the_server_are_seen_at_once(web: TestClient, live: EmbeddedTarget, kit: Kit) -> None:

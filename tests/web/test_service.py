@@ -1,18 +1,22 @@
 """The web service without a server: its errors have one shape, and what other pages or floods send does not get in."""
 
 import asyncio
+import io
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from PIL import Image
 from starlette.types import Message
 
 from face_assets.core.errors import UserError
 from face_assets.core.settings import Settings
+from face_assets.web import try_page
 from face_assets.web.app import create_app
 from face_assets.web.bounds import Bounds
+from face_assets.web.recognition import Face, Match, Recognition
 from face_assets.web.recognizer import Endpoint, Recognizer
 
 APP = "https://app.example.org"
@@ -95,6 +99,19 @@ def test_the_api_is_documented_without_a_network(client: TestClient) -> None:
     for name in ("swagger-ui-bundle.js", "swagger-ui.css", "start.js"):
         assert f"docs/{name}" in page.text
         assert client.get(f"/docs/{name}").status_code == 200
+
+
+def test_a_name_is_text_on_a_page_and_no_script() -> None:
+    name = "<script>alert('Ann')</script>"
+    match = Match(accepted=True, name=name, why="accepted", score=0.9, stranger_rate=0.002, nearest=[], embedding=None)
+    face = Face(box=(0, 0, 9, 9), landmarks=None, probability=0.99, quality=61.0, match=match)
+    found = Recognition(release="v1.0.0", time="now", threshold=0.5, faces=[face])
+    output = io.BytesIO()
+    Image.new("RGB", (9, 9)).save(output, "PNG")
+    text = try_page.answer_page(found, output.getvalue(), 7).body.decode()
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert" in text
+    assert "1 in 500" in text
 
 
 def post(app: Any, parts: list[bytes], headers: list[tuple[bytes, bytes]]) -> list[Message]:
