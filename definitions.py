@@ -22,7 +22,7 @@ from face_assets.automation.failures import failed_runs, refused_runs, succeeded
 from face_assets.automation.health_sensor import health_sensor
 from face_assets.automation.machine_sensor import machine_sensor
 from face_assets.automation.preflight import CheckedWorkspace
-from face_assets.automation.schedules import daily_verification
+from face_assets.automation.schedules import daily_verification, weekly_training
 from face_assets.automation.stage_sensor import stage_sensor
 from face_assets.core.rights import keep_private
 from face_assets.core.settings import default_home
@@ -71,7 +71,7 @@ defs = dg.Definitions(
         unsent_messages,
         *([container_sweep] if os.environ.get(STACK) else []),
     ],
-    schedules=[daily_verification],
+    schedules=[daily_verification, weekly_training],
     # one process a run: it imports torch once, and steps start in a tenth of a second
     executor=dg.in_process_executor,
     resources={"platform": CheckedWorkspace(), "io_manager": ArtifactIOManager()},

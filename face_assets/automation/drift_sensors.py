@@ -14,10 +14,11 @@ from face_assets.notification.message import Message
 from face_assets.notification.notifier import queue_firing, queue_resolved
 from face_assets.orchestration import jobs
 from face_assets.orchestration.partitions import commits, hours
-from face_assets.orchestration.tags import NAME, TRIGGER, commit_tags
+from face_assets.orchestration.tags import NAME, TRIGGER, commit_tags, training_tag
 from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.registry.watch import inputs_of
 from face_assets.registry.workspace import Workspace
+from face_assets.release.training_age import training_age
 from face_assets.serving.runtime.recorder import window_name
 from face_assets.serving.steps import target
 
@@ -118,13 +119,17 @@ def drift_message(lasting: Sequence[DriftReport], advice: str) -> Message:
 
 
 def _worth_running(workspace: Workspace) -> str | None:
-    """The newest commit of a production branch; None if production was made from its inputs."""
+    """The newest commit of a production branch; None if production was made from its inputs, and its embedder was trained for them."""
     workspace.repository.refresh()
     production, heads = workspace.stages.production(), workspace.production_heads()
     made_from = inputs_of(workspace.repository, production.commit) if production else None
+    age = training_age(production.release) if production else None
+    if age and age["photos_since"]:
+        return next(iter(heads), None)
     return None if made_from in [inputs_of(workspace.repository, head) for head in heads] else next(iter(heads), None)
 
 
 def _retraining(workspace: Workspace, release: str, commit: str) -> dg.RunRequest:
-    """Request of one run of a commit for a release whose traffic drifts."""
-    return dg.RunRequest(run_key=f"drift:{release}:{commit}", partition_key=commit, tags=commit_tags(workspace, commit, "drift"))
+    """Request of one run of a commit, which trains, for a release whose traffic drifts."""
+    tags = commit_tags(workspace, commit, "drift") | training_tag(True)
+    return dg.RunRequest(run_key=f"drift:{release}:{commit}", partition_key=commit, tags=tags)

@@ -13,7 +13,7 @@ from face_assets.core.outside_text import echo, shown
 from face_assets.dataset.steps import left_out_text
 from face_assets.event_log.runs import Progress, RunReport, ShowProgress, run_job
 from face_assets.orchestration import jobs
-from face_assets.orchestration.tags import MANUAL, commit_tags
+from face_assets.orchestration.tags import MANUAL, commit_tags, training_tag
 from face_assets.registry.workspace import Workspace
 from face_assets.storage.home import Home
 
@@ -30,13 +30,14 @@ def choose_commit(workspace: Workspace, revision: str, quiet: bool) -> str:
     return commit
 
 
-def run_commit(repo: str | None, revision: str, until: str, quiet: bool) -> dict[str, Any]:
-    """Runs the job for the commit of `revision`; returns the report as JSON-able values."""
+def run_commit(repo: str | None, revision: str, until: str, quiet: bool, train: bool = False) -> dict[str, Any]:
+    """Runs the job for the commit of `revision`; returns the report as JSON-able values. train: also where it gains little."""
     workspace = follow_repository(repo)
     commit = choose_commit(workspace, revision, quiet)
     require_possible(Plan(workspace, commit, registers=until == "live", serves=until == "live"))
     named = {"commit": commit, "repository": workspace.repository.shown}
-    return {**named, **run_on_terminal(workspace.home, JOBS[until], commit, commit_tags(workspace, commit, MANUAL), quiet)}
+    tags = commit_tags(workspace, commit, MANUAL) | training_tag(train)
+    return {**named, **run_on_terminal(workspace.home, JOBS[until], commit, tags, quiet)}
 
 
 def run_on_terminal(home: Home, job: str, commit: str | None, tags: Mapping[str, str], quiet: bool) -> dict[str, Any]:
@@ -94,6 +95,9 @@ def headline(asset: str, facts: dict[str, Any]) -> str:
             return (f"not judged: {facts['unable']}" if facts["unable"] else found) + again
         case "face_embedder":
             trained = f"{facts['epochs']} epochs over {facts['photos']:,} photos"
+            kept = facts.get("kept")
+            if isinstance(kept, Mapping):
+                return f"that of {kept['release']} is kept, {kept['photos']:,} photos and {kept['people']:,} people were added since"
             return f"{trained if facts['epochs'] else 'not trained, the starting weights'}{again}"
         case "embedder_evaluation":
             return "; ".join(f"{name} {figures_text(figures)}" for name, figures in facts["figures"].items()) + again

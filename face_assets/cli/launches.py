@@ -40,8 +40,8 @@ class Launched:
     ui: str
 
 
-def launch_assets(repo: str | None, selections: Sequence[str], revision: str | None, job: str | None) -> Launched:
-    """Launches a run of the selected assets, or of the job, for the commit. Raises UserError."""
+def launch_assets(repo: str | None, selections: Sequence[str], revision: str | None, job: str | None, train: bool = False) -> Launched:
+    """Launches a run of the selected assets, or of the job, for the commit. Raises UserError. train: trains also where it gains little."""
     workspace = followed_repository(repo)
     webserver = Webserver(workspace.settings)
     nodes = webserver.assets()
@@ -49,9 +49,11 @@ def launch_assets(repo: str | None, selections: Sequence[str], revision: str | N
     chosen = _of_job(nodes, job, select(nodes, selections) if selections else None)
     commit = _commit(workspace, chosen, revision)
     run_tags = {tags.TRIGGER: tags.MANUAL}
+    if train and "face_embedder" not in {node.name for node in chosen}:
+        raise UserError("--train trains the face_embedder, which the run does not make: leave out --train, or select face_embedder+.")
     if commit:
         _require_inputs(webserver, nodes, chosen, commit)
-        run_tags = tags.commit_tags(workspace, commit, trigger=tags.MANUAL) | {tags.PARTITION: commit}
+        run_tags = tags.commit_tags(workspace, commit, trigger=tags.MANUAL) | {tags.PARTITION: commit} | tags.training_tag(train)
         webserver.add_commit(commit)
     names = tuple(node.name for node in chosen)
     run_id = webserver.launch(job, names if selections else None, run_tags)

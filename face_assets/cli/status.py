@@ -25,6 +25,7 @@ from face_assets.registry.machines import machines
 from face_assets.registry.stages import Assignment
 from face_assets.registry.workspace import Workspace
 from face_assets.release.promotion import holds
+from face_assets.release.training_age import training_age
 from face_assets.serving.machine_state import observe
 from face_assets.serving.steps import target
 from face_assets.storage.home import Home
@@ -157,6 +158,7 @@ def _production(settings: Settings, refreshed: threading.Event) -> dict[str, Any
         "version": release.version,
         "trained_commit": release.trained_commit,
         "metrics": release.metrics,
+        "embedder": training_age(release),
         **_decided(assignment),
         **others,
     }
@@ -258,6 +260,7 @@ def _production_lines(production: Mapping[str, Any] | None) -> list[str]:
         lines = [
             f"production  {made}, {production['tag']} by {production['assigned_by']}: {production['reason']}",
             f"            {figures_text(production['metrics'])}",
+            *_embedder_lines(production.get("embedder")),
         ]
     if production["held"]:
         waits = production["waiting"]
@@ -267,6 +270,13 @@ def _production_lines(production: Mapping[str, Any] | None) -> list[str]:
     if "stale" in production:
         lines.append(f"            as last seen: {production['stale']}")
     return lines + [_machine_line(one) for one in production["machines"]]
+
+
+def _embedder_lines(age: Mapping[str, Any] | None) -> list[str]:
+    if age is None:
+        return []
+    since = f"; {age['photos_since']:,} photos and {age['people_since']:,} people were added since" if age["kept_from"] else ""
+    return [f"            embedder trained for commit {age['trained_commit'][:12]} of {age['trained_time'][:10]}{since}"]
 
 
 def _machine_line(machine: Mapping[str, Any]) -> str:

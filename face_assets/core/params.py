@@ -127,6 +127,13 @@ class Train(Section):
         le=10**9,
         description="people to train on below whom nothing is trained, for the starting weights recognize as well; not for scratch",
     )
+    again_at: float = Field(
+        0.2,
+        ge=0.0,
+        le=1e9,
+        description="share of new photos or people to train on, beside those that the embedder in production learned from, from which on "
+        "a commit trains; below it that embedder is kept; 0 trains for every commit",
+    )
     batch_size: int = Field(512, ge=2, le=10**6)
     learning_rate: Positive = Field(0.0005, description="of the network; class centres learn at centre_learning_rate")
     centre_learning_rate: Positive = Field(0.01, description="of the class centres")
@@ -163,9 +170,9 @@ class Train(Section):
     seed: SignedSeed = 0
 
     def fingerprint(self) -> str:
-        """A digest of what decides a training by itself: not `min_people`, which decides whether there is one, nor what compatibility adds,
-        which is digested with production; nor `degrade` where it is empty, under which no name had it."""
-        unused = {"min_people", "compatible_with", "compatibility"} | ({"degrade"} if not self.degrade else set())
+        """A digest of what decides a training by itself: not `min_people` and `again_at`, which decide whether there is one, nor what
+        compatibility adds, which is digested with production; nor `degrade` where it is empty, under which no name had it."""
+        unused = {"min_people", "again_at", "compatible_with", "compatibility"} | ({"degrade"} if not self.degrade else set())
         return fingerprint(self.model_dump(mode="json", by_alias=True, exclude=unused))
 
 

@@ -11,6 +11,7 @@ from face_assets.orchestration.conditions import REMAKE
 from face_assets.orchestration.metadata import ARTIFACT, commit_check, commit_of, enforce_checks, materialized, user_errors
 from face_assets.orchestration.partitions import commits
 from face_assets.orchestration.pools import TRAINING
+from face_assets.orchestration.tags import is_training_asked
 from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.storage.artifacts import Artifact
 
@@ -27,13 +28,13 @@ GROUP = "embedder"
     pool=TRAINING,
 )
 def face_embedder(context: dg.AssetExecutionContext, platform: WorkspaceResource, label_audit: Artifact) -> dg.MaterializeResult:
-    """InceptionResnetV1, trained with a margin softmax on the people of the train split; the starting weights where these are too few."""
+    """InceptionResnetV1, trained with a margin softmax on the people of the train split; production's where the commit adds little to
+    them; the starting weights where these are too few."""
     workspace = platform.workspace()
     with user_errors(context):
         commit = commit_of(context, workspace)
-        artifact = steps.train_embedder(workspace, commit, label_audit, context.log.info)
-        reason = steps.training_reason(workspace, commit, label_audit)
-        return materialized(context, workspace, artifact, plots=["learning_curve"], reason=reason)
+        artifact = steps.train_embedder(workspace, commit, label_audit, context.log.info, is_training_asked(context.run.tags))
+        return materialized(context, workspace, artifact, plots=["learning_curve"])
 
 
 @dg.asset(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from face_assets.core.files import link_or_copy
+from face_assets.core.files import link_or_copy, read_json, write_json
 from face_assets.core.fingerprint import fingerprint
 from face_assets.core.params import Params
 from face_assets.core.step_versions import step_version
@@ -24,26 +24,39 @@ from face_assets.storage.artifacts import Artifact
 if TYPE_CHECKING:
     from face_assets.biometrics.verification import Evaluation
 
+ENGINE = ("embedder.pt", "embedder.onnx", "embedder.xml", "embedder.bin", "engine.json")
+RECORD = "export.json"
+"""Facts of the export in the bundle of a release, by which a commit that keeps its embedder takes its engine, too."""
 PARITY_CROPS = 32
 CALIBRATION_CROPS = 256
 SPEED_CROPS = 64
 
 
 def export_embedder(workspace: Workspace, commit: str, aligned: Artifact, embedder: Artifact, log: Log) -> Artifact:
-    """The exported embedder: ONNX and OpenVINO with preprocessing, their parity with torch in f32, and the loss by precision."""
+    """The exported embedder: ONNX and OpenVINO with preprocessing, their parity with torch in f32, and the loss by precision.
+
+    With an embedder that is kept comes the engine of its release, if that was exported by the same parameters and code.
+    """
     params = workspace.params(commit)
     asked = params.export.precision
-    name = fingerprint(embedder.fingerprint, asked, params.embedder.whitening, step_version("export"))
+    decided_by: list[Any] = [asked, params.embedder.whitening, step_version("export")]
+    name = fingerprint(embedder.fingerprint, *decided_by)
     if asked != "f32":
         people = () if is_trained(aligned) else (aligned.fingerprint,)  # by whom the loss is measured
-        asked_of = (params.export.max_tar_loss, params.evaluation.far, *people)
-        name = fingerprint(name, *asked_of, has_bf16(), step_version("precision"))
+        asked_of = (params.export.max_tar_loss, params.evaluation.far)
+        name = fingerprint(name, *asked_of, *people, has_bf16(), step_version("precision"))
+        decided_by += [*asked_of, has_bf16(), step_version("precision")]
+    exported_by = fingerprint(*decided_by)
 
     def fill(directory: Path) -> dict[str, Any]:
         from face_assets.embedding.export import export_engine, parity
         from face_assets.embedding.features import load_crops
         from face_assets.embedding.weights import load_embedder
 
+        kept = _engine_of_release(workspace, embedder, exported_by, directory)
+        if kept:
+            log(f"taking the engine of {embedder.summary['files_of']} with its embedder")
+            return kept
         model = load_embedder(embedder.directory / "embedder.pt", params.embedder.embedding_size, params.train.seed)
         link_or_copy(embedder.directory / "embedder.pt", directory / "embedder.pt")
         log("exporting to ONNX and OpenVINO")
@@ -59,10 +72,29 @@ def export_embedder(workspace: Workspace, commit: str, aligned: Artifact, embedd
             "embedding_size": embedder.summary["embedding_size"],
             "parity": found,
             "parity_crops": len(crops),
+            "exported_by": exported_by,
             "megabytes": {file.name: round(file.stat().st_size / 1e6, 1) for file in sorted(directory.iterdir())},
         }
 
     return workspace.home.artifacts.make("exported_embedder", name, fill)
+
+
+def write_export_record(exported: Artifact, directory: Path) -> None:
+    """Writes the facts of an export into a bundle."""
+    write_json(directory / RECORD, {name: value for name, value in exported.summary.items() if name != "seconds"})
+
+
+def _engine_of_release(workspace: Workspace, embedder: Artifact, exported_by: str, directory: Path) -> dict[str, Any] | None:
+    """Puts the engine of the release whose embedder is kept into the folder, and returns its facts; None where it is to be exported."""
+    if not embedder.summary.get("kept"):
+        return None
+    bundle = workspace.releases.bundle(workspace.releases.of_version(embedder.summary["files_of"]))
+    facts: dict[str, Any] = read_json(bundle / RECORD) if (bundle / RECORD).is_file() else {}
+    if facts.get("exported_by") != exported_by:
+        return None
+    for name in ENGINE:
+        link_or_copy(bundle / name, directory / name)
+    return facts
 
 
 def _spread(faces: Sequence[Face], count: int) -> Sequence[Face]:

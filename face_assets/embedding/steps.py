@@ -3,6 +3,7 @@
 import shutil
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,22 @@ from face_assets.core.step_versions import step_version
 from face_assets.dataset.enough_people import LEAST_TO_TELL_APART, LEAST_TO_TRAIN, people_to_train, plan_of
 from face_assets.detection.detectors import crop_store
 from face_assets.detection.steps import labels_of, read_faces, read_photos
+from face_assets.embedding.kept_embedder import keep_embedder
 from face_assets.embedding.pull import EMBEDDER, pulled_towards
+from face_assets.embedding.retraining import decide, recipe_of
 from face_assets.embedding.vectors import feature_folder
 from face_assets.embedding.weight_sources import resolve_weights
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.storage.artifacts import Artifact
 
 
-def train_embedder(workspace: Workspace, commit: str, aligned: Artifact, log: Log) -> Artifact:
-    """The embedder trained on the train split, pulled towards production's embeddings where that is possible, or the starting weights where
-    nothing is trained. Resumes a killed run."""
+def train_embedder(workspace: Workspace, commit: str, aligned: Artifact, log: Log, asked: bool = False) -> Artifact:
+    """The embedder trained on the train split, pulled towards production's embeddings where that is possible; that of production where the
+    commit adds little to it; or the starting weights where nothing is trained. Resumes a killed run.
+
+    asked: true where a training was asked for, whatever it gains. The summary has the facts of the embedder's training, and of the commit
+    the decision (`reason`, and `kept`: None, or what was added since).
+    """
     from face_assets.biometrics.plots import learning_curve_plot
     from face_assets.embedding.distributed import train_on
     from face_assets.embedding.training import TrainingRequest
@@ -37,6 +44,12 @@ def train_embedder(workspace: Workspace, commit: str, aligned: Artifact, log: Lo
     decided_by = (params.embedder.whitening, params.embedder.embedding_size, params.train.fingerprint())
     device = _device(workspace.settings.train_processes)
     inputs = fingerprint(aligned.fingerprint, start, *decided_by, step_version("face_embedder"), *device)
+    recipe = recipe_of(workspace, params, start)
+    decision = decide(workspace, params, aligned, inputs, recipe, asked)
+    of_commit = {"reason": decision.reason, "recipe": recipe, "considered": decision.key}
+    if decision.kept:
+        return keep_embedder(workspace, aligned, decision.kept, of_commit, log)
+    log(f"training: {decision.reason}")
     towards = pulled_towards(workspace, params, inputs, weights, log)
     name = fingerprint(inputs, towards.digests.embeddings, params.train.compatibility) if towards else inputs
 
@@ -74,17 +87,14 @@ def train_embedder(workspace: Workspace, commit: str, aligned: Artifact, log: Lo
             "seed": params.train.seed,
             "training_seconds": round(result.seconds, 1),
             "samples_a_second": round(result.samples_a_second, 1),
+            "trained_commit": commit,
+            "trained_time": workspace.repository.commit_info(commit).time,
             "last_epoch": result.curve[-1] if result.curve else {},
         }
 
     made = workspace.home.artifacts.make("face_embedder", name, fill)
     shutil.rmtree(workspace.home.training / name, ignore_errors=True)  # checkpoints of a training that has ended
-    return made
-
-
-def training_reason(workspace: Workspace, commit: str, aligned: Artifact) -> str:
-    """Sentence with the figures by which an embedder is trained or the starting weights are served."""
-    return plan_of(read_photos(aligned), workspace.params(commit)).reason
+    return replace(made, summary={**made.summary, **of_commit, "kept": None})
 
 
 def is_trained(aligned: Artifact) -> bool:
@@ -132,7 +142,7 @@ def _keep(workspace: Workspace, commit: str, aligned: Artifact, params: Params, 
 
     made = workspace.home.artifacts.make("face_embedder", name, fill)
     require(made.summary["measured"])
-    return made
+    return replace(made, summary={**made.summary, "reason": plan.reason})
 
 
 def _device(processes: int) -> list[str]:

@@ -13,6 +13,7 @@ from face_assets.core.params import Detector
 from face_assets.dataset.steps import PHOTOS
 from face_assets.detection.same_faces import same_faces
 from face_assets.detection.steps import Face, read_faces
+from face_assets.embedding.training_record import read_record
 from face_assets.embedding.vectors import engine_vectors
 from face_assets.registry.releases import Release
 from face_assets.registry.workspace import Log, Workspace
@@ -86,7 +87,11 @@ def seen_by_release(workspace: Workspace, commit: str, release: Release, photos:
 
 def learned_by_release(workspace: Workspace, release: Release) -> frozenset[str]:
     """People of whom the release has learned. Empty for a bundle that does not list them."""
-    listed = workspace.releases.bundle(release) / "splits.csv"
+    bundle = workspace.releases.bundle(release)
+    record = read_record(bundle)
+    listed = bundle / "splits.csv"
+    if record:
+        return record.people
     if not listed.is_file():
         return frozenset()
     with open(listed, encoding="utf-8", newline="") as file:

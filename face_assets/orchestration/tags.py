@@ -23,6 +23,8 @@ TRIGGER = "face_assets/trigger"
 MANUAL = "manual"
 FORMER_TRIGGER, FORMER_MANUAL = "face_assets/cause", "hand"
 """The same in runs of earlier versions."""
+TRAIN = "face_assets/train"
+"""`true` for a run that trains the embedder whatever the commit adds; else `train.again_at` decides."""
 STAGE_TAG = "face_assets/stage_tag"
 REASON = "face_assets/reason"
 """Why the run failed; the list of runs shows it."""
@@ -33,6 +35,16 @@ def trigger_of(run_tags: Mapping[str, str]) -> str:
     """The trigger of a run, also of one with the former tag; empty where none is known."""
     former = run_tags.get(FORMER_TRIGGER, "")
     return run_tags.get(TRIGGER) or (MANUAL if former == FORMER_MANUAL else former)
+
+
+def training_tag(asked: bool) -> dict[str, str]:
+    """The tag of a run that trains whatever the commit adds; none where `train.again_at` decides."""
+    return {TRAIN: "true"} if asked else {}
+
+
+def is_training_asked(run_tags: Mapping[str, str]) -> bool:
+    """True for a run that a person or a schedule started to train the embedder."""
+    return run_tags.get(TRAIN) == "true"
 
 
 def reason_tag(sentence: str) -> dict[str, str]:

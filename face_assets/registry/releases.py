@@ -121,6 +121,13 @@ class Releases:
         """The release made from these inputs, the newest if there are several; a deprecated one, too, since it is not made again."""
         return next((release for release in reversed(self.with_deprecated()) if release.inputs == inputs), None)
 
+    def of_version(self, version: str) -> Release:
+        """The release of a version, deprecated or not. Raises UserError."""
+        found = next((release for release in self.with_deprecated() if release.version == version), None)
+        if found is None:
+            raise UserError(f"{version} is not registered in {self.repository.shown} any more: restore its tag.")
+        return found
+
     def get(self, version: str) -> Release:
         """The release of a version. Raises UserError."""
         wanted = identifiers.version(version)

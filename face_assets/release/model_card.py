@@ -113,8 +113,9 @@ def _how_trained(facts: CardFacts) -> list[str]:
     start = f"`{_code(training['weights'])}` (digest `{training['weights_fingerprint']}`)"
     if _is_trained(facts):
         return [
+            *_age(training),
             f"From {start}, {training['epochs']} epochs over {training['photos']:,} photos of {training['people']:,} people, "
-            f"seed {training['seed']}, CosFace loss{_pulled(training)}."
+            f"seed {training['seed']}, CosFace loss{_pulled(training)}.",
         ]
     reason = facts.dataset.get("training", {}).get("reason", "for train.epochs was 0")  # artifacts of earlier versions have neither
     measured = training.get("measured")
@@ -125,6 +126,20 @@ def _how_trained(facts: CardFacts) -> list[str]:
         "",
         f"These are {start}. Measured on faces of {measured['people']:,} people and altered copies of them, when they were first served: "
         f"AUC {measured['auc']:.3f}, mean score of mated pairs {measured['gap']:.3f} above that of non-mated ones.",
+    ]
+
+
+def _age(training: Mapping[str, Any]) -> list[str]:
+    """The age of the embedder, which may be that of an earlier commit."""
+    kept = training.get("kept")
+    if not kept:
+        known = "trained_commit" in training  # artifacts of earlier versions do not record it
+        return [f"For commit `{training['trained_commit']}` of {training['trained_time'][:10]}.", ""] if known else []
+    return [
+        f"Not for this commit: the embedder is that of {kept['release']}, trained for commit `{training['trained_commit']}` of "
+        f"{training['trained_time'][:10]}. It has not learned from {kept['photos']:,} photos and {kept['people']:,} people to learn from "
+        "that were added since. All photos that it learned from are still among the photos.",
+        "",
     ]
 
 

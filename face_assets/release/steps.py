@@ -14,6 +14,9 @@ from face_assets.core.params import Params
 from face_assets.core.provenance import environment
 from face_assets.detection.detectors import crop_store, detector_config, detector_fingerprint, detector_networks
 from face_assets.detection.steps import read_faces
+from face_assets.embedding.export_steps import ENGINE, write_export_record
+from face_assets.embedding.retraining import training_facts
+from face_assets.embedding.training_record import read_record, write_record
 from face_assets.embedding.vectors import served_vectors
 from face_assets.evaluation.feature_histograms import FORMAT
 from face_assets.evaluation.group_figures import attributes_digest, groups_markdown
@@ -31,7 +34,6 @@ from face_assets.storage.artifacts import Artifact
 
 EVALUATION = ("evaluation.json", "groups.json", "pairs.csv", "test_photos.txt")
 LINEAGE = "compatibility.json"
-ENGINE = ("embedder.pt", "embedder.onnx", "embedder.xml", "embedder.bin", "engine.json")
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,10 @@ def _bundle(workspace: Workspace, commit: str, params: Params, parts: Parts, dir
         "serving": params.serving.model_dump(mode="json", by_alias=True),  # as earlier versions read it
     }
     write_json(directory / "recognizer.json", recognizer)
-    lineage = _lineage(workspace, commit, params, parts, log)
+    made = {"trained_commit": commit, "trained_time": workspace.repository.commit_info(commit).time}
+    write_export_record(parts.exported, directory)
+    write_record(parts.embedder, parts.audited, made, directory)
+    lineage = _lineage(workspace, commit, params, parts, directory, log)
     write_json(directory / LINEAGE, lineage.to_json())
     _write_splits(parts.audited, directory / "splits.csv")
     write_json(directory / "probes.json", _golden_requests(workspace, params, parts, log))
@@ -170,14 +175,11 @@ def _provenance(workspace: Workspace, commit: str, params: Params, parts: Parts)
     }
 
 
-def _lineage(workspace: Workspace, commit: str, params: Params, parts: Parts, log: Log) -> Lineage:
+def _lineage(workspace: Workspace, commit: str, params: Params, parts: Parts, bundle: Path, log: Log) -> Lineage:
     """The lineage of the release to be, compared with what is in production now."""
     embeddings = _embeddings_digest(workspace, params, parts)
     found = measure_lineage(workspace, commit, params, parts.audited, parts.exported, embeddings, log)
-    trained = parts.embedder.summary
-    inputs = trained.get("training_inputs", parts.embedder.fingerprint)  # an artifact of earlier versions is named by them
-    asked = params.train.compatible_with
-    return replace(found, training={"inputs": inputs, "towards": trained.get("pulled_towards"), "compatible_with": asked})
+    return replace(found, training=training_facts(parts.embedder, read_record(bundle), params))
 
 
 def _embeddings_digest(workspace: Workspace, params: Params, parts: Parts) -> str:
@@ -228,7 +230,7 @@ def _register(workspace: Workspace, commit: str, params: Params, parts: Parts, i
             kept = Lineage.from_json(read_json(bundle / LINEAGE))
             if kept.against == (production.release.version if production else None):
                 return kept
-        return _lineage(workspace, commit, params, parts, log)
+        return _lineage(workspace, commit, params, parts, bundle, log)
 
     return workspace.releases.register(bundle, commit, inputs, digests, metrics, plots, measure)
 

@@ -38,6 +38,11 @@ class Home:
         return self.root / "training"
 
     @property
+    def training_decisions(self) -> Path:
+        """Decisions to train or to keep an embedder, for commits that are not released yet."""
+        return self.root / "training-decisions"
+
+    @property
     def detector(self) -> Path:
         """The detector's networks, exported once."""
         return self.root / "detector"

@@ -17,6 +17,7 @@ import pytest
 from face_assets.automation import health_sensor as health
 from face_assets.automation.health_sensor import health_sensor
 from face_assets.automation.machine_sensor import machine_sensor
+from face_assets.automation.schedules import weekly_training
 from face_assets.automation.stage_sensor import deployment_under_way, promotion_lock, stage_sensor
 from face_assets.cli.releases import resume_following
 from face_assets.core.errors import UserError
@@ -24,9 +25,10 @@ from face_assets.core.files import write_json
 from face_assets.core.settings import load_settings
 from face_assets.event_log.dead_runs import close_dead_runs
 from face_assets.orchestration.jobs import COMMIT_TO_LIVE, DEPLOY_PRODUCTION
+from face_assets.orchestration.tags import is_training_asked
 from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.registry.git import git
-from face_assets.registry.releases import Digests, Release
+from face_assets.registry.releases import Digests, Lineage, Release
 from face_assets.registry.workspace import Workspace
 from face_assets.serving import machine_state
 from face_assets.serving.machine_state import record_attempt, record_stop
@@ -256,3 +258,25 @@ def test_a_run_whose_process_was_killed_is_closed_and_its_pool_is_free(tmp_path:
         assert instance.get_runs()[0].status == dg.DagsterRunStatus.FAILURE
         assert not instance.event_log_storage.get_concurrency_info("training").claimed_slots
         assert close_dead_runs(instance) == []
+
+
+def test_a_weekly_training_is_requested_once_for_a_commit_that_kept_an_earlier_embedder(
+    registry: Registry, bundle: Callable[[bytes], Path]
+) -> None:
+    def tick() -> dg.RunRequest | str:
+        with dg.build_schedule_context(registry.instance) as context:
+            found = weekly_training(context, platform=WorkspaceResource())
+        return found if isinstance(found, dg.RunRequest) else str(found.skip_message)
+
+    assert tick() == "No release is in production yet."
+    registry.workspace.stages.assign("v1.0.0", "The first")
+    assert "has the embedder that was trained for its own commit" in str(tick())
+    commit = registry.releases[0].trained_commit
+    facts = {"trained_commit": commit, "trained_time": "2026-11-03", "kept_from": "v1.0.0", "photos_since": 3, "people_since": 1}
+    made = bundle(b"3")
+    registry.workspace.releases.register(made, commit, "3", Digests("3", "a", "a"), {}, {}, lambda: Lineage("v1.0.0", (), "", {}, facts))
+    registry.workspace.stages.assign("v3.0.0", "It was kept", again=True)
+    asked = tick()
+    assert isinstance(asked, dg.RunRequest) and is_training_asked(asked.tags)
+    assert (asked.partition_key, asked.run_key) == (commit, f"training:{commit}")
+    assert registry.instance.has_dynamic_partition("commit", commit)

@@ -66,6 +66,14 @@ def test_the_card_says_the_figures_and_where_they_come_from() -> None:
     assert card.index("## Figures") < card.index("## Limits") < card.index("## Data") < card.index("Parameters")
 
 
+def test_the_card_says_how_old_the_embedder_is() -> None:
+    trained = {**FACTS.training, "trained_commit": "e" * 40, "trained_time": "2026-11-03T10:00:00+01:00"}
+    assert f"For commit `{'e' * 40}` of 2026-11-03." in model_card(replace(FACTS, training={**trained, "kept": None}))
+    kept = model_card(replace(FACTS, training={**trained, "kept": {"release": "v1.2.0", "photos": 1_050, "people": 7, "share": 0.1}}))
+    assert f"the embedder is that of v1.2.0, trained for commit `{'e' * 40}` of 2026-11-03." in kept
+    assert "It has not learned from 1,050 photos and 7 people" in kept
+
+
 def test_photos_without_a_face_and_the_comparison_are_on_the_card() -> None:
     production = {**FACTS.figures["start"], "failures_to_acquire": 8}
     loss = {"value": 0.01, "low": -0.002, "high": 0.03}

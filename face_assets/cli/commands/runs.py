@@ -15,17 +15,20 @@ NEXT = {
     "evaluation": "face-assets run takes it live, if the gate lets it through",
 }
 
+train_option = click.option("--train", is_flag=True, help="Train the embedder, also where the commit adds less than train.again_at.")
+
 
 @click.command()
 @repo_option
 @click.option("--commit", "revision", default="HEAD", show_default=True, help="Branch, tag or commit of the data repository.")
 @click.option("--until", type=click.Choice(["live", "evaluation"]), default="live", show_default=True, help="Last stage of the run.")
+@train_option
 @json_option
-def run(repo: str | None, revision: str, until: str, as_json: bool) -> None:
+def run(repo: str | None, revision: str, until: str, train: bool, as_json: bool) -> None:
     """Run the pipeline for a commit: from its photos to a verified, running release."""
     from face_assets.cli.commit_runs import run_commit
 
-    end(run_commit(repo, revision, until, quiet=as_json), as_json, NEXT[until])
+    end(run_commit(repo, revision, until, as_json, train), as_json, NEXT[until])
 
 
 @click.command()
@@ -59,9 +62,12 @@ def audit(revision: str, as_json: bool) -> None:
 @same_repo_option
 @click.option("--commit", "revision", help="Branch, tag or commit of the data repository; HEAD without it.")
 @click.option("--job", help="A job, or with SELECTION a part of it; without both commit_to_live.")
+@train_option
 @click.option("--follow/--no-follow", default=True, show_default=True, help="Stay until the run is over.")
 @json_option
-def launch(selection: tuple[str, ...], repo: str | None, revision: str | None, job: str | None, follow: bool, as_json: bool) -> None:
+def launch(
+    selection: tuple[str, ...], repo: str | None, revision: str | None, job: str | None, train: bool, follow: bool, as_json: bool
+) -> None:
     """Launch assets for a commit on the running platform (`face-assets up`).
 
     SELECTION is a name (aligned_faces), with all that is upstream (+face_embedder) or downstream (face_embedder+), or an
@@ -69,7 +75,7 @@ def launch(selection: tuple[str, ...], repo: str | None, revision: str | None, j
     """
     from face_assets.cli.launches import follow_launched, launch_assets
 
-    launched = launch_assets(repo, selection, revision, job)
+    launched = launch_assets(repo, selection, revision, job, train)
     if follow:
         end(follow_launched(launched, quiet=as_json), as_json)
     print_json(asdict(launched)) if as_json else echo(
