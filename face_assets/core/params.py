@@ -131,7 +131,7 @@ class Train(Section):
         0.2,
         ge=0.0,
         le=1e9,
-        description="share of new photos or people to train on, beside those that the embedder in production learned from, from which on "
+        description="share of new photos or people to train on, of those that the embedder in production learned from, from which on "
         "a commit trains; below it that embedder is kept; 0 trains for every commit",
     )
     batch_size: int = Field(512, ge=2, le=10**6)

@@ -27,8 +27,8 @@ ASKED = "a training was asked for"
 
 @dataclass(frozen=True)
 class Added:
-    """What a commit adds to a training: photos and people of the train split with a usable face that it did not have, and their shares of
-    those that it had."""
+    """Addition of a commit to a training: photos and people of the train split, with a usable face, that the training did not have, and
+    their shares of those that it had."""
 
     photos: int
     people: int
@@ -150,7 +150,7 @@ def must_train(record: TrainingRecord, photos: Collection[Photo]) -> str | None:
 
 
 def added_to(record: TrainingRecord, aligned: Artifact) -> Added:
-    """What the train split has beside what the record's embedder learned from."""
+    """The faces of the train split from which the record's embedder did not learn."""
     new = photos_of(read_faces(aligned, "train")) - record.learned
     people = {identity for identity, _ in new} - record.people
     return Added(len(new), len(people), len(new) / len(record.learned), len(people) / len(record.people))

@@ -100,8 +100,8 @@ def test_what_a_commit_adds_decides_whether_it_trains(data: Path, home: Path, tm
     with monkeypatch.context() as another:
         another.setenv("FACE_ASSETS_HOME", str(elsewhere))
         remember(repo=str(data))
-        fetched = Made()  # on a machine that has neither the weights nor the decision
-    assert (fetched.release["release"], fetched.release["new"]) == ("v1.1.0", False)
+        fetched = embedder()  # on a machine that has neither the weights nor the decision
+    assert (fetched.fingerprint, fetched.reused) == (little.parts.embedder.fingerprint, False)
 
     asked = embedder(train=True)
     assert (asked.summary["kept"], asked.summary["photos"]) == (None, summary["photos"] + 1)
