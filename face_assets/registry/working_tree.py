@@ -4,13 +4,15 @@ Only files that the commit adds or removes are touched, so that photos which the
 """
 
 import hashlib
+import secrets
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from face_assets.core.errors import UserError
-from face_assets.core.files import SHARED, read_json, write_bytes, write_json
+from face_assets.core.files import read_json, write_bytes, write_json
 from face_assets.core.rights import outside
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.git import git
@@ -93,7 +95,7 @@ class WorkingTree:
         content = self.repository.cached(self.come.values())
         for path, md5 in self.come.items():
             if md5 in content and _digest(self._file(path)) is None:
-                write_bytes(self._file(path), content[md5].read_bytes(), SHARED)
+                self._write(path, content[md5])
         for path, md5 in self.gone.items():
             file = self._file(path)
             if _digest(file) == md5:
@@ -101,6 +103,17 @@ class WorkingTree:
                 for folder in self._folders(path):
                     with suppress(OSError):  # it holds other files
                         folder.rmdir()
+
+    def _write(self, path: str, content: Path) -> None:
+        """Writes a file whole, without waiting for the disk: there may be thousands, and the journal remains until all are there."""
+        aside = self.root / ".dvc" / "tmp" / f"face-assets-{secrets.token_hex(8)}"
+        for folder in (aside.parent, self._file(path).parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copyfile(content, aside)
+            aside.replace(self._file(path))
+        finally:
+            aside.unlink(missing_ok=True)
 
     def _file(self, path: str) -> Path:
         return self.root / self.name / path

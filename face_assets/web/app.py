@@ -7,16 +7,18 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
 from face_assets import __version__
 from face_assets.core.settings import Settings
 from face_assets.storage.home import Home
-from face_assets.web import docs_page, recognition, status, try_page
+from face_assets.web import docs_page, people, recognition, status, try_page
 from face_assets.web.bounds import Bounds
 from face_assets.web.origins import LOOPBACK, Origins
 from face_assets.web.pages import STATIC
+from face_assets.web.people_service import PeopleService
 from face_assets.web.problems import PROBLEMS, add_handlers
 from face_assets.web.recognizer import Recognizer
 from face_assets.web.release_files import ReleaseFolders
@@ -34,6 +36,7 @@ def create_app(settings: Settings, recognizer: Recognizer, hosts: Sequence[str] 
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         await recognizer.close()
+        await run_in_threadpool(app.state.people.writer.close)
 
     app = FastAPI(
         title="Face Assets", version=__version__, summary=SUMMARY, docs_url=None, redoc_url=None, lifespan=lifespan, responses=PROBLEMS
@@ -41,7 +44,8 @@ def create_app(settings: Settings, recognizer: Recognizer, hosts: Sequence[str] 
     app.state.settings = settings
     app.state.recognizer = recognizer
     app.state.folders = ReleaseFolders(models or Home(settings.home).serving / "models")
-    for router in (status.router, recognition.router, try_page.router, docs_page.router):
+    app.state.people = PeopleService()
+    for router in (status.router, recognition.router, people.router, try_page.router, docs_page.router):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC))
     add_handlers(app)
