@@ -127,7 +127,7 @@ async def list_people(
     offset: Annotated[int, Query(ge=0)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> PeoplePage:
-    """Who is enrolled, by name."""
+    """List the enrolled people by name."""
     commit, people = await _call(service.people)
     keys = sorted(key for key in people.names if q.lower() in key)
     rows = [PersonRow(name=people.names[key], photos=len(people.photos[key])) for key in keys[offset : offset + limit]]
@@ -208,7 +208,7 @@ async def remove_photo(response: Response, service: AService, author: AnAuthor, 
 
 @router.get("/api/v1/commits/{commit}")
 async def get_commit(commit: str) -> CommitState:
-    """Where a commit of people stands on its way to live."""
+    """State of a commit of people on its way to live."""
     known = await _call(commit_id, commit)
     state, reason = await _call(_progress, known)
     return CommitState(commit=known, state=state, reason=reason)
