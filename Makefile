@@ -113,4 +113,6 @@ $(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.txt
 	@echo "Installing what the tests need"
 	@# together: moto alone takes a botocore that dvc-s3 does not
 	@$(BIN)/pip install $(TORCH) -r requirements.txt -r requirements-dev.txt | $(PACKAGES)
+	@# a client that the web service must serve as it is; its pin of requests-toolbelt is older than Dagster's
+	@$(BIN)/pip install -q --no-deps compreface-sdk==0.6.0
 	@touch $@

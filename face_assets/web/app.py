@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 from face_assets import __version__
 from face_assets.core.settings import Settings
 from face_assets.storage.home import Home
-from face_assets.web import docs_page, people, recognition, status, try_page
+from face_assets.web import compreface, docs_page, people, recognition, status, try_page
 from face_assets.web.bounds import Bounds
 from face_assets.web.origins import LOOPBACK, Origins
 from face_assets.web.pages import STATIC
@@ -45,8 +45,8 @@ def create_app(settings: Settings, recognizer: Recognizer, hosts: Sequence[str] 
     app.state.recognizer = recognizer
     app.state.folders = ReleaseFolders(models or Home(settings.home).serving / "models")
     app.state.people = PeopleService()
-    for router in (status.router, recognition.router, people.router, try_page.router, docs_page.router):
-        app.include_router(router)
+    for module in (status, recognition, people, compreface, try_page, docs_page):
+        app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=STATIC))
     add_handlers(app)
     app.add_middleware(Bounds, max_bytes=int(settings.max_request_mb * 1e6))

@@ -15,7 +15,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from face_assets.web.problems import WebError
 
 MOST_PHOTOS = 16
-NAMES = ("photo", "photos", "first", "second", "file", "image")
+NAMES = ("photo", "photos", "first", "second", "file", "source_image", "target_image")
 TEXT_BYTES = 4096
 """Bytes of a field that is no photo."""
 HOW = 'Send one as multipart/form-data, as image/jpeg, or as JSON {"photo": BASE64}.'

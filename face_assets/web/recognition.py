@@ -18,21 +18,22 @@ from face_assets.web.release_files import ReleaseFiles, ReleaseFolders
 from face_assets.web.status import ARecognizer
 
 MOST_NEAREST = 100
-_BASE64 = {"type": "string", "contentEncoding": "base64"}
-_FILE = {"type": "string", "contentMediaType": "application/octet-stream"}
+DEPLOYMENTS = 2  # tries to get answers of one release while another becomes live
+BASE64 = {"type": "string", "contentEncoding": "base64"}
+FILE = {"type": "string", "contentMediaType": "application/octet-stream"}
+KINDS = ("image/jpeg", "image/png", "image/webp", "application/octet-stream")
 
 
-def _body(one: dict[str, Any], several: dict[str, Any] | None, names: Sequence[str], raw: bool) -> dict[str, Any]:
-    """The request body of an operation in the OpenAPI document."""
-
-    def part(value: dict[str, Any]) -> dict[str, Any]:
-        return {"schema": {"type": "object", "properties": dict.fromkeys(names, value), "required": list(names) if len(names) > 1 else []}}
-
-    content = {"multipart/form-data": part(_FILE), "application/json": part(_BASE64)}
+def body(names: Sequence[str], several: bool = False, raw: bool = False) -> dict[str, Any]:
+    """Returns the request body of an operation for the OpenAPI document. several: a list `photos` too; raw: the bytes alone too."""
+    parts = {"multipart/form-data": FILE, "application/json": BASE64}
+    content: dict[str, Any] = {
+        kind: {"schema": {"type": "object", "properties": dict.fromkeys(names, part)}} for kind, part in parts.items()
+    }
     if several:
-        content["application/json"]["schema"]["properties"]["photos"] = {"type": "array", "items": several}
+        content["application/json"]["schema"]["properties"]["photos"] = {"type": "array", "items": BASE64}
     if raw:
-        content |= {kind: {"schema": one} for kind in ("image/jpeg", "image/png", "image/webp", "application/octet-stream")}
+        content |= {kind: {"schema": FILE} for kind in KINDS}
     return {"requestBody": {"required": True, "content": content}}
 
 
@@ -123,7 +124,7 @@ OneFace = Annotated[bool, Query(description="refuse photos with several faces, i
 router = APIRouter(prefix="/api/v1", tags=["recognition"])
 
 
-@router.post("/recognize", openapi_extra=_body(_FILE, _BASE64, ["photo"], raw=True))
+@router.post("/recognize", openapi_extra=body(["photo"], several=True, raw=True))
 async def recognize(
     request: Request,
     recognizer: ARecognizer,
@@ -163,7 +164,7 @@ def recognition_of(found: Arrays, folders: ReleaseFolders, k: int, with_embeddin
     return Recognition(**stated(files), threshold=files.identification_threshold, faces=faces)
 
 
-@router.post("/verify", openapi_extra=_body(_FILE, None, ["first", "second"], raw=False))
+@router.post("/verify", openapi_extra=body(["first", "second"]))
 async def verify(request: Request, recognizer: ARecognizer, folders: Folders, one_face: OneFace = False) -> Verification:
     """Comparison of two photos by the largest face of each: whether they show one person."""
     photos = await read_photos(request, least=2, most=2)
@@ -176,11 +177,8 @@ async def verify(request: Request, recognizer: ARecognizer, folders: Folders, on
 
 
 async def _subjects(recognizer: Recognizer, photos: Sequence[bytes], one_face: bool) -> list[Arrays]:
-    """The recognizer's outputs for each photo, by one release. Raises WebError for a photo without a face, or where one is wanted."""
-    for _ in range(2):
-        found = await asyncio.gather(*(recognizer.identify([photo]) for photo in photos))
-        if len({release_of(one) for one in found}) == 1:
-            break
+    """The recognizer's outputs for each photo. Raises WebError for a photo without a face, or with several where one is wanted."""
+    found = await by_one_release(recognizer, photos)
     for name, one in zip(("first", "second"), found, strict=True):
         if not len(one["BOXES"]):
             raise no_face(f"The {name} photo shows no face")
@@ -189,7 +187,16 @@ async def _subjects(recognizer: Recognizer, photos: Sequence[bytes], one_face: b
     return found
 
 
-@router.post("/detect", openapi_extra=_body(_FILE, None, ["photo"], raw=True))
+async def by_one_release(recognizer: Recognizer, photos: Sequence[bytes]) -> list[Arrays]:
+    """Returns the recognizer's outputs for each photo, all by one release: those of two do not compare. Raises WebError."""
+    for _ in range(DEPLOYMENTS):
+        found = await asyncio.gather(*(recognizer.identify([photo]) for photo in photos))
+        if len({release_of(one) for one in found}) == 1:
+            return found
+    raise WebError(503, "A release is being deployed: send the request again in a second.", "busy")
+
+
+@router.post("/detect", openapi_extra=body(["photo"], raw=True))
 async def detect(request: Request, recognizer: ARecognizer) -> Detections:
     """The faces on a photo; who they are is not looked up."""
     photos = await read_photos(request)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import uvicorn
+from compreface import CompreFace
 from dagster_ui import CHROMIUM, open_ui
 from fastapi.testclient import TestClient
 from PIL import Image
@@ -168,25 +169,68 @@ def test_embeddings_are_returned_where_the_machine_allows_them(live: EmbeddedTar
 
 
 @pytest.fixture(scope="module")
-def page(live: EmbeddedTarget, free_ports: Callable[[int], list[int]]) -> Iterator[Page]:
-    """The page Try in a browser with a camera that shows no face."""
-    if not CHROMIUM.is_file():
-        pytest.fail(f"{CHROMIUM} is missing") if os.environ.get("CI") else pytest.skip(f"{CHROMIUM} is missing")
+def address(live: EmbeddedTarget, free_ports: Callable[[int], list[int]]) -> Iterator[str]:
+    """The service as a process has it, on a port."""
     (port,) = free_ports(1)
-    server = uvicorn.Server(uvicorn.Config(app_of(live), port=port, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(app_of(live, web_embeddings=True), port=port, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        with open_ui(f"http://127.0.0.1:{port}", flags=CAMERA) as browser:
-            troubles: list[str] = []
-            browser.page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
-            browser.page.on("pageerror", lambda error: troubles.append(str(error)))
-            assert until(lambda: server.started, 30)
-            yield browser.page
-        assert [one for one in troubles if "422" not in one] == [], "no file is missing, and nothing breaks the Content Security Policy"
+        assert until(lambda: server.started, 30)
+        yield f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True
         thread.join()
+
+
+def test_comprefaces_own_client_runs_unchanged(address: str, kit: Kit, two_people: bytes, nobody: bytes) -> None:
+    host, _, port = address.rpartition(":")
+    service = CompreFace(host, port)
+    options = {"limit": 1, "det_prob_threshold": 0.5, "prediction_count": 2, "face_plugins": "landmarks,calculator,age", "status": True}
+    found = service.init_face_recognition("any").recognize(two_people, options)
+    (face,) = found["result"]
+    assert face["box"]["x_min"] > 170, "the largest face is the right one"
+    assert [one["subject"] for one in face["subjects"]][:1] == ["v2.0.0 1"]
+    assert 1 >= face["subjects"][0]["similarity"] > face["subjects"][1]["similarity"] >= 0.5 - 1e-6
+    assert len(face["embedding"]) == kit.size("v2.0.0")
+    assert found["plugins_versions"]["calculator"] == "v2.0.0"
+    detected = service.init_face_detection("any").detect(two_people, {"face_plugins": "landmarks"})
+    assert [len(one["landmarks"]) for one in detected["result"]] == [5, 5]
+    photo = kit.photo(1, 1)
+    (compared,) = service.init_face_verification("any").verify(photo, two_people)["result"]
+    assert set(compared["source_image_face"]) == {"box"}
+    likeness = [one["similarity"] for one in compared["face_matches"]]
+    assert len(likeness) == 2
+    assert likeness[0] > likeness[1], "the largest first, who is the same person"
+    recognition = service.init_face_recognition("any")
+    assert recognition.recognize(nobody) == {"message": "No face is found in the given image", "code": 28}
+    assert recognition.recognize(photo, {"det_prob_threshold": 1.0})["code"] == 28
+    assert recognition.recognize(b"no photo")["code"] == 21
+    assert recognition.recognize(photo, {"prediction_count": 0})["code"] == 26
+
+
+def test_compreface_states_its_errors_by_number(web: TestClient, kit: Kit) -> None:
+    found = web.post("/api/v1/recognition/recognize", files={"file": kit.photo(1, 1)})
+    assert (found.status_code, found.json()) == (400, {"message": "Missing header: x-api-key", "code": 20})
+    key = {"x-api-key": "any"}
+    encoded = {"source_image": text(kit.photo(1, 1)), "target_image": text(kit.photo(1, 0))}
+    assert web.post("/api/v1/verification/verify", json=encoded, headers=key).status_code == 200
+    alone = web.post("/api/v1/verification/verify", json={"source_image": encoded["source_image"]}, headers=key)
+    assert (alone.status_code, alone.json()["code"]) == (400, 33)
+    assert web.post("/api/v1/detection/detect", json={"file": text(kit.photo(1, 1))}, headers=key).json()["result"][0]["box"]["x_min"] > 0
+
+
+@pytest.fixture(scope="module")
+def page(address: str) -> Iterator[Page]:
+    """The page Try in a browser with a camera that shows no face."""
+    if not CHROMIUM.is_file():
+        pytest.fail(f"{CHROMIUM} is missing") if os.environ.get("CI") else pytest.skip(f"{CHROMIUM} is missing")
+    with open_ui(address, flags=CAMERA) as browser:
+        troubles: list[str] = []
+        browser.page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
+        browser.page.on("pageerror", lambda error: troubles.append(str(error)))
+        yield browser.page
+    assert [one for one in troubles if "422" not in one] == [], "no file is missing, and nothing breaks the Content Security Policy"
 
 
 def test_by_keyboard_a_photo_is_tried_and_the_people_are_shown(page: Page, two_people: bytes) -> None:

@@ -1,0 +1,186 @@
+"""CompreFace's API of recognition, verification and detection, so that its clients run unchanged.
+
+Source: github.com/exadel-inc/CompreFace, docs/Rest-API-description.md and CommonExceptionCode.java.
+"""
+
+import math
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+from face_assets.core.errors import UserError
+from face_assets.web.photos import read_photos
+from face_assets.web.problems import RETRY_AFTER, WebError, of_user_error
+from face_assets.web.recognition import MOST_NEAREST, Folders, body, by_one_release, release_of
+from face_assets.web.recognizer import Arrays, while_connected
+from face_assets.web.status import ARecognizer
+
+CODES = {
+    "no_face": 28,
+    "several_faces": 31,
+    "no_photo": 33,
+    "unusable_photo": 21,
+    "invalid": 26,
+    "no_header": 20,
+    "not_found": 11,
+    "busy": 41,
+    "too_slow": 41,
+    "server_down": 41,
+    "nothing_live": 41,
+    "fault": 41,
+}
+"""Our word → CompreFace's code; 0, its "undefined", for others."""
+STEEPNESS = 5.291995557
+"""In (tanh((d0 - d) * STEEPNESS) + 1) / 2, CompreFace's similarity by the distance d of unit vectors; d0 is the threshold's here."""
+LANDMARKS, CALCULATOR = "landmarks", "calculator"
+
+
+class CompreFaceRoute(APIRoute):
+    """Route whose errors have CompreFace's shape, {"message": sentence, "code": number}, and whose callers state a key."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Returns the handler."""
+        handle = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
+            try:
+                if "x-api-key" not in request.headers:
+                    raise WebError(400, "Missing header: x-api-key", "no_header")
+                return await handle(request)
+            except RequestValidationError as error:
+                found = [f"{one['loc'][-1]}: {one['msg']}" for one in error.errors()[:3]]
+                return _failure(WebError(400, "; ".join(found), "invalid"))
+            except UserError as error:
+                return _failure(of_user_error(error))
+            except HTTPException as error:
+                return _failure(WebError(error.status_code, str(error.detail)))
+            except WebError as error:
+                return _failure(error)
+
+        return handler
+
+
+def _failure(error: WebError) -> JSONResponse:
+    """The response of an error, with the status of CompreFace where it has one: 400 for what is wrong with a photo."""
+    status = 400 if error.status in (415, 422) else error.status
+    return JSONResponse({"message": str(error), "code": CODES.get(error.code, 0)}, status, RETRY_AFTER if status == 503 else None)
+
+
+Key = Annotated[str, Header(alias="x-api-key", description="any text on this machine, where no key is needed")]
+Limit = Annotated[int, Query(ge=0, description="the largest faces alone; 0 for all")]
+Least = Annotated[float, Query(ge=0, le=1, description="least probability of a face")]
+Plugins = Annotated[str, Query(description="landmarks, calculator (embeddings, where the service may return them); others say nothing")]
+State = Annotated[bool, Query(description="with execution times and versions")]
+router = APIRouter(prefix="/api/v1", tags=["CompreFace"], route_class=CompreFaceRoute)
+
+
+class _Asked:
+    """The options of a request."""
+
+    def __init__(
+        self,
+        request: Request,
+        key: Key = "",
+        limit: Limit = 0,
+        det_prob_threshold: Least = 0.0,
+        face_plugins: Plugins = "",
+        status: State = False,
+    ):
+        self.limit = limit
+        self.least = det_prob_threshold
+        self.status = status
+        self.began = time.monotonic()
+        plugins = {name.strip().lower() for name in face_plugins.split(",")}
+        self.landmarks = LANDMARKS in plugins
+        self.embeddings = CALCULATOR in plugins and request.app.state.settings.web_embeddings
+
+    def rows(self, found: Arrays) -> list[int]:
+        """Rows of the wanted faces, the largest first. Raises WebError where there is none."""
+        boxes = found["BOXES"]
+        areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        kept = [int(row) for row in np.argsort(-areas, kind="stable") if found["PROBABILITIES"][row] >= self.least]
+        if not kept:
+            raise WebError(400, "No face is found in the given image", "no_face")
+        return kept[: self.limit or None]
+
+    def face(self, found: Arrays, row: int) -> dict[str, Any]:
+        """Returns box and plugins of a face."""
+        left, top, right, bottom = (round(float(value)) for value in found["BOXES"][row])
+        probability = float(found["PROBABILITIES"][row])
+        face: dict[str, Any] = {"box": {"probability": probability, "x_max": right, "y_max": bottom, "x_min": left, "y_min": top}}
+        if self.landmarks and "LANDMARKS" in found:
+            face["landmarks"] = [[round(float(x)), round(float(y))] for x, y in found["LANDMARKS"][row]]
+        if self.embeddings and "EMBEDDINGS" in found:
+            face["embedding"] = [float(value) for value in found["EMBEDDINGS"][row]]
+        if self.status:
+            face["execution_time"] = {"detector": round(1000 * (time.monotonic() - self.began), 1)}
+        return face
+
+    def result(self, result: Sequence[Any], release: str) -> dict[str, Any]:
+        """Returns the body of an answer."""
+        versions = {"plugins_versions": {"detector": release, "calculator": release}} if self.status else {}
+        return {"result": result, **versions}
+
+
+Asked = Annotated[_Asked, Depends(_Asked)]
+
+
+def similarity(score: float, threshold: float) -> float:
+    """Returns a cosine as CompreFace's similarity, 0 to 1, which grows with it: 0.5 is the release's threshold."""
+    distance, allowed = (math.sqrt(max(0.0, 2 - 2 * cosine)) for cosine in (score, threshold))
+    return (math.tanh((allowed - distance) * STEEPNESS) + 1) / 2
+
+
+@router.post("/recognition/recognize", openapi_extra=body(["file"]))
+async def recognize(
+    request: Request,
+    recognizer: ARecognizer,
+    folders: Folders,
+    asked: Asked,
+    prediction_count: Annotated[int, Query(ge=1, le=MOST_NEAREST, description="nearest people of each face")] = 1,
+) -> dict[str, Any]:
+    """The nearest people of each face, as CompreFace states them."""
+    (photo,) = await read_photos(request)
+    found = await while_connected(request, recognizer.identify([photo.content]))
+    files = folders.read(release_of(found))
+    faces = []
+    for row in asked.rows(found):
+        nearest = files.nearest(found["EMBEDDINGS"][row], prediction_count)
+        subjects = [{"subject": one.name, "similarity": similarity(one.score, files.identification_threshold)} for one in nearest]
+        faces.append({**asked.face(found, row), "subjects": subjects})
+    return asked.result(faces, files.release)
+
+
+@router.post("/verification/verify", openapi_extra=body(["source_image", "target_image"]))
+async def verify(request: Request, recognizer: ARecognizer, folders: Folders, asked: Asked) -> dict[str, Any]:
+    """The faces of the target, each compared with the largest face of the source."""
+    photos = {photo.name: photo.content for photo in await read_photos(request, least=2, most=2)}
+    if set(photos) != {"source_image", "target_image"}:
+        raise WebError(400, "source_image and target_image are needed", "no_photo")
+    source, target = await while_connected(request, by_one_release(recognizer, [photos["source_image"], photos["target_image"]]))
+    files = folders.read(release_of(target))
+    own = asked.rows(source)[0]
+    matches = [
+        {
+            **asked.face(target, row),
+            "similarity": similarity(float(np.dot(source["EMBEDDINGS"][own], target["EMBEDDINGS"][row])), files.verification_threshold),
+        }
+        for row in asked.rows(target)
+    ]
+    return asked.result([{"source_image_face": asked.face(source, own), "face_matches": matches}], files.release)
+
+
+@router.post("/detection/detect", openapi_extra=body(["file"]))
+async def detect(request: Request, recognizer: ARecognizer, asked: Asked) -> dict[str, Any]:
+    """The faces on a photo, as CompreFace states them."""
+    (photo,) = await read_photos(request)
+    look = recognizer.identify([photo.content]) if asked.embeddings else recognizer.detect(photo.content)
+    found = await while_connected(request, look)
+    return asked.result([asked.face(found, row) for row in asked.rows(found)], (await recognizer.live()).release)
