@@ -1,6 +1,6 @@
 """CompreFace's API of recognition, verification and detection, so that its clients run unchanged.
 
-Source: github.com/exadel-inc/CompreFace, docs/Rest-API-description.md and CommonExceptionCode.java.
+Source: the "Rest API description" of github.com/exadel-inc/CompreFace, and the numbers of its CommonExceptionCode.
 """
 
 import math
