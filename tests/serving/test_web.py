@@ -2,10 +2,15 @@
 
 import base64
 import io
+import json
 import os
+import re
+import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +31,7 @@ from tests.serving.conftest import THRESHOLD, Kit
 from tests.waiting import until
 
 pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
 CAMERA = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
 LOCAL = "http://localhost:8004"
 
@@ -181,6 +187,33 @@ def address(live: EmbeddedTarget, free_ports: Callable[[int], list[int]]) -> Ite
     finally:
         server.should_exit = True
         thread.join()
+
+
+def example(kind: str, number: int, address: str) -> str:
+    """An example of the how-to page, for the service's address here."""
+    text = (ROOT / "docs" / "how-to" / "applications.md").read_text(encoding="utf-8")
+    return re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL)[number].replace(LOCAL.replace("localhost", "127.0.0.1"), address)
+
+
+def test_the_examples_of_the_documentation_run_as_they_stand(address: str, kit: Kit, tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(kit.photo(1, 1))
+    (tmp_path / "other.jpg").write_bytes(kit.photo(1, 0))
+
+    def run(*command: str) -> str:
+        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True, timeout=60).stdout
+
+    answer = json.loads(run("sh", "-c", example("sh", 0, address)))
+    stated = json.loads(example("json", 0, address))
+    assert (set(answer), set(answer["faces"][0])) == (set(stated), set(stated["faces"][0]))
+    assert set(answer["faces"][0]["match"]) == set(stated["faces"][0]["match"])
+    assert '"same":' in run("sh", "-c", example("sh", 1, address))
+    assert run(sys.executable, "-c", example("python", 0, address)).startswith("v2.0.0 1 accepted")
+
+
+def test_the_example_in_javascript_runs_as_it_stands(page: Page, address: str, kit: Kit) -> None:
+    page.goto("/")
+    ask = f"async (bytes) => {{ {example('js', 0, address)} return await recognize(new Blob([new Uint8Array(bytes)])); }}"
+    assert page.evaluate(ask, list(kit.photo(1, 1)))[0]["name"] == "v2.0.0 1"
 
 
 def test_comprefaces_own_client_runs_unchanged(address: str, kit: Kit, two_people: bytes, nobody: bytes) -> None:

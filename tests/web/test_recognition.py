@@ -1,12 +1,18 @@
 """Answers from the recognizer's outputs: the reason of a refusal, and outputs that releases of earlier versions do not have."""
 
+import asyncio
 from typing import Any
 
 import numpy as np
+import pytest
+from fastapi import Request
+from starlette.types import Message
 
 from face_assets.biometrics.stranger_rates import StrangerRates
 from face_assets.gallery.search import Gallery
+from face_assets.web.problems import WebError
 from face_assets.web.recognition import face_of, match_of
+from face_assets.web.recognizer import while_connected
 from face_assets.web.release_files import ReleaseFiles
 
 PEOPLE = Gallery(["Ann", "Bob", "Zoë"], np.eye(3, dtype=np.float32))
@@ -36,6 +42,23 @@ def test_a_refusal_has_its_reason_and_the_nearest_people() -> None:
     assert len(match_of(outputs(True), 0, files(), 100).nearest) == 3
     empty = match_of(outputs(False), 0, files(Gallery([], np.empty((0, 3), np.float32))), 5)
     assert (empty.why, empty.score, empty.stranger_rate, empty.nearest) == ("nobody_enrolled", None, None, [])
+
+
+def test_the_work_ends_with_a_caller_who_leaves() -> None:
+    ended: list[str] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("work")
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    with pytest.raises(WebError, match="caller has left"):
+        asyncio.run(while_connected(Request({"type": "http", "headers": []}, receive), work()))
+    assert ended == ["work"]
 
 
 def test_what_an_earlier_release_does_not_know_is_null() -> None:
