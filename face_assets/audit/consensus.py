@@ -8,8 +8,6 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
-FEWEST_PHOTOS = 3
-"""Photos of a person from which on there is agreement: with two, either face of either photo may be the subject's."""
 MARGIN = 0.1
 LEAST_AGREEMENT = 0.5
 """Of the median cosine of the person's subjects, so that a photo filed under the wrong person keeps its first choice, to be found by."""

@@ -9,6 +9,7 @@ from face_assets.core.params import Params
 from face_assets.dataset import duplicates
 from face_assets.dataset.manifest import make_manifest
 from face_assets.dataset.steps import left_out_text
+from face_assets.detection.detectors import consensus_photos
 from face_assets.detection.steps import Face, align
 from face_assets.registry.workspace import Log, Workspace
 
@@ -40,7 +41,8 @@ def gallery_faces(workspace: Workspace, commit: str, params: Params, known: Iter
     if repeated:
         log(f"{len(repeated):,} photos of gallery.dvc are left out, the same file stands there twice: {', '.join(repeated[:LISTED])}")
     md5s = [photo.md5 for photo in photos]
-    facts = align(workspace, commit, GALLERY, md5s, params.detector, params.photos.max_megapixels, log).facts
+    several = consensus_photos(params.detector, ((photo.md5, photo.identity) for photo in photos))
+    facts = align(workspace, commit, GALLERY, md5s, params.detector, params.photos.max_megapixels, log, several).facts
     faces = [
         Face(photo.path, photo.md5, photo.identity, photo.split, photo.md5) for photo in photos if facts[photo.md5]["status"] == "face"
     ]

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from face_assets.audit.consensus import FEWEST_PHOTOS, choose_subjects
+from face_assets.audit.consensus import choose_subjects
 from face_assets.audit.embedder import AuditEmbedder, starting_embedder
-from face_assets.detection.crop_keys import other_keys
+from face_assets.detection.crop_keys import FEWEST_PHOTOS, other_keys
 from face_assets.detection.detectors import crop_store
 from face_assets.detection.steps import Face
 from face_assets.embedding.vectors import Embedding, embed

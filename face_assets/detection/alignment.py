@@ -3,7 +3,7 @@
 import multiprocessing
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from face_assets.core.batches import batched
 from face_assets.core.files import read_content
 from face_assets.core.progress import Progress
 from face_assets.dataset.decoding import UnusablePhoto, decode
-from face_assets.detection.crop_keys import crop_keys, other_keys
+from face_assets.detection.crop_keys import MOST_FACES, crop_keys, other_keys
 from face_assets.detection.mtcnn import Detector, DetectorConfig, Faces, Pixels, enough
 from face_assets.storage.content_store import ContentStore, Entry
 
@@ -22,7 +22,8 @@ BATCHES_A_WORKER = 8
 WORTH_PROCESSES = 200
 MOST_THREADS = 2
 
-Batch = Sequence[tuple[str, Path]]
+Batch = Sequence[tuple[str, Path, bool]]
+"""Photos: md5, file, and true where all faces are stored."""
 
 _worker = threading.local()
 
@@ -35,19 +36,21 @@ def align_photos(
     max_megapixels: float,
     workers: int,
     progress: Progress,
-    most_faces: int = 1,
+    every_face: Collection[str] = (),
 ) -> None:
     """Detects and crops the photos (md5 → file) and stores the results under the md5; `progress` is called with (done, all).
 
     Facts: {"status": "face" | "no_face" | "unusable", "reason", "faces", "box", "probability", "landmarks", "width", "height"}, and
-    "megapixels" of a photo that is unusable for them; blob: the crop, uint8 (image_size, image_size, 3) RGB. Of a photo with several
-    faces up to `most_faces` are stored, each in an entry of its own (`crop_keys`). An unusable photo never stops the rest; temporary
-    failures, as of the disk or of memory, are raised and store no facts.
+    "megapixels" of a photo that is unusable for them; blob: the crop, uint8 (image_size, image_size, 3) RGB. Of the photos in
+    `every_face` up to MOST_FACES faces are stored, each in an entry of its own (`crop_keys`). An unusable photo never stops the rest;
+    temporary failures, as of the disk or of memory, are raised and store no facts.
     """
     few = workers == 1 or len(photos) < WORTH_PROCESSES
     workers = min(workers, MOST_THREADS) if few else workers
-    align, done = partial(_align, networks, config, max_megapixels, most_faces), 0
-    batches = batched(sorted(photos.items()), min(BATCH, -(-len(photos) // workers) or 1))
+    align, done = partial(_align, networks, config, max_megapixels), 0
+    several = {*every_face}
+    asked = [(md5, path, md5 in several) for md5, path in sorted(photos.items())]
+    batches = batched(asked, min(BATCH, -(-len(photos) // workers) or 1))
     with store.kept_open(), _pool(few, workers) as pool:
         for entries in _in_order(partial(pool.submit, align), batches, BATCHES_A_WORKER * workers):
             store.put(entries)
@@ -56,11 +59,11 @@ def align_photos(
 
 
 def unaligned(
-    store: ContentStore, md5s: Iterable[str], max_megapixels: float, every_face: bool = False
+    store: ContentStore, md5s: Iterable[str], max_megapixels: float, every_face: Collection[str] = ()
 ) -> tuple[list[str], dict[str, dict[str, Any]]]:
     """The photos without a result, each once and in their order, and the facts of the others.
 
-    every_face: a photo whose first choice alone is stored, although it has several faces, counts as one without. Removes the results of
+    every_face: photos that count as such where their first choice alone is stored, although they have several faces. Removes the results of
     photos that were rejected under a lower limit.
     """
     wanted = list(dict.fromkeys(md5s))
@@ -70,7 +73,8 @@ def unaligned(
         store.drop(outdated)
         facts = {md5: fact for md5, fact in facts.items() if md5 not in outdated}
     if every_face:
-        others = other_keys(facts)
+        several = {*every_face}
+        others = other_keys({md5: fact for md5, fact in facts.items() if md5 in several})
         absent = set(store.missing(key for keys in others.values() for key in keys))
         facts = {md5: fact for md5, fact in facts.items() if absent.isdisjoint(others.get(md5, ()))}
     return [md5 for md5 in wanted if md5 not in facts], facts
@@ -110,17 +114,21 @@ def _in_order(begin: Callable[[Batch], "Future[list[Entry]]"], batches: Iterable
             future.cancel()
 
 
-def _align(networks: Path, config: DetectorConfig, max_megapixels: float, most_faces: int, batch: Batch) -> list[Entry]:
+def _align(networks: Path, config: DetectorConfig, max_megapixels: float, batch: Batch) -> list[Entry]:
     """The entries of a batch, by this worker's own detector."""
     if not hasattr(_worker, "detector"):
         _worker.detector = Detector(networks, config, threads=1)
-    return align_batch(_worker.detector, ((md5, read_content(path, md5)) for md5, path in batch), max_megapixels, most_faces)
+    several = {md5 for md5, _, is_every in batch if is_every}
+    return align_batch(_worker.detector, ((md5, read_content(path, md5)) for md5, path, _ in batch), max_megapixels, several)
 
 
-def align_batch(detector: Detector, photos: Iterable[tuple[str, bytes]], max_megapixels: float, most_faces: int = 1) -> list[Entry]:
+def align_batch(
+    detector: Detector, photos: Iterable[tuple[str, bytes]], max_megapixels: float, every_face: Collection[str] = ()
+) -> list[Entry]:
     """The crop store's entries for photos, (md5, content) each, about a megapixel of them in memory at a time.
 
-    most_faces: number of faces of a photo that get an entry, in the detector's order; a photo without one has an entry, too.
+    every_face: photos of which up to MOST_FACES faces get an entry, in the detector's order, instead of the first; a photo without a face
+    has an entry, too.
     """
     entries: list[Entry] = []
     waiting: dict[str, Pixels] = {}
@@ -128,7 +136,7 @@ def align_batch(detector: Detector, photos: Iterable[tuple[str, bytes]], max_meg
     def search() -> None:
         found = detector.detect_all(list(waiting.values()))
         for (md5, image), faces in zip(waiting.items(), found, strict=True):
-            entries.extend(_entries(detector, md5, image, faces, most_faces))
+            entries.extend(_entries(detector, md5, image, faces, MOST_FACES if md5 in every_face else 1))
         waiting.clear()
 
     for md5, content in photos:

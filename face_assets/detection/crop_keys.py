@@ -5,6 +5,8 @@ from typing import Any
 
 MOST_FACES = 8
 """Faces of a photo that have a crop, at most, in the detector's order."""
+FEWEST_PHOTOS = 3
+"""Photos of a person from which on there is a consensus: with two, either face of either photo may be the subject's."""
 
 
 def crop_key(md5: str, rank: int) -> str:

@@ -1,12 +1,14 @@
 """The detector for a data set's parameters: its networks, fingerprint and crop store."""
 
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 from face_assets.core.files import file_lock, new_directory
 from face_assets.core.fingerprint import fingerprint, tree_digest
 from face_assets.core.params import Detector
 from face_assets.core.step_versions import step_version
-from face_assets.detection.crop_keys import MOST_FACES
+from face_assets.detection.crop_keys import FEWEST_PHOTOS
 from face_assets.detection.mtcnn import DetectorConfig
 from face_assets.registry.workspace import Workspace
 from face_assets.storage.content_store import ContentStore
@@ -41,6 +43,12 @@ def detector_config(detector: Detector) -> DetectorConfig:
     return DetectorConfig(**detector.model_dump(exclude={"max_rejected"}) | {"choose": first})
 
 
-def most_faces(detector: Detector) -> int:
-    """The number of faces of a photo that get a crop, at most: all that a consensus may choose of, else the detector's first choice."""
-    return MOST_FACES if detector.choose == "consensus" else 1
+def consensus_photos(detector: Detector, photos: Iterable[tuple[str, str]]) -> set[str]:
+    """The photos, among (md5, person), whose subject a consensus chooses, so that all their faces need crops.
+
+    They are none where the detector's first choice is the subject, and none of people with fewer than FEWEST_PHOTOS photos.
+    """
+    people: defaultdict[str, set[str]] = defaultdict(set)
+    for md5, person in photos if detector.choose == "consensus" else ():
+        people[person].add(md5)
+    return {md5 for md5s in people.values() if len(md5s) >= FEWEST_PHOTOS for md5 in md5s}

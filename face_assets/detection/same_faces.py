@@ -33,7 +33,7 @@ def same_faces(
     keys = {md5: md5 for md5 in chosen if facts[md5]["status"] == "face"}
     apart = {md5: key for md5, key in chosen.items() if key != md5 and facts[md5]["faces"] > 1 and md5 in keys}
     if apart:
-        facts = align(workspace, commit, source, apart, second, max_megapixels, log, every_face=True).facts
+        facts = align(workspace, commit, source, apart, second, max_megapixels, log, every_face=apart).facts
         candidates = {md5: crop_keys(md5, facts[md5]["faces"]) for md5 in apart}
         boxes = crop_store(workspace, second).facts(key for keys in candidates.values() for key in keys)
         shown = crop_store(workspace, first).facts(apart.values())

@@ -1,7 +1,7 @@
 """Alignment in shards: the work of each step, container or machine, and the merge of their results."""
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from face_assets.dataset.manifest import Manifest
 from face_assets.dataset.steps import PHOTOS, version_dataset
 from face_assets.detection.alignment import align_photos, unaligned
 from face_assets.detection.crop_keys import other_keys
-from face_assets.detection.detectors import crop_store, detector_config, detector_networks, most_faces
+from face_assets.detection.detectors import consensus_photos, crop_store, detector_config, detector_networks
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.storage.content_store import ContentStore
 
@@ -36,7 +36,8 @@ class Shard:
 def plan_shards(workspace: Workspace, commit: str, count: int, log: Log) -> list[Shard]:
     """The shards with photos to detect. Fetches their bytes once into the platform's cache, before all shards read them."""
     params = workspace.params(commit)
-    missing = _unaligned(crop_store(workspace, params.detector), _md5s(workspace, commit, log), params)
+    photos = _photos(workspace, commit, log)
+    missing = _unaligned(crop_store(workspace, params.detector), photos, params)
     workspace.repository.locate(commit, PHOTOS, missing)
     detector_networks(workspace)
     shards = [Shard(commit, index, count) for index in range(count)]
@@ -53,14 +54,18 @@ def align_shard(workspace: Workspace, shard: Shard, threads: int, log: Log) -> i
     """
     params = workspace.params(shard.commit)
     part = ContentStore(_parts(workspace, shard.commit) / f"{shard.index}-of-{shard.count}.sqlite")
-    mine = [md5 for md5 in _md5s(workspace, shard.commit, log) if shard.holds(md5)]
-    missing = _unaligned(part, _unaligned(crop_store(workspace, params.detector), mine, params), params)
+    photos = _photos(workspace, shard.commit, log)
+    several = consensus_photos(params.detector, photos)
+    mine = [md5 for md5, _ in photos if shard.holds(md5)]
+    for store in (crop_store(workspace, params.detector), part):
+        mine, _ = unaligned(store, mine, params.photos.max_megapixels, several)
+    missing = mine
     if missing:
         log(f"shard {shard.index + 1} of {shard.count}: detecting faces in {len(missing):,} photos")
         files = workspace.repository.locate(shard.commit, PHOTOS, missing)
         progress = progress_lines(log, "aligned")
         networks, config = detector_networks(workspace), detector_config(params.detector)
-        align_photos(files, part, networks, config, params.photos.max_megapixels, threads, progress, most_faces(params.detector))
+        align_photos(files, part, networks, config, params.photos.max_megapixels, threads, progress, several)
     return len(missing)
 
 
@@ -68,8 +73,8 @@ def gather_shards(workspace: Workspace, commit: str, log: Log) -> int:
     """Adds every shard's file of the commit to the crop store; returns the number of new photos. Raises UserError where one is missing."""
     params = workspace.params(commit)
     store = crop_store(workspace, params.detector)
-    md5s = list(_md5s(workspace, commit, log))
-    lacking = _unaligned(store, md5s, params)
+    photos = _photos(workspace, commit, log)
+    lacking = _unaligned(store, photos, params)
     parts = _parts(workspace, commit)
     for file in sorted(parts.glob("*.sqlite")):
         part = ContentStore(file)
@@ -79,7 +84,7 @@ def gather_shards(workspace: Workspace, commit: str, log: Log) -> int:
     missing = store.missing(lacking)
     if missing:
         raise UserError(
-            f"{len(missing):,} of {len(md5s):,} photos of commit {commit[:12]} were aligned by no shard (such as {missing[0]}): "
+            f"{len(missing):,} of {len(photos):,} photos of commit {commit[:12]} were aligned by no shard (such as {missing[0]}): "
             "run the shards again; what they did is kept."
         )
     shutil.rmtree(parts, ignore_errors=True)
@@ -93,11 +98,13 @@ def _parts(workspace: Workspace, commit: str) -> Path:
     return store.parent / "parts" / f"{store.stem}-{commit}"
 
 
-def _unaligned(store: ContentStore, md5s: Iterable[str], params: Params) -> list[str]:
+def _unaligned(store: ContentStore, photos: Sequence[tuple[str, str]], params: Params) -> list[str]:
     """The photos of which the store lacks a crop that the parameters ask for."""
-    return unaligned(store, md5s, params.photos.max_megapixels, every_face=most_faces(params.detector) > 1)[0]
+    several = consensus_photos(params.detector, photos)
+    return unaligned(store, (md5 for md5, _ in photos), params.photos.max_megapixels, several)[0]
 
 
-def _md5s(workspace: Workspace, commit: str, log: Log) -> Iterator[str]:
+def _photos(workspace: Workspace, commit: str, log: Log) -> list[tuple[str, str]]:
+    """The md5 and the person of each photo of the data set."""
     dataset = version_dataset(workspace, commit, log)
-    return (photo.md5 for photo in Manifest.read(dataset.directory / "manifest.csv").photos)
+    return [(photo.md5, photo.identity) for photo in Manifest.read(dataset.directory / "manifest.csv").photos]

@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -22,8 +22,7 @@ from face_assets.dataset.manifest import Manifest, Photo, split_name
 from face_assets.dataset.steps import PHOTOS
 from face_assets.detection.alignment import align_photos, unaligned, within
 from face_assets.detection.contact_sheet import contact_sheet
-from face_assets.detection.crop_keys import MOST_FACES
-from face_assets.detection.detectors import crop_store, detector_config, detector_fingerprint, detector_networks, most_faces
+from face_assets.detection.detectors import consensus_photos, crop_store, detector_config, detector_fingerprint, detector_networks
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.storage.artifacts import Artifact
 
@@ -61,11 +60,11 @@ def align(
     detector: Detector,
     max_megapixels: float,
     log: Log,
-    every_face: bool = False,
+    every_face: Collection[str] = (),
 ) -> Alignment:
-    """Fills the crop store with the photos that it lacks, and with all faces of each if `every_face` or where a consensus chooses."""
-    store, detected, most = crop_store(workspace, detector), 0, MOST_FACES if every_face else most_faces(detector)
-    missing, facts = unaligned(store, md5s, max_megapixels, every_face=most > 1)
+    """Fills the crop store with the photos that it lacks, and with all faces of those in `every_face` (`consensus_photos`)."""
+    store, detected = crop_store(workspace, detector), 0
+    missing, facts = unaligned(store, md5s, max_megapixels, every_face)
     while missing:  # once, unless a concurrent run rejects photos under a lower limit
         known = len(missing) - len(store.missing(missing))
         again = f", {known:,} of them again, for crops of all their faces" if known else ""
@@ -73,7 +72,7 @@ def align(
         files = workspace.repository.locate(commit, source, missing)
         progress = progress_lines(log, "aligned")
         networks, config = detector_networks(workspace), detector_config(detector)
-        align_photos(files, store, networks, config, max_megapixels, workspace.settings.cores, progress, most)
+        align_photos(files, store, networks, config, max_megapixels, workspace.settings.cores, progress, every_face)
         detected += len(missing)
         missing, found = unaligned(store, missing, max_megapixels)
         facts |= found
@@ -89,7 +88,7 @@ def align_dataset(workspace: Workspace, commit: str, dataset: Artifact, log: Log
     def fill(directory: Path) -> dict[str, object]:
         photos = Manifest.read(dataset.directory / "manifest.csv").photos
         started = monotonic()
-        alignment = align(workspace, commit, PHOTOS, (photo.md5 for photo in photos), params.detector, params.photos.max_megapixels, log)
+        alignment = _align(workspace, commit, photos, params, log)
         seconds, detected, facts = monotonic() - started, alignment.detected, alignment.facts
         claimed = {photo.md5: {other.identity for other in group} for group in duplicates.exact(photos) for photo in group}
         rows: list[tuple[Any, ...]] = []
@@ -131,12 +130,17 @@ def align_dataset(workspace: Workspace, commit: str, dataset: Artifact, log: Log
 
     made = workspace.home.artifacts.make("aligned_faces", name, fill)
     if made.reused:  # its crop store is opened, which counts as use, and filled if it was removed
-        md5s = [photo.md5 for photo in Manifest.read(dataset.directory / "manifest.csv").photos]
         try:
-            align(workspace, commit, PHOTOS, md5s, params.detector, params.photos.max_megapixels, log)
+            _align(workspace, commit, Manifest.read(dataset.directory / "manifest.csv").photos, params, log)
         except UnreachableError as error:
             log(f"{error} The list of faces stays, without all of its crops.")
     return made
+
+
+def _align(workspace: Workspace, commit: str, photos: Sequence[Photo], params: Params, log: Log) -> Alignment:
+    several = consensus_photos(params.detector, ((photo.md5, photo.identity) for photo in photos))
+    md5s = [photo.md5 for photo in photos]
+    return align(workspace, commit, PHOTOS, md5s, params.detector, params.photos.max_megapixels, log, several)
 
 
 def read_photos(aligned: Artifact) -> list[Photo]:

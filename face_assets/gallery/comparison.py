@@ -212,7 +212,8 @@ class Comparison:
     def _restore_crops(self) -> None:
         """Detects the touched people's photos again of which the crop store was removed since the gallery was made."""
         source, limit = source_of(self.workspace.repository, self.commit), self.params.photos.max_megapixels
-        align(self.workspace, self.commit, source, [face.md5 for face in self.faces], self.params.detector, limit, self.log)
+        others = {face.md5 for face in self.faces if face.crop_key != face.md5}
+        align(self.workspace, self.commit, source, [face.md5 for face in self.faces], self.params.detector, limit, self.log, others)
 
     def _qualities(self, keys: Sequence[str]) -> list[gate.Quality]:
         """The quality of stored crops."""

@@ -9,7 +9,7 @@ from face_assets.audit.steps import audit_labels
 from face_assets.core.settings import remember
 from face_assets.dataset.repository_creation import create_repository
 from face_assets.dataset.steps import version_dataset
-from face_assets.detection.crop_keys import crop_key
+from face_assets.detection.crop_keys import crop_key, crop_keys
 from face_assets.detection.detectors import crop_store
 from face_assets.detection.steps import align_dataset, read_faces
 from face_assets.gallery.steps import _enrolled
@@ -69,6 +69,9 @@ def test_the_subject_agrees_with_the_person_s_other_photos(workspace: Workspace,
     assert after.fingerprint == before.fingerprint
     store = crop_store(workspace, workspace.params(commit).detector)
     assert {entry.key: entry for entry in store.entries(keys)} == crops
+
+    further = {face.identity: [key for key in crop_keys(face.md5, 2)[1:] if not store.missing([key])] for face in read_faces(after)}
+    assert further["Hu_Jintao"] == []  # two photos make no consensus
 
     audited = audit_labels(workspace, commit, after, silent)
     pasted = [f"{person}/1.png" for person in PEOPLE]

@@ -17,7 +17,7 @@ from face_assets.demo.synthetic import draw, write_people
 from face_assets.demo.traits import name_of
 from face_assets.detection import alignment
 from face_assets.detection.contact_sheet import caption_font, contact_sheet, wrapped
-from face_assets.detection.crop_keys import MOST_FACES, crop_keys
+from face_assets.detection.crop_keys import crop_keys
 from face_assets.detection.mtcnn import Detector, DetectorConfig
 from face_assets.storage.content_store import ContentStore
 
@@ -89,13 +89,13 @@ def test_every_face_has_a_crop_and_the_first_one_s_is_as_before(photos: dict[str
     alignment.align_photos(wanted, first, networks, DetectorConfig(), 100.0, 1, nothing)
     before = {entry.key: entry for entry in first.entries(wanted)}
     assert alignment.unaligned(first, wanted, 100.0)[0] == []
-    several, _ = alignment.unaligned(first, wanted, 100.0, every_face=True)
+    several, _ = alignment.unaligned(first, wanted, 100.0, every_face=wanted)
     assert two in several and all(before[md5].facts["faces"] > 1 for md5 in several)
     done: list[tuple[int, int]] = []
     for store, some in ((every, wanted), (first, {md5: wanted[md5] for md5 in several})):
-        alignment.align_photos(some, store, networks, DetectorConfig(), 100.0, 1, lambda *now: done.append(now), MOST_FACES)
+        alignment.align_photos(some, store, networks, DetectorConfig(), 100.0, 1, lambda *now: done.append(now), wanted)
         assert done[-1] == (len(some), len(some))
-        assert alignment.unaligned(store, wanted, 100.0, every_face=True)[0] == []
+        assert alignment.unaligned(store, wanted, 100.0, every_face=wanted)[0] == []
         assert {entry.key: entry for entry in store.entries(wanted)} == before
         small, large = (found for key in crop_keys(two, 2)[::-1] for found in store.entries([key]))
         assert large == before[two] and len(small.blob or b"") == 160 * 160 * 3 and small.facts["faces"] == 2

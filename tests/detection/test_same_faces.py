@@ -38,7 +38,8 @@ def workspace(tmp_path: Path, home: Path, networks: Path) -> Workspace:
 def test_the_chosen_face_is_found_among_those_of_another_detector(workspace: Workspace) -> None:
     workspace.repository.refresh()
     commit, ours = workspace.repository.resolve("HEAD"), Detector()
-    ((md5, fact),) = align(workspace, commit, PHOTOS, _md5s(workspace, commit), ours, 100.0, silent).facts.items()
+    md5s = _md5s(workspace, commit)
+    ((md5, fact),) = align(workspace, commit, PHOTOS, md5s, ours, 100.0, silent, every_face=md5s).facts.items()
     assert fact["faces"] == 2
     small = crop_store(workspace, ours).facts([f"{md5}.1"])[f"{md5}.1"]
     assert small["box"][0] < fact["box"][0]
