@@ -46,10 +46,12 @@ def main() -> None:
     people = np.unique([photo.parent.name for photo in photos], return_inverse=True)[1]
     seen_photos = Labelled(people, np.arange(len(people)), vectors)
     whole = evaluate(vectors, people, FAR, seed=0)
-    print(f"{len(photos):,} photos of {people.max() + 1:,} test people; threshold {whole.threshold:.4f}, AUC {whole.auc:.5f}\n")
+    threshold = whole.tar_at(FAR).threshold
+    assert threshold is not None
+    print(f"{len(photos):,} photos of {people.max() + 1:,} test people; threshold {threshold:.4f}, AUC {whole.auc:.5f}\n")
     _, attributes = read_attributes((cache / "groups.csv").read_bytes(), "groups.csv")
     found = {
-        name: by_group(seen_photos, [groups.get(_key(photo), "") for photo in photos], whole.threshold, FARS, seed=0)
+        name: by_group(seen_photos, [groups.get(_key(photo), "") for photo in photos], threshold, FARS, seed=0)
         for name, groups in attributes.items()
     }
     print(groups_markdown(to_json(found)))

@@ -1,6 +1,5 @@
 """Verification on test identities: every pair of photos is scored once and counted in a fine histogram."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -40,9 +39,8 @@ class Evaluation:
     """The figures of one embedder; None for those that photos without a mated pair do not show.
 
     mated_people: those with two photos or more. failures: photos without a found face; their mated pairs count as missed in genuine, AUC,
-    EER, TAR and the curve (generalized rates of ISO/IEC 19795-1), while FAR and accuracy are of pairs of found faces. `threshold` accepts
-    at most `far` of the impostor pairs; where they cannot resolve `far` it lies just above the highest impostor score, and
-    `threshold_resolved` is False.
+    EER, TAR and the curve (generalized rates of ISO/IEC 19795-1), while FAR and accuracy are of pairs of found faces. The thresholds in
+    `tar` are of these photos alone; the one that is served has a margin for others (`thresholds.verification_threshold`).
     """
 
     photos: int
@@ -57,8 +55,6 @@ class Evaluation:
     eer: float | None
     tar: list[TarAtFar]
     far: float
-    threshold: float
-    threshold_resolved: bool
     roc: dict[str, list[float]]
     histogram: dict[str, list[float]]
 
@@ -75,12 +71,6 @@ class Evaluation:
         """JSON-able values."""
         return asdict(self)
 
-    @staticmethod
-    def from_json(values: Mapping[str, Any]) -> "Evaluation":
-        """The evaluation that `to_json` wrote, also before it counted the people with two photos and failures to acquire."""
-        earlier = {"mated_people": values["people"], "failures": 0}
-        return Evaluation(**{**earlier, **values, "tar": [TarAtFar(**point) for point in values["tar"]]})
-
 
 def evaluate_labelled(labelled: Labelled, far: float, seed: int) -> Evaluation:
     """Figures over all labelled photos, those without a found face among them. Raises UserError as `evaluate` does."""
@@ -94,7 +84,7 @@ def evaluate(embeddings: Floats, identities: npt.NDArray[Any], far: float, seed:
     """Figures over all pairs. embeddings: float32 (n, d) of unit length; identities: (n,) integers; missed: mated pairs of photos without a
     found face.
 
-    Without a pair of one person, only the threshold is measured. Raises UserError without two people, and for embeddings that are not
+    Without a pair of one person, only the thresholds are measured. Raises UserError without two people, and for embeddings that are not
     finite.
     """
     require_finite(embeddings)
@@ -103,9 +93,6 @@ def evaluate(embeddings: Floats, identities: npt.NDArray[Any], far: float, seed:
     people, counts = np.unique(identities, return_counts=True)
     if len(people) < 2:
         raise UserError(f"The test split has photos with a usable face of {len(people)} people: it needs two. Add people to the photos.")
-    points = [tar_at_far(genuine, impostor, one) for one in dict.fromkeys((*FARS, far))]
-    chosen = next(point for point in points if point.far == far)
-    threshold = chosen.threshold if chosen.threshold is not None else above_every(impostor)
     return Evaluation(
         photos=len(embeddings),
         failures=0,
@@ -115,10 +102,8 @@ def evaluate(embeddings: Floats, identities: npt.NDArray[Any], far: float, seed:
         impostor=int(impostor.sum()),
         **_accuracy(embeddings, identities, seed),
         **_areas(genuine, impostor),
-        tar=points,
+        tar=[tar_at_far(genuine, impostor, one) for one in dict.fromkeys((*FARS, far))],
         far=far,
-        threshold=threshold,
-        threshold_resolved=chosen.resolved,
         roc=_curve(genuine, impostor),
         histogram=_coarse(genuine, impostor),
     )

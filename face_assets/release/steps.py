@@ -12,6 +12,7 @@ from face_assets.core.files import link_or_copy, read_json, write_json, write_te
 from face_assets.core.fingerprint import file_digest, fingerprint, tree_digest
 from face_assets.core.params import Params
 from face_assets.core.provenance import environment
+from face_assets.core.step_versions import step_version
 from face_assets.detection.detectors import crop_store, detector_config, detector_fingerprint, detector_networks
 from face_assets.detection.steps import read_faces
 from face_assets.embedding.export_steps import ENGINE, write_export_record
@@ -54,7 +55,7 @@ def make_release(workspace: Workspace, commit: str, parts: Parts, log: Log) -> A
     params = workspace.params(commit)
     inputs = _inputs(workspace, commit, params, parts)
     workspace.repository.refresh()
-    release = workspace.releases.find(inputs)
+    release = workspace.releases.find(inputs) or _made_by_earlier_version(workspace, commit, params, parts)
     new = release is None
     if release is None:
         release = _make_new(workspace, commit, params, parts, inputs, log)
@@ -77,10 +78,28 @@ def make_release(workspace: Workspace, commit: str, parts: Parts, log: Log) -> A
 
 
 def _inputs(workspace: Workspace, commit: str, params: Params, parts: Parts) -> str:
-    """Digest of a release's inputs. The attributes file counts by its content, for its groups are in the bundle."""
+    """Digest of a release's inputs.
+
+    The evaluation counts by its version and its threshold, and not by its fingerprint, which changes with the release in production.
+    """
+    evaluated = (step_version("embedder_evaluation"), parts.evaluation.summary["verification_threshold"])
+    return fingerprint(_earlier_inputs(workspace, commit, params, parts), *evaluated)
+
+
+def _earlier_inputs(workspace: Workspace, commit: str, params: Params, parts: Parts) -> str:
+    """The digest without the evaluation. The attributes file counts by its content, for its groups are in the bundle."""
     digest = attributes_digest(workspace, commit, params.evaluation)
-    evaluation = (params.evaluation.fingerprint(), *([digest] if digest else []))
-    return fingerprint(parts.gallery.fingerprint, parts.exported.fingerprint, *evaluation, params.serving.fingerprint(), FORMAT)
+    asked = (params.evaluation.fingerprint(), *([digest] if digest else []))
+    return fingerprint(parts.gallery.fingerprint, parts.exported.fingerprint, *asked, params.serving.fingerprint(), FORMAT)
+
+
+def _made_by_earlier_version(workspace: Workspace, commit: str, params: Params, parts: Parts) -> Release | None:
+    """The release that a version of the platform made whose digest left out the evaluation, where its threshold is today's."""
+    release = workspace.releases.find(_earlier_inputs(workspace, commit, params, parts))
+    if release is None:
+        return None
+    recognizer = read_json(workspace.releases.bundle(release) / "recognizer.json")
+    return release if recognizer["verification_threshold"] == parts.evaluation.summary["verification_threshold"] else None
 
 
 def _make_new(workspace: Workspace, commit: str, params: Params, parts: Parts, inputs: str, log: Log) -> Release:

@@ -20,7 +20,7 @@ def test_plots_are_small_white_and_the_same_again() -> None:
     curve = [{"epoch": epoch, "train_loss": 1 / (epoch + 1), "validation_auc": 0.9, "learning_rate": 1e-3} for epoch in range(60)]
     for draw in (
         partial(plots.roc_plot, dict.fromkeys(("trained", "start", "production"), (found.roc, found.impostor))),
-        partial(plots.histogram_plot, found.histogram, found.threshold),
+        partial(plots.histogram_plot, found.histogram, 0.5),
         partial(plots.learning_curve_plot, curve),
         partial(plots.learning_curve_plot, []),
     ):

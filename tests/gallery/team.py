@@ -124,7 +124,9 @@ class Team:
         directory = self.folder / "embedder_evaluation"
         directory.mkdir(parents=True)
         write_json(directory / "evaluation.json", {"trained": found.to_json()})
-        return found.threshold
+        threshold = found.tar_at(1e-3).threshold
+        assert threshold is not None
+        return threshold
 
     def _store(self, photos: Sequence[str]) -> None:
         """Puts crops into the store, as if the photos had been detected."""

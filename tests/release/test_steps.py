@@ -19,6 +19,7 @@ from face_assets.evaluation.steps import evaluate_embedder
 from face_assets.gallery.steps import enroll
 from face_assets.registry.git import git
 from face_assets.registry.workspace import Workspace
+from face_assets.release import steps
 from face_assets.release.steps import Parts, make_release
 
 PEOPLE, PHOTOS = 8, 4
@@ -105,12 +106,14 @@ class Made:
         self.card = (released.directory / "model_card.md").read_text(encoding="utf-8")
 
 
-def test_a_photo_without_a_face_counts_against_whoever_does_not_find_it(data: Path) -> None:
+def test_a_photo_without_a_face_counts_against_whoever_does_not_find_it(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = Made()
     missed, every = first.evaluation["failures_to_acquire"], first.evaluation["test_photos"]
     assert missed > 0 and first.release["release"] == "v1.0.0"
     commit(data, params_yaml=PARAMS.format(certain=FINDS_ALL, more=""))
-    made = Made()
+    with monkeypatch.context() as earlier_version:
+        earlier_version.setattr(steps, "_inputs", steps._earlier_inputs)
+        made = Made()
     figures, few = made.evaluation["figures"], made.evaluation["failures_to_acquire"]
     assert few < missed
     assert {name: (found["photos"], found["failures_to_acquire"]) for name, found in figures.items()} == {
@@ -129,6 +132,10 @@ def test_a_photo_without_a_face_counts_against_whoever_does_not_find_it(data: Pa
     assert again.evaluation["verification_threshold"] == made.evaluation["verification_threshold"]
     assert again.evaluation["figures"]["trained"] == figures["trained"]
     assert (again.release["release"], again.release["new"]) == (version, False)
+    made.evaluation["verification_threshold"] += 0.01
+    made.register()
+    assert made.release["new"] and made.release["release"] != version
+    version = made.release["release"]
     commit(data, params_yaml=PARAMS.format(certain=STRICT, more="").replace("max_regression: 1.0", "max_regression: 0.0, confidence: 0.5"))
     blind = Made()
     assert not blind.evaluation["passed"] and not blind.release["production"]
