@@ -7,6 +7,7 @@ from face_assets.audit.steps import FINDINGS
 from face_assets.core.errors import UserError
 from face_assets.core.files import read_json
 from face_assets.core.outside_text import shown_lines
+from face_assets.detection.steps import read_faces
 from face_assets.registry.workspace import Workspace
 from face_assets.storage.artifacts import Artifact
 
@@ -16,7 +17,7 @@ FACTS = ("embedder", "unable", "photos", "judged", "people", "action", "left_out
 
 def audit_report(revision: str) -> dict[str, Any]:
     """Returns the findings of the last audit of a commit's labels, as JSON-able values: of the photos, and of the gallery where that was
-    judged, too. Raises UserError where the photos were not."""
+    judged, too; and the photos whose subject is not the largest face. Raises UserError where the photos were not."""
     workspace = Workspace.load()
     workspace.repository.refresh()
     commit = workspace.repository.resolve(revision)
@@ -33,7 +34,15 @@ def _audit(workspace: Workspace, asset: str, commit: str) -> dict[str, Any] | No
     if artifact is None or not artifact.directory.is_dir() or not artifact.summary["photos"]:
         return None
     facts = {key: artifact.summary[key] for key in FACTS}
-    return {**facts, "findings": read_findings(artifact.directory / FINDINGS), "path": str(artifact.directory)}
+    findings, subjects = read_findings(artifact.directory / FINDINGS), _subjects(artifact) if asset == LABELS else []
+    return {**facts, "findings": findings, "subjects": subjects, "path": str(artifact.directory)}
+
+
+def _subjects(audited: Artifact) -> list[dict[str, Any]]:
+    """The photos whose subject is another face than the largest, with the cosines of both faces where the summary has them."""
+    scores = {one["path"]: one for one in audited.summary.get("subject_examples", [])}
+    changed = [face.path for face in read_faces(audited) if face.crop_key != face.md5]
+    return [{"path": path, **{key: scores.get(path, {}).get(key) for key in ("first_choice", "chosen")}} for path in changed]
 
 
 def audit_text(found: dict[str, Any]) -> str:
@@ -47,10 +56,18 @@ def audit_text(found: dict[str, Any]) -> str:
         if audit["unable"]:
             lines.append(f"{head}, not judged: {audit['unable']}")
             continue
-        lines.append(f"{head}, by the {audit['embedder']}: {len(audit['findings']):,} findings, {audit['left_out']:,} photos left out")
+        lines.append(
+            f"{head}, by the {audit['embedder']}: {len(audit['findings']):,} findings, {audit['left_out']:,} photos left out, "
+            f"{len(audit['subjects']):,} subjects chosen by agreement"
+        )
         lines += [
             f"  {one['kind']:<12} {one['path']}: {one['reason']} (own {_score(one['own'])}, other {_score(one['other'])})"
             for one in audit["findings"]
+        ]
+        lines += [
+            f"  {'subject':<12} {one['path']}: a face agrees with the person's other photos that is not the largest "
+            f"(chosen {_score(one['chosen'])}, largest {_score(one['first_choice'])})"
+            for one in audit["subjects"]
         ]
     return shown_lines(lines)
 

@@ -215,7 +215,7 @@ class Evaluation(Section):
         None, description="CSV file in git here, by identity or photo, whose other columns are groups to evaluate by"
     )
     max_group_gap: Fraction = Field(
-        1.0, description="gate: how far apart two groups may be in how often their people are recognized; 1 for no bound"
+        1.0, description="gate: how far apart two groups may be, beyond chance, in how often their people are recognized; 1 for no bound"
     )
     max_group_fmr: Fraction = Field(
         1.0, description="gate: share of pairs of two people of a group that may be taken for one person; 1 for no bound"

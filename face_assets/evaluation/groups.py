@@ -5,12 +5,14 @@ import io
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from face_assets.biometrics.labelled import Labelled
+from face_assets.biometrics.rate_interval import rate_interval
 from face_assets.core.errors import UserError
 
 MIN_PEOPLE = 10
@@ -184,12 +186,16 @@ def _figures(
 
 @dataclass(frozen=True)
 class Gap:
-    """The largest difference of accept rates between two measured groups of an attribute, at the release's threshold."""
+    """A difference of accept rates between two measured groups of an attribute, at the release's threshold.
+
+    least: the low end of its interval, so that the true gap of any two groups of the attribute lies below with 1 - confidence at most.
+    """
 
     attribute: str
     worst: str
     best: str
     gap: float
+    least: float
 
     def sentence(self, groups: Mapping[str, Figure]) -> str:
         """Sentence about the gap, with both intervals."""
@@ -200,28 +206,45 @@ class Gap:
         )
 
 
-def gaps(found: Mapping[str, Sequence[Group]]) -> list[tuple[Gap, str]]:
-    """The gap of each attribute that has two measured groups, and its sentence."""
+def gaps(found: Mapping[str, Sequence[Group]], confidence: float = 0.95) -> list[tuple[Gap, str]]:
+    """The gap of each attribute that has two measured groups, and its sentence: of two groups the one that is surest, by its low end."""
     listed = []
     for attribute, groups in found.items():
-        rates = {
-            group.name: group.figures["accept_rate"] for group in groups if group.figures and group.figures["accept_rate"].value is not None
-        }
-        if len(rates) < 2:
-            continue
-        ordered = sorted(rates, key=lambda name: rates[name].value or 0.0)
-        gap = Gap(attribute, ordered[0], ordered[-1], (rates[ordered[-1]].value or 0.0) - (rates[ordered[0]].value or 0.0))
-        listed.append((gap, gap.sentence(rates)))
+        rates = {group.name: rate for group in groups if (rate := group.figures.get("accept_rate", Figure(None))).value is not None}
+        people = {group.name: group.with_pairs for group in groups}
+        pairs = list(combinations(sorted(rates, key=lambda name: rates[name].value or 0.0), 2))
+        if pairs:
+            of_each = 1 - (1 - confidence) / len(pairs)  # Bonferroni: the surest of several gaps is more often chance
+            every = [_gap(attribute, worst, best, rates, people, of_each) for worst, best in pairs]
+            gap = max(every, key=lambda one: (one.least, one.gap))
+            listed.append((gap, gap.sentence(rates)))
     return listed
 
 
-def judge_gaps(found: Mapping[str, Sequence[Group]], bound: float) -> tuple[list[str], list[str]]:
-    """Reasons of the gate by evaluation.max_group_gap, and notes about groups that are too small."""
+def _gap(attribute: str, worst: str, best: str, rates: Mapping[str, Figure], people: Mapping[str, int], confidence: float) -> Gap:
+    """The gap of two groups. Its low end is by the square-and-add method (Newcombe 1998, method 10) from the exact intervals of both
+    rates, in which people are the trials, since the pairs of a person depend on one another."""
+    low, high = rates[worst].value or 0.0, rates[best].value or 0.0
+    spread = 2 * confidence - 1
+    above = rate_interval(low, people[worst], spread)[1] - low
+    below = high - rate_interval(high, people[best], spread)[0]
+    return Gap(attribute, worst, best, high - low, high - low - float(np.hypot(above, below)))
+
+
+def judge_gaps(found: Mapping[str, Sequence[Group]], bound: float, confidence: float = 0.95) -> tuple[list[str], list[str]]:
+    """Reasons of the gate by evaluation.max_group_gap, and notes about groups that are too small and gaps that may be chance."""
     notes = small_groups(found)
     if bound >= 1.0:
         return [], notes
-    measured = gaps(found)
-    reasons = [f"{said}: {gap.gap:.3f} apart, more than evaluation.max_group_gap {bound:g}" for gap, said in measured if gap.gap > bound]
+    measured = gaps(found, confidence)
+    reasons = []
+    for gap, said in measured:
+        apart = f"{said}: {gap.gap:.3f} apart"
+        if gap.least > bound:
+            surely = f"at least {gap.least:.3f} at evaluation.confidence {confidence:g}"
+            reasons.append(f"{apart}, {surely}, more than evaluation.max_group_gap {bound:g}")
+        elif gap.gap > bound:
+            notes.append(f"{apart}, more than evaluation.max_group_gap {bound:g}, but with so few people it may be chance")
     comparable = {gap.attribute for gap, _ in measured}
     notes += [
         f"{name}: no two groups are large enough, so evaluation.max_group_gap is not shown to hold"

@@ -50,7 +50,8 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
     line = production_line(workspace.stages, params.evaluation.far)
     against = [release.commit for release in line.releases]
     weights = _weights_key(workspace, commit, params)
-    asked = (params.evaluation.fingerprint(), attributes_digest(workspace, commit, params.evaluation), impostor_scores(weights).digest)
+    asked = [params.evaluation.fingerprint(), attributes_digest(workspace, commit, params.evaluation), impostor_scores(weights).digest]
+    asked += ["gap by interval"] if params.evaluation.max_group_gap < 1 else []  # where there is no bound, nothing is judged anew
     name = fingerprint(exported.fingerprint, aligned.fingerprint, *asked, against, step_version("embedder_evaluation"))
 
     def fill(directory: Path) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
             log(note)
         fars = [point.far for point in trained.tar]
         groups, outside = evaluate_groups(workspace, commit, params.evaluation, test, seen["trained"].test, threshold, fars)
-        apart, notes = fairness.judge_gaps(groups, params.evaluation.max_group_gap)
+        apart, notes = fairness.judge_gaps(groups, params.evaluation.max_group_gap, params.evaluation.confidence)
         apart += fairness.judge_false_matches(groups, params.evaluation.max_group_fmr)
         recognition = {"trained": recognized.to_json(), "beside": [one.to_json() for one in comparisons]}
         write_json(directory / "groups.json", fairness.to_json(groups))
@@ -216,6 +217,8 @@ def _write_plots(directory: Path, figures: Mapping[str, "Evaluation"], threshold
     trained = figures["trained"]
     curves = {name: (one.roc, one.impostor) for name, one in figures.items()}
     write_rows(directory / "roc.csv", tuple(trained.roc), zip(*trained.roc.values(), strict=True))
+    rates = zip(trained.roc["far"], trained.roc["tar"], strict=True)
+    write_rows(directory / "det.csv", ("fmr", "fnmr"), ((far, round(1 - tar, 8)) for far, tar in rates))
     write_bytes(directory / "roc.png", plots.roc_plot(curves))
     write_bytes(directory / "det.png", plots.det_plot(curves))
     write_bytes(directory / "scores.png", plots.histogram_plot(trained.histogram, threshold))

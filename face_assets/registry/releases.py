@@ -335,4 +335,8 @@ def _require_room(repository: DataRepository, commit: str) -> None:
             raise UserError(f"{name} at commit {commit[:12]} has the name of a release's file: rename it and commit.")
 
 
-AXES: dict[str, dict[str, str]] = {"roc.csv": {"x": "far", "y": "tar"}, "learning_curve.csv": {"x": "epoch"}}
+AXES: dict[str, dict[str, str]] = {
+    "roc.csv": {"x": "far", "y": "tar"},
+    "det.csv": {"x": "fmr", "y": "fnmr"},
+    "learning_curve.csv": {"x": "epoch"},
+}

@@ -255,7 +255,8 @@ def _register(workspace: Workspace, commit: str, params: Params, parts: Parts, i
 
 
 def _plots(parts: Parts) -> dict[str, Path]:
-    return {"roc.csv": parts.evaluation.directory / "roc.csv", "learning_curve.csv": parts.embedder.directory / "learning_curve.csv"}
+    curves = {name: parts.evaluation.directory / name for name in ("roc.csv", "det.csv")}
+    return curves | {"learning_curve.csv": parts.embedder.directory / "learning_curve.csv"}
 
 
 def _judge(workspace: Workspace, commit: str, parts: Parts, log: Log) -> Judge:

@@ -6,6 +6,8 @@ import pytest
 from PIL import Image
 
 from face_assets.audit.steps import audit_labels
+from face_assets.cli.audit_report import audit_report, audit_text
+from face_assets.core.files import write_json
 from face_assets.core.settings import remember
 from face_assets.dataset.repository_creation import create_repository
 from face_assets.dataset.steps import version_dataset
@@ -83,5 +85,9 @@ def test_the_subject_agrees_with_the_person_s_other_photos(workspace: Workspace,
     for face in faces:
         assert face.crop_key == crop_key(face.md5, 1 if face.path in pasted else 0)
         assert store.facts([face.crop_key])[face.crop_key]["box"][0] < 250 or face.identity == "Hu_Jintao"
+    write_json(workspace.home.artifact_references / "label_audit" / f"{commit}.json", audited.to_json())
+    report = audit_text(audit_report("HEAD"))
+    assert "3 subjects chosen by agreement" in report
+    assert all(f"subject      {path}: a face agrees" in report for path in pasted)
     enrolled, *_ = _enrolled(workspace, commit, workspace.params(commit), audited, set(), silent)
     assert {face.crop_key for face in enrolled} == {face.crop_key for face in faces}

@@ -8,7 +8,7 @@ import pytest
 from face_assets.biometrics.labelled import Labelled
 from face_assets.biometrics.verification import evaluate
 from face_assets.core.errors import UserError
-from face_assets.evaluation.groups import by_group, gaps, judge_false_matches, judge_gaps, read_attributes
+from face_assets.evaluation.groups import Figure, Group, by_group, gaps, judge_false_matches, judge_gaps, read_attributes
 
 Crowd = tuple[Labelled, list[str]]
 
@@ -70,8 +70,15 @@ def test_the_gate_bounds_the_gap_of_what_can_be_measured(crowd: Crowd) -> None:
     assert "more than evaluation.max_group_gap 0.05" in reasons[0]
     assert any(note.startswith("few: 5") for note in notes)
     assert judge_gaps(found, 1.0)[0] == []
+    few, enough = ({"kind": [_rated("low", count, 0.8), _rated("high", count, 1.0), _rated("same", count, 1.0)]} for count in (10, 200))
+    assert judge_gaps(few, 0.05)[0] == [] and "0.200 apart" in judge_gaps(few, 0.05)[1][-1]
+    assert "0.200 apart, at least 0.1" in judge_gaps(enough, 0.05)[0][0]
     alone = {"kind": [group for group in found["kind"] if group.name != "hard"]}
     assert "not shown to hold" in judge_gaps(alone, 0.05)[1][-1]
+
+
+def _rated(name: str, people: int, rate: float) -> Group:
+    return Group(name, people, people, 2 * people, {"accept_rate": Figure(rate, rate, rate)})
 
 
 def test_a_photo_without_a_face_is_missed_in_its_group_and_no_other(crowd: Crowd) -> None:
