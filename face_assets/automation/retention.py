@@ -12,7 +12,8 @@ from pathlib import Path
 from face_assets.core.errors import UserError
 from face_assets.core.files import PARTIAL, free_lock, lock_path, read_json
 from face_assets.registry.availability import not_in_remote
-from face_assets.registry.releases import RELEASE, Release
+from face_assets.registry.release_commits import RELEASE
+from face_assets.registry.releases import Release
 from face_assets.registry.workspace import Workspace
 from face_assets.serving.model_repository import versions
 from face_assets.storage.artifacts import SUMMARY

@@ -12,7 +12,7 @@ from face_assets.core.settings import MACHINE
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.git import GitError, git
 from face_assets.registry.git_mirror import MACHINES
-from face_assets.registry.releases import identity
+from face_assets.registry.release_commits import identity
 
 VERSION = r"^v\d{1,9}\.\d{1,9}\.\d{1,9}$"
 GONE_AFTER = timedelta(days=7)

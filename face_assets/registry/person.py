@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from face_assets.registry.git import GitError, git
-from face_assets.registry.releases import AUTHOR, EMAIL
+from face_assets.registry.release_commits import AUTHOR, EMAIL
 
 IDENTITY = re.compile(r"(?P<name>.*?) ?<(?P<email>[^<>]*)> \d+ [+-]\d{4}")
 

@@ -1,34 +1,22 @@
-"""Releases: immutable bundles tracked by DVC, registered as GTO tags on commits that only the tag reaches."""
+"""Releases: immutable bundles, registered once for the same inputs, found by version, and fetched."""
 
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from face_assets.core import identifiers
-from face_assets.core.errors import RefusedError, UnreachableError, UserError
-from face_assets.core.files import file_lock, link_or_copy, new_directory, write_json, write_text
-from face_assets.core.rights import outside
-from face_assets.core.yaml_io import parse_yaml
+from face_assets.core.errors import RefusedError, UserError
+from face_assets.core.files import file_lock, new_directory
 from face_assets.registry.data_repository import DataRepository
-from face_assets.registry.dvc import run_dvc
-from face_assets.registry.git import GitError, git
-from face_assets.registry.gto_tags import NAME, Registry, read_tags, write_tag
+from face_assets.registry.gto_tags import NAME, Registry, read_tags
+from face_assets.registry.release_commits import RELEASE, push_release
 
-RELEASE = "release"
-"""The folder of a release commit that DVC tracks."""
-AUTHOR, EMAIL = "Face Assets", "face-assets@localhost"
 TRIES = 5
-OUR_FILES = ("release.dvc", "release.json", "metrics.json", "dvc.yaml")
 MOST_OF_FACTS = 1_000_000  # bytes of a release.json
-MOST_BYTES = 8_000_000  # of a dvc.yaml, which programs write it, too
-SECONDS_TO_PUSH = 120.0
 
 
 @dataclass(frozen=True)
@@ -151,60 +139,22 @@ class Releases:
         """Registers the bundle under the next version, once for the same inputs, in one visible step. Raises UserError.
 
         `measure` is called on the refreshed repository, for each try."""
+        facts = {"trained_commit": trained_commit, "inputs": inputs, "digests": digests.to_json(), "metrics": dict(metrics)}
         with file_lock(self.registering):
             for _ in range(TRIES):
                 self.repository.refresh()
                 found = self.find(inputs)
                 if found:
                     return found
-                if self._push(bundle, trained_commit, inputs, digests, metrics, plots, measure()):
+                lineage = measure()
+                facts["version"] = self._free(next_version(digests, self.with_deprecated(), lineage))  # theirs are taken, too
+                facts |= {"compatible_with": list(lineage.compatible_with), "lineage": lineage.to_json()}
+                if push_release(self.repository, bundle, facts, plots):
                     self.repository.refresh()
                     made = self.find(inputs)
                     assert made is not None
                     return made
         raise UserError(f"Another machine keeps taking the next version in {self.repository.shown}: run again.")
-
-    def _push(
-        self,
-        bundle: Path,
-        trained_commit: str,
-        inputs: str,
-        digests: Digests,
-        metrics: Mapping[str, Any],
-        plots: Mapping[str, Path],
-        lineage: Lineage,
-    ) -> bool:
-        """Pushes the release; False where another machine took the version first."""
-        registered = self.with_deprecated()  # since their versions are taken, too
-        version = self._free(next_version(digests, registered, lineage))
-        with self.repository.checkout(trained_commit) as clone:
-            _require_room(self.repository, trained_commit)
-            shutil.copytree(bundle, clone / "release", copy_function=link_or_copy)
-            write_json(clone / "metrics.json", metrics)
-            for name, file in plots.items():
-                (clone / "plots").mkdir(exist_ok=True)
-                shutil.copyfile(file, clone / "plots" / name)
-            facts = {
-                "version": version,
-                "trained_commit": trained_commit,
-                "inputs": inputs,
-                "digests": digests.to_json(),
-                "metrics": dict(metrics),
-                "compatible_with": list(lineage.compatible_with),
-                "lineage": lineage.to_json(),
-            }
-            write_json(clone / "release.json", facts)
-            run_dvc(clone, ["add", "release"])
-            _push_bytes(clone)
-            declared = _declared(self.repository.read(trained_commit, "dvc.yaml"), sorted(plots))
-            write_text(clone / "dvc.yaml", declared)  # after DVC's commands, which do not need its other declarations
-            when = git("show", "-s", "--format=%cI", "--end-of-options", trained_commit, cwd=clone).decode().strip()
-            git("add", "-f", *OUR_FILES, *(f"plots/{name}" for name in plots), cwd=clone)
-            message = f"Release {NAME} {version}"
-            git("-c", "commit.gpgsign=false", "commit", "-q", "--no-verify", "-m", message, cwd=clone, env=identity(when))
-            commit = git("rev-parse", "HEAD", cwd=clone).decode().strip()
-            tag, message = f"{NAME}@{version}", f"{NAME} {version}, made from {trained_commit}"
-            return push_tag(self.repository, clone, tag, write_tag(clone, tag, commit, message, AUTHOR, EMAIL, int(time.time())))
 
     def _free(self, version: str) -> str:
         """`version`, or the next PATCH without a tag: people set tags manually, too."""
@@ -233,14 +183,6 @@ class Releases:
                         target.parent.mkdir(parents=True, exist_ok=True)
                         shutil.copyfile(located[file.md5], target)
         return folder
-
-
-@outside()
-def _push_bytes(clone: Path) -> None:
-    try:
-        run_dvc(clone, ["push", "release.dvc"])
-    except UserError as error:
-        raise UnreachableError(f"The release could not be pushed to the DVC remote: {error}") from error
 
 
 def _parse(version: str, commit: str, content: bytes | None, deprecated: bool) -> Release | None:
@@ -281,62 +223,3 @@ def next_version(digests: Digests, registered: Sequence[Release], lineage: Linea
     if not same or digests.recognition != before.digests.recognition:
         return f"v{major}.{max(one[1] for one in versions if one[0] == major) + 1}.0"
     return f"v{major}.{minor}.{max(one[2] for one in versions if one[:2] == (major, minor)) + 1}"
-
-
-def identity(when: str) -> dict[str, str]:
-    """Git's variables for a fixed author and date, by which the same bundle makes the same commit."""
-    return {
-        f"GIT_{who}_{what}": value
-        for who in ("AUTHOR", "COMMITTER")
-        for what, value in (("NAME", AUTHOR), ("EMAIL", EMAIL), ("DATE", when))
-    }
-
-
-@outside()
-def push_tag(repository: DataRepository, folder: Path, tag: str, written: str) -> bool:
-    """Pushes a tag, an object of `folder`, to the source; False where that has the tag. Raises UserError where it cannot be written."""
-    ref = f"refs/tags/{tag}"
-    try:
-        git("push", "-q", "--no-verify", "--end-of-options", repository.source, f"{written}:{ref}", cwd=folder, seconds=SECONDS_TO_PUSH)
-    except GitError as error:
-        if git("ls-remote", "--end-of-options", repository.source, ref, cwd=folder):
-            return False
-        raise UnreachableError(
-            f"The tag {tag} could not be pushed to {repository.shown}: {error}. The platform needs to write tags there."
-        ) from error
-    return True
-
-
-def _declared(dvc_yaml: bytes | None, plots: list[str]) -> str:
-    """The commit's dvc.yaml with metrics.json and the plots, so that `dvc metrics diff` and `dvc plots` find them. Raises UserError."""
-    try:
-        declared = (parse_yaml(dvc_yaml, MOST_BYTES) if dvc_yaml else None) or {}
-        metrics, drawn = declared.get("metrics") or [], declared.get("plots") or []
-    except (ValueError, AttributeError) as error:
-        raise UserError(f"dvc.yaml of the trained commit cannot be used: {error}. Fix it and commit.") from error
-    declared["metrics"] = [*(metric for metric in metrics if _name(metric) != "metrics.json"), "metrics.json"]
-    if isinstance(drawn, dict):
-        drawn = [{name: settings} for name, settings in drawn.items()]
-    ours = [{f"plots/{name}": AXES.get(name, {})} for name in plots]
-    declared["plots"] = [*(plot for plot in drawn if _name(plot) not in {f"plots/{name}" for name in plots}), *ours]
-    return str(yaml.safe_dump(declared, sort_keys=False))
-
-
-def _name(entry: Any) -> str:
-    """The path of an entry of dvc.yaml, which is a path, or a path with its settings."""
-    return str(next(iter(entry), "")) if isinstance(entry, dict) else str(entry)
-
-
-def _require_room(repository: DataRepository, commit: str) -> None:
-    """Raises UserError where the commit has something else under the names of a release's files."""
-    entries = repository.git("ls-tree", "-z", "--end-of-options", commit, "release", "plots", *OUR_FILES).decode(errors="replace")
-    for kind, name in ((entry.split(" ")[1], entry.split("\t", 1)[1]) for entry in entries.split("\0") if entry):
-        if name == "release" or kind != ("tree" if name == "plots" else "blob"):
-            raise UserError(f"{name} at commit {commit[:12]} has the name of a release's file: rename it and commit.")
-
-
-AXES: dict[str, dict[str, str]] = {
-    "roc.csv": {"x": "far", "y": "tar"},
-    "det.csv": {"x": "fmr", "y": "fnmr"},
-    "learning_curve.csv": {"x": "epoch"},
-}

@@ -11,7 +11,8 @@ from face_assets.core.outside_text import one_line
 from face_assets.registry.decision import LONGEST_REASON, Decision, read_decision
 from face_assets.registry.gto_tags import NAME, GtoTag, Registry, read_tags, write_tag
 from face_assets.registry.person import PLATFORM, Person
-from face_assets.registry.releases import Release, Releases, push_tag
+from face_assets.registry.release_commits import push_tag
+from face_assets.registry.releases import Release, Releases
 
 TRIES = 5
 SECONDS_AHEAD = 60

@@ -27,8 +27,9 @@ from face_assets.evaluation.steps import evaluate_embedder
 from face_assets.gallery.verdict import judge_gallery, refusals
 from face_assets.registry.releases import Digests, Lineage, Release
 from face_assets.registry.workspace import Log, Workspace
+from face_assets.release.card_facts import CardFacts
 from face_assets.release.compatibility import measure_lineage
-from face_assets.release.model_card import CardFacts, model_card
+from face_assets.release.model_card import model_card
 from face_assets.release.promotion import Judge, stage_release
 from face_assets.release.traffic_reference import release_reference
 from face_assets.storage.artifacts import Artifact

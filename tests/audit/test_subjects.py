@@ -85,7 +85,9 @@ def test_the_subject_agrees_with_the_person_s_other_photos(workspace: Workspace,
     for face in faces:
         assert face.crop_key == crop_key(face.md5, 1 if face.path in pasted else 0)
         assert store.facts([face.crop_key])[face.crop_key]["box"][0] < 250 or face.identity == "Hu_Jintao"
-    write_json(workspace.home.artifact_references / "label_audit" / f"{commit}.json", audited.to_json())
+    reference = workspace.home.artifact_references / "label_audit" / f"{commit}.json"
+    reference.parent.mkdir(parents=True)
+    write_json(reference, audited.to_json())
     report = audit_text(audit_report("HEAD"))
     assert "3 subjects chosen by agreement" in report
     assert all(f"subject      {path}: a face agrees" in report for path in pasted)

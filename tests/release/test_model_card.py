@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from face_assets.evaluation.group_figures import groups_markdown
-from face_assets.release.model_card import CardFacts, model_card
+from face_assets.release.card_facts import CardFacts
+from face_assets.release.model_card import model_card
 
 HEADLINE = {"auc": 0.99, "accuracy": 0.98, "accuracy_std": 0.01, "eer": 0.02, "genuine_pairs": 300, "impostor_pairs": 20_000, "photos": 80}
 BOUND = {"value": 0.42, "estimate": 0.4, "rate": 0.001, "confidence": 0.95, "people": 20, "own_weight": 0.6, "basis": "20 people (60%)"}
