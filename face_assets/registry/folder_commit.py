@@ -23,7 +23,7 @@ from face_assets.registry.git import GitError, environment, git
 from face_assets.registry.listing import TrackedFile, listing_of
 from face_assets.registry.person import Person
 from face_assets.registry.pointer import pointer_to
-from face_assets.registry.releases import AUTHOR, EMAIL
+from face_assets.registry.release_commits import AUTHOR, EMAIL
 from face_assets.registry.working_tree import WorkingTree
 
 TRIES = 8
