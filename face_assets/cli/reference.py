@@ -83,15 +83,24 @@ def _head(what: str) -> list[str]:
 
 def _rows(model: type[BaseModel], title: Callable[[str], str], defaults: dict[str, str]) -> Iterator[str]:
     for name, field in model.model_fields.items():
+        if isinstance(field.default, BaseModel):
+            yield from _rows(type(field.default), f"{title(name)}.{{}}".format, {})
+            continue
         default = defaults.get(name) or _default(field)
         yield f"| `{title(name)}` | {default} | {_values(field)} | {_cell(field.description or '')} |"
 
 
 def _default(field: FieldInfo) -> str:
-    value = field.default
+    value = field.get_default(call_default_factory=True)
     if value is None:
         return "none"
-    text = " ".join(map(str, value)) if isinstance(value, tuple) else str(value).lower() if isinstance(value, bool) else str(value)
+    text = (
+        " ".join(map(str, value))
+        if isinstance(value, tuple)
+        else str(value).lower()
+        if isinstance(value, bool)
+        else str(value).replace("'", "")
+    )
     return f"`{text}`"
 
 
@@ -115,6 +124,8 @@ def _kind(annotation: Any) -> str:
         return _kind(inner[0])
     if origin is dict:
         return f"mapping of {_kind(inner[0])} to {_kind(inner[1])}"
+    if origin is list:
+        return f"list of {_kind(inner[0])}"
     if origin is tuple:
         return f"list of {_kind(inner[0])}" if inner[-1] is ... else f"{len(inner)} times {_kind(inner[0])}"
     return KINDS[annotation.__name__]

@@ -1,9 +1,11 @@
 """params.yaml of a data repository: every parameter of the pipeline, typed, bounded and explained in one place."""
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
+from face_assets.core.degradations import default_strengths, row_name, rows_of, wrong_condition
 from face_assets.core.fingerprint import fingerprint
 from face_assets.core.yaml_io import is_path
 
@@ -176,6 +178,42 @@ class Train(Section):
         return fingerprint(self.model_dump(mode="json", by_alias=True, exclude=unused))
 
 
+class Stress(Section):
+    """The stress table: photos of test people, degraded before their faces are looked for."""
+
+    conditions: dict[str, list[float]] = Field(
+        default_factory=default_strengths, description="condition: [strengths], in place of the default table; {} for none"
+    )
+    photos: int = Field(
+        0, ge=0, le=100_000, description="photos in each row of the table; 0 for so many that they cost about an eighth of a full run"
+    )
+    min_tar: dict[str, Fraction] = Field(
+        default_factory=dict, description="gate: floors of TAR at `far`, by row: {resolution 24: 0.5, mask: 0.6}"
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Stress":
+        wrong = [sentence for name, strengths in self.conditions.items() if (sentence := wrong_condition(name, strengths))]
+        if wrong:
+            raise ValueError(f"evaluation.stress.conditions: {'; '.join(wrong)}")
+        names = [row_name(*row) for row in rows_of(self.conditions)]
+        for name in self.min_tar:
+            if name not in names:
+                raise ValueError(
+                    f"evaluation.stress.min_tar: there is no row {name!r} in the table; there are {', '.join(names) or 'none'}"
+                )
+        for (condition, strength), (harder_condition, harder) in pairwise(
+            row for row in rows_of(self.conditions) if row_name(*row) in self.min_tar
+        ):
+            mild, hard = row_name(condition, strength), row_name(harder_condition, harder)
+            if condition == harder_condition and self.min_tar[hard] > self.min_tar[mild]:
+                raise ValueError(
+                    f"evaluation.stress.min_tar contradicts itself: {hard} is harder than {mild}, and has the higher floor "
+                    f"({self.min_tar[hard]:g} and {self.min_tar[mild]:g})"
+                )
+        return self
+
+
 class Evaluation(Section):
     """Measurement on the test identities, and the conditions of the gate."""
 
@@ -220,6 +258,7 @@ class Evaluation(Section):
     max_group_fmr: Fraction = Field(
         1.0, description="gate: share of pairs of two people of a group that may be taken for one person; 1 for no bound"
     )
+    stress: Stress = Field(Stress(), description="figures on degraded photos, by condition and strength")
     seed: Seed = 0
 
     @model_validator(mode="after")
@@ -230,8 +269,12 @@ class Evaluation(Section):
         return self
 
     def fingerprint(self) -> str:
-        """A digest of the values that decide the evaluation. The bound on compatibility decides a version alone."""
-        return fingerprint(self.model_dump(mode="json", by_alias=True, exclude={"max_compatibility_loss"}))
+        """A digest of the values that decide the evaluation. The bound on compatibility decides a version alone.
+
+        The default stress table is in the step's version, and so in no digest: releases that were made before keep theirs.
+        """
+        same = {"stress"} if self.stress == Stress() else set()
+        return fingerprint(self.model_dump(mode="json", by_alias=True, exclude={"max_compatibility_loss"} | same))
 
 
 class Gallery(Section):

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from face_assets.core.errors import UserError
 from face_assets.core.params import RENAMED, Params
@@ -68,11 +68,8 @@ def default_params_yaml() -> str:
         lines.append(f"{name}:")
         for key, info in type(section).model_fields.items():
             value = getattr(section, key)
-            dumped = (
-                yaml.safe_dump(list(value) if isinstance(value, tuple) else value, default_flow_style=True)
-                .removesuffix("\n")
-                .removesuffix("\n...")
-            )
+            plain = value.model_dump() if isinstance(value, BaseModel) else list(value) if isinstance(value, tuple) else value
+            dumped = yaml.safe_dump(plain, default_flow_style=True, sort_keys=False, width=10_000).removesuffix("\n").removesuffix("\n...")
             comment = f"  # {info.description}" if info.description else ""
             lines.append(f"  {key}: {dumped}{comment}")
         lines.append("")

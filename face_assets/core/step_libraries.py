@@ -29,6 +29,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "face_embedder": ("lightning", "numpy", "openvino", "pillow", "pytorch-metric-learning", "torch"),
     "export": ("onnx", "openvino", "torch"),
     "precision": ("nncf", "openvino", "scikit-learn"),
+    "degraded_faces": ("numpy", "openvino", "pillow", "scipy"),
     "embedder_evaluation": ("numpy", "openvino", "scikit-learn", "scipy", "torch"),
     "gallery_audit": ("numpy", "openvino", "scikit-learn", "torch"),
     "face_gallery": ("numpy", "openvino", "scipy", "torch"),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from face_assets.core.batches import batched
 from face_assets.core.files import read_content
@@ -22,6 +22,7 @@ BATCHES_A_WORKER = 8
 WORTH_PROCESSES = 200
 MOST_THREADS = 2
 
+T = TypeVar("T")
 Batch = Sequence[tuple[str, Path, bool]]
 """Photos: md5, file, and true where all faces are stored."""
 
@@ -51,8 +52,8 @@ def align_photos(
     several = {*every_face}
     asked = [(md5, path, md5 in several) for md5, path in sorted(photos.items())]
     batches = batched(asked, min(BATCH, -(-len(photos) // workers) or 1))
-    with store.kept_open(), _pool(few, workers) as pool:
-        for entries in _in_order(partial(pool.submit, align), batches, BATCHES_A_WORKER * workers):
+    with store.kept_open(), worker_pool(few, workers) as pool:
+        for entries in in_order(partial(pool.submit, align), batches, BATCHES_A_WORKER * workers):
             store.put(entries)
             done += sum(entry.key in photos for entry in entries)
             progress(done, len(photos))
@@ -91,7 +92,7 @@ def within(facts: Mapping[str, dict[str, Any]], max_megapixels: float) -> dict[s
     return found
 
 
-def _pool(few: bool, workers: int) -> Executor:
+def worker_pool(few: bool, workers: int) -> Executor:
     """Threads for few photos, since they start at once; else processes, since threads wait for one another."""
     if few:
         return ThreadPoolExecutor(workers)
@@ -99,7 +100,7 @@ def _pool(few: bool, workers: int) -> Executor:
     return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
 
 
-def _in_order(begin: Callable[[Batch], "Future[list[Entry]]"], batches: Iterable[Batch], most: int) -> Iterator[list[Entry]]:
+def in_order(begin: "Callable[[T], Future[list[Entry]]]", batches: Iterable[T], most: int) -> Iterator[list[Entry]]:
     """Yields the results in the order of their batches; at most `most` batches are running or waiting to be read."""
     under_way: deque[Future[list[Entry]]] = deque()
     try:

@@ -16,6 +16,7 @@ import torch
 from face_assets.biometrics.impostor_scores import impostor_scores
 from face_assets.biometrics.verification import evaluate
 from face_assets.core import params, step_versions
+from face_assets.core.degradations import CLEAN, default_strengths, row_name, rows_of
 from face_assets.core.step_libraries import other_libraries
 from face_assets.dataset import duplicates
 from face_assets.dataset.decoding import decode, inspect
@@ -28,13 +29,23 @@ from face_assets.embedding.features import compute_features, load_features, trun
 from face_assets.embedding.network import Head, TrunkFeatures
 from face_assets.embedding.training import TrainingRequest, train
 from face_assets.embedding.weights import load_embedder
+from face_assets.evaluation.conditions import degrade, face_window
+from face_assets.evaluation.degraded_faces import entries_of
 from face_assets.evaluation.threshold_figures import threshold_figures
 from face_assets.gallery.enrolment import calibrate, templates_of
 from face_assets.storage.content_store import ContentStore, Entry
 
 FILE = Path(__file__).with_name("results.json")
 PHOTOS = Path(__file__).with_name("photos")
-TOLERANCE = {"detection": 0.05, "features": 1e-3, "face_embedder": 1e-3, "export": 1e-3, "embedder_evaluation": 1e-6, "face_gallery": 1e-6}
+TOLERANCE = {
+    "detection": 0.05,
+    "features": 1e-3,
+    "face_embedder": 1e-3,
+    "export": 1e-3,
+    "degraded_faces": 0.01,
+    "embedder_evaluation": 1e-6,
+    "face_gallery": 1e-6,
+}
 """The largest difference of two numbers of the same result: processors round differently. Without an entry: none."""
 SIDE = 80
 
@@ -120,6 +131,23 @@ def _evaluation() -> dict[str, Any]:
     found = evaluate(vectors, people, 0.01, 0).to_json()
     chosen = threshold_figures(vectors, [str(person) for person in people], params.Evaluation(far=0.01), "unknown")
     return {name: found[name] for name in ("genuine", "impostor", "accuracy", "auc", "eer", "tar")} | {"verification": chosen}
+
+
+def _degraded() -> dict[str, Any]:
+    """Means of some cells of a window of two golden photos in each condition, and whether the face is found."""
+    rows = {row_name(*row): row for row in [(CLEAN, None), *rows_of(default_strengths())]}
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        export_detector(Path(folder))
+        detector = Detector(Path(folder), DetectorConfig(image_size=SIDE, margin=16, choose="most_central"))
+        for name, content in list(_photos().items())[:2]:
+            image = decode(content)
+            faces = detector.detect(image)
+            window = face_window(image, faces.boxes[0].tolist(), faces.landmarks[0].tolist())
+            cells = {key: degrade(window, *row, name).reshape(5, 50, 5, 50, 3).mean(axis=(1, 3)) / 255 for key, row in rows.items()}
+            found[name] = {key: cell[::2, ::2, 1].round(4).tolist() for key, cell in cells.items()}
+            found[f"{name}: status"] = [entry.facts["status"] for entry in entries_of(detector, window, name, rows)]
+    return found
 
 
 def _gallery() -> dict[str, Any]:
@@ -209,6 +237,7 @@ STEPS: dict[str, Callable[[], dict[str, Any]]] = {
     "features": _of_embedder("features"),
     "face_embedder": _of_embedder("face_embedder"),
     "export": _of_embedder("export"),
+    "degraded_faces": _degraded,
     "embedder_evaluation": _evaluation,
     "face_gallery": _gallery,
 }

@@ -31,15 +31,18 @@ def _changed(value: object, by: float) -> object:
 
 
 REMADE = {
-    "pillow": {"dataset_version", "inspection", "detection", "face_embedder"},
+    "pillow": {"dataset_version", "inspection", "detection", "face_embedder", "degraded_faces"},
     "openvino": {
         *("detection", "features", "label_audit", "face_embedder", "export", "precision"),
-        *("embedder_evaluation", "gallery_audit", "face_gallery", "gallery_verdict"),
+        *("degraded_faces", "embedder_evaluation", "gallery_audit", "face_gallery", "gallery_verdict"),
     },
     "torch": {"label_audit", "face_embedder", "export", "embedder_evaluation", "gallery_audit", "face_gallery", "gallery_verdict"},
-    "numpy": {"detection", "label_audit", "face_embedder", "embedder_evaluation", "gallery_audit", "face_gallery", "gallery_verdict"},
+    "numpy": {
+        *("detection", "label_audit", "face_embedder", "degraded_faces", "embedder_evaluation"),
+        *("gallery_audit", "face_gallery", "gallery_verdict"),
+    },
     "scikit-learn": {"label_audit", "precision", "embedder_evaluation", "gallery_audit"},
-    "scipy": {"embedder_evaluation", "face_gallery"},
+    "scipy": {"degraded_faces", "embedder_evaluation", "face_gallery"},
 }
 
 
