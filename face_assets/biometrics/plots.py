@@ -22,7 +22,7 @@ def roc_plot(curves: Mapping[str, tuple[Mapping[str, Sequence[float]], int]]) ->
     axes.set_xlim(min(0.1, *(least_rate(impostor) for _, impostor in curves.values())), 1)
     axes.set_ylim(0, 1.01)
     axes.legend(loc="lower right")
-    return _png(figure)
+    return png(figure)
 
 
 def det_plot(curves: Mapping[str, tuple[Mapping[str, Sequence[float]], int]]) -> bytes:
@@ -40,7 +40,7 @@ def det_plot(curves: Mapping[str, tuple[Mapping[str, Sequence[float]], int]]) ->
         axis.set_ticks(norm.ppf(DET_TICKS), [f"{tick:g}" for tick in DET_TICKS])
     axes.tick_params(axis="x", labelsize=8)
     axes.legend(loc="upper right")
-    return _png(figure)
+    return png(figure)
 
 
 def least_rate(impostor: int) -> float:
@@ -55,7 +55,7 @@ def histogram_plot(histogram: Mapping[str, Sequence[float]], threshold: float) -
         axes.step(histogram["score"], histogram[name], where="post", label=name, linewidth=1.5)
     axes.axvline(threshold, color="black", linestyle=":", label=f"threshold {threshold:.3f}")
     axes.legend()
-    return _png(figure)
+    return png(figure)
 
 
 def learning_curve_plot(curve: Sequence[Mapping[str, float]]) -> bytes:
@@ -69,7 +69,7 @@ def learning_curve_plot(curve: Sequence[Mapping[str, float]]) -> bytes:
         place.plot([row["epoch"] for row in rows], [row[name] for row in rows], color=f"C{number}", label=name, linewidth=1.5)
     handles = [handle for place in (axes, other) for handle in place.get_legend_handles_labels()[0]]
     axes.legend(handles=handles, fontsize=7)
-    return _png(figure)
+    return png(figure)
 
 
 def _figure(across: str, up: str) -> "tuple[Figure, Any]":
@@ -83,7 +83,8 @@ def _figure(across: str, up: str) -> "tuple[Figure, Any]":
     return figure, axes
 
 
-def _png(figure: "Figure") -> bytes:
+def png(figure: "Figure") -> bytes:
+    """A figure as PNG, the same bytes for the same figure."""
     output = io.BytesIO()
     figure.savefig(output, format="png", metadata={"Software": None})
     return output.getvalue()

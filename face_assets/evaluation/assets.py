@@ -8,6 +8,7 @@ import dagster as dg
 from face_assets.core.step_versions import step_version
 from face_assets.evaluation import steps
 from face_assets.evaluation.group_figures import groups_markdown
+from face_assets.evaluation.stress_table import stress_markdown
 from face_assets.orchestration.conditions import REMAKE
 from face_assets.orchestration.metadata import ARTIFACT, commit_check, commit_of, enforce_checks, materialized, user_errors
 from face_assets.orchestration.partitions import commits
@@ -15,7 +16,7 @@ from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.storage.artifacts import Artifact
 
 GROUP = "embedder"
-PLOTS = ("roc", "det", "scores")
+PLOTS = ("roc", "det", "scores", "stress")
 
 
 @dg.asset(
@@ -33,8 +34,9 @@ def embedder_evaluation(
     """Verification figures of the exported engine on all pairs of the test identities, with those of starting weights and production."""
     workspace = platform.workspace()
     with user_errors(context):
-        artifact = steps.evaluate_embedder(workspace, commit_of(context, workspace), label_audit, exported_embedder, context.log.info)
-        more = _single_figures(artifact) | _groups(artifact)
+        commit = commit_of(context, workspace)
+        artifact = steps.evaluate_embedder(workspace, commit, label_audit, exported_embedder, context.log.info)
+        more = _single_figures(artifact) | _groups(artifact) | _stress(artifact, workspace.params(commit).evaluation.far)
         more["people_left_out_as_seen"] = label_audit.summary["people_seen_under_another_name"]
         yield from enforce_checks(context, materialized(context, workspace, artifact, PLOTS, lambda: [_gate(artifact)], **more))
 
@@ -43,6 +45,12 @@ def _groups(artifact: Artifact) -> dict[str, Any]:
     """The tables of the figures by group, if there are any."""
     found = artifact.summary
     return {"by_group": dg.MetadataValue.md(groups_markdown(found["groups"], found["group_notes"]))} if found["groups"] else {}
+
+
+def _stress(artifact: Artifact, far: float) -> dict[str, Any]:
+    """The stress table, if there is one."""
+    table = stress_markdown(artifact.summary["stress"]["rows"], far)
+    return {"by_condition": dg.MetadataValue.md(table)} if table else {}
 
 
 def _single_figures(artifact: Artifact) -> dict[str, Any]:

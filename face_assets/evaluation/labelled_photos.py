@@ -4,6 +4,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,13 +77,17 @@ def seen_by_release(workspace: Workspace, commit: str, release: Release, photos:
     Crops and embeddings that are stored are not made again.
     """
     bundle = workspace.releases.bundle(release)
-    recognizer = read_json(bundle / "recognizer.json")
-    detector = Detector(**recognizer["detector"])
+    detector, max_megapixels = served_detector(bundle), read_json(bundle / "recognizer.json")["max_megapixels"]
     chosen = {md5: md5 for md5 in photos.md5s} | {face.md5: face.crop_key for face in photos.faces}
     detectors = workspace.params(commit).detector, detector
-    keys = same_faces(workspace, commit, PHOTOS, chosen, detectors, recognizer["max_megapixels"], log)
+    keys = same_faces(workspace, commit, PHOTOS, chosen, detectors, max_megapixels, log)
     rows = np.array([row for row, md5 in enumerate(photos.md5s) if md5 in keys], np.int64)
     return photos.seen(engine_vectors(workspace, bundle, detector, [keys[photos.md5s[row]] for row in rows], log), rows)
+
+
+def served_detector(bundle: Path) -> Detector:
+    """The detector's settings in a release's bundle."""
+    return Detector(**read_json(bundle / "recognizer.json")["detector"])
 
 
 def learned_by_release(workspace: Workspace, release: Release) -> frozenset[str]:

@@ -16,8 +16,16 @@ from face_assets.core.tables import write_rows
 from face_assets.embedding.vectors import Embedding, embed, served_vectors
 from face_assets.embedding.weight_sources import resolve_weights
 from face_assets.evaluation.group_figures import attributes_digest, evaluate_groups
-from face_assets.evaluation.labelled_photos import LabelledPhotos, learned_by_release, people_kept, read_labelled, seen_by_release
+from face_assets.evaluation.labelled_photos import (
+    LabelledPhotos,
+    learned_by_release,
+    people_kept,
+    read_labelled,
+    seen_by_release,
+    served_detector,
+)
 from face_assets.evaluation.production_line import Line, production_line
+from face_assets.evaluation.stress_table import Beside, StressTable, Tested, stress_table
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.storage.artifacts import Artifact
 
@@ -41,6 +49,16 @@ class Seen:
     calibration: "Labelled"
 
 
+@dataclass(frozen=True)
+class Compared:
+    """A candidate beside a release, and the counts of both on the people of the comparison. kept: which test people, bool (people,)."""
+
+    comparison: "Comparison"
+    candidate: "Recognition"
+    release: "Recognition"
+    kept: np.ndarray
+
+
 def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, exported: Artifact, log: Log) -> Artifact:
     """Evaluates the exported engine on the test identities and judges it beside production and the best release of its line.
 
@@ -52,6 +70,7 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
     weights = _weights_key(workspace, commit, params)
     asked = [params.evaluation.fingerprint(), attributes_digest(workspace, commit, params.evaluation), impostor_scores(weights).digest]
     asked += ["gap by interval"] if params.evaluation.max_group_gap < 1 else []  # where there is no bound, nothing is judged anew
+    asked += [step_version("degraded_faces")] if params.evaluation.stress.conditions else []
     name = fingerprint(exported.fingerprint, aligned.fingerprint, *asked, against, step_version("embedder_evaluation"))
 
     def fill(directory: Path) -> dict[str, Any]:
@@ -62,17 +81,20 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
         photos = {split: read_labelled(aligned, split) for split in ("test", CALIBRATION)}
         seen = _seen_by_candidate(workspace, commit, exported, photos, log)
         recognized = _recognition(params, seen["trained"])
-        comparisons = []
+        comparisons, beside = [], None
         for release in line.releases:
             key = "production" if release == line.production else f"{release.version}, best of the line"
             seen[key] = Seen(*(seen_by_release(workspace, commit, release, photos[split], log) for split in ("test", CALIBRATION)))
             if compared := _compare(workspace, params, release, photos, (seen["trained"], recognized), seen[key]):
-                comparisons.append(compared)
+                comparisons.append(compared.comparison)
+                beside = _beside(workspace, release, seen[key], compared) if key == "production" else beside
+        candidate = Tested("trained", exported.directory, params.detector, seen["trained"].test, recognized.point)
+        stressed = stress_table(workspace, commit, aligned, photos["test"], candidate, beside, log)
         figures = {key: found for key, one in seen.items() if (found := _measure(params, key, one))}
         for key, measured in figures.items():
             log(f"{key}: {_measured(measured)} over {measured.pairs:,} pairs of {measured.photos:,} photos")
         verdict = gate.judge(recognized, comparisons, params.evaluation, params.split.min_test_people)
-        gate_notes = [*_not_compared(line, comparisons), *_failures(seen), *_own_people(recognized), *verdict.notes]
+        gate_notes = [*_not_compared(line, comparisons), *_failures(seen), *_own_people(recognized), *verdict.notes, *stressed.notes]
         trained, test = figures["trained"], photos["test"]
         names = [face.identity for face in test.faces]
         chosen = threshold_figures(seen["trained"].test.embeddings, names, params.evaluation, weights)
@@ -87,9 +109,11 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
         apart += fairness.judge_false_matches(groups, params.evaluation.max_group_fmr)
         recognition = {"trained": recognized.to_json(), "beside": [one.to_json() for one in comparisons]}
         write_json(directory / "groups.json", fairness.to_json(groups))
+        write_json(directory / "stress.json", stressed.to_json())
         write_json(directory / "evaluation.json", {**{key: one.to_json() for key, one in figures.items()}, "recognition": recognition})
         _write_pairs(directory, test, seen["trained"].test)
         _write_plots(directory, figures, threshold)
+        _write_stress_plot(directory, stressed)
         return {
             "precision": exported.summary["precision"],
             "test_people": trained.people,
@@ -99,12 +123,13 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
             "recognition": recognition,
             "verification_threshold": threshold,
             "verification": chosen,
-            "passed": verdict.passed and not apart,
-            "reasons": [*verdict.reasons, *apart],
+            "passed": verdict.passed and not apart and not stressed.reasons,
+            "reasons": [*verdict.reasons, *apart, *stressed.reasons],
             "gate_notes": gate_notes,
             "people_lost": [person for one in comparisons[:1] for person in one.lost[:PEOPLE_LISTED]],
             "groups": fairness.to_json(groups),
             "group_notes": [*outside, *notes],
+            "stress": stressed.to_json(),
             "production": line.production.version if line.production else None,
             "best_of_line": line.best.version if line.best else None,
         }
@@ -147,7 +172,7 @@ def _compare(
     photos: Mapping[str, LabelledPhotos],
     ours: "tuple[Seen, Recognition]",
     theirs: Seen,
-) -> "Comparison | None":
+) -> "Compared | None":
     """The candidate beside a release, on the people of whom the release has not learned; None without a mated pair of theirs.
 
     ours: the photos by the candidate, and its counts on all people.
@@ -162,7 +187,15 @@ def _compare(
         return None
     everybody = all(stays.all() for stays in kept.values())
     candidate = ours[1] if everybody else _recognition(params, both[0])
-    return compare_recognition(release.version, (candidate, _recognition(params, both[1])), names, params.evaluation)
+    found = candidate, _recognition(params, both[1])
+    return Compared(compare_recognition(release.version, found, names, params.evaluation), *found, kept["test"])
+
+
+def _beside(workspace: Workspace, release: "Release", theirs: Seen, compared: Compared) -> Beside:
+    """The release for the stress table, at the thresholds of the comparison."""
+    bundle = workspace.releases.bundle(release)
+    tested = Tested(release.version, bundle, served_detector(bundle), theirs.test, compared.release.point)
+    return Beside(release.version, tested, compared.candidate.point, compared.kept)
 
 
 def _measure(params: Params, name: str, seen: Seen) -> "Evaluation | None":
@@ -222,6 +255,14 @@ def _write_plots(directory: Path, figures: Mapping[str, "Evaluation"], threshold
     write_bytes(directory / "roc.png", plots.roc_plot(curves))
     write_bytes(directory / "det.png", plots.det_plot(curves))
     write_bytes(directory / "scores.png", plots.histogram_plot(trained.histogram, threshold))
+
+
+def _write_stress_plot(directory: Path, stressed: StressTable) -> None:
+    """Writes the picture of the stress table, if there is one."""
+    from face_assets.biometrics.stress_plot import stress_plot
+
+    if stressed.rows:
+        write_bytes(directory / "stress.png", stress_plot(stressed.rows))
 
 
 def _measured(found: "Evaluation") -> str:

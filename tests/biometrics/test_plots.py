@@ -9,9 +9,15 @@ import pytest
 from PIL import Image
 
 from face_assets.biometrics import plots
+from face_assets.biometrics.stress_plot import stress_plot
 from face_assets.biometrics.verification import evaluate
+from face_assets.core.degradations import default_strengths, rows_of
 
 KILOBYTES = 60
+STRESSED = [
+    {"condition": name, "strength": strength, "tar": 0.7, "tar_low": 0.6, "tar_high": 0.8, "fta": 0.1}
+    for name, strength in rows_of(default_strengths())
+]
 
 
 def test_plots_are_small_white_and_the_same_again() -> None:
@@ -23,6 +29,8 @@ def test_plots_are_small_white_and_the_same_again() -> None:
         partial(plots.histogram_plot, found.histogram, 0.5),
         partial(plots.learning_curve_plot, curve),
         partial(plots.learning_curve_plot, []),
+        partial(stress_plot, {"trained": STRESSED, "production": STRESSED}),
+        partial(stress_plot, {"trained": [{**row, "tar": None} for row in STRESSED]}),
     ):
         png = draw()
         assert png == draw()
@@ -39,7 +47,7 @@ def test_the_roc_ends_where_the_pairs_do(monkeypatch: pytest.MonkeyPatch) -> Non
         drawn.extend(figure.axes)
         return b""
 
-    monkeypatch.setattr(plots, "_png", keep_axes)
+    monkeypatch.setattr(plots, "png", keep_axes)
     curve = {"far": [0.0, 0.005, 0.1, 1.0], "tar": [0.2, 0.5, 0.9, 1.0]}
     plots.roc_plot({"trained": (curve, 200), "production": (curve, 10)})
     (axes,) = drawn

@@ -32,7 +32,8 @@ detector: {image_size: 80, margin: 16, max_rejected: 0.3}
 embedder: {weights: scratch, embedding_size: 64}
 train: {unfreeze: all, epochs: 2, batch_size: 32, learning_rate: 0.002, margin: 0.2, scale: 16.0, photos_per_person: 4,
   embedding_regularization: 0.0}
-evaluation: {far: 0.05, fpir: 0.1, min_auc: 0.4, min_accuracy: 0.4, max_regression: 1.0}
+evaluation: {far: 0.05, fpir: 0.1, min_auc: 0.4, min_accuracy: 0.4, max_regression: 1.0,
+  stress: {conditions: {resolution: [24], sunglasses: []}, photos: 6}}
 gallery: {action: report}
 serving: {golden_requests: 6, max_latency_ms: 5000}
 """

@@ -15,7 +15,8 @@ split: {{validation: 0.0, test: 0.6, min_test_people: 2}}
 detector: {{image_size: 80, margin: 16}}
 embedder: {{weights: {weights}, whitening: per_image}}
 train: {{epochs: 2, batch_size: 8, min_people: 2{train}}}
-evaluation: {{far: 0.1, fpir: 0.1, min_auc: 0.0, min_accuracy: 0.0, max_regression: 1.0, max_compatibility_loss: {loss}}}
+evaluation: {{far: 0.1, fpir: 0.1, min_auc: 0.0, min_accuracy: 0.0, max_regression: 1.0, max_compatibility_loss: {loss},
+  stress: {{conditions: {{}}}}}}
 gallery: {{action: report}}
 """
 
