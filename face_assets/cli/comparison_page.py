@@ -2,12 +2,13 @@
 
 import base64
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from face_assets.biometrics.plots import roc_plot
+from face_assets.biometrics.stress_plot import stress_plot
 from face_assets.cli.followed_repository import read_repository
 from face_assets.core.errors import UserError
 from face_assets.core.files import SHARED, write_bytes, write_text
@@ -16,10 +17,15 @@ from face_assets.core.rights import outside
 from face_assets.evaluation.hardest_pairs import Regression
 from face_assets.release.comparison import Comparison, Row, compare
 
+FIGURES, BAD_PHOTOS = "Figures", "On bad photos"
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;margin:1rem 0}th,td{padding:.25rem .75rem;border-bottom:1px solid #ddd;text-align:left}
 td.n{text-align:right;font-variant-numeric:tabular-nums}code{background:#f3f3f3;padding:0 .2rem}img{max-width:100%}"""
 
+ON_BAD_PHOTOS = (
+    "Photos of test people, degraded before the face is looked for, with intervals of 95 % over people: TAR at each release's own gate "
+    "threshold, and the share in which the face is not found. Each release's photos are those of its own test people."
+)
 EACH_ITS_OWN = (
     "At each release's own threshold, with intervals over people: how often two photos of one person are taken for one, and how often "
     "those of two people are."
@@ -40,32 +46,38 @@ def write_page(found: Comparison, output: Path) -> list[Path]:
     names = [side.release.version for side in (found.first, found.second)]
     measured = [side.evaluation for side in (found.first, found.second)]
     curve = roc_plot({name: (one["roc"], one["impostor"]) for name, one in zip(names, measured, strict=True)})
+    pictures = {FIGURES: ("ROC of both releases", "roc", curve)}
+    if found.stress:
+        tables = {name: side.stress for name, side in zip(names, (found.first, found.second), strict=True) if side.stress}
+        pictures[BAD_PHOTOS] = ("TAR and faces not found, by condition", "stress", stress_plot(tables))
     if output.suffix == ".html":
-        write_text(output, as_html(found, curve), SHARED)
+        write_text(output, as_html(found, {heading: (title, content) for heading, (title, _, content) in pictures.items()}), SHARED)
         return [output]
     if output.suffix == ".md":
-        picture = output.with_suffix(".roc.png")
-        write_bytes(picture, curve, SHARED)
-        write_text(output, as_markdown(found, picture.name), SHARED)
-        return [output, picture]
+        files = {heading: (title, output.with_suffix(f".{name}.png")) for heading, (title, name, _) in pictures.items()}
+        for heading, (_, file) in files.items():
+            write_bytes(file, pictures[heading][2], SHARED)
+        write_text(output, as_markdown(found, {heading: (title, file.name) for heading, (title, file) in files.items()}), SHARED)
+        return [output, *(file for _, file in files.values())]
     raise UserError(f"--output {output}: name a file that ends in .html or .md.")
 
 
-def as_markdown(found: Comparison, picture: str | None = None) -> str:
-    """Returns the page as Markdown. picture: file of the curves."""
+def as_markdown(found: Comparison, pictures: Mapping[str, tuple[str, str]] | None = None) -> str:
+    """Returns the page as Markdown. pictures: heading of a section → title and file of its picture."""
     title, sections = _content(found)
     lines = [f"# {title}", ""]
     for heading, header, rows, sentences in sections:
         lines += [f"## {heading}", "", *(line for sentence in sentences for line in (sentence, ""))]
         if rows:
             lines += [_line(header), _line(["---"] * len(header)), *(_line([shown_in_markdown(cell) for cell in row]) for row in rows), ""]
-        if heading == "Figures" and picture:
-            lines += [f"![ROC of both releases]({picture})", ""]
+        if pictures and heading in pictures:
+            lines += ["![{}]({})".format(*pictures[heading]), ""]
     return shown_lines(lines)
 
 
-def as_html(found: Comparison, curve: bytes) -> str:
-    """Returns the page as one HTML file. Names come from the data repository, so all text is escaped."""
+def as_html(found: Comparison, pictures: Mapping[str, tuple[str, bytes]]) -> str:
+    """Returns the page as one HTML file. pictures: heading of a section → title and PNG. Names come from the data repository, so all
+    text is escaped."""
     title, sections = _content(found)
     parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>{_in_html(title)}</title><style>{STYLE}</style>"]
     parts.append(f"<h1>{_in_html(title)}</h1>")
@@ -74,9 +86,9 @@ def as_html(found: Comparison, curve: bytes) -> str:
         if rows:
             body = "".join("<tr>" + "".join(f"<td>{_in_html(cell)}</td>" for cell in row) + "</tr>" for row in rows)
             parts.append("<table><tr>" + "".join(f"<th>{_in_html(cell)}</th>" for cell in header) + f"</tr>{body}</table>")
-        if heading == "Figures":
-            picture = base64.b64encode(curve).decode()
-            parts.append(f'<p><img alt="ROC of both releases" src="data:image/png;base64,{picture}"></p>')
+        if heading in pictures:
+            about, content = pictures[heading]
+            parts.append(f'<p><img alt="{about}" src="data:image/png;base64,{base64.b64encode(content).decode()}"></p>')
     return "\n".join(parts) + "\n"
 
 
@@ -96,12 +108,15 @@ def _content(found: Comparison) -> tuple[str, list[Section]]:
     ]
     figures = [[row.name, _number(row.first), _number(row.second), _difference(row)] for row in found.rows]
     groups = [[f"{one.attribute}: {one.group}", one.figure, one.first, one.second] for one in found.groups]
+    stress = [[one.condition, *one.tar, *one.failures] for one in found.stress]
+    stress_header = ["condition", *(f"{figure}, {version}" for figure in ("TAR", "FTA") for version in (old, new))]
     parameters = [[name, str(before), str(after)] for name, (before, after) in found.parameters.items()]
     worse = [_regression(one) for one in found.regressions]
     return f"{old} and {new}", [
         ("Releases", ["version", "commit", "data set", "test people"], about, found.notes),
-        ("Figures", ["figure", old, new, "difference"], figures, []),
+        (FIGURES, ["figure", old, new, "difference"], figures, []),
         *([("Figures by group", ["group", "figure", old, new], groups, [EACH_ITS_OWN])] if groups else []),
+        *([(BAD_PHOTOS, stress_header, stress, [ON_BAD_PHOTOS])] if stress else []),
         ("Parameters that differ", ["parameter", old, new], parameters, [] if parameters else ["None."]),
         ("Pairs that became worse", ["pair", "first", "second", old, new, ""], worse, [_mistakes(found.regressions, old, new)]),
     ]
@@ -154,6 +169,7 @@ def as_json(found: Comparison) -> dict[str, Any]:
         "second": found.second.release.version,
         "figures": {row.name: {"first": row.first, "second": row.second} for row in found.rows},
         "groups": [asdict(one) for one in found.groups],
+        "stress": [asdict(one) for one in found.stress],
         "parameters": {name: {"first": before, "second": after} for name, (before, after) in found.parameters.items()},
         "regressions": [{**one.__dict__, "loss": round(one.loss, 6)} for one in found.regressions],
         "notes": found.notes,

@@ -14,8 +14,9 @@ class CardFacts:
     verification: the threshold for two photos and its rates, as the evaluation's summary has them.
     precisions: the trials, the served one last; empty if f32 was requested. passed, reasons: the gate's verdict, if known.
     groups: tables of the figures by group, as Markdown; empty without attributes. recognition: `trained`, figures at the
-    gate's thresholds, and `beside`, the comparisons with releases of the line. compatible_with: versions with whose templates the
-    embeddings compare; compatibility: the figures behind it, or why there are none.
+    gate's thresholds, and `beside`, the comparisons with releases of the line. stress: the stress table as in stress.json,
+    with TAR at `far`. compatible_with: versions with whose templates the embeddings compare; compatibility: the figures behind it, or why
+    there are none.
     """
 
     commit: str
@@ -34,6 +35,8 @@ class CardFacts:
     reasons: Sequence[str] = ()
     groups: str = ""
     recognition: Mapping[str, Any] = field(default_factory=dict)
+    stress: Mapping[str, Any] = field(default_factory=dict)
+    far: float = 1e-3
     compatible_with: Sequence[str] = ()
     compatibility: str = ""
 

@@ -1,10 +1,11 @@
-"""The model card's figures: of all test people, at the gate's thresholds, at the served ones, and by group."""
+"""The model card's figures: of all test people, at the gate's thresholds, at the served ones, by group, and on bad photos."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from face_assets.biometrics.rate_interval import rate_interval
 from face_assets.core.outside_text import shown_in_markdown
+from face_assets.evaluation.stress_table import ABOUT_STRESS, stress_markdown
 from face_assets.release.card_facts import CardFacts, table
 from face_assets.release.threshold_rows import HEADER, rate_text, threshold_rows
 
@@ -12,8 +13,8 @@ NOT_MEASURABLE = "not measurable"
 
 
 def figure_lines(facts: CardFacts) -> list[str]:
-    """The section on figures, and that on figures by group."""
-    return [*_figures(facts), *_groups(facts)]
+    """The sections on figures, on figures by group, and on bad photos."""
+    return [*_figures(facts), *_groups(facts), *_stress(facts)]
 
 
 def _figures(facts: CardFacts) -> list[str]:
@@ -83,6 +84,22 @@ def _groups(facts: CardFacts) -> list[str]:
         "how often two photos of one person are taken for one, and false_accept_rate how often those of two people are.",
         "",
         facts.groups,
+    ]
+
+
+def _stress(facts: CardFacts) -> list[str]:
+    """The stress table, with that of production, and the losses with their intervals."""
+    if not facts.stress.get("rows"):
+        return []
+    header = ("condition", "now", "before", "worse by")
+    rows = [(one["name"], f"{one['now']:.4f}", f"{one['before']:.4f}", _interval(one["loss"])) for one in facts.stress.get("losses", ())]
+    return [
+        "## On bad photos",
+        "",
+        *(line for sentence in ABOUT_STRESS for line in (sentence, "")),
+        stress_markdown(facts.stress["rows"], facts.far),
+        "",
+        *(["Beside production, with intervals that hold for all conditions together:", "", *table(header, rows), ""] if rows else []),
     ]
 
 

@@ -1,6 +1,6 @@
 """Comparison of two releases by their bundles: figures, curves, parameters, and pairs that became worse."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from face_assets.core.files import read_json
 from face_assets.core.params import current_names
 from face_assets.evaluation.group_figures import figure_cell
 from face_assets.evaluation.hardest_pairs import Regression, read_pairs, worst_regressions
+from face_assets.evaluation.stress_table import name_of, rate_cell
 from face_assets.registry.releases import Release
 from face_assets.registry.workspace import Workspace
 
@@ -29,6 +30,7 @@ class Side:
     """One release with its test data and figures. recognition: failures to acquire and rates of identification, empty in earlier bundles.
 
     photos: ids of the test photos, None in bundles of earlier versions; groups: attribute → group → facts, empty without groups.
+    stress: rows of the stress table, empty without one and in bundles of earlier versions.
     """
 
     release: Release
@@ -39,6 +41,7 @@ class Side:
     photos: frozenset[str] | None
     groups: Mapping[str, Mapping[str, Any]]
     recognition: Mapping[str, float | None] = field(default_factory=dict)
+    stress: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,15 @@ class GroupRow:
 
 
 @dataclass(frozen=True)
+class StressRow:
+    """A row of the stress table in both releases: TAR and failures to acquire as text with intervals; "" where one has no such row."""
+
+    condition: str
+    tar: tuple[str, str]
+    failures: tuple[str, str]
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Comparison of the second release with the first. notes: limits of the comparison, in sentences."""
 
@@ -72,6 +84,7 @@ class Comparison:
     parameters: dict[str, tuple[Any, Any]]
     regressions: list[Regression]
     notes: list[str]
+    stress: list[StressRow] = field(default_factory=list)
 
 
 def compare(workspace: Workspace, first: str, second: str) -> Comparison:
@@ -81,14 +94,15 @@ def compare(workspace: Workspace, first: str, second: str) -> Comparison:
     old, new = sides
     regressions, notes = _regressions(old, new, *bundles)
     parameters = _changed(old.parameters, new.parameters)
-    return Comparison(old, new, _rows(old, new), group_rows(old.groups, new.groups), parameters, regressions, notes)
+    groups, stress = group_rows(old.groups, new.groups), stress_rows(old.stress, new.stress)
+    return Comparison(old, new, _rows(old, new), groups, parameters, regressions, notes, stress)
 
 
 def _side(release: Release, bundle: Path) -> Side:
     evaluation = read_json(bundle / "evaluation.json")
     recognized = evaluation.get("recognition", {}).get("trained", {})
     recognizer, provenance = read_json(bundle / "recognizer.json"), read_json(bundle / "provenance.json")
-    listed, grouped = bundle / "test_photos.txt", bundle / "groups.json"
+    listed, grouped, stressed = (bundle / name for name in ("test_photos.txt", "groups.json", "stress.json"))
     return Side(
         release=release,
         dataset_version=provenance["dataset_version"],
@@ -98,6 +112,7 @@ def _side(release: Release, bundle: Path) -> Side:
         recognition={name: recognized[key] for key, name in RECOGNITION.items() if key in recognized},
         photos=frozenset(listed.read_text(encoding="utf-8").splitlines()) if listed.is_file() else None,
         groups=read_json(grouped) if grouped.is_file() else {},
+        stress=read_json(stressed)["rows"].get("trained", ()) if stressed.is_file() else (),
     )
 
 
@@ -127,6 +142,17 @@ def group_rows(first: Groups, second: Groups) -> list[GroupRow]:
         for attribute, group in places
         for figure in GROUP_FIGURES
     ]
+
+
+def stress_rows(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]) -> list[StressRow]:
+    """Rows for the conditions of both stress tables, in the order of the second. first, second: rows as in stress.json."""
+    old, new = ({name_of(row): row for row in rows} for rows in (first, second))
+
+    def cells(name: str, figure: str) -> tuple[str, str]:
+        before, after = (rate_cell(rows[name], figure) if name in rows else "" for rows in (old, new))
+        return before, after
+
+    return [StressRow(name, cells(name, "tar"), cells(name, "fta")) for name in dict.fromkeys((*new, *old))]
 
 
 def _of_group(facts: Mapping[str, Any] | None, figure: str) -> str:

@@ -24,6 +24,7 @@ from face_assets.evaluation.group_figures import attributes_digest, groups_markd
 from face_assets.evaluation.production_line import production_line
 from face_assets.evaluation.reference import FILE as REFERENCE
 from face_assets.evaluation.steps import evaluate_embedder
+from face_assets.evaluation.stress_table import name_of
 from face_assets.gallery.verdict import judge_gallery, refusals
 from face_assets.registry.releases import Digests, Lineage, Release
 from face_assets.registry.workspace import Log, Workspace
@@ -34,7 +35,7 @@ from face_assets.release.promotion import Judge, stage_release
 from face_assets.release.traffic_reference import release_reference
 from face_assets.storage.artifacts import Artifact
 
-EVALUATION = ("evaluation.json", "groups.json", "pairs.csv", "test_photos.txt")
+EVALUATION = ("evaluation.json", "groups.json", "stress.json", "pairs.csv", "test_photos.txt")
 LINEAGE = "compatibility.json"
 
 
@@ -222,6 +223,8 @@ def _card(commit: str, params: Params, parts: Parts, lineage: Lineage) -> str:
         precisions=parts.exported.summary["precisions"],
         parameters=params.model_dump(mode="json"),
         recognition=parts.evaluation.summary["recognition"],
+        stress=parts.evaluation.summary["stress"],
+        far=params.evaluation.far,
         groups=groups_markdown(parts.evaluation.summary["groups"], parts.evaluation.summary["group_notes"]),
         compatible_with=lineage.compatible_with,
         compatibility=lineage.reason,
@@ -240,6 +243,7 @@ def _register(workspace: Workspace, commit: str, params: Params, parts: Parts, i
     metrics = {name: figures for name, figures in parts.evaluation.summary["figures"]["trained"].items()}
     recognition = parts.evaluation.summary["recognition"]["trained"]
     metrics |= {name: recognition[name] for name in ("fnir", "fpir")}
+    metrics |= {"stress": {name_of(row): row["tar"] for row in parts.evaluation.summary["stress"]["rows"].get("trained", ())}}
     metrics |= {"identification": parts.gallery.summary["identification"], "people_enrolled": parts.gallery.summary["people"]}
     plots = {name: parts_file for name, parts_file in _plots(parts).items() if parts_file.is_file()}
 

@@ -134,6 +134,18 @@ def test_figures_by_group_stand_in_the_card_and_five_people_get_a_sentence() -> 
     assert "| few |" not in card
 
 
+def test_the_stress_table_is_on_the_card_with_the_losses_beside_production() -> None:
+    assert "On bad photos" not in model_card(FACTS)
+    row = {"condition": "turned", "strength": 30.0, "photos": 51, "people": 51, "tar": 0.6433, "tar_low": 0.497, "tar_high": 0.772}
+    row |= {"fta": 0.0, "fta_low": 0.0, "fta_high": 0.07, "fmr": None}
+    loss = {"name": "turned 30", "now": 0.6433, "before": 0.7, "loss": {"value": 0.0567, "low": -0.02, "high": 0.1}}
+    card = model_card(replace(FACTS, stress={"rows": {"production": [row], "trained": [row]}, "losses": [loss]}))
+    cells = "64.3 % (50 to 77) | 0.0 % (0 to 7) | cannot be told"
+    assert "| condition | photos | trained: TAR at FAR 0.001 | trained: FTA | trained: FMR | production: TAR" in card
+    assert f"| turned 30 | 51 of 51 people | {cells} | {cells} |" in card
+    assert "| turned 30 | 0.6433 | 0.7000 | 0.0567 (-0.0200 to 0.1000) |" in card
+
+
 def test_the_verdict_stands_in_the_card_where_it_is_given() -> None:
     assert "The gate passed it." in model_card(replace(FACTS, passed=True))
     refused = model_card(replace(FACTS, passed=False, reasons=["AUC is 0.5, below evaluation.min_auc 0.9"]))

@@ -20,6 +20,7 @@ from face_assets.gallery.steps import enroll
 from face_assets.registry.git import git
 from face_assets.registry.workspace import Workspace
 from face_assets.release import steps
+from face_assets.release.comparison import compare
 from face_assets.release.steps import Parts, make_release
 
 PEOPLE, PHOTOS = 8, 4
@@ -28,7 +29,8 @@ split: {{validation: 0.1, test: 0.6, min_test_people: 2}}
 detector: {{image_size: 80, margin: 16, thresholds: [0.6, 0.7, {certain}]}}
 embedder: {{weights: scratch, embedding_size: 32}}
 train: {{unfreeze: all, epochs: 0, batch_size: 16, embedding_regularization: 0.0, scale: 16.0}}
-evaluation: {{far: 0.05, fpir: 0.1, min_auc: 0.0, min_accuracy: 0.0, max_regression: 1.0{more}}}
+evaluation: {{far: 0.05, fpir: 0.1, min_auc: 0.0, min_accuracy: 0.0, max_regression: 1.0{more},
+  stress: {{conditions: {{}}}}}}
 gallery: {{action: report}}
 """
 STRICT, FINDS_ALL = 0.99, 0.7
@@ -143,9 +145,13 @@ def test_a_photo_without_a_face_counts_against_whoever_does_not_find_it(data: Pa
 
 
 def test_the_gate_judges_beside_what_came_into_production_since_the_evaluation(data: Path) -> None:
-    """Of two commits whose runs went side by side, the later and worse one, of another seed, was better than what was there before."""
+    """Of two commits whose runs went side by side, the later and worse one, of another seed, was better than what was there before.
+
+    Both have a stress table, whose photos the first degrades for both.
+    """
     asked = PARAMS.format(certain=FINDS_ALL, more="").replace("max_regression: 1.0", "max_regression: 0.1, confidence: 0.5")
-    Made()
+    asked = asked.replace("conditions: {}", "conditions: {jpeg: [10], mask: []}, photos: 4")
+    first = Made()
     commit(data, params_yaml=asked.replace("epochs: 0", "epochs: 0, seed: 1"))
     better = Made(late=True)
     commit(data, params_yaml=asked.replace("epochs: 0", "epochs: 0, seed: 2"))
@@ -154,6 +160,16 @@ def test_the_gate_judges_beside_what_came_into_production_since_the_evaluation(d
     better.register()
     worse.register()
     assert better.release["production"]
+    assert any("stress: degrading 4 photos in 3 ways, 12 of them new" in line for line in better.log)
+    assert not any("degrading" in line for line in [*first.log, *worse.log]), "another embedder has the same degraded faces"
+    stressed = better.evaluation["stress"]
+    rows = [(row["condition"], row["strength"], row["photos"]) for row in stressed["rows"]["trained"]]
+    assert rows == [("clean", None, 4), ("jpeg", 10.0, 4), ("mask", None, 4)] and stressed["rows"].keys() == {"trained", "production"}
+    assert any("the stress table is not compared with v1.0.0" in note for note in better.evaluation["gate_notes"])
+    assert (better.parts.evaluation.directory / "stress.png").is_file()
+    assert "## On bad photos" in better.card and "| jpeg 10 | 4 of " in better.card and "On bad photos" not in first.card
+    beside = compare(Workspace.load(), "v1.0.0", better.release["release"]).stress
+    assert [(one.condition, one.tar[0], one.failures[0]) for one in beside] == [(name, "", "") for name in ("clean", "jpeg 10", "mask")]
     assert not worse.release["production"] and "the gate refused it" in worse.release["stage_reason"]
 
 
