@@ -53,7 +53,7 @@ def read_record(directory: Path) -> TrainingRecord | None:
         return None
     with open(directory / LEARNED, encoding="utf-8", newline="") as file:
         learned = frozenset((row["identity"], row["md5"]) for row in csv.DictReader(file))
-    return TrainingRecord(learned, read_json(directory / SUMMARY))
+    return TrainingRecord(learned, read_json(directory / SUMMARY)) if learned else None
 
 
 def photos_of(faces: Iterable[Face]) -> set[tuple[str, str]]:

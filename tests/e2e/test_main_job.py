@@ -129,7 +129,7 @@ def test_added_photos_alone_are_detected_and_a_release_follows_and_can_be_rolled
     assert log == commit
     assert git("branch", "--contains", f"face-recognizer@{version}", cwd=cli.folder / "data").decode() == ""
     diff = subprocess.run(
-        [sys.executable, "-m", "dvc", "metrics", "diff", "--json", "face-recognizer@v1.0.0", f"face-recognizer@{version}"],
+        [sys.executable, "-m", "dvc", "metrics", "diff", "--all", "--json", "face-recognizer@v1.0.0", f"face-recognizer@{version}"],
         cwd=cli.folder / "data", capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "auc" in json.loads(diff.stdout)["metrics.json"]
