@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from face_assets.core.errors import UserError
 from face_assets.core.files import read_json
+from face_assets.core.fingerprint import fingerprint
 from face_assets.core.params import Detector
 from face_assets.dataset.steps import PHOTOS
 from face_assets.detection.same_faces import same_faces
@@ -101,6 +103,19 @@ def learned_by_release(workspace: Workspace, release: Release) -> frozenset[str]
         return frozenset()
     with open(listed, encoding="utf-8", newline="") as file:
         return frozenset(row["identity"] for row in csv.DictReader(file) if row["split"] == "train")
+
+
+def recognizer_key(workspace: Workspace, release: Release) -> str:
+    """Digest of all by which an evaluation beside a release differs from one beside another: how it sees photos, and of whom it learned.
+
+    Releases that differ in their gallery alone have one; an evaluation of thousands of photos is not made again for an enrolment.
+    """
+    try:
+        recognizer = read_json(workspace.releases.bundle(release) / "recognizer.json")
+        learned = sorted(learned_by_release(workspace, release))
+    except UserError:  # an evaluation that exists needs no bundle
+        return release.commit
+    return fingerprint(release.digests.embeddings, recognizer["detector"], recognizer["max_megapixels"], learned)
 
 
 def people_kept(names: Sequence[str], learned: frozenset[str]) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The step embedder_evaluation."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from face_assets.evaluation.labelled_photos import (
     learned_by_release,
     people_kept,
     read_labelled,
+    recognizer_key,
     seen_by_release,
     served_detector,
 )
@@ -66,7 +67,7 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
     """
     params = workspace.params(commit)
     line = production_line(workspace.stages, params.evaluation.far)
-    against = [release.commit for release in line.releases]
+    against = [recognizer_key(workspace, release) for release in line.releases]
     weights = _weights_key(workspace, commit, params)
     asked = [params.evaluation.fingerprint(), attributes_digest(workspace, commit, params.evaluation), impostor_scores(weights).digest]
     asked += ["gap by interval"] if params.evaluation.max_group_gap < 1 else []  # where there is no bound, nothing is judged anew
@@ -134,7 +135,26 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
             "best_of_line": line.best.version if line.best else None,
         }
 
-    return workspace.home.artifacts.make("embedder_evaluation", name, fill)
+    made = workspace.home.artifacts.make("embedder_evaluation", name, fill)
+    return replace(made, summary=_of_line(made.summary, line))
+
+
+def _of_line(summary: dict[str, Any], line: Line) -> dict[str, Any]:
+    """The summary with the versions of the line's releases, for one that was made beside others with the same recognizers."""
+    versions = {"production": line.production, "best_of_line": line.best}
+    now = {key: release.version if release else None for key, release in versions.items()}
+    names = {summary[key]: version for key, version in now.items() if summary[key] != version}
+    if not names:
+        return summary
+    beside = [{**one, "release": names.get(one["release"], one["release"])} for one in summary["recognition"]["beside"]]
+    figures = {_figures_name(key, names): found for key, found in summary["figures"].items()}
+    return {**summary, **now, "figures": figures, "recognition": {**summary["recognition"], "beside": beside}}
+
+
+def _figures_name(key: str, names: Mapping[str | None, str | None]) -> str:
+    """The name of figures whose release has another version now."""
+    version, comma, rest = key.partition(",")
+    return f"{names.get(version, version)}{comma}{rest}"
 
 
 def _seen_by_candidate(

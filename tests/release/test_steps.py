@@ -184,7 +184,12 @@ def test_a_corrected_attributes_file_makes_a_release_whose_groups_are_right(data
     corrected = Made()
     assert (corrected.release["release"], corrected.release["new"]) == ("v1.0.1", True)
     assert "- old: " in corrected.card
-    assert Made().release["new"] is False
+    again = Made()
+    assert again.release["new"] is False
+    evaluations = corrected.parts.evaluation, again.parts.evaluation
+    assert (evaluations[0].summary["production"], evaluations[1].summary["production"]) == ("v1.0.0", "v1.0.1")
+    assert evaluations[0].directory == evaluations[1].directory, "production has the same recognizer, so nothing is evaluated again"
+    assert [one["release"] for one in evaluations[1].summary["recognition"]["beside"]] == ["v1.0.1"]
 
 
 def test_a_file_that_stands_twice_in_the_gallery_is_enrolled_once_or_under_nobody(photos: Path, tmp_path: Path, warm_home: Path) -> None:
