@@ -1,9 +1,10 @@
 """Embeddings of stored crops: by weights in float32, and by an exported engine in its precision."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -17,9 +18,17 @@ from face_assets.registry.workspace import Log, Workspace
 from face_assets.storage.artifacts import Artifact
 from face_assets.storage.content_store import Entry
 
+if TYPE_CHECKING:
+    from torch import nn
+
 CROPS_A_TRANSACTION = 512
 UNNAMED = "fc16846d60e1d8b9"
 """Version of `features` under which no name of a store had one."""
+
+MODELS_KEPT = 2
+
+_loaded: dict[tuple[str, int, int], "nn.Module"] = {}
+_loading = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -58,13 +67,29 @@ def _processor() -> str:
 def embed(workspace: Workspace, how: Embedding, keys: Sequence[str], log: Log) -> np.ndarray:
     """Embeddings float32 (n, d) of stored crops in f32, in their order. Only crops without stored features pass through the trunk."""
     from face_assets.embedding.features import embed_stored
-    from face_assets.embedding.weights import load_embedder
+    from face_assets.embedding.weights import weights_fingerprint
 
-    model = load_embedder(how.weights, how.embedding_size, how.seed)
+    model = _model(weights_fingerprint(how.weights), how)
     folder = feature_folder(workspace, how.detector)
     return embed_stored(
         model, how.normalization, how.detector.image_size, crop_store(workspace, how.detector), keys, folder, workspace.settings.cores, log
     )
+
+
+def _model(digest: str, how: Embedding) -> "nn.Module":
+    """The embedder of `how`, to be read only. digest: of the weights. The last two stay in memory: the steps of a run ask for the starting
+    weights and the trained ones a dozen times, and loading takes as long as embedding ten thousand crops of which features are stored."""
+    from face_assets.embedding.weights import load_embedder
+
+    key = (digest, how.embedding_size, how.seed)
+    with _loading:
+        found = _loaded.pop(key, None)
+        if found is None:
+            found = load_embedder(how.weights, how.embedding_size, how.seed)
+        _loaded[key] = found
+        while len(_loaded) > MODELS_KEPT:
+            del _loaded[next(iter(_loaded))]
+    return found
 
 
 def served_vectors(workspace: Workspace, params: Params, exported: Artifact, keys: Sequence[str], log: Log) -> np.ndarray:
