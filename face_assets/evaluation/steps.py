@@ -143,7 +143,7 @@ def _of_line(summary: dict[str, Any], line: Line) -> dict[str, Any]:
     """The summary with the versions of the line's releases, for one that was made beside others with the same recognizers."""
     versions = {"production": line.production, "best_of_line": line.best}
     now = {key: release.version if release else None for key, release in versions.items()}
-    names = {summary[key]: version for key, version in now.items() if summary[key] != version}
+    names = {summary.get(key): version for key, version in now.items() if summary.get(key) != version}
     if not names:
         return summary
     beside = [{**one, "release": names.get(one["release"], one["release"])} for one in summary["recognition"]["beside"]]

@@ -9,7 +9,7 @@ from face_assets.core.identifiers import CommitId
 from face_assets.gallery.enrolled_photos import source_of
 from face_assets.gallery.people import AddPhotos, Effect, People, PeopleChange, message_of
 from face_assets.registry.folder_commit import FolderChange, commit_folder
-from face_assets.registry.person import Person
+from face_assets.registry.person import PLATFORM, Person
 from face_assets.registry.workspace import Workspace
 
 
@@ -74,12 +74,13 @@ def change_people(workspace: Workspace, requests: Sequence[Request]) -> list[Out
                 contents |= {photo.md5: photo.content for photo in request.change.photos}
         if not effects:
             return None
-        names = [request.author.name for place, request in enumerate(requests) if place in effects]
-        authors = dict(enumerate(names)) if len(set(names)) > 1 else {}
+        authors = [request.author for place, request in enumerate(requests) if place in effects]
+        several = len(set(authors)) > 1
+        named = {place: author.name for place, author in enumerate(authors)} if several else {}
         acknowledged = list(dict.fromkeys(name for effect in effects.values() for name in effect.acknowledged))
-        return FolderChange(people.listing(), contents, message_of(list(effects.values()), authors, begins), acknowledged)
+        message = message_of(list(effects.values()), named, begins)
+        return FolderChange(people.listing(), contents, message, PLATFORM if several else authors[0], acknowledged)
 
     workspace.repository.refresh()
-    author = requests[0].author
-    made = commit_folder(workspace.repository, followed_branch(workspace), GALLERY, change, author)
+    made = commit_folder(workspace.repository, followed_branch(workspace), GALLERY, change)
     return [outcome if outcome.error else Outcome(made, outcome.line) for outcome in outcomes]

@@ -49,11 +49,12 @@ with Repo(root) as repo:
 @dataclass(frozen=True)
 class FolderChange:
     """A change of a tracked folder. files: its new listing; contents: md5 → bytes of its new files; message: of the commit; acknowledged:
-    people for the message's trailers."""
+    people for the message's trailers; author: of the commit."""
 
     files: Sequence[TrackedFile]
     contents: Mapping[str, bytes]
     message: str
+    author: Person
     acknowledged: Sequence[str] = ()
 
 
@@ -61,7 +62,7 @@ Change = Callable[[CommitId], FolderChange | None]
 """Makes the change on a commit; None where nothing is to be changed. It is called again where the branch moved meanwhile."""
 
 
-def commit_folder(repository: DataRepository, branch: str, name: str, change: Change, author: Person) -> CommitId | None:
+def commit_folder(repository: DataRepository, branch: str, name: str, change: Change) -> CommitId | None:
     """The commit that changes the folder `name` on a branch of the source; None where nothing was to be changed.
 
     A branch that is checked out in a clone on this machine moves there as by `git pull` and `dvc checkout`, and not at all where files of
@@ -77,13 +78,13 @@ def commit_folder(repository: DataRepository, branch: str, name: str, change: Ch
             wanted = change(CommitId(head))
             if wanted is None:
                 return None
-            if commit := _try(repository, branch, CommitId(head), name, wanted, author):
+            if commit := _try(repository, branch, CommitId(head), name, wanted):
                 repository.refresh()
                 return commit
     raise UnreachableError(f"Others kept committing to {branch} of {repository.shown}: nothing was changed. Try again.")
 
 
-def _try(repository: DataRepository, branch: str, head: CommitId, name: str, change: FolderChange, author: Person) -> CommitId | None:
+def _try(repository: DataRepository, branch: str, head: CommitId, name: str, change: FolderChange) -> CommitId | None:
     """The pushed commit; None where somebody committed first."""
     where = f"{name}.dvc at commit {head[:12]}"
     pointer, committed = repository.pointer(head, name), repository.read(head, f"{name}.dvc")
@@ -101,7 +102,7 @@ def _try(repository: DataRepository, branch: str, head: CommitId, name: str, cha
         tree.require_room()
     with repository.checkout(head) as clone:
         _upload(clone, pointer.remote if pointer else None, [*change.contents], [md5])
-        commit = _commit(repository, clone, head, name, text, change, author)
+        commit = _commit(repository, clone, head, name, text, change)
         if tree:
             tree.keep(contents)
             tree.begin(md5)
@@ -143,9 +144,7 @@ def _upload(clone: Path, remote: str | None, *batches: Sequence[str]) -> None:
         )
 
 
-def _commit(
-    repository: DataRepository, clone: Path, head: CommitId, name: str, pointer: bytes, change: FolderChange, author: Person
-) -> CommitId:
+def _commit(repository: DataRepository, clone: Path, head: CommitId, name: str, pointer: bytes, change: FolderChange) -> CommitId:
     """Makes the commit in our own clone, whose index is that of `head`."""
     files = {f"{name}.dvc": pointer}
     ignored = repository.read(head, ".gitignore") or b""
@@ -155,7 +154,7 @@ def _commit(
         blob = git("hash-object", "-w", "--stdin", cwd=clone, content=content).decode().strip()
         git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", cwd=clone)
     tree = git("write-tree", cwd=clone).decode().strip()
-    who = {"AUTHOR": author, "COMMITTER": Person(AUTHOR, EMAIL)}
+    who = {"AUTHOR": change.author, "COMMITTER": Person(AUTHOR, EMAIL)}
     env = {f"GIT_{role}_{what}": value for role, one in who.items() for what, value in (("NAME", one.name), ("EMAIL", one.email))}
     message = with_trailers(change.message, change.acknowledged, clone)
     made = git("commit-tree", tree, "-p", head, cwd=clone, env=env, content=message.encode())

@@ -42,6 +42,8 @@ class WorkingTree:
         root = _checked_out(repository, branch)
         if root is None:
             return None
+        if before and not (root / name).is_dir():  # never fetched by `dvc pull`: a few files would look like the removal of the others
+            return WorkingTree(repository, root, name, {}, {})
         old, new = {file.path: file.md5 for file in before}, {file.path: file.md5 for file in after}
         gone = {path: md5 for path, md5 in old.items() if path not in new}
         return WorkingTree(repository, root, name, gone, {path: md5 for path, md5 in new.items() if old.get(path) != md5})

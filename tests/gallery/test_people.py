@@ -140,9 +140,10 @@ def test_several_changes_are_one_commit_and_a_refused_one_keeps_none_of_the_othe
     )
     assert lines == ["Enrol Zoë: 1 photo", "'Nobody' is not enrolled.", f"Rename {anybody} to Yan"]
     head = repository.resolve("main")
-    message = repository.git("show", "-s", "--format=%P%n%B", head).decode()
+    message = repository.git("show", "-s", "--format=%P%n%an%n%B", head).decode()
     assert message.strip().split("\n") == [
         before,
+        "Face Assets",
         "Change the gallery: 2 changes",
         "",
         "- Enrol Zoë: 1 photo (Ada)",

@@ -28,13 +28,13 @@ def md5_of(content: bytes) -> str:
 def adding(data: DataRepository, path: str, content: bytes) -> Callable[[CommitId], FolderChange]:
     def change(commit: CommitId) -> FolderChange:
         files = [file for file in data.files(commit, "photos") if file.path != path]
-        return FolderChange([*files, TrackedFile(path, md5_of(content))], {md5_of(content): content}, f"Add {path}", ["Ada"])
+        return FolderChange([*files, TrackedFile(path, md5_of(content))], {md5_of(content): content}, f"Add {path}", ADA, ["Ada"])
 
     return change
 
 
 def add(data: DataRepository, path: str) -> CommitId:
-    made = commit_folder(data, "main", "photos", adding(data, path, path.encode()), ADA)
+    made = commit_folder(data, "main", "photos", adding(data, path, path.encode()))
     assert made
     return made
 
@@ -81,7 +81,7 @@ def test_a_commit_changes_the_pointer_alone_and_names_its_author(
     assert "Zoë/1.jpg" in paths(bare, tmp_path / "elsewhere"), "from the DVC remote"
     pointer, old = data.pointer(made, "photos"), data.pointer(before, "photos")
     assert (pointer.files, pointer.size) == (old.files + 1, old.size + len("Zoë/1.jpg".encode()))
-    assert commit_folder(data, "main", "photos", lambda commit: None, ADA) is None
+    assert commit_folder(data, "main", "photos", lambda commit: None) is None
     git("clone", "-q", bare, tmp_path / "clone")
     run_dvc(tmp_path / "clone", ["pull"])
     assert (tmp_path / "clone" / "photos" / "Zoë" / "1.jpg").read_text() == "Zoë/1.jpg"
@@ -97,7 +97,7 @@ def test_who_commits_meanwhile_loses_nothing(data: DataRepository, bare: Path, t
         times.append(commit)
         return adding(data, "Mine/1.jpg", b"mine")(commit)
 
-    assert commit_folder(data, "main", "photos", interrupted, ADA)
+    assert commit_folder(data, "main", "photos", interrupted)
     assert len(set(times)) == 3
     assert paths(bare, tmp_path / "home2") >= {"Mine/1.jpg", "Other/0.jpg", "Other/1.jpg"}
 
@@ -113,7 +113,7 @@ def test_a_branch_that_never_rests_is_given_up(data: DataRepository, bare: Path,
         return adding(data, "Mine/1.jpg", b"mine")(commit)
 
     with pytest.raises(UserError, match="Others kept committing to main"):
-        commit_folder(data, "main", "photos", interrupted, ADA)
+        commit_folder(data, "main", "photos", interrupted)
     assert "Mine/1.jpg" not in paths(bare, tmp_path / "home2")
 
 
@@ -172,9 +172,9 @@ def test_a_clone_with_the_branch_checked_out_follows(repository: Path, home: Pat
     assert (repository / "photos" / "Ann" / "uncommitted.jpg").read_text() == "mine"
 
     def without(commit: CommitId) -> FolderChange:
-        return FolderChange([file for file in data.files(commit, "photos") if not file.path.startswith("Zoë/")], {}, "Remove Zoë")
+        return FolderChange([file for file in data.files(commit, "photos") if not file.path.startswith("Zoë/")], {}, "Remove Zoë", ADA)
 
-    commit_folder(data, "main", "photos", without, ADA)
+    commit_folder(data, "main", "photos", without)
     assert not (repository / "photos" / "Zoë").exists()
     (repository / "photos" / "Ann" / "uncommitted.jpg").unlink()
     run_dvc(repository, ["status"])
@@ -196,6 +196,9 @@ def test_a_clone_with_changes_of_its_own_stays_as_it_is(repository: Path, home: 
     assert (repository / "photos" / "Zoë" / "1.jpg").read_text() == "another"
     data.refresh()
     assert data.resolve("main") == before
+    shutil.rmtree(repository / "photos")
+    add(data, "Xia/1.jpg")
+    assert not (repository / "photos").exists(), "photos that were never fetched are not there in part"
     git("switch", "-qc", "elsewhere", cwd=repository)
     add(data, "Yan/1.jpg")
     assert not (repository / "photos" / "Yan").exists()
@@ -211,6 +214,6 @@ def test_a_clone_that_a_killed_writer_left_behind_follows_later(repository: Path
         patched.setattr(working_tree.WorkingTree, "_follow", die)
         add(data, "Zoë/1.jpg")
     assert not (repository / "photos" / "Zoë").exists()
-    assert commit_folder(data, "main", "photos", lambda commit: None, ADA) is None
+    assert commit_folder(data, "main", "photos", lambda commit: None) is None
     assert (repository / "photos" / "Zoë" / "1.jpg").read_text() == "Zoë/1.jpg"
     assert not (home / working_tree.JOURNAL).exists()
