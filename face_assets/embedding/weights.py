@@ -7,6 +7,8 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from face_assets.core.errors import UserError
 from face_assets.core.files import write_bytes
 from face_assets.core.fingerprint import file_digest
@@ -112,7 +114,7 @@ def _check_fit(name: str, expected: "dict[str, Tensor]", found: "dict[str, Tenso
     for key in (key for key in expected if key in found):
         if found[key].shape != expected[key].shape:
             wrong.append(f"{key} is {tuple(found[key].shape)}, not {tuple(expected[key].shape)}")
-        elif not found[key].isfinite().all():
+        elif not np.isfinite(found[key].detach().float().numpy()).all():  # torch's threads would wait for one another 714 times
             wrong.append(f"{key} holds values that are not finite")
     if wrong:
         more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
