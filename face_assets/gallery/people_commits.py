@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from face_assets.audit.gallery_faces import GALLERY
 from face_assets.core.errors import UserError
 from face_assets.core.identifiers import CommitId
+from face_assets.dataset.steps import PHOTOS
 from face_assets.gallery.enrolled_photos import source_of
 from face_assets.gallery.people import AddPhotos, Effect, People, PeopleChange, message_of
 from face_assets.registry.folder_commit import FolderChange, commit_folder
@@ -79,7 +80,11 @@ def change_people(workspace: Workspace, requests: Sequence[Request]) -> list[Out
         named = {place: author.name for place, author in enumerate(authors)} if several else {}
         acknowledged = list(dict.fromkeys(name for effect in effects.values() for name in effect.acknowledged))
         message = message_of(list(effects.values()), named, begins)
-        return FolderChange(people.listing(), contents, message, PLATFORM if several else authors[0], acknowledged)
+        photos = workspace.repository.pointer(commit, PHOTOS) if begins else None
+        if photos and photos.not_pushed:
+            raise UserError(photos.not_pushed)
+        author = PLATFORM if several else authors[0]
+        return FolderChange(people.listing(), contents, message, author, acknowledged, photos.remote if photos else None)
 
     workspace.repository.refresh()
     made = commit_folder(workspace.repository, followed_branch(workspace), GALLERY, change)

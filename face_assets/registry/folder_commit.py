@@ -48,14 +48,18 @@ with Repo(root) as repo:
 
 @dataclass(frozen=True)
 class FolderChange:
-    """A change of a tracked folder. files: its new listing; contents: md5 → bytes of its new files; message: of the commit; acknowledged:
-    people for the message's trailers; author: of the commit."""
+    """A change of a tracked folder.
+
+    files: its new listing; contents: md5 → bytes of its new files; message, author: of the commit; acknowledged: people for the message's
+    trailers; remote: name of a new folder's DVC remote, None for the default one.
+    """
 
     files: Sequence[TrackedFile]
     contents: Mapping[str, bytes]
     message: str
     author: Person
     acknowledged: Sequence[str] = ()
+    remote: str | None = None
 
 
 Change = Callable[[CommitId], FolderChange | None]
@@ -94,14 +98,15 @@ def _try(repository: DataRepository, branch: str, head: CommitId, name: str, cha
     listing = listing_of(change.files)
     md5 = f"{hashlib.md5(listing, usedforsecurity=False).hexdigest()}.dir"
     size = _size(repository, pointer.size if pointer else None, before, change)
-    text = pointer_to(committed, name, md5, size, len(change.files), where)
+    remote = pointer.remote if pointer else change.remote
+    text = pointer_to(committed, name, md5, size, len(change.files), where, remote)
     tree = WorkingTree.of(repository, branch, name, before, change.files)
     contents = {**change.contents, md5: listing}
     _keep(repository.cache, contents)
     if tree:
         tree.require_room()
     with repository.checkout(head) as clone:
-        _upload(clone, pointer.remote if pointer else None, [*change.contents], [md5])
+        _upload(clone, remote, [*change.contents], [md5])
         commit = _commit(repository, clone, head, name, text, change)
         if tree:
             tree.keep(contents)

@@ -76,14 +76,14 @@ def parse_pointer(content: bytes, name: str, where: str) -> Pointer:
     return Pointer(md5, size, files, path, remote or None, not_pushed)
 
 
-def pointer_to(committed: bytes | None, name: str, md5: str, size: int | None, files: int, where: str) -> bytes:
-    """The text of NAME.dvc that points to a folder: the committed one with other contents, or a new one.
+def pointer_to(committed: bytes | None, name: str, md5: str, size: int | None, files: int, where: str, remote: str | None = None) -> bytes:
+    """The text of NAME.dvc that points to a folder: the committed one with other contents, or a new one, of the DVC remote `remote`.
 
     Raises UserError for one that cannot be read, was imported, or does not track a folder.
     """
     found = {"md5": md5, **({} if size is None else {"size": size}), "nfiles": files, "hash": "md5"}
     if committed is None:
-        return yaml.safe_dump({"outs": [{**found, "path": name}]}, sort_keys=False).encode()
+        return yaml.safe_dump({"outs": [{**found, "path": name, **({"remote": remote} if remote else {})}]}, sort_keys=False).encode()
     before, parsed = parse_pointer(committed, name, where), parse_yaml(committed)
     if not before.md5.endswith(".dir") or parsed.get("deps"):
         raise UserError(f"{where} was imported, or tracks no folder: make it yours by `rm {name}.dvc` and `dvc add {name}`, and commit.")

@@ -161,6 +161,17 @@ def test_several_changes_are_one_commit_and_a_refused_one_keeps_none_of_the_othe
     assert repository.resolve("main") == head, "nothing to commit"
 
 
+def test_a_gallery_begins_in_the_remote_that_has_the_photos(repository: Path, home: Path, tmp_path: Path) -> None:
+    (repository / "photos.dvc").write_text(f"{(repository / 'photos.dvc').read_text()}  remote: storage\n")
+    git("commit", "-qam", "Name the remote", cwd=repository)
+    git("clone", "-q", "--bare", repository, tmp_path / "bare.git")
+    remember(repo=str(tmp_path / "bare.git"))
+    workspace = Workspace.load()
+    change(workspace, AddPhotos("Zoë", (photo("1"),)))
+    pointer = workspace.repository.pointer(workspace.repository.resolve("main"), "gallery")
+    assert pointer and pointer.remote == "storage"
+
+
 def test_a_machine_that_follows_no_single_branch_of_production_says_so(workspace: Workspace) -> None:
     remember(production_branches=["live/*"])
     with pytest.raises(UserError, match="matches no branch"):
