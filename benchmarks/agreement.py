@@ -45,7 +45,7 @@ def agreement(files: list[Path]) -> Row:
             shared, apart = overlap(theirs.box, faces.boxes[0]), float(np.abs(theirs.landmarks - faces.landmarks[0]).max())
             least, most = min(least, shared), max(most, apart)
             same += shared >= OVERLAP and apart <= PIXELS
-            crops += bool((detector.crop(image, faces.boxes[0]) == theirs.crop).all())
+            crops += bool((detector.crop(image, faces) == theirs.crop).all())
     note = f"of {asked:,}; overlap from {least:.6f}, landmarks within {most:.4f} px, {crops:,} crops the same to the bit"
     return Row("photos with the reference's face", same / asked, 1.0, "of all", 0.995, note)
 

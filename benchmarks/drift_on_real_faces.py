@@ -142,7 +142,7 @@ def _bins(photo: Path) -> Bins:
     faces = _worker.detector.detect(image)
     if not len(faces.boxes):
         return without_face()
-    crops = _worker.detector.crop(image, faces.boxes[0])[None]
+    crops = _worker.detector.crop(image, faces)[None]
     vectors = _worker.engine.embed(crops)
     seen = measure(np.array([len(faces.boxes)]), crops, faces.boxes[:1], faces.probabilities[:1], vectors, np.zeros(1))
     return np.asarray(bins_of(seen)[0])

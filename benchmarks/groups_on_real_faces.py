@@ -116,10 +116,10 @@ def _start(networks: Path, engine: Path) -> None:
 
 def _look(photo: Path) -> Floats:
     image = decode(photo.read_bytes())
-    boxes = _Worker.detector.detect(image).boxes
-    if not len(boxes):
+    faces = _Worker.detector.detect(image)
+    if not len(faces.boxes):
         return np.full(130, np.nan, np.float32)
-    crops = _Worker.detector.crop(image, boxes[0])[None]
+    crops = _Worker.detector.crop(image, faces)[None]
     brightness, sharpness, _ = appearance(crops)
     return np.concatenate([brightness, sharpness, _Worker.engine.embed(crops)[0]]).astype(np.float32)
 

@@ -93,4 +93,4 @@ def _start(networks: Path) -> None:
 def _find(path: Path) -> int:
     image = decode(path.read_bytes())
     faces = _Worker.detector.detect(image)
-    return len([_Worker.detector.crop(image, box) for box in faces.boxes])
+    return len([_Worker.detector.crop(image, faces, rank) for rank in range(len(faces.boxes))])

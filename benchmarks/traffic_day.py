@@ -127,7 +127,7 @@ def _bundle(folder: Path, networks: Path, engine: Path, photos: list[Path]) -> G
     write_json(folder / "recognizer.json", recognizer)
     detector, loaded = Detector(networks, DETECTOR), Engine(engine / "embedder.xml", "f32", 1)
     images = [decode(photo.read_bytes()) for photo in photos[:ENROLLED]]
-    vectors = loaded.embed(np.stack([detector.crop(image, detector.detect(image).boxes[0]) for image in images]))
+    vectors = loaded.embed(np.stack([detector.crop(image, detector.detect(image)) for image in images]))
     write_gallery(templates_of(vectors, [photo.parent.name for photo in photos[:ENROLLED]]), folder)
     gallery = Gallery.load(folder)
     places, scores = gallery.search(vectors[:1])

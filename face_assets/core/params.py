@@ -85,6 +85,17 @@ class Detector(Section):
     max_side: int = Field(
         1024, ge=160, le=10**6, description="longer photos are reduced to this side for detection; the crop is cut from the full photo"
     )
+    align: Literal["box", "upright", "similarity"] = Field(
+        "upright",
+        description="box: the crop shows the face as the photo does; upright: turned until it is upright where its tilt exceeds 10°, "
+        "else as box; similarity: turned, scaled and moved so that eyes, nose and mouth come where ArcFace's crops have them, "
+        "without `margin`",
+    )
+    turned_below: Fraction = Field(
+        0.995,
+        description="a photo in which no face reaches this probability is also searched turned by 90, 180 and 270°, and has the faces of "
+        "the surest direction; 0: never",
+    )
     max_rejected: Fraction = Field(0.1, description="share of photos without a usable face past which the check fails")
 
 
@@ -359,6 +370,11 @@ class Serving(Section):
         128, ge=1, le=10_000, description="photos that the recognizer takes in at once; those beyond are rejected as UNAVAILABLE"
     )
     max_seconds: Positive = Field(30.0, le=3600.0, description="a photo that waits longer is dropped")
+    search_turned: bool = Field(
+        True,
+        description="photos of requests are searched in other directions as `detector.turned_below` says: where no face is sure, four "
+        "searches instead of one",
+    )
 
     canary_share: float = Field(0.1, gt=0.0, le=0.5, description="docker target: about this share of the traffic goes to a candidate first")
     canary_seconds: float = Field(10.0, ge=0.0, le=3600.0, description="docker target: and for so long")

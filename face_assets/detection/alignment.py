@@ -14,7 +14,8 @@ from face_assets.core.files import read_content
 from face_assets.core.progress import Progress
 from face_assets.dataset.decoding import UnusablePhoto, decode
 from face_assets.detection.crop_keys import MOST_FACES, crop_keys, other_keys
-from face_assets.detection.mtcnn import Detector, DetectorConfig, Faces, Pixels, enough
+from face_assets.detection.faces import Faces
+from face_assets.detection.mtcnn import Detector, DetectorConfig, Pixels, enough
 from face_assets.storage.content_store import ContentStore, Entry
 
 BATCH = 32
@@ -41,10 +42,10 @@ def align_photos(
 ) -> None:
     """Detects and crops the photos (md5 → file) and stores the results under the md5; `progress` is called with (done, all).
 
-    Facts: {"status": "face" | "no_face" | "unusable", "reason", "faces", "box", "probability", "landmarks", "width", "height"}, and
-    "megapixels" of a photo that is unusable for them; blob: the crop, uint8 (image_size, image_size, 3) RGB. Of the photos in
-    `every_face` up to MOST_FACES faces are stored, each in an entry of its own (`crop_keys`). An unusable photo never stops the rest;
-    temporary failures, as of the disk or of memory, are raised and store no facts.
+    Facts: {"status": "face" | "no_face" | "unusable", "reason", "faces", "box", "probability", "landmarks", "width", "height"},
+    "quarter_turns" of a photo that is turned (as in Faces), and "megapixels" of a photo that is unusable for them; blob: the crop, uint8
+    (image_size, image_size, 3) RGB. Of the photos in `every_face` up to MOST_FACES faces are stored, each in an entry of its own
+    (`crop_keys`). An unusable photo never stops the rest; temporary failures, as of the disk or of memory, are raised and store no facts.
     """
     few = workers == 1 or len(photos) < WORTH_PROCESSES
     workers = min(workers, MOST_THREADS) if few else workers
@@ -153,7 +154,9 @@ def align_batch(
 
 
 def _entries(detector: Detector, md5: str, image: Pixels, faces: Faces, most: int) -> Iterator[Entry]:
-    size = {"height": image.shape[0], "width": image.shape[1]}
+    size: dict[str, Any] = {"height": image.shape[0], "width": image.shape[1]}
+    if faces.quarter_turns:
+        size["quarter_turns"] = faces.quarter_turns
     if not len(faces.boxes):
         yield Entry(md5, {"status": "no_face", "reason": "no face found", "faces": 0, **size})
     for rank, key in enumerate(crop_keys(md5, len(faces.boxes))[:most]):
@@ -166,4 +169,4 @@ def _entries(detector: Detector, md5: str, image: Pixels, faces: Faces, most: in
             "landmarks": [[round(float(x), 3), round(float(y), 3)] for x, y in faces.landmarks[rank]],
             **size,
         }
-        yield Entry(key, facts, detector.crop(image, faces.boxes[rank]).tobytes())
+        yield Entry(key, facts, detector.crop(image, faces, rank).tobytes())

@@ -3,8 +3,9 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from face_assets.core.files import file_lock, new_directory
+from face_assets.core.files import file_lock, new_directory, read_json
 from face_assets.core.fingerprint import fingerprint, tree_digest
 from face_assets.core.params import Detector
 from face_assets.core.step_versions import step_version
@@ -12,6 +13,9 @@ from face_assets.detection.crop_keys import FEWEST_PHOTOS
 from face_assets.detection.mtcnn import DetectorConfig
 from face_assets.registry.workspace import Workspace
 from face_assets.storage.content_store import ContentStore
+
+LATER = ("align", "turned_below")
+"""Settings that earlier releases and crop stores lack, which have DetectorConfig's values of them."""
 
 
 def detector_networks(workspace: Workspace) -> Path:
@@ -29,7 +33,7 @@ def detector_networks(workspace: Workspace) -> Path:
 
 def detector_fingerprint(workspace: Workspace, detector: Detector) -> str:
     """The fingerprint of a detector: its networks, its settings and the version of the code that turns pixels into crops."""
-    return fingerprint(tree_digest(detector_networks(workspace)), detector_config(detector).__dict__, step_version("detection"))
+    return fingerprint(tree_digest(detector_networks(workspace)), _decisive(detector_config(detector)), step_version("detection"))
 
 
 def crop_store(workspace: Workspace, detector: Detector) -> ContentStore:
@@ -52,3 +56,13 @@ def consensus_photos(detector: Detector, photos: Iterable[tuple[str, str]]) -> s
     for md5, person in photos if detector.choose == "consensus" else ():
         people[person].add(md5)
     return {md5 for md5s in people.values() if len(md5s) >= FEWEST_PHOTOS for md5 in md5s}
+
+
+def served_detector(bundle: Path) -> Detector:
+    """The detector's settings in a release's bundle. A release made before a setting existed has none of it."""
+    return Detector(**{name: getattr(DetectorConfig(), name) for name in LATER} | read_json(bundle / "recognizer.json")["detector"])
+
+
+def _decisive(config: DetectorConfig) -> dict[str, Any]:
+    """The settings that name a crop store: without LATER ones that leave boxes and crops as they were."""
+    return {name: value for name, value in config.__dict__.items() if name not in LATER or value != getattr(DetectorConfig(), name)}

@@ -108,6 +108,7 @@ def align_dataset(workspace: Workspace, commit: str, dataset: Artifact, log: Log
         write_rows(directory / "faces.csv", ("path", "md5", "identity", "split", "status", "faces", "reason"), rows)
         status = Counter(row[4] for row in rows)
         unusable = [row for row in rows if row[4] not in ("face", "repeated")]
+        turned = sorted(photo.path for photo in faces if facts[photo.md5].get("quarter_turns"))
         without_face = sorted({photo.identity for photo in photos} - {photo.identity for photo in faces})
         _write_sheets(workspace, commit, params, faces, unusable, directory)
         return {
@@ -115,6 +116,8 @@ def align_dataset(workspace: Workspace, commit: str, dataset: Artifact, log: Log
             "found": status["face"],
             "none": status["no_face"],
             "several": sum(fact["faces"] > 1 for fact in facts.values()),
+            "turned": len(turned),
+            "turned_examples": turned[:LISTED],
             "unusable": status["unusable"],
             "contradictions": status["contradiction"],
             "repeated": status["repeated"],

@@ -18,8 +18,9 @@ from face_assets.dataset.decoding import decode
 from face_assets.dataset.steps import PHOTOS
 from face_assets.detection.alignment import MOST_THREADS, in_order, worker_pool
 from face_assets.detection.detectors import crop_store, detector_config, detector_networks
+from face_assets.detection.faces import Faces
 from face_assets.detection.mtcnn import Detector as FaceDetector
-from face_assets.detection.mtcnn import DetectorConfig, Faces
+from face_assets.detection.mtcnn import DetectorConfig
 from face_assets.evaluation.conditions import SIDE, FaceWindow, Pixels, degrade, face_window
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.storage.content_store import Entry
@@ -127,7 +128,7 @@ def _entry(detector: FaceDetector, key: str, pixels: Pixels, faces: Faces) -> En
         "probability": round(float(faces.probabilities[0]), 6),
         "landmarks": [[round(float(x), 3), round(float(y), 3)] for x, y in faces.landmarks[0]],
     }
-    return Entry(key, facts, detector.crop(pixels, faces.boxes[0]).tobytes())
+    return Entry(key, facts, detector.crop(pixels, faces).tobytes())
 
 
 def _is_central(box: Sequence[float]) -> bool:

@@ -4,7 +4,6 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +11,8 @@ import numpy as np
 from face_assets.core.errors import UserError
 from face_assets.core.files import read_json
 from face_assets.core.fingerprint import fingerprint
-from face_assets.core.params import Detector
 from face_assets.dataset.steps import PHOTOS
+from face_assets.detection.detectors import served_detector
 from face_assets.detection.same_faces import same_faces
 from face_assets.detection.steps import Face, read_faces
 from face_assets.embedding.training_record import read_record
@@ -85,11 +84,6 @@ def seen_by_release(workspace: Workspace, commit: str, release: Release, photos:
     keys = same_faces(workspace, commit, PHOTOS, chosen, detectors, max_megapixels, log)
     rows = np.array([row for row, md5 in enumerate(photos.md5s) if md5 in keys], np.int64)
     return photos.seen(engine_vectors(workspace, bundle, detector, [keys[photos.md5s[row]] for row in rows], log), rows)
-
-
-def served_detector(bundle: Path) -> Detector:
-    """The detector's settings in a release's bundle."""
-    return Detector(**read_json(bundle / "recognizer.json")["detector"])
 
 
 def learned_by_release(workspace: Workspace, release: Release) -> frozenset[str]:

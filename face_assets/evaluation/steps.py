@@ -13,6 +13,7 @@ from face_assets.core.fingerprint import fingerprint
 from face_assets.core.params import Params
 from face_assets.core.step_versions import step_version
 from face_assets.core.tables import write_rows
+from face_assets.detection.detectors import served_detector
 from face_assets.embedding.vectors import Embedding, embed, served_vectors
 from face_assets.embedding.weight_sources import resolve_weights
 from face_assets.evaluation.group_figures import attributes_digest, evaluate_groups
@@ -23,7 +24,6 @@ from face_assets.evaluation.labelled_photos import (
     read_labelled,
     recognizer_key,
     seen_by_release,
-    served_detector,
 )
 from face_assets.evaluation.production_line import Line, production_line
 from face_assets.evaluation.stress_table import Beside, StressTable, Tested, stress_table

@@ -12,9 +12,9 @@ from face_assets.audit.gallery_faces import GALLERY
 from face_assets.core.batches import batched
 from face_assets.core.errors import UserError
 from face_assets.core.files import read_json
-from face_assets.core.params import Detector, Params
+from face_assets.core.params import Params
 from face_assets.dataset.photo_folders import person_key
-from face_assets.detection.detectors import crop_store
+from face_assets.detection.detectors import crop_store, served_detector
 from face_assets.detection.same_faces import LEAST_OVERLAP, overlap, same_faces
 from face_assets.detection.steps import Face, align
 from face_assets.embedding.vectors import engine_vectors, served_vectors
@@ -150,7 +150,7 @@ class Comparison:
         """Places of the photos in which a release's detector finds the face that is enrolled, and its embeddings by it, float32 (n, d)."""
         bundle = self.workspace.releases.bundle(release)
         recognizer = read_json(bundle / "recognizer.json")
-        ours, detector = self.params.detector, Detector(**recognizer["detector"])
+        ours, detector = self.params.detector, served_detector(bundle)
         chosen, source = {face.md5: face.crop_key for face in faces}, source_of(self.workspace.repository, self.commit)
         found = same_faces(self.workspace, self.commit, source, chosen, (ours, detector), recognizer["max_megapixels"], self.log)
         shown = crop_store(self.workspace, ours).facts(chosen.values())

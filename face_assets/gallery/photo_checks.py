@@ -14,12 +14,12 @@ import numpy.typing as npt
 
 from face_assets.core.errors import RefusedError
 from face_assets.core.files import read_json
-from face_assets.core.params import Detector as DetectorParams
 from face_assets.core.params import Params
 from face_assets.dataset.decoding import UnusablePhoto, decode
 from face_assets.dataset.photo_folders import person_key
-from face_assets.detection.detectors import detector_config, detector_networks
-from face_assets.detection.mtcnn import Detector, Faces
+from face_assets.detection.detectors import detector_config, detector_networks, served_detector
+from face_assets.detection.faces import Faces
+from face_assets.detection.mtcnn import Detector
 from face_assets.embedding.engine import Engine
 from face_assets.evaluation.feature_histograms import appearance
 from face_assets.gallery import gate
@@ -105,7 +105,7 @@ class _Judge:
         sides = _sides(faces)
         if (sides[1:] >= SECOND_FACE * sides[0]).any():
             return f"{1 + int((sides[1:] >= SECOND_FACE * sides[0]).sum())} faces found: cut out the one that is meant"
-        crop = self._detector.crop(image, faces.boxes[0])
+        crop = self._detector.crop(image, faces)
         sharpness = float(appearance(crop[None])[1][0])
         return Seen(crop, gate.Quality(float(faces.probabilities[0]), float(sides[0]), sharpness))
 
@@ -130,7 +130,7 @@ class _Judge:
 
     @cached_property
     def _detector(self) -> Detector:
-        made = DetectorParams(**read_json(self._bundle / "recognizer.json")["detector"]) if self._bundle else self.params.detector
+        made = served_detector(self._bundle) if self._bundle else self.params.detector
         return Detector(detector_networks(self.workspace), detector_config(made))
 
     @cached_property

@@ -8,9 +8,9 @@ import numpy as np
 from face_assets.biometrics.compatibility import Compatibility, compare_embeddings
 from face_assets.core.errors import UserError
 from face_assets.core.files import read_json
-from face_assets.core.params import Detector, Params
+from face_assets.core.params import Params
 from face_assets.dataset.steps import PHOTOS
-from face_assets.detection.detectors import detector_fingerprint
+from face_assets.detection.detectors import detector_fingerprint, served_detector
 from face_assets.detection.steps import Face, align, labels_of, read_faces
 from face_assets.embedding.vectors import engine_vectors, served_vectors
 from face_assets.registry.releases import Lineage, Release
@@ -72,7 +72,7 @@ def _compare(
     """Compatibility with one release on the test photos in which both find a face, each by its own detector."""
     bundle = workspace.releases.bundle(release)
     recognizer = read_json(bundle / "recognizer.json")
-    detector = Detector(**recognizer["detector"])
+    detector = served_detector(bundle)
     if detector_fingerprint(workspace, detector) == detector_fingerprint(workspace, params.detector):
         rows, keys = list(range(len(faces))), [face.crop_key for face in faces]
     else:

@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from face_assets.core.files import write_json
+from face_assets.core.fingerprint import fingerprint, tree_digest
 from face_assets.core.params import Detector
 from face_assets.core.settings import remember
+from face_assets.core.step_versions import step_version
 from face_assets.dataset.repository_creation import create_repository
 from face_assets.dataset.steps import PHOTOS
 from face_assets.demo.synthetic import draw
-from face_assets.detection.detectors import crop_store
+from face_assets.detection.detectors import crop_store, detector_config, detector_fingerprint, detector_networks, served_detector
 from face_assets.detection.same_faces import overlap, same_faces
 from face_assets.detection.steps import align
 from face_assets.registry.workspace import Workspace
@@ -59,3 +62,15 @@ def test_overlap_is_intersection_over_union() -> None:
     assert overlap((0, 0, 2, 2), (1, 0, 3, 2)) == pytest.approx(1 / 3)
     assert overlap((0, 0, 1, 1), (2, 2, 3, 3)) == 0.0
     assert overlap((5, 5, 9, 9), (5, 5, 9, 9)) == 1.0
+
+
+def test_former_settings_keep_their_crop_store(workspace: Workspace, tmp_path: Path) -> None:
+    former = Detector(align="box", turned_below=0.0)
+    settings = {name: value for name, value in detector_config(former).__dict__.items() if name not in ("align", "turned_below")}
+    expected = fingerprint(tree_digest(detector_networks(workspace)), settings, step_version("detection"))
+    assert detector_fingerprint(workspace, former) == expected
+    assert len({detector_fingerprint(workspace, one) for one in (former, Detector(), Detector(align="similarity"))}) == 3
+    for made, settings_of in ((former, settings), (Detector(), Detector.model_fields)):  # the first, a release that was made before
+        recorded = {name: value for name, value in made.model_dump(mode="json").items() if name in settings_of}
+        write_json(tmp_path / "recognizer.json", {"detector": recorded})
+        assert served_detector(tmp_path) == made

@@ -34,7 +34,7 @@ def crops_of(photos: list[Path], networks: Path) -> np.ndarray:
     crops = []
     for photo in photos:
         image = np.asarray(Image.open(photo).convert("RGB"))
-        crops.append(detector.crop(image, detector.detect(image).boxes[0]))
+        crops.append(detector.crop(image, detector.detect(image)))
     return np.stack(crops)
 
 

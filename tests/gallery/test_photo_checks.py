@@ -9,7 +9,7 @@ from PIL import Image
 
 from face_assets.core.errors import RefusedError
 from face_assets.core.settings import remember
-from face_assets.detection.mtcnn import Faces
+from face_assets.detection.faces import Faces
 from face_assets.gallery import gate, photo_checks
 from face_assets.gallery.people import Photo
 from face_assets.gallery.photo_checks import PhotoChecks

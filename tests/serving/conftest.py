@@ -32,7 +32,7 @@ PEOPLE = (0, 1, 3)
 SIDE = 80
 SIZES = {"v1.0.0": 16, "v2.0.0": 24}
 THRESHOLD = -0.5
-DETECTOR = DetectorConfig(image_size=SIDE, margin=16, min_face_size=40)
+DETECTOR = DetectorConfig(image_size=SIDE, margin=16, min_face_size=40, align="upright", turned_below=0.5)
 
 
 def _write_engine(folder: Path, size: int) -> None:
@@ -71,7 +71,7 @@ class Kit:
     def embed(self, bundle: Path, content: bytes) -> npt.NDArray[np.float32]:
         """The offline embedding of the photo's subject, float32 (d,)."""
         detector, image = Detector(bundle / "detector", DETECTOR), decode(content)
-        crop = detector.crop(image, detector.detect(image).boxes[0])
+        crop = detector.crop(image, detector.detect(image))
         return Engine(bundle / "embedder.xml", "f32", 1).embed(crop[None])[0]
 
     def golden_requests(self, release: str) -> list[GoldenRequest]:

@@ -251,6 +251,17 @@ def test_a_photo_may_show_nobody_or_two(live: EmbeddedTarget) -> None:
     assert all(np.linalg.norm(face.embedding) == pytest.approx(1, abs=1e-4) for face in faces)
 
 
+def test_a_turned_photo_is_answered_as_the_upright_one(kit: Any, live: EmbeddedTarget) -> None:
+    asker, person = client(live), draw(1, 2)
+    upright = asker.identify(encoded(person, "PNG")).faces[0]
+    face = asker.identify(encoded(person.rotate(180), "PNG")).faces[0]
+    assert face.embedding @ upright.embedding > 0.9999
+    assert np.abs(person.width - np.roll(face.box, 2) - upright.box).max() < 0.01, "in the pixels of the photo that was sent"
+    tilted = encoded(person.rotate(25, Image.Resampling.BICUBIC, fillcolor=(90, 110, 130)), "PNG")
+    offline = kit.embed(kit.bundle(asker.live_release()), tilted)
+    assert asker.identify(tilted).faces[0].embedding @ offline > 0.9999
+
+
 SHARED_MEMORY_CALLS = (("GET", "status"), ("POST", "unregister"), ("POST", "region/mine/register"))
 RESTRICTED = [  # by which somebody would change the server, or read what passes through it
     *(("POST", f"repository/{what}") for what in ("index", "models/face_recognizer/load", "models/face_recognizer/unload")),

@@ -26,11 +26,13 @@ class TritonPythonModel:
 
     def initialize(self, args):
         recognizer = json.loads((HERE / "recognizer.json").read_text(encoding="utf-8"))
-        settings = recognizer["detector"]
+        settings, serving = recognizer["detector"], recognizer["serving"]
+        if not serving.get("search_turned", True):
+            settings["turned_below"] = 0.0
         self.detector = Detector(HERE / "detector", DetectorConfig(**{**settings, "thresholds": tuple(settings["thresholds"])}), threads=1)
         self.limits = Limits.of(recognizer)
         self.room = DecodingRoom(HERE / "recognizer.json")  # the same file for all instances
-        self.batch = recognizer["serving"].get("detector_batch", DETECTOR_BATCH)
+        self.batch = serving.get("detector_batch", DETECTOR_BATCH)
         self.waiting = Queue(self.batch)
         self.worker = threading.Thread(target=self._work, name="detector")
         self.worker.start()
@@ -100,8 +102,8 @@ class TritonPythonModel:
         self.limits.check_faces(len(faces.boxes))
         size = self.detector.config.image_size
         crops = np.empty((len(faces.boxes), size, size, 3), np.uint8)
-        for number, box in enumerate(faces.boxes):
-            crops[number] = self.detector.crop(image, box)
+        for rank in range(len(crops)):
+            crops[rank] = self.detector.crop(image, faces, rank)
         boxes = within(faces.boxes, *image.shape[:2])
         outputs = {"BOXES": boxes, "PROBABILITIES": faces.probabilities, "LANDMARKS": faces.landmarks, "CROPS": crops}
         return pb_utils.InferenceResponse([pb_utils.Tensor(name, np.ascontiguousarray(value)) for name, value in outputs.items()])
