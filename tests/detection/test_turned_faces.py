@@ -63,7 +63,7 @@ def test_points_turn_as_pixels_do(quarter_turns: int) -> None:
 
 def test_a_photo_turned_by_quarters_has_the_crops_of_the_upright_one(networks: Path) -> None:
     detector = Detector(networks, DetectorConfig(align="upright", turned_below=SURE))
-    upright = np.asarray(draw(1, 0))[:, :240]
+    upright = np.asarray(draw(4, 0))[:, :240]
     first = detector.detect(upright)
     for quarter_turns in (1, 2, 3):
         photo = np.rot90(upright, -quarter_turns)
