@@ -89,7 +89,9 @@ def compute_rows(
             kept = _kept(network, images.shape[1], store.path.with_suffix(""))
             compiled = compile_network(kept, threads, streams=threads)  # single-threaded streams are fastest for many crops
             batches = Batches(compiled, threads, BATCH)
-        rows = batches.infer(images).astype(kind, copy=False)
+        rows = batches.infer(images)
+        if kind is not np.float32:  # half precision ends at 65,504
+            rows = rows.clip(np.finfo(kind).min, np.finfo(kind).max).astype(kind)
         store.put(Entry(key, {}, row.tobytes()) for key, row in zip(part, rows, strict=True))
         if progress is not None:
             progress(start + len(part), len(missing))
