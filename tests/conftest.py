@@ -15,7 +15,9 @@ from hypothesis import HealthCheck, settings
 from face_assets.core.files import file_lock, new_directory
 from face_assets.dataset.repository_creation import create_repository
 from face_assets.detection.facenet_pytorch import export_detector
+from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.git import git
+from face_assets.registry.releases import Digests, Release, Releases
 from tests.far_end import FarEnd
 from tests.small_disk import SmallDisk
 
@@ -163,9 +165,14 @@ def umask(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def somebody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Git knows who commits, whatever the machine says."""
+    name_somebody(monkeypatch)
+
+
+def name_somebody(patch: pytest.MonkeyPatch) -> None:
+    """Names the author of commits."""
     for who in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{who}_NAME", "Ann")
-        monkeypatch.setenv(f"GIT_{who}_EMAIL", "ann@example.org")
+        patch.setenv(f"GIT_{who}_NAME", "Ann")
+        patch.setenv(f"GIT_{who}_EMAIL", "ann@example.org")
 
 
 @pytest.fixture(scope="session")
@@ -194,12 +201,32 @@ def original(tmp_path_factory: pytest.TempPathFactory, make_photos: Callable[[Pa
 @pytest.fixture
 def repository(original: Path, tmp_path: Path) -> Path:
     """A data repository of the test's own, with a DVC remote of its own."""
+    return copied(original, tmp_path)
+
+
+def copied(original: Path, folder: Path) -> Path:
+    """A copy of a data repository in the folder, with a DVC remote of its own."""
     for name in ("data", "data.dvc-remote"):
-        shutil.copytree(original.with_name(name), tmp_path / name)
-    config = tmp_path / "data" / ".dvc" / "config"
-    config.write_text(config.read_text().replace(str(original.parent), str(tmp_path)))
-    git("commit", "-q", "-a", "--amend", "--no-edit", cwd=tmp_path / "data")
-    return tmp_path / "data"
+        shutil.copytree(original.with_name(name), folder / name)
+    config = folder / "data" / ".dvc" / "config"
+    config.write_text(config.read_text().replace(str(original.parent), str(folder)))
+    git("commit", "-q", "-a", "--amend", "--no-edit", cwd=folder / "data")
+    return folder / "data"
+
+
+@pytest.fixture(scope="session")
+def released(original: Path, bundle: Callable[[bytes], Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Release]]:
+    """A data repository with two releases of its commit, v1.0.0 and v2.0.0, made once, for the tests to copy without its DVC remote."""
+    folder = tmp_path_factory.mktemp("released")
+    with pytest.MonkeyPatch.context() as patch:
+        name_somebody(patch)
+        repository = DataRepository(str(copied(original, folder)), folder / "home")
+        commit, releases = repository.resolve("HEAD"), Releases(repository)
+        made = [
+            releases.register(bundle(space), commit, f"inputs {space!r}", Digests(space.decode(), "a", "a"), {"auc": 0.9}, {})
+            for space in (b"1", b"2")
+        ]
+    return folder / "data", made
 
 
 @pytest.fixture

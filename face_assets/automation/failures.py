@@ -106,7 +106,7 @@ def _with_commit(instance: dg.DagsterInstance, outcome: Outcome, workspace: Work
     try:
         found = tags.commit_tags(workspace, outcome.commit, outcome.trigger or tags.MANUAL)
     except (UserError, OSError) as error:  # the run itself may have failed by it
-        log(f"Author and branch of commit {outcome.commit[:12]} cannot be told: {error}")
+        log(f"Author and branch of commit {outcome.commit[:12]} are unknown: {error}")
         return outcome
     instance.add_run_tags(outcome.run_id, found)
     names = (tags.BRANCH, tags.AUTHOR, tags.SUBJECT, tags.TRIGGER)

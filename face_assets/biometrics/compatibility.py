@@ -10,9 +10,9 @@ from face_assets.biometrics.labelled import rows_at_once
 from face_assets.biometrics.verification import BINS, Counts, Floats, bin_of, count_scores, tar_at_far
 
 LEAST_MATED = 30
-"""Mated cross-comparisons below which a share of them says nothing."""
+"""Fewest mated cross-comparisons for a share of them."""
 MOST_FALSE_ACCEPTS = 2.0
-"""How many times the false accepts of the old embedder may a comparison across have at the threshold of the old one."""
+"""Most false accepts of a comparison across, in multiples of the old embedder's at the old threshold."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from face_assets.biometrics.paired_bootstrap import DRAWS, WEIGHTS_AT_ONCE, peop
 
 Doubles = npt.NDArray[np.float64]
 REACH = 4
-"""How many times the allowed comparisons are kept for draws that weigh the highest ones more."""
+"""Comparisons kept for draws that weigh the highest ones more, in multiples of the allowed ones."""
 MOST_KEPT = 100_000
 """Most pairs kept. Where REACH times the allowed ones are more, every so many a pair is counted, and as many times fewer are allowed."""
 

@@ -147,7 +147,7 @@ def _verdict(one: Regression) -> str:
 
 def _number(value: float | None) -> str:
     if value is None:
-        return "cannot be told"
+        return "not measurable"
     return f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.4f}"
 
 

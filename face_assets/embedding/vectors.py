@@ -104,6 +104,8 @@ def engine_vectors(workspace: Workspace, directory: Path, detector: Detector, ke
     new head needs no pass over the crops. In another precision the engine computes them, and they are stored by content.
     """
     engine = read_json(directory / "engine.json")
+    if not keys:
+        return np.zeros((0, engine["embedding_size"]), np.float32)
     if engine["precision"] != "f32":
         return _kept(workspace, directory, engine["precision"], detector, keys, log)
     how = Embedding(str(directory / "embedder.pt"), engine["whitening"], engine["embedding_size"], detector)
@@ -118,11 +120,11 @@ def _kept(workspace: Workspace, directory: Path, precision: str, detector: Detec
     name = fingerprint(network, precision, detector_fingerprint(workspace, detector), _processor(), *_version())
     store = workspace.home.embeddings(name)
     missing = store.missing(keys)
-    engine = Engine(directory / "embedder.xml", precision, workspace.settings.cores)
-    if missing:
+    if missing:  # else nothing needs the network, which takes a while to compile
         log(f"embedding {len(missing):,} crops in {precision}")
+        engine = Engine(directory / "embedder.xml", precision, workspace.settings.cores)
     for batch in batched(missing, CROPS_A_TRANSACTION):
         vectors = engine.embed(load_crops(crop_store(workspace, detector), batch))
         store.put(Entry(key, {}, vector.tobytes()) for key, vector in zip(batch, vectors, strict=True))
     found = {entry.key: np.frombuffer(entry.blob or b"", np.float32) for entry in store.entries(keys)}
-    return np.stack([found[key] for key in keys]) if keys else np.zeros((0, engine.size), np.float32)
+    return np.stack([found[key] for key in keys])

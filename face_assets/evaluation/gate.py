@@ -25,7 +25,7 @@ class Verdict:
 
 
 def judge(found: Recognition, comparisons: Sequence[Comparison], asked: params.Evaluation, fewest: int = FEWEST_PEOPLE) -> Verdict:
-    """Judges a candidate by absolute floors and beside the releases.
+    """Judges a candidate by absolute floors and by the comparisons with releases.
 
     comparisons: with production first, then the best release of the line; empty without production. fewest: people with two photos from
     whom on the floors of AUC and accuracy are judged.
@@ -58,7 +58,7 @@ def _floors(found: Recognition, asked: params.Evaluation, fewest: int) -> tuple[
         )
     if asked.min_tar > 0 and found.tar is None:
         reasons.append(
-            f"TAR at FAR {asked.far:g} cannot be told from so few people, so evaluation.min_tar {asked.min_tar:g} is not shown to be "
+            f"TAR at FAR {asked.far:g} cannot be measured with so few people, so evaluation.min_tar {asked.min_tar:g} is not shown to be "
             "reached: add people, or choose a larger evaluation.far"
         )
     elif found.tar is not None and found.tar < asked.min_tar:

@@ -57,7 +57,7 @@ def evaluate_groups(
         by_key = {key_of(one): group for one, group in groups.items()}
         named = [by_key.get(one, "") for one in keys]
         if not any(named):
-            raise UserError(f"{where}: the column {attribute!r} says nothing of any test photo; its keys are to be each photo's {key}.")
+            raise UserError(f"{where}: the column {attribute!r} names no test photo; its keys must be each photo's {key}.")
         if "" in named:
             notes.append(f"{named.count(''):,} of {len(named):,} test photos are in no group of {attribute}")
         found[attribute] = by_group(seen, named, threshold, fars, asked.seed)
@@ -92,5 +92,5 @@ def _listed(notes: Sequence[str]) -> list[str]:
 def figure_cell(figure: Mapping[str, float | None]) -> str:
     """A figure with its interval."""
     if figure["value"] is None:
-        return "cannot be told"
+        return "not measurable"
     return f"{figure['value']:.4f} ({figure['low']:.4f} to {figure['high']:.4f})"

@@ -238,8 +238,8 @@ def judge_gaps(found: Mapping[str, Sequence[Group]], bound: float, confidence: f
         return [], notes
     measured = gaps(found, confidence)
     reasons = []
-    for gap, said in measured:
-        apart = f"{said}: {gap.gap:.3f} apart"
+    for gap, sentence in measured:
+        apart = f"{sentence}: {gap.gap:.3f} apart"
         if gap.least > bound:
             surely = f"at least {gap.least:.3f} at evaluation.confidence {confidence:g}"
             reasons.append(f"{apart}, {surely}, more than evaluation.max_group_gap {bound:g}")

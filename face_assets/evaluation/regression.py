@@ -27,7 +27,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A candidate beside a release, on the labelled photos of people of whom neither has learned.
+    """A candidate compared with a release, on the labelled photos of people of whom neither has learned.
 
     failures: photos in which the candidate and the release find no face. differences: of TAR at FAR, or of AUC where the pairs are too few,
     and of FNIR at FPIR where the searches are not too few. lost: names of the people whom the release recognizes and the candidate does

@@ -52,7 +52,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Compared:
-    """A candidate beside a release, and the counts of both on the people of the comparison. kept: which test people, bool (people,)."""
+    """A candidate compared with a release, and the counts of both on the people of the comparison. kept: bool, of all test people."""
 
     comparison: "Comparison"
     candidate: "Recognition"
@@ -61,7 +61,7 @@ class Compared:
 
 
 def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, exported: Artifact, log: Log) -> Artifact:
-    """Evaluates the exported engine on the test identities and judges it beside production and the best release of its line.
+    """Evaluates the exported engine on the test identities and compares it with production and the best release of its line.
 
     Figures are of all labelled test photos, in which a photo without a found face counts as missed.
     """
@@ -193,7 +193,7 @@ def _compare(
     ours: "tuple[Seen, Recognition]",
     theirs: Seen,
 ) -> "Compared | None":
-    """The candidate beside a release, on the people of whom the release has not learned; None without a mated pair of theirs.
+    """The comparison with a release on the people of whom it has not learned; None without a mated pair of theirs.
 
     ours: the photos by the candidate, and its counts on all people.
     """

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -72,14 +73,13 @@ class Registry:
 
 
 @pytest.fixture
-def registry(repository: Path, home: Path, bundle: Callable[[bytes], Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
+def registry(released: tuple[Path, list[Release]], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
+    original, releases = released
+    repository = tmp_path / "data"
+    shutil.copytree(original, repository)
     monkeypatch.setenv("FACE_ASSETS_REPO", str(repository))
     workspace = Workspace(load_settings())
-    commit = workspace.repository.resolve("HEAD")
-    releases = [
-        workspace.releases.register(bundle(space), commit, f"inputs {space!r}", Digests(space.decode(), "a", "a"), {"auc": 0.9}, {})
-        for space in (b"1", b"2")
-    ]
+    workspace.repository.refresh()
     with dg.instance_for_test() as instance:
         yield Registry(repository, home, workspace, releases, instance)
 

@@ -173,7 +173,7 @@ def test_commits_in_a_row_are_all_accounted_for_and_the_newest_is_live_in_the_en
     assert pushed[-1] in team.live()
 
 
-def test_an_experiment_beside_production_is_evaluated_and_goes_nowhere(team: Team) -> None:
+def test_an_experiment_is_evaluated_and_does_not_go_live(team: Team) -> None:
     git("checkout", "-q", "-b", "experiment", cwd=team.clone)
     tried = team.commit(fpir=0.21)
     git("checkout", "-q", "main", cwd=team.clone)

@@ -75,7 +75,7 @@ def test_a_rate_that_cannot_be_told_is_no_floor_reached_and_the_comparison_is_by
     asked = Evaluation(far=1e-7, fpir=1e-6, min_tar=0.5, min_auc=0.0, min_accuracy=0.0)
     good, bad = measured(photos(0.5, 1), asked), measured(photos(2.5, 2), asked)
     found = judge(bad, [compared(bad, good, asked)], asked)
-    assert "cannot be told from so few people" in found.reasons[0] and found.reasons[1].startswith("AUC is")
+    assert "cannot be measured with so few people" in found.reasons[0] and found.reasons[1].startswith("AUC is")
     assert ["AUC" in found.notes[0], "FNIR is not compared" in found.notes[1]] == [True, True]
 
 
@@ -121,14 +121,14 @@ def test_a_few_people_lost_are_named_and_let_through() -> None:
     assert "more than evaluation.max_people_lost 0" in verdict(blind, test, strict).reasons[0]
 
 
-def test_small_losses_one_after_another_are_refused_beside_the_best_release() -> None:
+def test_small_losses_in_a_row_are_refused_by_the_best_release() -> None:
     """Each release is a little worse than the one before, which alone would let it through."""
     figures = [measured(photos(0.8 + 0.02 * step)) for step in range(6)]
     asked = Evaluation(far=0.01, fpir=0.1, max_regression=0.05, max_people_lost=1.0)
-    beside_last = [judge(now, [compared(now, before, asked)], asked).passed for before, now in pairwise(figures)]
-    beside_best = [judge(now, [compared(now, figures[0], asked)], asked).passed for now in figures[1:]]
-    assert all(beside_last)
-    assert beside_best[0] and not beside_best[-1]
+    by_last = [judge(now, [compared(now, before, asked)], asked).passed for before, now in pairwise(figures)]
+    by_best = [judge(now, [compared(now, figures[0], asked)], asked).passed for now in figures[1:]]
+    assert all(by_last)
+    assert by_best[0] and not by_best[-1]
 
 
 def test_the_notes_are_of_the_comparison_and_not_of_all_test_people() -> None:

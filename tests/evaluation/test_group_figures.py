@@ -59,5 +59,5 @@ def test_photos_in_no_group_are_counted(workspace: Workspace) -> None:
     note = "old: 1 test people, too few for a figure"
     said = groups_markdown({"age": {"old": {"people": 1, "figures": {}, "note": note}}}, [*notes, note])
     assert said.split("\n") == ["**age**", "", f"- {note}", "", f"- {notes[0]}", ""]
-    with pytest.raises(UserError, match="says nothing of any test photo"):
+    with pytest.raises(UserError, match="names no test photo"):
         photos_in_groups(workspace, "identity,age\nEve,old\n", faces)

@@ -8,7 +8,7 @@ import pytest
 from face_assets.evaluation.production_line import Line, production_line, recorded
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.decision import LET_THROUGH, gate_message, person_message
-from face_assets.registry.releases import Digests, Releases
+from face_assets.registry.releases import Digests, Release, Releases
 from face_assets.registry.stages import Stages
 
 RATES = {"v1.0.0": 0.97, "v2.0.0": 0.98, "v3.0.0": 0.96}
@@ -47,7 +47,8 @@ def test_the_best_of_the_line_is_compared_with_until_a_person_decides(stages: St
     assert versions(production_line(stages, 1e-3)) == ["v1.0.0"]
 
 
-def test_a_release_without_figures_is_the_worst(stages: Stages) -> None:
-    release = stages.releases.get("v1.0.0")
+def test_a_release_without_figures_is_the_worst() -> None:
+    metrics = {"auc": 0.99, "tar": {"0.001": 0.97, "0.0001": None}}
+    release = Release("v1.0.0", "1" * 40, "2" * 40, "inputs", Digests("a", "b", "c"), metrics)
     assert recorded(release, 1e-3) == (0.97, 0.99)
     assert recorded(release, 1e-5) == (-1.0, 0.99)

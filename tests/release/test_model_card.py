@@ -130,7 +130,7 @@ def test_figures_by_group_stand_in_the_card_and_five_people_get_a_sentence() -> 
     assert "by group" not in model_card(FACTS)
     groups = {"light": {"dim|dark": DIM, "few": {**DIM, "people": 5, "figures": {}, "note": "few: 5 test people, too few for a figure"}}}
     card = model_card(replace(FACTS, groups=groups_markdown(groups)))
-    assert "| dim\\|dark | 12 | 0.9000 (0.8000 to 0.9500) | cannot be told |\n\n- few: 5 test people, too few for a figure" in card
+    assert "| dim\\|dark | 12 | 0.9000 (0.8000 to 0.9500) | not measurable |\n\n- few: 5 test people, too few for a figure" in card
     assert "| few |" not in card
 
 

@@ -144,7 +144,7 @@ def test_a_photo_without_a_face_counts_against_whoever_does_not_find_it(data: Pa
     assert any(f"it finds no face in {missed} of {every} photos, {version} in {few}" in one for one in blind.evaluation["reasons"])
 
 
-def test_the_gate_judges_beside_what_came_into_production_since_the_evaluation(data: Path) -> None:
+def test_the_gate_compares_with_what_came_into_production_since_the_evaluation(data: Path) -> None:
     """Of two commits whose runs went side by side, the later and worse one, of another seed, was better than what was there before.
 
     Both have a stress table, whose photos the first degrades for both.

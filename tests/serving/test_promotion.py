@@ -146,7 +146,7 @@ def test_resume_where_nothing_holds_changes_nothing(data: Repository) -> None:
     assert git("tag", cwd=data.folder) == tags
 
 
-def test_a_refusal_beside_what_a_person_took_out_meanwhile_is_made_anew(data: Repository) -> None:
+def test_a_refusal_by_a_release_that_a_person_removed_meanwhile_is_made_anew(data: Repository) -> None:
     data.stage(*data.release())
     data.stage(*data.release())
 
@@ -174,7 +174,7 @@ def test_of_two_runs_at_once_the_newer_commit_is_what_waits(data: Repository) ->
     assert waiting and waiting.release == newer[1]
 
 
-def test_an_older_commit_that_ends_late_is_not_judged_beside_the_newer(data: Repository) -> None:
+def test_an_older_commit_that_ends_late_is_not_compared_with_the_newer(data: Repository) -> None:
     data.stage(*data.release())
     older, newer = data.release(), data.release()
     data.stage(*newer)
