@@ -6,6 +6,7 @@ Source: the "Rest API description" of github.com/exadel-inc/CompreFace, and the 
 import math
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
@@ -81,25 +82,16 @@ State = Annotated[bool, Query(description="with execution times and versions")]
 router = APIRouter(prefix="/api/v1", tags=["CompreFace"], route_class=CompreFaceRoute)
 
 
-class _Asked:
-    """The options of a request."""
+@dataclass(frozen=True)
+class Options:
+    """The options of a request. least: probability of a face; began: time.monotonic."""
 
-    def __init__(
-        self,
-        request: Request,
-        key: Key = "",
-        limit: Limit = 0,
-        det_prob_threshold: Least = 0.0,
-        face_plugins: Plugins = "",
-        status: State = False,
-    ):
-        self.limit = limit
-        self.least = det_prob_threshold
-        self.status = status
-        self.began = time.monotonic()
-        plugins = {name.strip().lower() for name in face_plugins.split(",")}
-        self.landmarks = LANDMARKS in plugins
-        self.embeddings = CALCULATOR in plugins and request.app.state.settings.web_embeddings
+    limit: int
+    least: float
+    status: bool
+    landmarks: bool
+    embeddings: bool
+    began: float
 
     def rows(self, found: Arrays) -> list[int]:
         """Rows of the wanted faces, the largest first. Raises WebError where there is none."""
@@ -129,7 +121,16 @@ class _Asked:
         return {"result": result, **versions}
 
 
-Asked = Annotated[_Asked, Depends(_Asked)]
+async def options_of(
+    request: Request, key: Key = "", limit: Limit = 0, det_prob_threshold: Least = 0.0, face_plugins: Plugins = "", status: State = False
+) -> Options:
+    """Returns the options of a request."""
+    plugins = {name.strip().lower() for name in face_plugins.split(",")}
+    embeddings = CALCULATOR in plugins and request.app.state.settings.web_embeddings
+    return Options(limit, det_prob_threshold, status, LANDMARKS in plugins, embeddings, time.monotonic())
+
+
+Asked = Annotated[Options, Depends(options_of)]
 
 
 def similarity(score: float, threshold: float) -> float:

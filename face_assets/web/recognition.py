@@ -105,13 +105,13 @@ class Detections(Answer):
     faces: list[Detection]
 
 
-def folders_of(request: Request) -> ReleaseFolders:
+async def folders_of(request: Request) -> ReleaseFolders:
     """Returns the application's release folders."""
     found: ReleaseFolders = request.app.state.folders
     return found
 
 
-def _may_return_embeddings(request: Request, embeddings: Annotated[bool, Query(description="with the faces' embeddings")] = False) -> bool:
+async def _may_return_embeddings(request: Request, embeddings: Annotated[bool, Query(description="with embeddings")] = False) -> bool:
     settings: Settings = request.app.state.settings
     if embeddings and not settings.web_embeddings:
         raise WebError(403, "Embeddings are biometric data, and this service returns none: FACE_ASSETS_WEB_EMBEDDINGS=true allows it.")

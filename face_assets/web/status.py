@@ -12,8 +12,8 @@ from face_assets.web.recognizer import Recognizer
 router = APIRouter(tags=["service"])
 
 
-def recognizer_of(request: Request) -> Recognizer:
-    """Returns the application's recognizer, for routes of every module."""
+async def recognizer_of(request: Request) -> Recognizer:
+    """Returns the application's recognizer, for routes of every module. Asynchronous, for FastAPI gives others a thread each."""
     found: Recognizer = request.app.state.recognizer
     return found
 
