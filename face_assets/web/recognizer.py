@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 from fastapi import Request
+from starlette.concurrency import run_in_threadpool
 
 from face_assets.core.direct_connections import GRPC_OPTIONS
 from face_assets.core.errors import UserError
@@ -50,8 +51,7 @@ class Recognizer:
 
     def __init__(self, endpoint: Callable[[], Endpoint]):
         self._endpoint = endpoint
-        self._server: Endpoint | None = None
-        self._client: Any = None
+        self._connection: tuple[Endpoint, Any] | None = None
         self._live: Live | None = None
 
     async def live(self) -> Live:
@@ -93,34 +93,35 @@ class Recognizer:
     async def _call(self, method: str, *arguments: Any, seconds: float, **options: Any) -> Any:
         from tritonclient.utils import InferenceServerException
 
-        server = self._connect()
+        server, client = self._connection or await self._connect()
         try:
             async with asyncio.timeout(seconds):
-                return await getattr(self._client, method)(*arguments, headers=dict(server.headers) or None, **options)
+                return await getattr(client, method)(*arguments, headers=dict(server.headers) or None, **options)
         except (InferenceServerException, TimeoutError) as error:
             reported = failure(error)
             if reported.code in ("server_down", "nothing_live"):
-                await self.close()
+                # not closed: that would end other requests, and it ends with the last of them
+                self._connection, self._live = None, None
             if reported.code == "fault":
                 self._live = None  # its outputs may have changed
             raise reported from error
 
-    def _connect(self) -> Endpoint:
+    async def _connect(self) -> tuple[Endpoint, Any]:
+        """Connects to where the server is now. Several requests may do so at once; the last connection stays."""
         from tritonclient.grpc.aio import InferenceServerClient
 
-        if self._server is None:
-            try:
-                self._server = self._endpoint()
-            except UserError as error:
-                raise WebError(503, str(error), "server_down") from error
-            self._client = InferenceServerClient(self._server.address, channel_args=[*GRPC_OPTIONS, *RECONNECT])
-        return self._server
+        try:
+            server = await run_in_threadpool(self._endpoint)  # it reads files, or asks the Docker engine
+        except UserError as error:
+            raise WebError(503, str(error), "server_down") from error
+        self._connection = server, InferenceServerClient(server.address, channel_args=[*GRPC_OPTIONS, *RECONNECT])
+        return self._connection
 
     async def close(self) -> None:
-        """Closes the connection; the next request opens one, to where the server is then."""
-        client, self._client, self._server, self._live = self._client, None, None, None
-        if client is not None:
-            await client.close()
+        """Closes the connection."""
+        connection, self._connection = self._connection, None
+        if connection:
+            await connection[1].close()
 
 
 def failure(error: Any) -> WebError:

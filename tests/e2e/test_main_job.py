@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from face_assets.core.direct_connections import open_url
 from face_assets.dataset.repository_creation import commit_photos
 from face_assets.demo.synthetic import write_people
 from face_assets.evaluation.feature_histograms import FEATURES, bins_of
@@ -273,7 +274,17 @@ def test_down_leaves_nothing_and_up_brings_everything_back(cli: Any, live: dict[
     said = cli("up")
     assert "UI: http" in said
     assert before in said
-    assert cli.json("status")["ui"]["up"] is True
+    status = cli.json("status")
+    assert status["ui"]["up"] is True
+    assert status["web"]["up"] is True
+    photo = next((cli.folder / "unseen").rglob("*.jpg"))
+    (asked,) = cli.json("identify", photo)
+    address, kind = f"{status['web']['address']}/api/v1/recognize", {"Content-Type": "image/jpeg"}
+    with open_url(urllib.request.Request(address, photo.read_bytes(), kind), timeout=60) as response:
+        found = json.load(response)
+    face, match = asked["faces"][0], found["faces"][0]["match"]
+    assert (found["release"], match["name"], round(match["score"], 4)) == (before, face["identity"], face["score"])
+    assert 0 < match["stranger_rate"] <= 1
 
 
 def commit_feedback(cli: Any, release: str) -> None:
