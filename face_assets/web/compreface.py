@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from face_assets.core.errors import UserError
 from face_assets.web.photos import read_photos
 from face_assets.web.problems import RETRY_AFTER, WebError, of_user_error
-from face_assets.web.recognition import MOST_NEAREST, Folders, body, by_one_release, release_of
+from face_assets.web.recognition import MOST_NEAREST, Folders, body, by_one_release, look, release_of
 from face_assets.web.recognizer import Arrays, while_connected
 from face_assets.web.status import ARecognizer
 
@@ -149,7 +149,7 @@ async def recognize(
 ) -> dict[str, Any]:
     """The nearest people of each face, as CompreFace states them."""
     (photo,) = await read_photos(request)
-    found = await while_connected(request, recognizer.identify([photo.content]))
+    found = await while_connected(request, look(recognizer, photo.content, asked.landmarks))
     files = folders.read(release_of(found))
     faces = []
     for row in asked.rows(found):
@@ -182,6 +182,6 @@ async def verify(request: Request, recognizer: ARecognizer, folders: Folders, as
 async def detect(request: Request, recognizer: ARecognizer, asked: Asked) -> dict[str, Any]:
     """The faces on a photo, as CompreFace states them."""
     (photo,) = await read_photos(request)
-    look = recognizer.identify([photo.content]) if asked.embeddings else recognizer.detect(photo.content)
-    found = await while_connected(request, look)
+    work = look(recognizer, photo.content, asked.landmarks) if asked.embeddings else recognizer.detect(photo.content)
+    found = await while_connected(request, work)
     return asked.result([asked.face(found, row) for row in asked.rows(found)], (await recognizer.live()).release)

@@ -18,6 +18,7 @@ from face_assets.web.release_files import ReleaseFiles, ReleaseFolders
 from face_assets.web.status import ARecognizer
 
 MOST_NEAREST = 100
+SAME_PIXELS = 1.0  # in which boxes of one photo may differ, by the photos that are looked at beside it
 DEPLOYMENTS = 2  # tries to get answers of one release while another becomes live
 BASE64 = {"type": "string", "contentEncoding": "base64"}
 FILE = {"type": "string", "contentMediaType": "application/octet-stream"}
@@ -131,19 +132,31 @@ async def recognize(
     folders: Folders,
     with_embeddings: WithEmbeddings,
     k: Annotated[int, Query(ge=0, le=MOST_NEAREST, description="number of nearest people of each face")] = 5,
+    landmarks: Annotated[bool, Query(description="with landmarks, for which one photo is looked at twice")] = False,
     one_person: Annotated[bool, Query(description="several photos of one person, who is looked for by all together")] = False,
 ) -> Recognition:
     """The people on a photo, or the person of several photos, which are then sent as several parts or as `photos`."""
     photos = await read_photos(request, most=MOST_PHOTOS if one_person else 1)
-    found = await while_connected(request, recognizer.identify([photo.content for photo in photos]))
     if len(photos) > 1:
+        found = await while_connected(request, recognizer.identify([photo.content for photo in photos]))
         return _of_several(found, len(photos), folders, k, with_embeddings)
+    found = await while_connected(request, look(recognizer, photos[0].content, landmarks))
     answer = recognition_of(found, folders, k, with_embeddings)
     if one_person:
         if not answer.faces:
             raise no_face("The photo shows no face")
         answer.person = answer.faces[0].match
     return answer
+
+
+async def look(recognizer: Recognizer, photo: bytes, landmarks: bool) -> Arrays:
+    """Returns the recognizer's outputs for a photo, with landmarks by the detector. Raises WebError."""
+    if not landmarks:
+        return await recognizer.identify([photo])
+    found, places = await asyncio.gather(recognizer.identify([photo]), recognizer.detect(photo))
+    if found["BOXES"].shape != places["BOXES"].shape or not np.allclose(found["BOXES"], places["BOXES"], atol=SAME_PIXELS):
+        return found  # another release has become live between the two
+    return {**found, "LANDMARKS": places["LANDMARKS"]}
 
 
 def _of_several(found: Arrays, photos: int, folders: ReleaseFolders, k: int, with_embeddings: bool) -> Recognition:

@@ -12,7 +12,7 @@ from PIL import Image
 from face_assets.web.pages import page, rate_text
 from face_assets.web.photos import read_photos
 from face_assets.web.problems import WebError
-from face_assets.web.recognition import Face, Folders, Recognition, recognition_of
+from face_assets.web.recognition import Face, Folders, Recognition, look, recognition_of
 from face_assets.web.recognizer import Recognizer, while_connected
 from face_assets.web.status import ARecognizer
 
@@ -46,7 +46,7 @@ async def answer(request: Request, recognizer: ARecognizer, folders: Folders) ->
     began = time.monotonic()
     try:
         photo = (await read_photos(request))[0].content
-        found = await while_connected(request, recognizer.identify([photo]))
+        found = await while_connected(request, look(recognizer, photo, landmarks=True))
         recognition = recognition_of(found, folders, NEAREST)
     except WebError as error:
         return page("try.html", TITLE, error.status, **await _live(recognizer), **{**_nothing(), "error": str(error)})

@@ -99,6 +99,14 @@ def test_a_photo_in_every_form_has_one_answer(web: TestClient, kit: Kit) -> None
     assert len(match["nearest"]) == 2
 
 
+def test_landmarks_lie_in_the_boxes(web: TestClient, two_people: bytes) -> None:
+    found = web.post("/api/v1/recognize?landmarks=true", content=two_people).json()
+    for face in found["faces"]:
+        left, top, right, bottom = face["box"]
+        assert len(face["landmarks"]) == 5
+        assert all(left < x < right and top < y < bottom for x, y in face["landmarks"])
+
+
 def test_two_photos_of_one_person_are_the_same(web: TestClient, kit: Kit, two_people: bytes, nobody: bytes) -> None:
     def compare(first: bytes, second: bytes, query: str = "") -> Any:
         return web.post(f"/api/v1/verify{query}", files={"first": first, "second": second})
@@ -225,6 +233,7 @@ def test_comprefaces_own_client_runs_unchanged(address: str, kit: Kit, two_peopl
     assert face["box"]["x_min"] > 170, "the largest face is the right one"
     assert [one["subject"] for one in face["subjects"]][:1] == ["v2.0.0 1"]
     assert 1 >= face["subjects"][0]["similarity"] > face["subjects"][1]["similarity"] >= 0.5 - 1e-6
+    assert all(170 < x < 340 for x, _ in face["landmarks"])
     assert len(face["embedding"]) == kit.size("v2.0.0")
     assert found["plugins_versions"]["calculator"] == "v2.0.0"
     detected = service.init_face_detection("any").detect(two_people, {"face_plugins": "landmarks"})
