@@ -12,7 +12,7 @@ split: {{validation: 0.1, test: 0.3, min_test_people: 5}}
 detector: {{choose: most_central}}
 embedder: {{weights: {weights}, whitening: per_image}}
 train: {{epochs: 10, min_people: 2}}
-evaluation: {{far: 0.01, fpir: 0.05, max_regression: 0.02}}
+evaluation: {{far: 0.01, fpir: 0.05, max_regression: 0.02, stress: {{conditions: {{resolution: [12], sunglasses: []}}, photos: 12}}}}
 serving: {{golden_requests: 8, max_latency_ms: 5000}}
 """
 
@@ -32,6 +32,9 @@ def test_real_people_are_recognized_and_strangers_refused(cli: Any, real_data: P
     figures = report["assets"]["embedder_evaluation"]["figures"]
     assert figures["trained"]["auc"] > 0.98
     assert figures["trained"]["tar"]["0.01"] >= figures["start"]["tar"]["0.01"] - 0.02
+    rows = {row["condition"]: row for row in report["assets"]["embedder_evaluation"]["stress"]["rows"]["trained"]}
+    assert list(rows) == ["clean", "resolution", "sunglasses"] and {row["photos"] for row in rows.values()} == {12}
+    assert rows["clean"]["tar"] > 0.8 and rows["resolution"]["tar"] < rows["clean"]["tar"] - 0.2
     assert report["assets"]["exported_embedder"]["parity"]["openvino"]["min"] > 0.9999
 
     unseen = {sorted(folder.iterdir())[PHOTOS]: folder.name for folder in enrolled}
