@@ -144,7 +144,7 @@ def _bins(photo: Path) -> Bins:
         return without_face()
     crops = _worker.detector.crop(image, faces)[None]
     vectors = _worker.engine.embed(crops)
-    seen = measure(np.array([len(faces.boxes)]), crops, faces.boxes[:1], faces.probabilities[:1], vectors, np.zeros(1))
+    seen = measure(np.array([len(faces.boxes)]), crops, faces.boxes[:1], faces.probabilities[:1], vectors, np.zeros(1), np.full(1, np.nan))
     return np.asarray(bins_of(seen)[0])
 
 

@@ -115,7 +115,8 @@ def _cpu_time(kit: Kit) -> str:
             vectors = engine.embed(crops)
             answering += time.process_time() - whole
             began = time.thread_time()
-            traffic.record("", 0.1, crops, faces.boxes, faces.probabilities, vectors, vectors[:, 0], vectors[:, 0] > 0)
+            verdicts = (vectors[:, 0], vectors[:, 0] > 0, np.full(len(crops), 90.0), np.zeros(len(crops), bool))
+            traffic.record("", 0.1, crops, faces.boxes, faces.probabilities, vectors, *verdicts)
             if number % PHOTOS_A_PUBLICATION == 0:
                 traffic._publish(False)
             counting += time.thread_time() - began

@@ -58,6 +58,17 @@ def histogram_plot(histogram: Mapping[str, Sequence[float]], threshold: float) -
     return png(figure)
 
 
+def discard_plot(shares: Sequence[float], curves: Mapping[str, Sequence[float | None]]) -> bytes:
+    """Plot of FNMR over the share of photos discarded; curves: measure → FNMR for each share, None where no pair is left."""
+    figure, axes = _figure("share of the photos discarded, the worst first", "false non-match rate")
+    for name, rates in curves.items():
+        seen = [(share, rate) for share, rate in zip(shares, rates, strict=True) if rate is not None]
+        axes.plot([share for share, _ in seen], [rate for _, rate in seen], marker=".", label=name, linewidth=1.5)
+    axes.set_ylim(bottom=0)
+    axes.legend()
+    return _png(figure)
+
+
 def learning_curve_plot(curve: Sequence[Mapping[str, float]]) -> bytes:
     """Plot of every figure over the epochs: losses on the left axis, the rest on the right."""
     figure, axes = _figure("epoch", "loss")

@@ -8,7 +8,7 @@ import numpy as np
 
 from face_assets.core.errors import UserError
 from face_assets.registry.workspace import Workspace
-from face_assets.serving.client import Answer, RecognizerClient
+from face_assets.serving.client import Answer, Person, RecognizerClient
 from face_assets.serving.steps import target
 
 
@@ -24,6 +24,40 @@ def identify_photos(photos: Sequence[Path]) -> list[dict[str, Any]]:
     return [_identify(client, photo) for photo in photos]
 
 
+def identify_one_person(photos: Sequence[Path]) -> dict[str, Any]:
+    """Returns the result for one person whom all photos show. Raises UserError, also where one of the photos is unusable."""
+    client = connect()
+    client.require_ready()
+    person = client.identify_person([_content(photo) for photo in photos])
+    shown = [
+        {
+            "photo": str(photo),
+            "box": _box(subject.box) if subject else None,
+            "probability": round(subject.probability, 4) if subject else None,
+            "quality": _quality(subject.quality) if subject else None,
+        }
+        for photo, subject in zip(photos, person.photos, strict=True)
+    ]
+    return {
+        "identity": person.identity or None,
+        "accepted": person.accepted,
+        "too_poor": person.too_poor,
+        "score": None if person.score is None else round(person.score, 4),
+        "photos": shown,
+        "release": person.release,
+        "text": _person_text(person),
+    }
+
+
+def _person_text(person: Person) -> str:
+    found = [subject for subject in person.photos if subject]
+    if person.score is None or not found:
+        return f"no face found in {len(person.photos)} photos ({person.release})"
+    best = max((subject.quality for subject in found if subject.quality is not None), default=None)
+    verdict = _verdict(person.identity, person.score, person.accepted, person.too_poor, best)
+    return f"{verdict} by {len(found)} of {len(person.photos)} photos [{person.release}]"
+
+
 def _identify(client: RecognizerClient, photo: Path) -> dict[str, Any]:
     try:
         answer = client.identify(_read(photo))
@@ -33,9 +67,11 @@ def _identify(client: RecognizerClient, photo: Path) -> dict[str, Any]:
         {
             "identity": face.identity or None,
             "accepted": face.accepted,
+            "too_poor": face.too_poor,
             "score": round(face.score, 4),
-            "box": [round(float(value), 1) for value in face.box],
+            "box": _box(face.box),
             "probability": round(face.probability, 4),
+            "quality": _quality(face.quality),
         }
         for face in answer.faces
     ]
@@ -45,8 +81,22 @@ def _identify(client: RecognizerClient, photo: Path) -> dict[str, Any]:
 def _text(answer: Answer) -> str:
     if not answer.faces:
         return f"no face found ({answer.release})"
-    names = [f"{face.identity} ({face.score:.3f})" if face.accepted else f"nobody enrolled ({face.score:.3f})" for face in answer.faces]
+    names = [_verdict(face.identity, face.score, face.accepted, face.too_poor, face.quality) for face in answer.faces]
     return f"{'; '.join(names)} [{answer.release}]"
+
+
+def _verdict(identity: str, score: float, accepted: bool, too_poor: bool, quality: float | None) -> str:
+    """The verdict on a person in words, such as `Ann (0.812, quality 97)`."""
+    name = identity if accepted else "too poor to tell" if too_poor else "nobody enrolled"
+    return f"{name} ({score:.3f}{'' if quality is None else f', quality {quality:.0f}'})"
+
+
+def _box(box: np.ndarray) -> list[float]:
+    return [round(float(value), 1) for value in box]
+
+
+def _quality(quality: float | None) -> float | None:
+    return None if quality is None else round(quality, 1)
 
 
 def verify_photos(first: Path, second: Path) -> dict[str, Any]:
@@ -69,6 +119,13 @@ def _subject(client: RecognizerClient, photo: Path) -> np.ndarray:
     if not answer.faces:
         raise UserError(f"{photo}: no face found.")
     return answer.faces[0].embedding
+
+
+def _content(photo: Path) -> bytes:
+    try:
+        return _read(photo)
+    except UserError as error:
+        raise UserError(f"{photo}: {error}") from error
 
 
 def _read(photo: Path) -> bytes:

@@ -32,20 +32,25 @@ class Batches:
 
     def __init__(self, compiled: Any, threads: int, batch: int):
         self._batch = batch
-        self._shape = tuple(side.get_length() for side in list(compiled.output(0).partial_shape)[1:])
+        self._shapes = [tuple(side.get_length() for side in list(output.partial_shape)[1:]) for output in compiled.outputs]
         self._requests = [compiled.create_infer_request() for _ in range(threads + 1)]
 
     def infer(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """float32 (n, …) of uint8 (n, s, s, 3), also for n = 0; for one caller at a time."""
-        rows = np.empty((len(images), *self._shape), np.float32)
+        """float32 (n, …), the first output for uint8 (n, s, s, 3), also for n = 0; for one caller at a time."""
+        return self.infer_all(images)[0]
+
+    def infer_all(self, images: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.float32]]:
+        """All outputs, float32 (n, …) each, for uint8 (n, s, s, 3), also for n = 0; for one caller at a time."""
+        found = [np.empty((len(images), *shape), np.float32) for shape in self._shapes]
         starts = iter(range(0, len(images), self._batch))
 
         def work(request: Any) -> None:
             for start in starts:
                 request.infer({0: images[start : start + self._batch]}, share_inputs=True)
-                rows[start : start + self._batch] = request.get_output_tensor(0).data
+                for number, rows in enumerate(found):
+                    rows[start : start + self._batch] = request.get_output_tensor(number).data
 
         with ThreadPoolExecutor(len(self._requests)) as pool:
             for _ in pool.map(work, self._requests):
                 pass  # re-raises an error of an inference
-        return rows
+        return found

@@ -306,6 +306,9 @@ class Gallery(Section):
         le=8.0,
         description="sharpness of its crop, log2(1 + mean curvature of the green channel); a face out of focus has 0.7",
     )
+    min_quality: float = Field(
+        50.0, ge=0.0, le=100.0, description="quality of the face in such a photo, 0 to 100, by the commit's embedder; where it has a scale"
+    )
 
 
 class Export(Section):
@@ -366,6 +369,13 @@ class Serving(Section):
         25.0, gt=0.0, le=178.0, description="largest photo of a request, rejected by its header; a server decodes one large photo at a time"
     )
     max_faces: int = Field(100, ge=1, le=10_000, description="faces in a photo of a request past which it is rejected")
+    min_quality: float = Field(
+        50.0,
+        ge=0.0,
+        le=100.0,
+        description="quality of a face below which the answer is that it is too poor to tell, where nobody is found; no accepted answer "
+        "changes. 50: half of the comparisons of such a face with good photos of its person match",
+    )
     max_waiting: int = Field(
         128, ge=1, le=10_000, description="photos that the recognizer takes in at once; those beyond are rejected as UNAVAILABLE"
     )

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import openvino as ov
 
 NETWORK = ("embedder.xml", "embedder.bin")
+QUALITY_HEAD = "quality.npy"
+"""The quality head, float32 (k, 1793). An engine of earlier versions has none."""
 
 
 def save_network(network: "ov.Model", directory: Path) -> str:

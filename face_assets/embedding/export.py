@@ -9,26 +9,41 @@ import numpy as np
 
 from face_assets.core.files import write_bytes, write_json
 from face_assets.core.inference import compile_network
-from face_assets.embedding.engine_files import save_network
+from face_assets.embedding.engine_files import QUALITY_HEAD, save_network
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from face_assets.embedding.network import InputNormalization
 
-INPUT, OUTPUT = "crops", "embeddings"
+INPUT, OUTPUT, QUALITY = "crops", "embeddings", "quality"
 BATCH = 16
 OPSET = 18
 
 
-def export_engine(model: "nn.Module", normalization: "InputNormalization", image_size: int, output: Path, embedding_size: int) -> None:
-    """Writes embedder.onnx, embedder.xml, embedder.bin and engine.json into `output`: the same bytes for the same model.
+def export_engine(
+    model: "nn.Module",
+    normalization: "InputNormalization",
+    image_size: int,
+    output: Path,
+    embedding_size: int,
+    start: "nn.Module | None" = None,
+) -> None:
+    """Writes embedder.onnx, embedder.xml, embedder.bin, quality.npy and engine.json into `output`: the same bytes for the same models.
 
-    crops: uint8 (n, image_size, image_size, 3), RGB -> embeddings: float32 (n, embedding_size) of unit length, for any n. All in float32.
+    start: the starting weights, whose head measures the quality; without it, `model` does.
+
+    crops: uint8 (n, image_size, image_size, 3), RGB -> embeddings: float32 (n, embedding_size) of unit length, and quality: float32 (n,),
+    not calibrated, for any n. All in float32.
     """
     import openvino as ov
 
-    write_bytes(output / "embedder.onnx", _onnx(model, normalization, image_size))
+    from face_assets.embedding.network import quality_head
+
+    quality = quality_head(start or model)
+    with open(output / QUALITY_HEAD, "wb") as file:
+        np.save(file, quality.numpy())
+    write_bytes(output / "embedder.onnx", _onnx(model, quality, normalization, image_size))
     engine = {
         "precision": "f32",
         "embedding_size": embedding_size,
@@ -76,24 +91,24 @@ def _cosine(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(cosines), cosines, -1.0)
 
 
-def _onnx(model: "nn.Module", normalization: "InputNormalization", image_size: int) -> bytes:
+def _onnx(model: "nn.Module", quality: "Tensor", normalization: "InputNormalization", image_size: int) -> bytes:
     """The bytes of the ONNX file. The tracing exporter is seven times as fast on this network as the compiling one."""
     import torch
 
-    from face_assets.embedding.network import ServedEmbedder
+    from face_assets.embedding.network import ServedFaces
 
     example = torch.zeros((2, image_size, image_size, 3), dtype=torch.uint8)
     written = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, about tracing and its own deprecations
         torch.onnx.export(
-            ServedEmbedder(model, normalization).eval(),
+            ServedFaces(model, quality, normalization).eval(),
             (example,),
             written,  # type: ignore[arg-type]
             dynamo=False,
             opset_version=OPSET,
-            dynamic_axes={INPUT: {0: "n"}, OUTPUT: {0: "n"}},
+            dynamic_axes={name: {0: "n"} for name in (INPUT, OUTPUT, QUALITY)},
             input_names=[INPUT],
-            output_names=[OUTPUT],
+            output_names=[OUTPUT, QUALITY],
         )
     return written.getvalue()

@@ -11,7 +11,7 @@ import numpy as np
 
 from face_assets.core.files import link_or_copy, read_json, write_json
 from face_assets.core.fingerprint import fingerprint
-from face_assets.core.params import Params
+from face_assets.core.params import SCRATCH, Params
 from face_assets.core.step_versions import step_version
 from face_assets.detection.detectors import crop_store
 from face_assets.detection.steps import Face, labels_of, read_faces
@@ -22,9 +22,11 @@ from face_assets.registry.workspace import Log, Workspace
 from face_assets.storage.artifacts import Artifact
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from face_assets.biometrics.verification import Evaluation
 
-ENGINE = ("embedder.pt", "embedder.onnx", "embedder.xml", "embedder.bin", "engine.json")
+ENGINE = ("embedder.pt", "embedder.onnx", "embedder.xml", "embedder.bin", "quality.npy", "engine.json")
 RECORD = "export.json"
 """Facts of the export in the bundle of a release, by which a commit that keeps its embedder takes its engine, too."""
 PARITY_CROPS = 32
@@ -61,7 +63,8 @@ def export_embedder(workspace: Workspace, commit: str, aligned: Artifact, embedd
         link_or_copy(embedder.directory / "embedder.pt", directory / "embedder.pt")
         log("exporting to ONNX and OpenVINO")
         size, normalization = params.detector.image_size, params.embedder.whitening
-        export_engine(model, normalization, size, directory, embedder.summary["embedding_size"])
+        start = _starting_weights(workspace, commit, params)
+        export_engine(model, normalization, size, directory, embedder.summary["embedding_size"], start)
         crops = load_crops(crop_store(workspace, params.detector), [face.crop_key for face in _spread(read_faces(aligned), PARITY_CROPS)])
         found = parity(model, normalization, directory, crops)
         trials = [] if asked == "f32" else _lower(workspace, params, aligned, directory, log)
@@ -95,6 +98,15 @@ def _engine_of_release(workspace: Workspace, embedder: Artifact, exported_by: st
     for name in ENGINE:
         link_or_copy(bundle / name, directory / name)
     return facts
+
+
+def _starting_weights(workspace: Workspace, commit: str, params: Params) -> "nn.Module | None":
+    """The starting weights, by whose head quality is measured; None where training began with none."""
+    from face_assets.embedding.weight_sources import resolve_weights
+    from face_assets.embedding.weights import load_embedder
+
+    weights = resolve_weights(workspace, commit)
+    return None if weights == SCRATCH else load_embedder(weights, params.embedder.embedding_size, params.train.seed)
 
 
 def _spread(faces: Sequence[Face], count: int) -> Sequence[Face]:

@@ -126,14 +126,34 @@ def embed_stored(
     threads: int,
     log: Callable[[str], None],
 ) -> np.ndarray:
-    """Unit embeddings float32 (n, d) of stored crops, in the order of `keys`, by `model` in float32.
+    """Unit embeddings float32 (n, d) of stored crops, in the order of `keys`, by `model` in float32, as of `faces_stored`."""
+    return faces_stored(model, None, normalization, image_size, crops, keys, folder, threads, log)[0]
 
-    `folder` has a file of features for each trunk, so crops that this trunk has seen cost next to nothing, whatever the head. Features of
-    KEYS_AT_ONCE crops are in memory at a time.
+
+def faces_stored(
+    model: "nn.Module",
+    quality: np.ndarray | None,
+    normalization: "InputNormalization",
+    image_size: int,
+    crops: ContentStore,
+    keys: Sequence[str],
+    folder: Path,
+    threads: int,
+    log: Callable[[str], None],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Unit embeddings float32 (n, d) and raw qualities float32 (n,) of stored crops, in the order of `keys`, by `model` in float32.
+
+    quality: the quality head, float32 (k, 1793), of `network.quality_head`; without it the raw qualities are NaN. `folder` has a file of
+    features for each trunk, so crops that this trunk has seen cost next to nothing, whatever the head. Features of KEYS_AT_ONCE crops are
+    in memory at a time.
     """
     store = feature_store(model, normalization, image_size, crops, keys, folder, threads, log)
-    parts = [head_embeddings(model, load_features(store, part)) for part in batched(keys, KEYS_AT_ONCE)]
-    return np.concatenate(parts) if parts else head_embeddings(model, load_features(store, []))
+    embeddings, raw = [], []
+    for part in [*batched(keys, KEYS_AT_ONCE)] or [[]]:
+        features = load_features(store, part)
+        embeddings.append(head_embeddings(model, features))
+        raw.append(raw_quality(features, quality))
+    return np.concatenate(embeddings), np.concatenate(raw)
 
 
 def feature_store(
@@ -163,6 +183,14 @@ def head_embeddings(model: "nn.Module", features: np.ndarray) -> np.ndarray:
     with torch.inference_mode():
         parts = [F.normalize(head(part)).numpy() for part in torch.split(torch.from_numpy(features), HEAD_BATCH)]
     return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
+
+
+def raw_quality(features: np.ndarray, quality: np.ndarray | None) -> np.ndarray:
+    """Raw qualities float32 (n,) of trunk features (n, 1792), as `network.QualityHead` computes them; NaN without a quality head."""
+    if quality is None:
+        return np.full(len(features), np.nan, np.float32)
+    kept = np.linalg.norm(features @ quality[:, :-1].T + quality[:, -1], axis=1)
+    return np.asarray(kept / np.maximum(np.linalg.norm(features, axis=1), 1e-12), np.float32)
 
 
 def load_crops(store: ContentStore, keys: Sequence[str]) -> np.ndarray:

@@ -123,7 +123,7 @@ class FrozenBlocks(nn.Module):
 
 
 class ServedEmbedder(nn.Module):
-    """The network that is exported and served: uint8 (n, s, s, 3), RGB -> (n, d) of unit length."""
+    """The network of embeddings alone: uint8 (n, s, s, 3), RGB -> (n, d) of unit length."""
 
     def __init__(self, model: nn.Module, normalization: InputNormalization):
         super().__init__()
@@ -133,3 +133,48 @@ class ServedEmbedder(nn.Module):
     def forward(self, crops: Tensor) -> Tensor:
         """Unit embeddings of crops."""
         return F.normalize(self.head(self.features(crops)))
+
+
+class QualityHead(nn.Module):
+    """Raw quality of faces: length that the head of the starting weights keeps of their trunk features, divided by the features' length.
+
+    A head keeps what tells people apart. The less of its features' length a face keeps, the less the network found in it by which it could
+    be told apart. The head of the starting weights, for a trained one stretches what tells the people of this data set apart:
+    docs/explanation/quality.md has the measurement.
+    """
+
+    def __init__(self, weights: Tensor):
+        """weights: (k, 1793), of `quality_head`."""
+        super().__init__()
+        self.register_buffer("weights", weights)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Raw qualities (n,) of trunk features (n, 1792)."""
+        weights = self.get_buffer("weights")
+        kept = torch.linalg.vector_norm(features @ weights[:, :-1].T + weights[:, -1], dim=1)
+        quality: Tensor = kept / torch.linalg.vector_norm(features, dim=1).clamp(min=1e-12)
+        return quality
+
+
+def quality_head(model: nn.Module) -> Tensor:
+    """The head of `model` as one affine map, (k, 1793): factors of the features, and a constant."""
+    head = Head(model).eval()
+    with torch.no_grad():
+        constant = head(torch.zeros(1, FEATURES))[0]
+        return torch.cat([(head(torch.eye(FEATURES)) - constant).T, constant[:, None]], dim=1)
+
+
+class ServedFaces(nn.Module):
+    """The network that is exported and served: uint8 (n, s, s, 3), RGB -> (n, d) of unit length, and raw qualities (n,)."""
+
+    def __init__(self, model: nn.Module, quality: Tensor, normalization: InputNormalization):
+        """quality: (k, 1793), of `quality_head`."""
+        super().__init__()
+        self.features = TrunkFeatures(model, normalization)
+        self.head = Head(model)
+        self.quality = QualityHead(quality)
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """Unit embeddings and raw qualities of crops."""
+        features = self.features(crops)
+        return F.normalize(self.head(features)), self.quality(features)

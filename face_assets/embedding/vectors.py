@@ -14,9 +14,11 @@ from face_assets.core.fingerprint import file_digest, fingerprint
 from face_assets.core.params import Detector, Params
 from face_assets.core.step_versions import step_version
 from face_assets.detection.detectors import crop_store, detector_fingerprint
+from face_assets.embedding.engine_files import QUALITY_HEAD
+from face_assets.embedding.shrunk_crops import ShrunkCrops
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.storage.artifacts import Artifact
-from face_assets.storage.content_store import Entry
+from face_assets.storage.content_store import ContentStore, Entry
 
 if TYPE_CHECKING:
     from torch import nn
@@ -64,16 +66,29 @@ def _processor() -> str:
     return " ".join(sorted(ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")))
 
 
+@dataclass(frozen=True)
+class Embedded:
+    """Faces by an embedder: unit embeddings float32 (n, d), and raw qualities float32 (n,), NaN by an engine that has none."""
+
+    embeddings: np.ndarray
+    raw: np.ndarray
+
+
 def embed(workspace: Workspace, how: Embedding, keys: Sequence[str], log: Log) -> np.ndarray:
     """Embeddings float32 (n, d) of stored crops in f32, in their order. Only crops without stored features pass through the trunk."""
-    from face_assets.embedding.features import embed_stored
+    return _embed(workspace, how, keys, log).embeddings
+
+
+def _embed(
+    workspace: Workspace, how: Embedding, keys: Sequence[str], log: Log, quality: np.ndarray | None = None, shrunk: bool = False
+) -> Embedded:
+    from face_assets.embedding.features import faces_stored
     from face_assets.embedding.weights import weights_fingerprint
 
     model = _model(weights_fingerprint(how.weights), how)
-    folder = feature_folder(workspace, how.detector)
-    return embed_stored(
-        model, how.normalization, how.detector.image_size, crop_store(workspace, how.detector), keys, folder, workspace.settings.cores, log
-    )
+    store, folder = _crops(workspace, how.detector, shrunk), feature_folder(workspace, how.detector)
+    side, threads = how.detector.image_size, workspace.settings.cores
+    return Embedded(*faces_stored(model, quality, how.normalization, side, store, keys, folder, threads, log))
 
 
 def _model(digest: str, how: Embedding) -> "nn.Module":
@@ -98,21 +113,35 @@ def served_vectors(workspace: Workspace, params: Params, exported: Artifact, key
 
 
 def engine_vectors(workspace: Workspace, directory: Path, detector: Detector, keys: Sequence[str], log: Log) -> np.ndarray:
-    """Embeddings float32 (n, d) of stored crops by the engine in `directory`, in its precision.
+    """Embeddings float32 (n, d) of stored crops by the engine in `directory`, as of `engine_faces`."""
+    return engine_faces(workspace, directory, detector, keys, log).embeddings
+
+
+def engine_faces(
+    workspace: Workspace, directory: Path, detector: Detector, keys: Sequence[str], log: Log, shrunk: bool = False
+) -> Embedded:
+    """Embeddings and raw qualities of stored crops by the engine in `directory`, in its precision; of `shrunk` ones by their own keys.
 
     In f32 they are computed from the stored trunk features and torch's head, which equals the engine within its checked parity, so a
     new head needs no pass over the crops. In another precision the engine computes them, and they are stored by content.
     """
     engine = read_json(directory / "engine.json")
     if not keys:
-        return np.zeros((0, engine["embedding_size"]), np.float32)
+        return Embedded(np.zeros((0, engine["embedding_size"]), np.float32), np.zeros(0, np.float32))
     if engine["precision"] != "f32":
-        return _kept(workspace, directory, engine["precision"], detector, keys, log)
+        return _kept(workspace, directory, engine["precision"], detector, keys, log, shrunk)
     how = Embedding(str(directory / "embedder.pt"), engine["whitening"], engine["embedding_size"], detector)
-    return embed(workspace, how, keys, log)
+    head = directory / QUALITY_HEAD
+    return _embed(workspace, how, keys, log, np.load(head, allow_pickle=False) if head.is_file() else None, shrunk)
 
 
-def _kept(workspace: Workspace, directory: Path, precision: str, detector: Detector, keys: Sequence[str], log: Log) -> np.ndarray:
+def _crops(workspace: Workspace, detector: Detector, shrunk: bool) -> ContentStore:
+    return ShrunkCrops(crop_store(workspace, detector)) if shrunk else crop_store(workspace, detector)
+
+
+def _kept(
+    workspace: Workspace, directory: Path, precision: str, detector: Detector, keys: Sequence[str], log: Log, shrunk: bool
+) -> Embedded:
     from face_assets.embedding.engine import Engine
     from face_assets.embedding.features import load_crops
 
@@ -124,7 +153,9 @@ def _kept(workspace: Workspace, directory: Path, precision: str, detector: Detec
         log(f"embedding {len(missing):,} crops in {precision}")
         engine = Engine(directory / "embedder.xml", precision, workspace.settings.cores)
     for batch in batched(missing, CROPS_A_TRANSACTION):
-        vectors = engine.embed(load_crops(crop_store(workspace, detector), batch))
-        store.put(Entry(key, {}, vector.tobytes()) for key, vector in zip(batch, vectors, strict=True))
+        made = engine.rows(load_crops(_crops(workspace, detector, shrunk), batch))
+        made = made if engine.has_quality else made[:, :-1]  # as engines of earlier versions are stored
+        store.put(Entry(key, {}, row.tobytes()) for key, row in zip(batch, made, strict=True))
     found = {entry.key: np.frombuffer(entry.blob or b"", np.float32) for entry in store.entries(keys)}
-    return np.stack([found[key] for key in keys])
+    rows, size = np.stack([found[key] for key in keys]), read_json(directory / "engine.json")["embedding_size"]
+    return Embedded(np.ascontiguousarray(rows[:, :size]), rows[:, size] if rows.shape[1] > size else np.full(len(rows), np.nan, np.float32))

@@ -7,6 +7,7 @@ import dagster as dg
 
 from face_assets.core.step_versions import step_version
 from face_assets.evaluation import steps
+from face_assets.evaluation.face_quality import QUALITY
 from face_assets.evaluation.group_figures import groups_markdown
 from face_assets.evaluation.stress_table import stress_markdown
 from face_assets.orchestration.conditions import REMAKE
@@ -16,7 +17,7 @@ from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.storage.artifacts import Artifact
 
 GROUP = "embedder"
-PLOTS = ("roc", "det", "scores", "stress")
+PLOTS = ("roc", "det", "scores", "stress", "discard")
 
 
 @dg.asset(
@@ -59,8 +60,16 @@ def _single_figures(artifact: Artifact) -> dict[str, Any]:
     tar = {f"tar_at_far_{far}": value for far, value in trained["tar"].items() if value is not None}
     found = artifact.summary["recognition"]["trained"]
     rates = {"fnir": found["fnir"], "failure_to_acquire": found["failures_to_acquire"] / found["photos"]}
-    figures = {name: trained[name] for name in ("auc", "accuracy", "eer")} | rates
+    figures = {name: trained[name] for name in ("auc", "accuracy", "eer")} | rates | _quality_figures(artifact)
     return {name: value for name, value in figures.items() if value is not None} | tar
+
+
+def _quality_figures(artifact: Artifact) -> dict[str, float | None]:
+    """FNMR without the tenth of the photos of lowest quality, and FNIR by several photos of a person."""
+    discard, several = artifact.summary["quality"], artifact.summary["several_photos"]
+    best = dict(zip(discard["discarded"], discard["fnmr"][QUALITY], strict=True))
+    figures = {"fnmr_of_all_photos": best[0.0], "fnmr_without_the_worst_tenth": best[0.1]}
+    return figures | {f"fnir_of_{count}_photos": rate for count, rate in (several["fnir"] if several else {}).items()}
 
 
 def _gate(artifact: Artifact) -> dg.AssetCheckResult:

@@ -21,7 +21,9 @@ import numpy.typing as npt
 
 Values = npt.NDArray[np.float32]
 
-FORMAT = "face-assets-sketch-1"
+FORMAT = "face-assets-sketch-2"
+WITHOUT_QUALITY = "face-assets-sketch-1"
+"""Format of earlier versions, whose features are the same but for the quality."""
 BINS = 32
 PROJECTIONS = 16
 FEWEST_FACES = 50  # a file shows the embeddings of so many at a time, and of no fewer; docs/explanation/drift.md says why
@@ -54,11 +56,12 @@ FEATURES = (
     Feature("sharpness", 0.0, 8.0, "log2(1 + mean curvature)"),
     Feature("saturation", 0.0, 8.0, "log2(1 + mean spread of the channels)"),
     Feature("similarity", -0.6, 1.0, "cosine with the nearest person enrolled"),
+    Feature("quality", 0.0, 100.0, "0 to 100"),
     *(Feature(f"embedding_{number:02d}", -8.0, 8.0, "projection, in standard deviations of a random one") for number in range(PROJECTIONS)),
 )
 NAMES = tuple(feature.name for feature in FEATURES)
 FIRST_PROJECTION = NAMES.index("embedding_00")
-SIMILARITY = NAMES.index("similarity")
+SIMILARITY, QUALITY = NAMES.index("similarity"), NAMES.index("quality")
 LOW = np.array([feature.low for feature in FEATURES])
 WIDTH = np.array([feature.width for feature in FEATURES])
 COUNTS = ("photos", "without_face", "refused", "faces", "accepted")
@@ -156,10 +159,10 @@ class FeatureHistograms:
                     raise BrokenHistograms(f"{path} is packed, and larger than any feature histograms")
             with np.load(content, allow_pickle=False) as stored:
                 found = str(stored["format"])
-                if found != FORMAT:
+                if found not in (FORMAT, WITHOUT_QUALITY):
                     raise BrokenHistograms(f"{path} has format {found!r}, and {FORMAT!r} is read: another version of the server wrote it")
                 window, seconds, *numbers = (int(number) for number in stored["numbers"])
-                counts = stored["counts"].astype(np.int64)
+                counts = with_quality(found, stored["counts"].astype(np.int64))
                 release = str(stored["release"])
         except BrokenHistograms:
             raise
@@ -183,6 +186,12 @@ def _content(path: Path) -> bytes:
     return content
 
 
+def with_quality(found: str, counts: npt.NDArray[Any], axis: int = 0) -> npt.NDArray[Any]:
+    """An array of the format `found` with an entry for each feature along `axis`: 0 for the quality where the format has none."""
+    known = counts.shape[axis] > QUALITY if counts.ndim > axis else False
+    return np.insert(counts, QUALITY, 0, axis=axis) if found == WITHOUT_QUALITY and known else counts
+
+
 def measure(
     faces: npt.NDArray[Any],
     crops: npt.NDArray[np.uint8],
@@ -190,11 +199,12 @@ def measure(
     probabilities: npt.NDArray[Any],
     embeddings: npt.NDArray[Any],
     similarities: npt.NDArray[Any],
+    qualities: npt.NDArray[Any],
 ) -> Values:
     """Features float32 (n, features) of the subjects of n photos.
 
     faces: number in each photo, (n,); crops: uint8 (n, s, s, 3), RGB; boxes: (n, 4), x1 y1 x2 y2; probabilities, similarities: (n,);
-    embeddings: (n, d) of unit length.
+    embeddings: (n, d) of unit length; qualities: (n,), 0 to 100, NaN where there is none.
     """
     values = np.empty((len(crops), len(FEATURES)), np.float32)
     values[:, 0] = faces
@@ -202,6 +212,7 @@ def measure(
     values[:, 2] = np.log2(np.maximum(np.sqrt(np.maximum((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), 1.0)), 1.0))
     values[:, 3], values[:, 4], values[:, 5] = appearance(crops)
     values[:, SIMILARITY] = similarities
+    values[:, QUALITY] = qualities
     values[:, FIRST_PROJECTION:] = embeddings @ directions(embeddings.shape[1])
     return values
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from face_assets.core.errors import UserError
 from face_assets.core.files import write_bytes
-from face_assets.evaluation.feature_histograms import BINS, BROKEN, FEATURES, FORMAT, SIMILARITY
+from face_assets.evaluation.feature_histograms import BINS, BROKEN, FEATURES, FORMAT, SIMILARITY, WITHOUT_QUALITY, with_quality
 from face_assets.evaluation.histogram_distance import Distances, distances
 
 Bins = npt.NDArray[np.int64]
@@ -76,11 +76,12 @@ def load_reference(path: Path) -> Reference | None:
     try:
         with np.load(path, allow_pickle=False) as stored:
             found = str(stored["format"])
-            reference = Reference(stored["counts"], int(stored["people"]), stored["psi_limits"], stored["wasserstein_limits"])
+            limits = (with_quality(found, stored[name], axis=1) for name in ("psi_limits", "wasserstein_limits"))
+            reference = Reference(with_quality(found, stored["counts"]), int(stored["people"]), *limits)
     except BROKEN as error:
         raise UserError(f"{path} is no reference: {error}. Make a new release.") from error
     shapes = {reference.psi_limits.shape, reference.wasserstein_limits.shape}
-    if found != FORMAT or reference.counts.shape != (len(FEATURES), BINS) or shapes != {(len(SIZES), len(FEATURES))}:
+    if found not in (FORMAT, WITHOUT_QUALITY) or reference.counts.shape != (len(FEATURES), BINS) or shapes != {(len(SIZES), len(FEATURES))}:
         raise UserError(f"{path} is of format {found!r}, and histograms are of {FORMAT!r}: make a new release.")
     return reference
 

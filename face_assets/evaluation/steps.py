@@ -75,7 +75,8 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
     name = fingerprint(exported.fingerprint, aligned.fingerprint, *asked, against, step_version("embedder_evaluation"))
 
     def fill(directory: Path) -> dict[str, Any]:
-        from face_assets.evaluation import gate
+        from face_assets.biometrics.several_photos import several_photos
+        from face_assets.evaluation import face_quality, gate
         from face_assets.evaluation import groups as fairness
         from face_assets.evaluation.threshold_figures import threshold_figures
 
@@ -104,6 +105,8 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
         gate_notes += filter(None, [chosen["shortfall"]])
         for note in gate_notes:
             log(note)
+        quality = face_quality.measure_quality(workspace, params, exported, photos, seen["trained"].test, threshold, log)
+        several = several_photos(seen["trained"].test, quality.test, recognized.point.identification)
         fars = [point.far for point in trained.tar]
         groups, outside = evaluate_groups(workspace, commit, params.evaluation, test, seen["trained"].test, threshold, fars)
         apart, notes = fairness.judge_gaps(groups, params.evaluation.max_group_gap, params.evaluation.confidence)
@@ -115,6 +118,7 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
         _write_pairs(directory, test, seen["trained"].test)
         _write_plots(directory, figures, threshold)
         _write_stress_plot(directory, stressed)
+        face_quality.write_discards(directory, quality.discard)
         return {
             "precision": exported.summary["precision"],
             "test_people": trained.people,
@@ -124,6 +128,8 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
             "recognition": recognition,
             "verification_threshold": threshold,
             "verification": chosen,
+            "quality": quality.to_json(),
+            "several_photos": several.to_json() if several else None,
             "passed": verdict.passed and not apart and not stressed.reasons,
             "reasons": [*verdict.reasons, *apart, *stressed.reasons],
             "gate_notes": gate_notes,

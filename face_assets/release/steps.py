@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from face_assets.biometrics.quality import QualityScale
 from face_assets.core.files import link_or_copy, read_json, write_json, write_text
 from face_assets.core.fingerprint import file_digest, fingerprint, tree_digest
 from face_assets.core.params import Params
@@ -134,6 +135,7 @@ def _bundle(workspace: Workspace, commit: str, params: Params, parts: Parts, dir
         "verification_threshold": parts.evaluation.summary["verification_threshold"],
         "identification_threshold": parts.gallery.summary["identification_threshold"],
         "stranger_rates": parts.gallery.summary.get("stranger_rates"),  # None by a gallery of earlier versions
+        "quality": parts.evaluation.summary["quality"]["scale"],
         "serving": params.serving.model_dump(mode="json", by_alias=True),  # as earlier versions read it
     }
     write_json(directory / "recognizer.json", recognizer)
@@ -144,7 +146,8 @@ def _bundle(workspace: Workspace, commit: str, params: Params, parts: Parts, dir
     write_json(directory / LINEAGE, lineage.to_json())
     _write_splits(parts.audited, directory / "splits.csv")
     write_json(directory / "probes.json", _golden_requests(workspace, params, parts, log))
-    reference = release_reference(workspace, params, parts.audited, parts.exported, parts.gallery, log)
+    scale = QualityScale.from_json(parts.evaluation.summary["quality"]["scale"])
+    reference = release_reference(workspace, params, parts.audited, parts.exported, parts.gallery, scale, log)
     if reference:
         reference.save(directory / REFERENCE)
     write_json(directory / "provenance.json", _provenance(workspace, commit, params, parts))
@@ -244,6 +247,7 @@ def _register(workspace: Workspace, commit: str, params: Params, parts: Parts, i
     recognition = parts.evaluation.summary["recognition"]["trained"]
     metrics |= {name: recognition[name] for name in ("fnir", "fpir")}
     metrics |= {"stress": {name_of(row): row["tar"] for row in parts.evaluation.summary["stress"]["rows"].get("trained", ())}}
+    metrics |= {"several_photos": parts.evaluation.summary["several_photos"]}
     metrics |= {"identification": parts.gallery.summary["identification"], "people_enrolled": parts.gallery.summary["people"]}
     plots = {name: parts_file for name, parts_file in _plots(parts).items() if parts_file.is_file()}
 
@@ -260,7 +264,7 @@ def _register(workspace: Workspace, commit: str, params: Params, parts: Parts, i
 
 
 def _plots(parts: Parts) -> dict[str, Path]:
-    curves = {name: parts.evaluation.directory / name for name in ("roc.csv", "det.csv")}
+    curves = {name: parts.evaluation.directory / name for name in ("roc.csv", "det.csv", "discard.csv")}
     return curves | {"learning_curve.csv": parts.embedder.directory / "learning_curve.csv"}
 
 

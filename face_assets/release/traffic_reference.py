@@ -4,11 +4,12 @@ import csv
 
 import numpy as np
 
+from face_assets.biometrics.quality import QualityScale, qualities
 from face_assets.core.batches import batched
 from face_assets.core.errors import UserError
 from face_assets.core.params import Params
 from face_assets.detection.detectors import crop_store
-from face_assets.embedding.vectors import served_vectors
+from face_assets.embedding.vectors import engine_faces
 from face_assets.evaluation.feature_histograms import bins_of, measure, without_face
 from face_assets.evaluation.reference import FEWEST_PEOPLE, FEWEST_PHOTOS, FILE, Reference, load_reference, make_reference
 from face_assets.gallery.search import Gallery
@@ -19,14 +20,17 @@ CROPS_AT_ONCE = 64
 
 
 def release_reference(
-    workspace: Workspace, params: Params, aligned: Artifact, exported: Artifact, gallery: Artifact, log: Log
+    workspace: Workspace, params: Params, aligned: Artifact, exported: Artifact, gallery: Artifact, scale: QualityScale | None, log: Log
 ) -> Reference | None:
-    """The reference of the photos of the test split, also those without a face. If they are too few: None and a log line."""
+    """The reference of the photos of the test split, also those without a face. If they are too few: None and a log line.
+
+    scale: of the exported engine's qualities.
+    """
     rows = _test_rows(aligned)
     faces = [row for row in rows if row["status"] == "face"]
     bins = np.tile(without_face(), (len(rows), 1))
     if faces:
-        bins[[row["status"] == "face" for row in rows]] = _face_bins(workspace, params, exported, gallery, faces, log)
+        bins[[row["status"] == "face" for row in rows]] = _face_bins(workspace, params, exported, gallery, faces, scale, log)
     people = np.array([row["identity"] for row in rows])
     reference = make_reference(bins, people)
     if reference is None:
@@ -40,11 +44,18 @@ def _test_rows(aligned: Artifact) -> list[dict[str, str]]:
 
 
 def _face_bins(
-    workspace: Workspace, params: Params, exported: Artifact, gallery: Artifact, faces: list[dict[str, str]], log: Log
+    workspace: Workspace,
+    params: Params,
+    exported: Artifact,
+    gallery: Artifact,
+    faces: list[dict[str, str]],
+    scale: QualityScale | None,
+    log: Log,
 ) -> np.ndarray:
     """Bins int64 (n, features) of these photos, as the server counts them: of the detector's first choice of each photo's faces."""
     md5s = [row["md5"] for row in faces]
-    embeddings = served_vectors(workspace, params, exported, md5s, log)
+    embedded = engine_faces(workspace, exported.directory, params.detector, md5s, log)
+    embeddings, quality = embedded.embeddings, qualities(scale, embedded.raw)
     enrolled = Gallery.load(gallery.directory)
     similarities = _as_strangers(enrolled, embeddings, [row["identity"] for row in faces])
     store, size = crop_store(workspace, params.detector), params.detector.image_size
@@ -59,6 +70,7 @@ def _face_bins(
             np.array([entry.facts["probability"] for entry in entries]),
             embeddings[list(part)],
             similarities[list(part)],
+            quality[list(part)],
         )
         bins[list(part)] = bins_of(values)
     return bins

@@ -1,7 +1,8 @@
-"""Client of face_recognizer over gRPC."""
+"""Client of face_recognizer over gRPC: one photo to the people in it, or several photos of one person to that person."""
 
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,19 +12,22 @@ import numpy.typing as npt
 
 from face_assets.core.direct_connections import GRPC_OPTIONS
 from face_assets.core.errors import UserError
+from face_assets.serving.runtime.photos_of_person import pack_photos
 
 RECOGNIZER = "face_recognizer"
 SECONDS_TO_CONNECT = 3.0  # in which a gateway, or a server without one, restarts
 RECONNECT = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.min_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)]
 NOT_SENT = "failed to connect"
-OUTPUTS = ("BOXES", "PROBABILITIES", "EMBEDDINGS", "IDENTITY", "SCORE", "ACCEPTED", "RELEASE")
 SECONDS = 60.0
 INTERNAL = "face_assets_probe"  # with the server's token, a request is not counted as traffic
 
 
 @dataclass(frozen=True)
 class Face:
-    """A face. box: float32 (4,), x1 y1 x2 y2; identity: "" where rejected; score: cosine to the nearest one; embedding: float32 (d,)."""
+    """A face. box: float32 (4,), x1 y1 x2 y2; identity: "" where rejected; score: cosine to the nearest one; embedding: float32 (d,).
+
+    quality: 0 to 100, None by a release that has none; too_poor: rejected, and too poor to tell whether the person is enrolled.
+    """
 
     box: npt.NDArray[np.float32]
     probability: float
@@ -31,6 +35,8 @@ class Face:
     score: float
     accepted: bool
     embedding: npt.NDArray[np.float32]
+    quality: float | None = None
+    too_poor: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,32 @@ class Answer:
     """The faces of a photo, the subject's first, and the release that found them."""
 
     faces: list[Face]
+    release: str
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The largest face of one of a person's photos. box: float32 (4,), x1 y1 x2 y2; quality: as of a Face."""
+
+    box: npt.NDArray[np.float32]
+    probability: float
+    quality: float | None
+
+
+@dataclass(frozen=True)
+class Person:
+    """One person by several photos, fused by quality, and the release that identified it.
+
+    photos: the subject of each photo, None where it has no face. identity, score, accepted, too_poor, embedding: as of a Face; without any
+    face, identity is "", score and embedding are None.
+    """
+
+    identity: str
+    score: float | None
+    accepted: bool
+    too_poor: bool
+    embedding: npt.NDArray[np.float32] | None
+    photos: list[Subject | None]
     release: str
 
 
@@ -81,31 +113,50 @@ class RecognizerClient:
 
     def identify(self, photo: bytes) -> Answer:
         """Identifies the people in an encoded photo. Raises UserError with the server's message."""
-        from tritonclient.grpc import InferInput
-
-        image = InferInput("IMAGE", [1], "BYTES")
-        image.set_data_from_numpy(np.array([photo], dtype=np.object_))
-        result = self._infer(image)
-        boxes, probabilities, embeddings, identities, scores, accepted, release = (result.as_numpy(name) for name in OUTPUTS)
+        result = self._infer(photo)
+        boxes, probabilities, embeddings = (result.as_numpy(name) for name in ("BOXES", "PROBABILITIES", "EMBEDDINGS"))
+        qualities, verdicts = _qualities(result, len(boxes)), _verdicts(result)
+        rows = zip(boxes, probabilities, verdicts, embeddings, qualities, strict=True)
         faces = [
-            Face(box, float(probability), identity.decode(), float(score), bool(taken), embedding)
-            for box, probability, identity, score, taken, embedding in zip(
-                boxes, probabilities, identities, scores, accepted, embeddings, strict=True
-            )
+            Face(box, float(probability), verdict.identity, verdict.score, verdict.accepted, embedding, quality, verdict.too_poor)
+            for box, probability, verdict, embedding, quality in rows
         ]
-        return Answer(faces, release[0].decode())
+        return Answer(faces, _release(result))
 
-    def _infer(self, image: Any) -> Any:
-        """Sends a request and returns its result. Raises UserError. It is not sent again: it may have ended the server."""
-        from tritonclient.grpc import InferRequestedOutput
+    def identify_person(self, photos: Sequence[bytes]) -> Person:
+        """Identifies one person by several encoded photos, the largest face of each. Raises UserError with the server's message, also where
+        one of the photos is unusable, and ValueError without a photo."""
+        if not photos:
+            raise ValueError("a person is identified by one photo or more")
+        if len(photos) == 1:
+            return _of_one(self.identify(photos[0]))
+        most = int(self._read_parameters().get("max_photos", "1"))
+        if most == 1:
+            old = "The release that is live was deployed by an earlier version, which takes one photo a request"
+            raise UserError(f"{old}: `face-assets up` deploys it anew.")
+        if len(photos) > most:
+            raise UserError(f"{len(photos)} photos of one person are too many: a request takes {most}.")
+        result = self._infer(pack_photos(photos))
+        boxes, probabilities = result.as_numpy("BOXES"), result.as_numpy("PROBABILITIES")
+        rows = zip(boxes, probabilities, _qualities(result, len(boxes)), strict=True)
+        subjects = [None if math.isnan(probability) else Subject(box, float(probability), quality) for box, probability, quality in rows]
+        for verdict in _verdicts(result):
+            embedding = result.as_numpy("EMBEDDINGS")[0]
+            return Person(verdict.identity, verdict.score, verdict.accepted, verdict.too_poor, embedding, subjects, _release(result))
+        return Person("", None, False, False, None, subjects, _release(result))
+
+    def _infer(self, content: bytes) -> Any:
+        """Sends a request and returns all outputs. Raises UserError. It is not sent again: it may have ended the server."""
+        from tritonclient.grpc import InferInput
         from tritonclient.utils import InferenceServerException
 
-        outputs = [InferRequestedOutput(name) for name in OUTPUTS]
+        image = InferInput("IMAGE", [1], "BYTES")
+        image.set_data_from_numpy(np.array([content], dtype=np.object_))
         ends = time.monotonic() + SECONDS_TO_CONNECT
         while True:
             try:
                 return self._client.infer(
-                    self.model, [image], outputs=outputs, headers=self.headers, client_timeout=self.seconds, parameters=self.parameters
+                    self.model, [image], headers=self.headers, client_timeout=self.seconds, parameters=self.parameters
                 )
             except InferenceServerException as error:
                 if NOT_SENT not in str(error.message()) or time.monotonic() > ends:
@@ -114,7 +165,16 @@ class RecognizerClient:
 
     @cached_property
     def _parameters(self) -> dict[str, str]:
-        config = self._client.get_model_config(self.model, headers=self.headers, client_timeout=self.seconds).config
+        return self._read_parameters()
+
+    def _read_parameters(self) -> dict[str, str]:
+        """Returns the parameters of the live release. Raises UserError."""
+        from tritonclient.utils import InferenceServerException
+
+        try:
+            config = self._client.get_model_config(self.model, headers=self.headers, client_timeout=self.seconds).config
+        except InferenceServerException as error:
+            raise UserError(_sentence(error)) from error
         return {name: value.string_value for name, value in config.parameters.items()}
 
     def live_release(self) -> str:
@@ -124,6 +184,40 @@ class RecognizerClient:
     def verification_threshold(self) -> float:
         """Returns the cosine from which two photos show one person."""
         return float(self._parameters["verification_threshold"])
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    identity: str
+    score: float
+    accepted: bool
+    too_poor: bool
+
+
+def _verdicts(result: Any) -> list[_Verdict]:
+    identities, scores, accepted = (result.as_numpy(name) for name in ("IDENTITY", "SCORE", "ACCEPTED"))
+    poor = result.as_numpy("TOO_POOR")  # None by a server of earlier versions
+    poor = np.zeros(len(identities), bool) if poor is None else poor
+    rows = zip(identities, scores, accepted, poor, strict=True)
+    return [_Verdict(identity.decode(), float(score), bool(taken), bool(bad)) for identity, score, taken, bad in rows]
+
+
+def _qualities(result: Any, rows: int) -> list[float | None]:
+    quality = result.as_numpy("QUALITY")  # None by a server of earlier versions
+    return [None] * rows if quality is None else [float(one) if math.isfinite(one) else None for one in quality]
+
+
+def _release(result: Any) -> str:
+    return str(result.as_numpy("RELEASE")[0].decode())
+
+
+def _of_one(answer: Answer) -> Person:
+    """The person that the subject of one photo shows."""
+    if not answer.faces:
+        return Person("", None, False, False, None, [None], answer.release)
+    face = answer.faces[0]
+    photos: list[Subject | None] = [Subject(face.box, face.probability, face.quality)]
+    return Person(face.identity, face.score, face.accepted, face.too_poor, face.embedding, photos, answer.release)
 
 
 def _sentence(error: Any) -> str:

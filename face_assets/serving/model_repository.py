@@ -10,6 +10,7 @@ from face_assets.core.code_digest import PACKAGE, file_of, imports_of
 from face_assets.core.files import file_lock, link_or_copy, new_directory, read_json, write_json, write_text
 from face_assets.core.fingerprint import fingerprint
 from face_assets.serving.runtime.limits import MAX_WAITING
+from face_assets.serving.runtime.photos_of_person import MOST_PHOTOS
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -20,7 +21,7 @@ VERSIONS = "versions.json"
 PREFERRED_BATCH = 8  # of releases without the parameter
 FILES = {
     DETECTOR: ("detector", "recognizer.json"),
-    EMBEDDER: ("embedder.xml", "embedder.bin", "engine.json"),
+    EMBEDDER: ("embedder.xml", "embedder.bin", "engine.json", "recognizer.json"),
     RECOGNIZER: ("gallery.npz", "recognizer.json"),
 }
 
@@ -109,6 +110,7 @@ def _write_configs(folder: Path, bundle: Path, release: str, release_commit: str
         "preferred_batch": str(serving.get("preferred_batch", PREFERRED_BATCH)),
         "queue_delay_us": str(serving["queue_delay_us"]),
         "max_waiting": str(serving.get("max_waiting", MAX_WAITING)),
+        "max_photos": str(MOST_PHOTOS),
     }
     # One detector a core, with one thread each, which share nothing; one embedder with a thread a core, so that all crops are batched in
     # one place; one recognizer, whose threads wait for both.

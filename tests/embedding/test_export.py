@@ -12,11 +12,13 @@ import pytest
 import torch
 
 from face_assets.core.files import read_json
+from face_assets.embedding.engine import Engine
 from face_assets.embedding.export import export_engine, parity
-from face_assets.embedding.network import ServedEmbedder
+from face_assets.embedding.features import raw_quality
+from face_assets.embedding.network import Head, ServedEmbedder, TrunkFeatures
 from face_assets.embedding.weights import load_embedder
 
-FILES = {"embedder.onnx", "embedder.xml", "embedder.bin", "engine.json"}
+FILES = {"embedder.onnx", "embedder.xml", "embedder.bin", "quality.npy", "engine.json"}
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,18 @@ def test_any_number_of_crops_gives_unit_vectors(engine: Path, crops: np.ndarray)
         vectors = compiled(crops[:count])[0]
         assert vectors.shape == (count, 16) and vectors.dtype == np.float32
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+def test_the_starting_weights_measure_the_quality_of_a_trained_network(tmp_path: Path, model: torch.nn.Module, crops: np.ndarray) -> None:
+    other = load_embedder("scratch", 24, seed=1)
+    export_engine(model, "per_image", 80, tmp_path, 16, start=other)
+    with torch.inference_mode():
+        features = TrunkFeatures(model, "per_image").eval()(torch.from_numpy(crops))
+        expected = Head(other).eval()(features).norm(dim=1) / features.norm(dim=1)
+    rows = Engine(tmp_path / "embedder.xml", "f32", 1).rows(crops)
+    assert rows.shape == (len(crops), 17)
+    np.testing.assert_allclose(rows[:, -1], expected, rtol=1e-3)
+    np.testing.assert_allclose(raw_quality(features.numpy(), np.load(tmp_path / "quality.npy")), expected, rtol=1e-3)
 
 
 def test_a_crop_of_one_colour_gives_finite_numbers(model: torch.nn.Module, engine: Path) -> None:

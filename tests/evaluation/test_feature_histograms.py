@@ -21,7 +21,9 @@ def seen(crops: npt.NDArray[np.uint8], seed: int = 0) -> npt.NDArray[np.float32]
     vectors = random.normal(size=(len(crops), SIZE)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     box = np.array([[10.0, 10.0, 74.0, 74.0]], np.float32).repeat(len(crops), 0)
-    return measure(np.ones(len(crops)), crops, box, np.full(len(crops), 0.999), vectors, np.full(len(crops), 0.5))
+    return measure(
+        np.ones(len(crops)), crops, box, np.full(len(crops), 0.999), vectors, np.full(len(crops), 0.5), np.full(len(crops), 95.0)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +103,6 @@ def test_a_torn_or_foreign_file_is_rejected(crops: npt.NDArray[np.uint8], tmp_pa
         with contextlib.suppress(BrokenHistograms):  # or the byte does not count, as that of a date
             assert np.array_equal(FeatureHistograms.load(file).counts, counts)
     file.write_bytes(content)
-    monkeypatch.setattr(feature_histograms, "FORMAT", "face-assets-sketch-2")
+    monkeypatch.setattr(feature_histograms, "FORMAT", "face-assets-sketch-3")
     with pytest.raises(BrokenHistograms, match="another version"):
         FeatureHistograms.load(file)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from face_assets.biometrics.quality import QualityScale
 from face_assets.core.files import write_json
 from face_assets.core.params import Serving
 from face_assets.dataset.decoding import decode
@@ -35,8 +36,13 @@ THRESHOLD = -0.5
 DETECTOR = DetectorConfig(image_size=SIDE, margin=16, min_face_size=40, align="upright", turned_below=0.5)
 
 
-def _write_engine(folder: Path, size: int) -> None:
-    """Mean colours of a 4x4 grid of the crop, through a fixed random linear map, of unit length."""
+WITH_QUALITY = "v1.0.0"
+"""The release whose engine has raw qualities; the other is of an earlier version."""
+SCALE = QualityScale(slope=40.0, middle=0.2)
+
+
+def _write_engine(folder: Path, size: int, with_quality: bool) -> None:
+    """Mean colours of a 4x4 grid of the crop, through a fixed random linear map, of unit length; the raw quality is the mean brightness."""
     import openvino as ov
     from openvino import opset13 as ops
 
@@ -46,7 +52,8 @@ def _write_engine(folder: Path, size: int) -> None:
     flat = ops.subtract(ops.reshape(pooled, np.array([0, -1]), special_zero=True), np.float32(127.5))
     weights = np.random.default_rng(size).normal(size=(48, size)).astype(np.float32)
     vectors = ops.normalize_l2(ops.matmul(flat, weights, False, False), np.array([1]), 1e-9, "max")
-    ov.save_model(ov.Model([vectors], [crops], "tiny"), folder / "embedder.xml", compress_to_fp16=False)
+    brightness = ops.divide(ops.reduce_mean(planes, np.array([1, 2, 3])), np.float32(255))
+    ov.save_model(ov.Model([vectors, brightness][: 1 + with_quality], [crops], "tiny"), folder / "embedder.xml", compress_to_fp16=False)
 
 
 @dataclass(frozen=True)
@@ -124,7 +131,7 @@ def kit(tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], li
     for release, size in SIZES.items():
         folder = made.bundle(release)
         shutil.copytree(networks, folder / "detector")
-        _write_engine(folder, size)
+        _write_engine(folder, size, release == WITH_QUALITY)
         write_json(folder / "engine.json", {"precision": "f32", "embedding_size": size, "image_size": SIDE, "whitening": "fixed"})
         recognizer = {
             "detector": json.loads(json.dumps(asdict(DETECTOR))),
@@ -137,6 +144,8 @@ def kit(tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], li
         }
         if release == "v2.0.0":  # releases of earlier versions have none
             recognizer["stranger_rates"] = {"scores": [-0.9, 0.9], "rates": [0.5, 0.01]}
+        if release == WITH_QUALITY:
+            recognizer["quality"] = SCALE.to_json()
         write_json(folder / "recognizer.json", recognizer)
         found = np.stack([made.embed(folder, made.photo(person, 0)) for person in PEOPLE])
         write_gallery(templates_of(found, [f"{release} {person}" for person in PEOPLE]), folder)  # the name contains the release

@@ -1,8 +1,10 @@
 """Deployments under load, kills at each of their moments, and allowed and forbidden requests."""
 
+import dataclasses
 import io
 import os
 import pickle
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,12 +22,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from face_assets.biometrics.quality import fused
 from face_assets.core.errors import UnreachableError, UserError
+from face_assets.core.files import read_json, write_json
 from face_assets.demo.synthetic import draw
 from face_assets.serving import embedded, model_control
 from face_assets.serving import model_repository as models
-from face_assets.serving.client import RecognizerClient
+from face_assets.serving.client import Person, RecognizerClient
 from face_assets.serving.embedded import EmbeddedTarget
+from face_assets.serving.runtime.photos_of_person import pack_photos
 from face_assets.serving.server_environment import ServingEnvironment, ensure_environment
 from face_assets.serving.triton_server import SHARED_MEMORY, Ports
 from tests.processes import processes_naming
@@ -260,6 +265,55 @@ def test_a_turned_photo_is_answered_as_the_upright_one(kit: Any, live: EmbeddedT
     tilted = encoded(person.rotate(25, Image.Resampling.BICUBIC, fillcolor=(90, 110, 130)), "PNG")
     offline = kit.embed(kit.bundle(asker.live_release()), tilted)
     assert asker.identify(tilted).faces[0].embedding @ offline > 0.9999
+
+
+def test_a_face_has_a_quality_and_several_photos_one_answer(kit: Any, live: EmbeddedTarget, tmp_path: Path) -> None:
+    """By a release of an earlier version without a scale, by one with it, and by one that knows nobody."""
+    asker, nobody = client(live), encoded(Image.new("RGB", (200, 200), (90, 90, 90)), "PNG")
+    dark = encoded(draw(0, 2).point(lambda value: value // 4), "PNG")
+    photos = [kit.photo(0, 2), nobody, dark]
+
+    kit.deploy(live, "v2.0.0")
+    assert [(face.quality, face.too_poor) for face in asker.identify(photos[0]).faces] == [(None, False)]
+    assert asker.identify_person(photos).identity.startswith("v2.0.0")
+
+    kit.deploy(live, "v1.0.0")
+    (good,), (poor,) = asker.identify(photos[0]).faces, asker.identify(dark).faces
+    assert good.quality is not None and poor.quality is not None
+    assert poor.quality < 50 < good.quality <= 100
+    assert (good.accepted, poor.accepted, poor.too_poor) == (True, True, False), "a floor changes no accepted answer"
+    person = asker.identify_person(photos)
+    assert [subject and subject.quality for subject in person.photos] == [
+        pytest.approx(good.quality, abs=0.01),
+        None,
+        pytest.approx(poor.quality, abs=0.01),
+    ]
+    assert (person.identity, person.accepted, person.release) == (good.identity, True, "v1.0.0")
+    expected = fused(np.stack([good.embedding, poor.embedding]), np.array([good.quality, poor.quality], np.float32))
+    assert person.embedding is not None
+    assert person.embedding @ expected == pytest.approx(1, abs=1e-4)
+    assert asker.identify_person([nobody, nobody]) == Person("", None, False, False, None, [None, None], "v1.0.0")
+    with pytest.raises(UserError, match=r"^the photo cannot be used: text, no photo"):
+        asker.identify_person([photos[0], b"no photo"])
+    with pytest.raises(UserError, match="17 photos of one person are too many: a request takes 16"):
+        asker.identify_person([photos[0]] * 17)
+    with pytest.raises(UserError, match=r"^the photo cannot be used: photo 2 of one person is truncated"):
+        asker.identify(pack_photos(photos[:2])[:-1])
+    whole_body = urllib.request.Request(
+        f"http://127.0.0.1:{live.ports.http}/v2/models/face_recognizer/infer", photos[0], {"Inference-Header-Content-Length": "0"}
+    )
+    with urllib.request.urlopen(whole_body, timeout=10) as answer:
+        assert answer.status == 200
+
+    bundle = shutil.copytree(kit.bundle("v1.0.0"), tmp_path / "strict")
+    recognizer = read_json(bundle / "recognizer.json")
+    write_json(bundle / "recognizer.json", {**recognizer, "identification_threshold": 1.5})
+    strict = kit.write(live.models, "v1.0.0", bundle=bundle, commit="strict")
+    golden_requests = [dataclasses.replace(golden, threshold=1.5) for golden in kit.golden_requests("v1.0.0")]
+    live.deploy(strict, golden_requests, kit.budget)
+    assert [face.too_poor for content in (photos[0], dark) for face in asker.identify(content).faces] == [False, True]
+    assert asker.identify_person([photos[0], dark]).too_poor is False
+    assert asker.identify_person([dark, dark]).too_poor is True
 
 
 SHARED_MEMORY_CALLS = (("GET", "status"), ("POST", "unregister"), ("POST", "region/mine/register"))

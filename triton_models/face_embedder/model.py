@@ -1,4 +1,4 @@
-"""face_embedder: crops to unit vectors, batched over requests."""
+"""face_embedder: crops to unit vectors and qualities, batched over requests."""
 
 import json
 import os
@@ -6,11 +6,13 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import triton_python_backend_utils as pb_utils
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
+from face_assets.biometrics.quality import QualityScale, qualities  # noqa: E402
 from face_assets.embedding.engine import Engine  # noqa: E402
 from face_assets.serving.runtime.dynamic_batching import DynamicBatcher  # noqa: E402
 from face_assets.serving.runtime.limits import Admission, BusyError, Limits  # noqa: E402
@@ -24,6 +26,7 @@ class TritonPythonModel:
         engine = json.loads((HERE / "engine.json").read_text(encoding="utf-8"))
         parameters = {name: value["string_value"] for name, value in json.loads(args["model_config"])["parameters"].items()}
         self.side = engine["image_size"]
+        self.scale = QualityScale.from_json(json.loads((HERE / "recognizer.json").read_text(encoding="utf-8")).get("quality"))
         embedders = Engine(HERE / "embedder.xml", engine["precision"], int(os.environ.get("FACE_ASSETS_CORES", "1"))).embedders()
         self.admission = Admission(Limits(max_waiting=int(parameters["max_waiting"])))
         self.batcher = DynamicBatcher(embedders, int(parameters["preferred_batch"]), int(parameters["queue_delay_us"]) / 1e6)
@@ -52,5 +55,7 @@ class TritonPythonModel:
         if isinstance(found, Exception):
             response = error_response(pb_utils, error_message(found))
         else:
-            response = pb_utils.InferenceResponse([pb_utils.Tensor("EMBEDDINGS", found)])
+            quality = qualities(self.scale, found[:, -1]).reshape(-1, 1)
+            outputs = {"EMBEDDINGS": np.ascontiguousarray(found[:, :-1]), "QUALITY": quality}
+            response = pb_utils.InferenceResponse([pb_utils.Tensor(name, value) for name, value in outputs.items()])
         send(pb_utils, sender, response)

@@ -1,4 +1,7 @@
-"""face_recognizer: one encoded photo to the people in it, through the detector and the embedder of the same release."""
+"""face_recognizer: one encoded photo to the people in it, or several photos of one person to that person.
+
+The detector and the embedder of the same release do the work.
+"""
 
 import json
 import os
@@ -13,8 +16,10 @@ import triton_python_backend_utils as pb_utils
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
+from face_assets.biometrics.quality import fused, too_poor  # noqa: E402
 from face_assets.gallery.search import Gallery  # noqa: E402
 from face_assets.serving.runtime.limits import Admission, Limits, require_waiting_caller  # noqa: E402
+from face_assets.serving.runtime.photos_of_person import unpack_photos  # noqa: E402
 from face_assets.serving.runtime.responses import BUSY, DROPPED, UNUSABLE, error_message, error_response, send  # noqa: E402
 from face_assets.serving.runtime.traffic import Traffic  # noqa: E402
 
@@ -40,6 +45,7 @@ class TritonPythonModel:
         recognizer = json.loads((HERE / "recognizer.json").read_text(encoding="utf-8"))
         self.threshold = recognizer["identification_threshold"]
         self.size = recognizer["embedding_size"]
+        self.floor = recognizer["serving"].get("min_quality", 0.0)
         self.gallery = Gallery.load(HERE, int(os.environ.get("FACE_ASSETS_CORES", "1")))
         self.gallery.prepare()
         self.traffic = Traffic(args["model_name"], self.release, pb_utils.MetricFamily)
@@ -56,21 +62,31 @@ class TritonPythonModel:
         for request in requests:
             sender, came = request.get_response_sender(), time.monotonic()
             try:
-                content = pb_utils.get_input_tensor_by_name(request, "IMAGE").as_numpy().ravel()[0]
-                self.limits.check_content(content)
-                self.admission.enter(len(content))
+                photos = self._photos(request)
+                size = sum(map(len, photos))
+                self.admission.enter(size, len(photos))
             except Exception as error:
                 send(pb_utils, sender, self._error(request, came, error))
             else:
-                self.pool.submit(self._respond, request, sender, came, len(content))
+                self.pool.submit(self._respond, request, photos, sender, came, size)
 
-    def _respond(self, request, sender, came, size):
+    def _photos(self, request):
+        """Returns the encoded photos of a request: one, or several of one person. Raises UnusablePhoto."""
+        photos = unpack_photos(pb_utils.get_input_tensor_by_name(request, "IMAGE").as_numpy().ravel()[0])
+        for photo in photos:
+            self.limits.check_content(photo)
+        return photos
+
+    def _respond(self, request, photos, sender, came, size):
         try:
-            response = self._answer(request, sender, came)
+            if len(photos) == 1:
+                response = self._answer(request, photos[0], sender, came)
+            else:
+                response = self._answer_person(request, photos, sender, came)
         except Exception as error:
             response = self._error(request, came, error)
         finally:
-            self.admission.leave(size)
+            self.admission.leave(size, len(photos))
         send(pb_utils, sender, response)
 
     def _error(self, request, came, error):
@@ -85,22 +101,57 @@ class TritonPythonModel:
             self.traffic.failed(parameters, time.monotonic() - came, sentence if of_sibling else type(error).__name__)
         return error_response(pb_utils, sentence)
 
-    def _answer(self, request, sender, came):
+    def _answer(self, request, photo, sender, came):
+        boxes, probabilities, crops = self._detect(photo, sender, came)
+        embeddings, quality = self._embed(crops, sender, came)
+        places, scores = self.gallery.search(embeddings)
+        accepted = scores >= self.threshold
+        poor = too_poor(quality, accepted, self.floor)
+        seconds = time.monotonic() - came
+        self.traffic.record(request.parameters(), seconds, crops, boxes, probabilities, embeddings, scores, accepted, quality, poor)
+        return self._response(boxes, probabilities, quality, embeddings, places, scores, accepted, poor)
+
+    def _answer_person(self, request, photos, sender, came):
+        """Identifies one person by the subjects of several photos, each of which the traffic counts."""
+        found = [self._detect(photo, sender, came) for photo in photos]
+        boxes, probabilities, crops = (np.concatenate([one[number][:1] for one in found]) for number in range(3))
+        subjects = np.flatnonzero([len(one[0]) for one in found])  # photos with a face
+        embeddings, quality = self._embed(crops, sender, came)
+        person = fused(embeddings, quality)[None] if len(subjects) else embeddings
+        places, scores = self.gallery.search(person)
+        accepted = scores >= self.threshold
+        poor = too_poor(quality.max(keepdims=True), accepted, self.floor) if len(subjects) else accepted
+        seconds = time.monotonic() - came
+        _, alone = self.gallery.search(embeddings)
+        verdicts = (np.repeat(accepted, len(subjects)), quality, np.repeat(poor, len(subjects)))
+        columns = (crops, boxes, probabilities, embeddings, alone, *verdicts)
+        for place in range(len(photos)):
+            self.traffic.record(request.parameters(), seconds, *(column[subjects == place] for column in columns))
+        of_photos = [np.full((len(photos), *column.shape[1:]), np.nan, np.float32) for column in (boxes, probabilities, quality)]
+        for rows, column in zip(of_photos, (boxes, probabilities, quality), strict=True):
+            rows[subjects] = column
+        return self._response(*of_photos, person, places, scores, accepted, poor)
+
+    def _detect(self, photo, sender, came):
+        """Returns boxes, probabilities and crops of an encoded photo."""
         require_waiting_caller(sender, came, self.limits.max_seconds)
-        image = pb_utils.get_input_tensor_by_name(request, "IMAGE")
+        image = pb_utils.Tensor("IMAGE", np.array([photo], dtype=np.object_))
         found = self._ask("detector", [image], ["BOXES", "PROBABILITIES", "CROPS"])
-        boxes, probabilities, crops = (self._array(found, name) for name in ("BOXES", "PROBABILITIES", "CROPS"))
-        embeddings = np.empty((len(crops), self.size), np.float32)
+        return [self._array(found, name) for name in ("BOXES", "PROBABILITIES", "CROPS")]
+
+    def _embed(self, crops, sender, came):
+        """Returns embeddings float32 (n, d) and qualities float32 (n,) of crops uint8 (n, s, s, 3)."""
+        embeddings, quality = np.empty((len(crops), self.size), np.float32), np.empty(len(crops), np.float32)
         for start in range(0, len(crops), self.max_batch):
             require_waiting_caller(sender, came, self.limits.max_seconds)
             part = pb_utils.Tensor("CROPS", np.ascontiguousarray(crops[start : start + self.max_batch]))
-            answer = self._ask("embedder", [part], ["EMBEDDINGS"])
+            answer = self._ask("embedder", [part], ["EMBEDDINGS", "QUALITY"])
             embeddings[start : start + self.max_batch] = self._array(answer, "EMBEDDINGS")
-        places, scores = self.gallery.search(embeddings)
-        accepted = scores >= self.threshold
+            quality[start : start + self.max_batch] = self._array(answer, "QUALITY").ravel()
+        return embeddings, quality
+
+    def _response(self, boxes, probabilities, quality, embeddings, places, scores, accepted, poor):
         names = [self.gallery.names[place] if taken else "" for place, taken in zip(places, accepted, strict=True)]
-        seconds = time.monotonic() - came
-        self.traffic.record(request.parameters(), seconds, crops, boxes, probabilities, embeddings, scores, accepted)
         outputs = {
             "BOXES": boxes,
             "PROBABILITIES": probabilities,
@@ -108,6 +159,8 @@ class TritonPythonModel:
             "IDENTITY": np.array([name.encode() for name in names], dtype=np.object_),
             "SCORE": scores,
             "ACCEPTED": accepted,
+            "QUALITY": quality,
+            "TOO_POOR": poor,
             "RELEASE": np.array([self.release.encode()], dtype=np.object_),
         }
         return pb_utils.InferenceResponse([pb_utils.Tensor(name, value) for name, value in outputs.items()])

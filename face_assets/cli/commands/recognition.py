@@ -12,11 +12,16 @@ from face_assets.core.outside_text import echo
 
 @click.command()
 @click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--one-person", is_flag=True, help="All photos show one person: identify it by them together, weighted by quality.")
 @json_option
-def identify(photos: tuple[Path, ...], as_json: bool) -> None:
+def identify(photos: tuple[Path, ...], one_person: bool, as_json: bool) -> None:
     """Identify the people in each photo by the live server."""
-    from face_assets.cli.recognition import identify_photos
+    from face_assets.cli.recognition import identify_one_person, identify_photos
 
+    if one_person:
+        answer = identify_one_person(photos)
+        print_json(answer) if as_json else echo(answer["text"])
+        return
     answers = identify_photos(photos)
     if as_json:
         print_json(answers)

@@ -67,24 +67,24 @@ class Limits:
 
 
 class Admission:
-    """Admission of requests by the number and bytes of those that wait or are under way. Thread-safe."""
+    """Admission of requests by the number and bytes of their photos that wait or are under way. Thread-safe."""
 
     def __init__(self, limits: Limits):
         self._requests, self._bytes = limits.max_waiting, WAITING_BYTES * limits.max_bytes
         self._lock = threading.Lock()
 
-    def enter(self, size: int) -> None:
+    def enter(self, size: int, photos: int = 1) -> None:
         """Admits a request of `size` bytes, to be followed by one `leave`. Raises BusyError."""
         with self._lock:
-            if self._requests < 1 or self._bytes < size:
+            if self._requests < photos or self._bytes < size:
                 raise BusyError("too many requests wait")
-            self._requests -= 1
+            self._requests -= photos
             self._bytes -= size
 
-    def leave(self, size: int) -> None:
+    def leave(self, size: int, photos: int = 1) -> None:
         """Ends an admitted request."""
         with self._lock:
-            self._requests += 1
+            self._requests += photos
             self._bytes += size
 
 

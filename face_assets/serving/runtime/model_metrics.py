@@ -13,6 +13,7 @@ COUNTERS = {
     "photos_dropped": "Photos not processed: too many waited, or the caller had left",
     "faces_accepted": "Faces identified as an enrolled person",
     "faces_refused": "Faces identified as nobody enrolled",
+    "faces_too_poor": "Of these, faces too poor to tell who they are",
     "traffic_problems": "Problems with metrics, histograms or the clock, each with a line in the log",
 }
 HISTOGRAMS: dict[str, tuple[str, list[float]]] = {
@@ -23,6 +24,7 @@ HISTOGRAMS: dict[str, tuple[str, list[float]]] = {
         "Time from a photo's arrival to its response, without photos that cannot be used",
         [0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0],
     ),
+    "face_quality": ("Quality of each face found, 0 to 100", [5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95]),
     "best_similarity": ("Cosine of each face with the nearest enrolled person", [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]),
 }
 MOST_WAITING = 10_000

@@ -54,30 +54,43 @@ class Traffic:
         self._thread.start()
 
     def record(
-        self, parameters: str, seconds: float, crops: Any, boxes: Any, probabilities: Any, embeddings: Any, similarities: Any, accepted: Any
+        self,
+        parameters: str,
+        seconds: float,
+        crops: Any,
+        boxes: Any,
+        probabilities: Any,
+        embeddings: Any,
+        similarities: Any,
+        accepted: Any,
+        quality: Any,
+        poor: Any,
     ) -> None:
         """Counts one photo with a result and its faces, the subject's first.
 
         parameters: the request's, as JSON; seconds: since its arrival; crops: uint8 (n, s, s, 3), RGB; boxes: float32 (n, 4);
-        probabilities, similarities, accepted: (n,); embeddings: float32 (n, d).
+        probabilities, similarities, accepted, quality, poor: (n,); embeddings: float32 (n, d). quality: 0 to 100, or NaN; poor: too poor to
+        tell who it is.
         """
         if not self._counts(parameters):
             return
         try:
             faces, taken = len(boxes), int(np.count_nonzero(accepted))
             if self._recorder:
-                subject = (np.array(part[:1]) for part in (crops, boxes, probabilities, embeddings, similarities))
+                subject = (np.array(part[:1]) for part in (crops, boxes, probabilities, embeddings, similarities, quality))
                 with self._lock:
                     self._waiting.append((faces, taken, *subject))
                     many = len(self._waiting) >= MOST_WAITING
                 if many:
                     self._count_waiting()
             self._metrics.count(photos=1, photos_without_face=int(not faces), faces_accepted=taken, faces_refused=faces - taken)
+            self._metrics.count(faces_too_poor=int(np.count_nonzero(poor)))
             self._metrics.observe("answer_seconds", (seconds,))
             self._metrics.observe("faces_per_photo", (faces,))
             self._metrics.observe("detection_probability", probabilities)
             self._metrics.observe("face_size_pixels", np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)))
             self._metrics.observe("best_similarity", similarities)
+            self._metrics.observe("face_quality", quality[np.isfinite(quality)])
         except Exception as error:
             self._problem("photo_not_recorded", reason=f"{type(error).__name__}: {error}")
 

@@ -159,7 +159,8 @@ def ask(one: Traffic, faces: int = 2, parameters: str = "") -> None:
     boxes = np.array([[0, 0, 64, 64]] * faces, np.float32).reshape(-1, 4)
     crops = np.zeros((faces, 160, 160, 3), np.uint8)
     vectors = np.full((faces, 64), 1 / 8, np.float32)
-    one.record(parameters, 0.1, crops, boxes, np.full(faces, 0.99), vectors, np.full(faces, 0.5), np.full(faces, True))
+    verdicts = (np.full(faces, 0.5), np.full(faces, True), np.full(faces, 90.0), np.full(faces, False))
+    one.record(parameters, 0.1, crops, boxes, np.full(faces, 0.99), vectors, *verdicts)
 
 
 def test_many_threads_count_and_one_changes_metrics(tmp_path: Path) -> None:
@@ -207,7 +208,7 @@ def test_a_problem_of_the_recording_is_told_in_a_line_and_stops_nothing(tmp_path
     (tmp_path / "file").write_text("")
     one, family = traffic(tmp_path / "file")  # no folder can be made there
     ask(one)
-    one.record("", 0.1, None, np.zeros((1, 4)), None, None, None, None)
+    one.record("", 0.1, None, np.zeros((1, 4)), None, None, None, None, None, None)
     one.close()
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) == 2
