@@ -66,7 +66,7 @@ def discard_plot(shares: Sequence[float], curves: Mapping[str, Sequence[float | 
         axes.plot([share for share, _ in seen], [rate for _, rate in seen], marker=".", label=name, linewidth=1.5)
     axes.set_ylim(bottom=0)
     axes.legend()
-    return _png(figure)
+    return png(figure)
 
 
 def learning_curve_plot(curve: Sequence[Mapping[str, float]]) -> bytes:

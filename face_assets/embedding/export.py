@@ -41,8 +41,9 @@ def export_engine(
     from face_assets.embedding.network import quality_head
 
     quality = quality_head(start or model)
-    with open(output / QUALITY_HEAD, "wb") as file:
-        np.save(file, quality.numpy())
+    head = io.BytesIO()
+    np.save(head, quality.numpy())
+    write_bytes(output / QUALITY_HEAD, head.getvalue())
     write_bytes(output / "embedder.onnx", _onnx(model, quality, normalization, image_size))
     engine = {
         "precision": "f32",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from face_assets.audit.gallery_faces import GALLERY
-from face_assets.core.batches import batched
+from face_assets.biometrics.quality import QualityScale, qualities
 from face_assets.core.errors import UserError
 from face_assets.core.files import read_json
 from face_assets.core.params import Params
@@ -17,7 +17,8 @@ from face_assets.dataset.photo_folders import person_key
 from face_assets.detection.detectors import crop_store, served_detector
 from face_assets.detection.same_faces import LEAST_OVERLAP, overlap, same_faces
 from face_assets.detection.steps import Face, align
-from face_assets.embedding.vectors import engine_vectors, served_vectors
+from face_assets.embedding.vectors import engine_faces, engine_vectors, served_vectors
+from face_assets.evaluation.face_quality import crop_measures
 from face_assets.gallery import gate
 from face_assets.gallery.changes import Changes, Enrolment, changes_between, with_counts
 from face_assets.gallery.earlier_names import returned_people
@@ -31,7 +32,6 @@ from face_assets.registry.workspace import Log, Workspace
 from face_assets.storage.artifacts import Artifact
 
 UNLIKE_FAR = 1e-2
-CROPS_AT_ONCE = 64
 
 
 @dataclass
@@ -217,16 +217,12 @@ class Comparison:
 
     def _qualities(self, keys: Sequence[str]) -> list[gate.Quality]:
         """The quality of stored crops."""
-        from face_assets.evaluation.feature_histograms import appearance
-
-        store, size = crop_store(self.workspace, self.params.detector), self.params.detector.image_size
-        found: dict[str, gate.Quality] = {}
-        for part in batched(list(dict.fromkeys(keys)), CROPS_AT_ONCE):
-            entries = list(store.entries(part))
-            crops = np.stack([np.frombuffer(entry.blob or b"", np.uint8).reshape(size, size, 3) for entry in entries])
-            for entry, sharpness in zip(entries, appearance(crops)[1].tolist(), strict=True):
-                left, top, right, bottom = entry.facts["box"]
-                found[entry.key] = gate.Quality(entry.facts["probability"], min(right - left, bottom - top), sharpness)
+        wanted = list(dict.fromkeys(keys))
+        raw = engine_faces(self.workspace, self.exported.directory, self.params.detector, wanted, self.log).raw
+        quality = qualities(QualityScale.from_json(self.evaluation.summary["quality"]["scale"]), raw)
+        measured = crop_measures(self.workspace, self.params.detector, wanted)
+        rows = zip(wanted, *measured.T.tolist(), quality.tolist(), strict=True)
+        found = {key: gate.Quality(probability, side, sharpness, one) for key, probability, side, sharpness, one in rows}
         return [found[key] for key in keys]
 
 

@@ -1,5 +1,6 @@
 """The rules of the gallery's gate: each returns people in doubt, with a sentence that names scores, limits and photos."""
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -70,11 +71,13 @@ class Photo:
 
 @dataclass(frozen=True)
 class Quality:
-    """Quality of a photo: probability of the detection, shorter side of the face in pixels, sharpness of the crop."""
+    """Quality of a photo: probability of the detection, shorter side of the face in pixels, sharpness of the crop, and the quality of the
+    face by the embedder, 0 to 100, NaN where it is unknown."""
 
     probability: float
     side: float
     sharpness: float
+    quality: float = math.nan
 
 
 def kept_faces(before: Templates, after: Templates, changes: Changes, enrolled: Mapping[str, str]) -> Iterator[Finding]:
@@ -173,6 +176,7 @@ def good_photos(photos: Sequence[Photo], qualities: Sequence[Quality], without: 
             ("detection probability", quality.probability, "min_probability", limits.min_probability),
             ("pixels of face", quality.side, "min_face", limits.min_face),
             ("sharpness", quality.sharpness, "min_sharpness", limits.min_sharpness),
+            ("quality", quality.quality, "min_quality", limits.min_quality),
         )
         poor = [f"{what} {found:.3g}, gallery.{key} asks for {floor:g}" for what, found, key, floor in measured if found < floor]
         if photo.new and poor:

@@ -5,13 +5,14 @@ The gate judges the commit once more, whole. These checks come first so that the
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from face_assets.biometrics.quality import QualityScale, qualities
 from face_assets.core.errors import RefusedError
 from face_assets.core.files import read_json
 from face_assets.core.params import Params
@@ -89,8 +90,15 @@ class _Judge:
         if reasons or meant:
             return reasons
         listed = [gate.Photo(photo.label, name, new=True) for photo in photos]
-        findings = [*gate.good_photos(listed, [one.quality for one in seen], (), self.params.gallery)]
-        findings += self._compared(name, listed, np.stack([one.crop for one in seen]))
+        measured = [one.quality for one in seen]
+        if self._engine is None or self._bundle is None:
+            return [finding.sentence for finding in gate.good_photos(listed, measured, (), self.params.gallery)]
+        rows = self._engine.rows(np.stack([one.crop for one in seen]))
+        scale = QualityScale.from_json(read_json(self._bundle / "recognizer.json").get("quality"))
+        known = qualities(scale, rows[:, -1]).tolist()
+        measured = [replace(one, quality=quality) for one, quality in zip(measured, known, strict=True)]
+        findings = [*gate.good_photos(listed, measured, (), self.params.gallery)]
+        findings += self._compared(name, listed, np.ascontiguousarray(rows[:, :-1]))
         return [finding.sentence for finding in findings]
 
     def _see(self, photo: Photo) -> Seen | str:
@@ -109,12 +117,9 @@ class _Judge:
         sharpness = float(appearance(crop[None])[1][0])
         return Seen(crop, gate.Quality(float(faces.probabilities[0]), float(sides[0]), sharpness))
 
-    def _compared(self, name: str, photos: Sequence[gate.Photo], crops: npt.NDArray[np.uint8]) -> Iterator[gate.Finding]:
-        """The findings by production's templates and embedder; none without production."""
-        if self._bundle is None or self._engine is None:
-            return
+    def _compared(self, name: str, photos: Sequence[gate.Photo], vectors: npt.NDArray[np.float32]) -> Iterator[gate.Finding]:
+        """The findings by production's templates. vectors: float32 (n, d), of the photos by production's embedder."""
         before, key = self._templates, person_key(name)
-        vectors = self._engine.embed(crops)
         if key in before.rows():
             yield from gate.photos_of_changed(before, photos, vectors, Changes(NOBODY, frozenset({key}), NOBODY, {}))
             return

@@ -12,9 +12,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from face_assets.serving.runtime.photos_of_person import MOST_PHOTOS
 from face_assets.web.problems import WebError
 
-MOST_PHOTOS = 16
 NAMES = ("photo", "photos", "first", "second", "file", "source_image", "target_image")
 TEXT_BYTES = 4096
 """Bytes of a field that is no photo."""

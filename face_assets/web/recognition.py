@@ -11,7 +11,8 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 
 from face_assets.core.settings import Settings
-from face_assets.web.photos import MOST_PHOTOS, read_photos
+from face_assets.serving.runtime.photos_of_person import MOST_PHOTOS
+from face_assets.web.photos import read_photos
 from face_assets.web.problems import WebError
 from face_assets.web.recognizer import Arrays, Recognizer, while_connected
 from face_assets.web.release_files import ReleaseFiles, ReleaseFolders

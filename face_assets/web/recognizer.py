@@ -15,6 +15,7 @@ from face_assets.core.direct_connections import GRPC_OPTIONS
 from face_assets.core.errors import UserError
 from face_assets.serving.client import RECOGNIZER, RECONNECT
 from face_assets.serving.model_repository import DETECTOR
+from face_assets.serving.runtime.photos_of_person import pack_photos
 from face_assets.serving.runtime.responses import BUSY, DROPPED, UNUSABLE
 from face_assets.web.problems import WebError
 
@@ -39,10 +40,10 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Live:
-    """The live release. inputs, outputs: names of the recognizer's tensors, of which releases of earlier versions have fewer."""
+    """The live release. max_photos: of a person in a request; outputs: names of the recognizer's tensors; by earlier versions fewer."""
 
     release: str
-    inputs: frozenset[str]
+    max_photos: int
     outputs: frozenset[str]
 
 
@@ -57,8 +58,8 @@ class Recognizer:
     async def live(self) -> Live:
         """Returns the live release. Raises WebError where no server responds, or nothing is live on it."""
         config = (await self._call("get_model_config", RECOGNIZER, seconds=SECONDS_TO_ASK)).config
-        inputs, outputs = (frozenset(one.name for one in tensors) for tensors in (config.input, config.output))
-        self._live = Live(config.parameters["release"].string_value, inputs, outputs)
+        most = config.parameters["max_photos"].string_value if "max_photos" in config.parameters else "1"
+        self._live = Live(config.parameters["release"].string_value, int(most), frozenset(one.name for one in config.output))
         return self._live
 
     async def identify(self, photos: Sequence[bytes]) -> Arrays:
@@ -67,27 +68,24 @@ class Recognizer:
         Raises WebError.
         """
         live = self._live or await self.live()
-        if len(photos) > 1 and "FURTHER_IMAGES" not in live.inputs:
+        if len(photos) > live.max_photos == 1:
             raise WebError(501, f"{live.release} looks at one photo at a time.", "not_supported")
-        inputs = {"IMAGE": photos[:1]} | ({"FURTHER_IMAGES": photos[1:]} if len(photos) > 1 else {})
-        found = await self._infer(RECOGNIZER, inputs, [name for name in FOUND if name in live.outputs])
+        found = await self._infer(RECOGNIZER, pack_photos(photos), [name for name in FOUND if name in live.outputs])
         if found["RELEASE"][0].decode() != live.release:
             self._live = None  # another has become live, maybe with other outputs
         return found
 
     async def detect(self, photo: bytes) -> Arrays:
         """Returns the detector's outputs for a photo. Raises WebError."""
-        return await self._infer(DETECTOR, {"IMAGE": [photo]}, DETECTED)
+        return await self._infer(DETECTOR, photo, DETECTED)
 
-    async def _infer(self, model: str, inputs: Mapping[str, Sequence[bytes]], outputs: Sequence[str]) -> Arrays:
+    async def _infer(self, model: str, content: bytes, outputs: Sequence[str]) -> Arrays:
         from tritonclient.grpc import InferInput, InferRequestedOutput
 
-        sent = []
-        for name, photos in inputs.items():
-            sent.append(InferInput(name, [len(photos)], "BYTES"))
-            sent[-1].set_data_from_numpy(np.array(photos, dtype=np.object_))
+        image = InferInput("IMAGE", [1], "BYTES")
+        image.set_data_from_numpy(np.array([content], dtype=np.object_))
         asked = [InferRequestedOutput(name) for name in outputs]
-        result = await self._call("infer", model, sent, outputs=asked, client_timeout=SECONDS, seconds=SECONDS + SECONDS_TO_ASK)
+        result = await self._call("infer", model, [image], outputs=asked, client_timeout=SECONDS, seconds=SECONDS + SECONDS_TO_ASK)
         return {name: result.as_numpy(name) for name in outputs}
 
     async def _call(self, method: str, *arguments: Any, seconds: float, **options: Any) -> Any:

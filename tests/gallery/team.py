@@ -103,7 +103,8 @@ class Team:
         rows = [(f"{photo}.jpg", md5_of(photo), photo.split()[0], "test", "face") for photo in self._test_photos()]
         write_rows(self.audited.directory / "faces.csv", ("path", "md5", "identity", "split", "status"), rows)
         self.evaluation = self._artifact(
-            "embedder_evaluation", {"verification_threshold": self._evaluate(), "verification": {"weights": "tiles"}}
+            "embedder_evaluation",
+            {"verification_threshold": self._evaluate(), "verification": {"weights": "tiles"}, "quality": {"scale": None}},
         )
         self.commit("Enrol the first people", self.folders)
         self.release()

@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from face_assets.core.params import Gallery as Limits
 from face_assets.core.step_libraries import LIBRARIES
 from face_assets.core.step_versions import _steps
+from face_assets.gallery import gate
 from face_assets.gallery.changes import Changes, Enrolment, changes_between, with_counts
 from face_assets.gallery.earlier_names import returned_people
 from face_assets.gallery.gate import FACES, PEOPLE, PHOTOS, Levels, Photo, Templates, kept_faces, unseen_photos, vanished_people
@@ -71,3 +73,10 @@ def test_the_steps_that_judge_people_are_made_again_under_other_libraries_and_co
     assert {"scikit-learn", "openvino", "torch"} <= set(LIBRARIES["gallery_audit"]) & set(LIBRARIES["label_audit"])
     assert {"numpy", "openvino", "torch"} <= set(LIBRARIES["gallery_verdict"])
     assert _steps()["gallery_verdict"]["modules"] == ["face_assets.gallery.verdict"]
+
+
+def test_a_photo_of_poor_quality_is_in_doubt_and_an_unknown_quality_is_not() -> None:
+    photos = [gate.Photo(f"a/{number}.jpg", "a", new=True) for number in range(3)]
+    measured = [gate.Quality(1.0, 100.0, 3.0, quality) for quality in (12.0, 80.0, float("nan"))]
+    (finding,) = gate.good_photos(photos, measured, (), Limits())
+    assert finding.sentence == "a/0.jpg: quality 12, gallery.min_quality asks for 50"

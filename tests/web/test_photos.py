@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Message
 
-from face_assets.web.photos import MOST_PHOTOS, Photo, read_photos
+from face_assets.serving.runtime.photos_of_person import MOST_PHOTOS
+from face_assets.web.photos import Photo, read_photos
 from face_assets.web.problems import WebError
 
 KINDS = (

@@ -23,7 +23,8 @@ def unpack_photos(content: bytes) -> list[bytes]:
     """Returns the encoded photos of an element. Raises UnusablePhoto."""
     if not content.startswith(HEADER):
         return [content]
-    photos, place = [], len(HEADER)
+    photos: list[bytes] = []
+    place = len(HEADER)
     while place < len(content):
         if len(photos) == MOST_PHOTOS:
             raise UnusablePhoto(f"more than {MOST_PHOTOS} photos of one person")
