@@ -16,8 +16,9 @@ from face_assets.gallery.people import ConflictError, Merge, NotEnrolledError, P
 from face_assets.gallery.people_commits import Outcome
 from face_assets.registry.person import PLATFORM, Person
 from face_assets.registry.workspace import Workspace
+from face_assets.serving.runtime.photos_of_person import MOST_PHOTOS
 from face_assets.web.people_service import PeopleService
-from face_assets.web.photos import MOST_PHOTOS, read_photos
+from face_assets.web.photos import read_photos
 from face_assets.web.problems import WebError, of_user_error
 
 router = APIRouter(tags=["people"])
