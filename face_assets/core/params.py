@@ -373,7 +373,7 @@ class Serving(Section):
         50.0,
         ge=0.0,
         le=100.0,
-        description="quality of a face below which the answer is that it is too poor to tell, where nobody is found; no accepted answer "
+        description="quality of a face below which the answer is that it is too poor, where nobody is found; no accepted answer "
         "changes. 50: half of the comparisons of such a face with good photos of its person match",
     )
     max_waiting: int = Field(
