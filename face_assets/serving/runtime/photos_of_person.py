@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from face_assets.dataset.decoding import UnusablePhoto
 
-HEADER = b"face-assets photos of one person\n"
+HEADER = b"photos of one person\n"
 """No photo begins so."""
 MOST_PHOTOS = 16
 LENGTH = struct.Struct("<I")
