@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from face_assets.core.errors import UserError
+from face_assets.event_log.missed_retries import WILL_RETRY
 from face_assets.event_log.outcomes import Outcome, read_outcome
 from face_assets.notification.message import Message
 from face_assets.notification.notifier import Log, report_firing, report_resolved, send_unsent
@@ -17,7 +18,6 @@ from face_assets.registry.workspace import Workspace
 
 SECONDS_BETWEEN_TICKS = 3
 SECONDS_BETWEEN_TRIES = 5
-WILL_RETRY = "dagster/will_retry"
 PRODUCTION = "production"
 """The line of work of runs that follow the stage; those for commits belong to a branch."""
 NO_REASON = "none"

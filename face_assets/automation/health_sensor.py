@@ -9,6 +9,7 @@ import dagster as dg
 from face_assets.automation.stage_sensor import deployment_under_way
 from face_assets.core.errors import UserError
 from face_assets.event_log.dead_runs import close_dead_runs
+from face_assets.event_log.missed_retries import report_missed_retries
 from face_assets.notification.message import Message
 from face_assets.notification.notifier import queue_firing, queue_resolved
 from face_assets.orchestration import jobs
@@ -64,12 +65,14 @@ class Trouble:
     description="Checks that the server runs and responds as its release must; restores the release in production.",
 )
 def health_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResource) -> dg.SensorResult:
-    """Checks the server, and closes runs whose process died."""
+    """Checks the server, closes runs whose process died, and has runs retried whose retry was missed."""
+    now = time.time()
     for run in close_dead_runs(context.instance):
         context.log.warning(f"run {run[:8]} had lost its process: closed as failed")
+    for run in report_missed_retries(context.instance, now):
+        context.log.warning(f"run {run[:8]} failed and was not retried: its failure is reported again")
     workspace = platform.workspace()
     health = Health(**json.loads(context.cursor)) if context.cursor else Health()
-    now = time.time()
     asks = now >= health.next_question
     try:
         trouble = find_trouble(workspace, asks)

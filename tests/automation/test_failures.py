@@ -17,11 +17,12 @@ from click.testing import CliRunner
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.test_utils import create_run_for_test
 
-from face_assets.automation.failures import NO_REASON, WILL_RETRY, failed_runs, refused_runs, succeeded_runs, unsent_messages
+from face_assets.automation.failures import NO_REASON, failed_runs, refused_runs, succeeded_runs, unsent_messages
 from face_assets.cli.main import main
 from face_assets.core.errors import RefusedError
 from face_assets.core.project_files import ROOT
 from face_assets.event_log.instance import WORKSPACE, open_instance
+from face_assets.event_log.missed_retries import WILL_RETRY
 from face_assets.event_log.outcomes import Outcome, read_outcome, read_outcomes
 from face_assets.event_log.run_totals import count_runs
 from face_assets.event_log.runs import run_job
