@@ -16,8 +16,9 @@ from face_assets.storage.artifacts import Artifact
 
 SUMMARY, LEARNED = "training.json", "learned_from.csv"
 FIELDS = ("identity", "md5")
-OF_A_COMMIT = ("reason", "recipe", "considered", "kept", "seconds")
-"""Facts of an embedder's artifact that are of the commit, or of this machine, and not of the training."""
+OF_A_COMMIT = ("reason", "recipe", "considered", "kept", "seconds", "training_seconds", "samples_a_second")
+"""Facts of an embedder's artifact that are of the commit, or of the time this machine took, and not of the training: a training that was
+killed and resumed gives the same record."""
 
 
 @dataclass(frozen=True)

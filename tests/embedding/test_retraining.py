@@ -49,10 +49,10 @@ def release(version: str, **training: Any) -> Release:
 def record(tmp_path: Path) -> TrainingRecord:
     """The record of a training on LEARNED."""
     (tmp_path / "bundle").mkdir()
-    embedder = Artifact("face_embedder", "trained", tmp_path, {"epochs": 3, "recipe": "as now", "seconds": 1.0, "reason": "first"})
+    embedder = Artifact("face_embedder", "trained", tmp_path, {"epochs": 3, "recipe": "as now", "training_seconds": 1.0, "reason": "first"})
     write_record(embedder, aligned(tmp_path / "first"), {"trained_commit": "c", "trained_time": "t"}, tmp_path / "bundle")
     found = read_record(tmp_path / "bundle")
-    assert found and found.summary == {"epochs": 3, "trained_commit": "c", "trained_time": "t"}  # nothing of one commit
+    assert found and found.summary == {"epochs": 3, "trained_commit": "c", "trained_time": "t"}  # nothing of one commit, and no time
     return found
 
 
