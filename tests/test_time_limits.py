@@ -33,6 +33,7 @@ FOR_EVER = {
     ("face_assets/serving/frontend/", "server.wait"): "the server's process serves until it is stopped, then by wait_for",
     ("face_assets/serving/frontend/", "stopped.wait"): "it serves until a signal comes",
     ("face_assets/embedding/distributed.py", "process_group.join"): "gloo has a time limit of its own",
+    ("face_assets/web/people_service.py", "self._waiting.get"): "the writer's thread waits for changes",
 }
 
 

@@ -18,6 +18,7 @@ from face_assets.web.problems import WebError
 
 SECONDS_TO_GATHER = 0.25
 MOST_WAITING = 256
+SECONDS_TO_END = 60.0
 Write = Callable[[Sequence[Request]], list[Outcome]]
 
 
@@ -46,10 +47,10 @@ class PeopleWriter:
         return made
 
     def close(self) -> None:
-        """Ends the thread once the waiting changes are written."""
+        """Ends the thread once the waiting changes are written, which a kill leaves whole as well."""
         if self._thread:
             self._waiting.put(None)
-            self._thread.join()
+            self._thread.join(SECONDS_TO_END)
 
     def _run(self) -> None:
         open_ = True
@@ -60,7 +61,7 @@ class PeopleWriter:
             time.sleep(self._gather)
             batch = [first]
             while not self._waiting.empty():
-                one = self._waiting.get()
+                one = self._waiting.get_nowait()
                 if one is None:
                     open_ = False
                     break

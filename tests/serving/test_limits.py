@@ -144,13 +144,12 @@ def test_boxes_lie_within_the_photo(live: EmbeddedTarget) -> None:
 
 
 HELD = """
-        content = pb_utils.get_input_tensor_by_name(request, "IMAGE").as_numpy()[0]
-        while Path({folder!r}, "held").exists() or (content == b"left" and not sender.is_cancelled()):
+        while Path({folder!r}, "held").exists() or (photo == b"left" and not sender.is_cancelled()):
             time.sleep(0.01)
 """
 NOTED = """
 {indent}with open(Path({folder!r}, {name!r}), "a") as file:
-{indent}    print(content[:9], file=file)
+{indent}    print({photo}[:9], file=file)
 """
 
 
@@ -166,14 +165,14 @@ def narrow(kit: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple
     target = kit.target(folder / "serving")
     version = kit.write(target.models, "v1.0.0", bundle)
     begins, asks, enters = (
-        "    def _answer(self, request, sender, came):\n",
+        "    def _answer(self, request, photo, sender, came):\n",
         '        found = self._ask("detector"',
-        "enter(len(content))\n",
+        "enter(size, len(photos))\n",
     )
     changes = {
         begins: begins + HELD.format(folder=str(folder)),
-        asks: NOTED.format(folder=str(folder), name="worked", indent=" " * 8) + asks,
-        enters: enters + NOTED.format(folder=str(folder), name="taken", indent=" " * 16),
+        asks: NOTED.format(folder=str(folder), name="worked", photo="photo", indent=" " * 8) + asks,
+        enters: enters + NOTED.format(folder=str(folder), name="taken", photo="photos[0]", indent=" " * 16),
     }
     kit.change(target.models, version, "face_recognizer", changes)
     target.start()

@@ -129,7 +129,7 @@ def test_a_request_over_which_a_server_ends_is_not_sent_again_and_the_server_com
     from tritonclient.utils import InferenceServerException
 
     version = box.write("v2.0.0", commit="ends")
-    answer = "            response = self._answer(request, sender, came)\n"
+    answer = "            if len(photos) == 1:\n"
     kill = (
         "[os.kill(int(one), 9) for one in os.listdir('/proc') if one.isdigit() and open(f'/proc/{one}/comm').read() == 'tritonserver\\n']"
     )
