@@ -3,11 +3,11 @@
 import os
 import sys
 import time
-import urllib.error
+from collections.abc import Callable
 from pathlib import Path
 
 from face_assets.core import processes
-from face_assets.core.direct_connections import open_url
+from face_assets.core.direct_connections import responds
 from face_assets.core.errors import UserError
 from face_assets.core.ports import require_free
 from face_assets.core.project_files import ROOT
@@ -18,6 +18,7 @@ from face_assets.storage.home import Home
 WEBSERVER = "webserver"
 DAEMON = "daemon"
 SECONDS_TO_START = 90.0
+SECONDS_BETWEEN_LOOKS = 0.2
 
 
 def ui_address(settings: Settings) -> str:
@@ -43,27 +44,24 @@ def start_ui(settings: Settings) -> None:
     if processes.recorded(record(home, DAEMON)) is None:
         command = [str(programs / "dagster-daemon"), "run", "-w", str(WORKSPACE)]
         processes.start(command, home.logs / "daemon.log", record(home, DAEMON), os.environ, ROOT)
-    _wait_for_ui(settings, home)
+    wait_until_up(home, WEBSERVER, "UI", lambda: ui_answers(settings))
 
 
-def _wait_for_ui(settings: Settings, home: Home) -> None:
-    ends = time.monotonic() + SECONDS_TO_START
+def wait_until_up(home: Home, name: str, title: str, answers: Callable[[], bool], seconds: float = SECONDS_TO_START) -> None:
+    """Waits until a service responds. Raises UserError, with its title and its log, where its process ends or `seconds` pass before."""
+    ends = time.monotonic() + seconds
     while time.monotonic() < ends:
-        if ui_answers(settings):
+        if answers():
             return
-        if processes.recorded(record(home, WEBSERVER)) is None:
+        if processes.recorded(record(home, name)) is None:
             break
-        time.sleep(0.3)
-    raise UserError(f"The UI did not start: the end of {home.logs / 'webserver.log'} says why.")
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    raise UserError(f"The {title} did not start: the end of {home.logs / name}.log says why.")
 
 
 def ui_answers(settings: Settings) -> bool:
     """True if the webserver responds."""
-    try:
-        with open_url(f"{ui_address(settings)}/server_info", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, TimeoutError, ConnectionError):
-        return False
+    return responds(f"{ui_address(settings)}/server_info")
 
 
 def stop_ui(settings: Settings) -> list[str]:

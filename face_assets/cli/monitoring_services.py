@@ -2,13 +2,11 @@
 
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-from face_assets.automation.services import record
+from face_assets.automation.services import record, wait_until_up
 from face_assets.core import processes
-from face_assets.core.errors import UserError
 from face_assets.core.ports import require_free
 from face_assets.core.settings import Settings
 from face_assets.monitoring import exposition, prometheus
@@ -40,7 +38,7 @@ def start_monitoring(settings: Settings) -> Iterator[str]:
             "FACE_ASSETS_HOME": str(home.root),
         }  # absolute, for it starts in another folder
         processes.start(command, home.logs / "exporter.log", record(home, EXPORTER), variables, home.root)
-    _wait(home, EXPORTER, lambda: exposition.answers(address))
+    wait_until_up(home, EXPORTER, EXPORTER, lambda: exposition.answers(address), SECONDS_TO_START)
     yield f"Exporter: {address}/metrics"
     folder = home.root / "monitoring"
     targets = {
@@ -53,19 +51,8 @@ def start_monitoring(settings: Settings) -> Iterator[str]:
     if processes.recorded(record(home, PROMETHEUS)) is None:
         require_free(settings.ui_host, settings.prometheus_port, "Prometheus", "FACE_ASSETS_PROMETHEUS_PORT")
         processes.start(command, home.logs / "prometheus.log", record(home, PROMETHEUS), os.environ, home.root)
-    _wait(home, PROMETHEUS, lambda: prometheus.is_ready(prometheus_address(settings)))
+    wait_until_up(home, PROMETHEUS, PROMETHEUS, lambda: prometheus.is_ready(prometheus_address(settings)), SECONDS_TO_START)
     yield f"Prometheus: {prometheus_address(settings)}"
-
-
-def _wait(home: Home, name: str, answers: Callable[[], bool]) -> None:
-    ends = time.monotonic() + SECONDS_TO_START
-    while time.monotonic() < ends:
-        if answers():
-            return
-        if processes.recorded(record(home, name)) is None:
-            break
-        time.sleep(0.2)
-    raise UserError(f"The {name} did not start: the end of {home.logs / name}.log shows the reason.")
 
 
 def stop_monitoring(settings: Settings) -> list[str]:

@@ -2,14 +2,11 @@
 
 import os
 import sys
-import time
-import urllib.error
 from pathlib import Path
 
-from face_assets.automation.services import record
+from face_assets.automation.services import record, wait_until_up
 from face_assets.core import processes
-from face_assets.core.direct_connections import open_url
-from face_assets.core.errors import UserError
+from face_assets.core.direct_connections import responds
 from face_assets.core.ports import require_free
 from face_assets.core.settings import LOOPBACK, Settings
 from face_assets.storage.home import Home
@@ -26,23 +23,13 @@ def start_web(settings: Settings) -> str:
         command = [str(Path(sys.executable).with_name("face-assets")), "web"]
         variables = {**os.environ, "FACE_ASSETS_HOME": str(home.root)}  # absolute, for it starts in another folder
         processes.start(command, home.logs / "web.log", record(home, WEB), variables, home.root)
-    ends = time.monotonic() + SECONDS_TO_START
-    while time.monotonic() < ends:
-        if web_answers(settings):
-            return settings.web_address
-        if processes.recorded(record(home, WEB)) is None:
-            break
-        time.sleep(0.2)
-    raise UserError(f"The web service did not start: the end of {home.logs / 'web.log'} says why.")
+    wait_until_up(home, WEB, "web service", lambda: web_answers(settings), SECONDS_TO_START)
+    return settings.web_address
 
 
 def web_answers(settings: Settings) -> bool:
     """True if the web service responds."""
-    try:
-        with open_url(f"{settings.web_address}/api/v1/alive", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, TimeoutError, ConnectionError):
-        return False
+    return responds(f"{settings.web_address}/api/v1/alive")
 
 
 def stop_web(settings: Settings) -> list[str]:

@@ -116,20 +116,6 @@ def load_rows(store: ContentStore, keys: Sequence[str], shape: tuple[int, ...], 
     return rows
 
 
-def embed_stored(
-    model: "nn.Module",
-    normalization: "InputNormalization",
-    image_size: int,
-    crops: ContentStore,
-    keys: Sequence[str],
-    folder: Path,
-    threads: int,
-    log: Callable[[str], None],
-) -> np.ndarray:
-    """Unit embeddings float32 (n, d) of stored crops, in the order of `keys`, by `model` in float32, as of `faces_stored`."""
-    return faces_stored(model, None, normalization, image_size, crops, keys, folder, threads, log)[0]
-
-
 def faces_stored(
     model: "nn.Module",
     quality: np.ndarray | None,

@@ -2,7 +2,6 @@
 
 import threading
 import time
-import urllib.error
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from face_assets.core.direct_connections import open_url
+from face_assets.core.direct_connections import responds
 from face_assets.core.errors import UserError
 
 SECONDS_TO_COLLECT = 5.0
@@ -114,8 +113,4 @@ def serve(collectors: Sequence[MetricsCollector], host: str, port: int, log: Log
 
 def answers(address: str) -> bool:
     """Returns True where http://HOST:PORT serves metrics."""
-    try:
-        with open_url(f"{address}/metrics", timeout=2 * SECONDS_TO_COLLECT) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, TimeoutError, ConnectionError):
-        return False
+    return responds(f"{address}/metrics", 2 * SECONDS_TO_COLLECT)

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from face_assets.core.direct_connections import open_url
+from face_assets.core.direct_connections import open_url, responds
 from face_assets.core.errors import UserError
 from face_assets.core.files import write_text
 from face_assets.core.project_files import DEPLOY
@@ -63,11 +63,7 @@ def command(folder: Path, host: str, port: int) -> list[str]:
 
 def is_ready(address: str) -> bool:
     """Returns True where the Prometheus at http://HOST:PORT is ready for queries."""
-    try:
-        with open_url(f"{address}/-/ready", timeout=SECONDS_TO_ANSWER) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, TimeoutError, ConnectionError):
-        return False
+    return responds(f"{address}/-/ready", SECONDS_TO_ANSWER)
 
 
 def query(address: str, endpoint: str, **parameters: str) -> Any:

@@ -3,13 +3,12 @@
 import secrets
 import shutil
 import time
-import urllib.error
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from face_assets.core import processes
-from face_assets.core.direct_connections import open_url
+from face_assets.core.direct_connections import responds
 from face_assets.core.errors import UserError
 from face_assets.core.files import read_json, write_json
 from face_assets.core.fingerprint import fingerprint
@@ -147,8 +146,4 @@ def stamp(environment: ServingEnvironment, max_bytes: int) -> str:
 
 def answers(address: Address) -> bool:
     """Returns True where the server reports that it is ready."""
-    try:
-        with open_url(f"http://{address.host}:{address.ports.http}/v2/health/ready", timeout=2) as response:
-            return bool(response.status == 200)
-    except (urllib.error.URLError, TimeoutError, ConnectionError):
-        return False
+    return responds(f"http://{address.host}:{address.ports.http}/v2/health/ready")

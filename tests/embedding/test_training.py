@@ -18,7 +18,7 @@ import torch
 from face_assets.core import params
 from face_assets.core.errors import UserError
 from face_assets.embedding import activations
-from face_assets.embedding.features import embed_stored
+from face_assets.embedding.features import faces_stored
 from face_assets.embedding.learning_curve import verification
 from face_assets.embedding.training import TrainingRequest, train
 from face_assets.embedding.training_callbacks import resumable
@@ -115,7 +115,7 @@ def test_from_scratch_people_come_apart(tmp_path: Path, crop_store: ContentStore
     assert result.curve[-1]["loss"] < result.curve[0]["loss"]
     model = load_embedder(str(tmp_path / "out" / "embedder.pt"), 512, 0)
     assert model.last_linear.out_features == 16
-    seen = embed_stored(model, "per_image", 80, crop_store, KEYS[:16], tmp_path / "after", 1, silent)
+    seen = faces_stored(model, None, "per_image", 80, crop_store, KEYS[:16], tmp_path / "after", 1, silent)[0]
     assert verification(seen, np.arange(16) // 4)["validation_auc"] > 0.9
 
 
@@ -131,7 +131,7 @@ def test_a_strong_pull_keeps_the_starting_embeddings(tmp_path: Path, crop_store:
             silent,
         )
         vectors = [
-            embed_stored(load_embedder(name, 512, 0), "per_image", 80, crop_store, KEYS, tmp_path / "features", 1, silent)
+            faces_stored(load_embedder(name, 512, 0), None, "per_image", 80, crop_store, KEYS, tmp_path / "features", 1, silent)[0]
             for name in (weights, str(out / "embedder.pt"))
         ]
         return float(1 - (vectors[0] * vectors[1]).sum(1).mean())
@@ -152,7 +152,7 @@ def test_a_pull_towards_production_keeps_its_embeddings_and_repeats_to_the_byte(
 
     def embeddings(name: str) -> np.ndarray:
         model = load_embedder(tmp_path / name / "embedder.pt", 16, 0)
-        return embed_stored(model, "per_image", 80, crop_store, KEYS, tmp_path / "features", 1, silent)
+        return faces_stored(model, None, "per_image", 80, crop_store, KEYS, tmp_path / "features", 1, silent)[0]
 
     there = embeddings("production")
     distances = {name: float(1 - (embeddings(name) * there).sum(axis=1).mean()) for name in ("free", "pulled")}
