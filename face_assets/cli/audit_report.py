@@ -5,9 +5,9 @@ from typing import Any
 from face_assets.audit.findings import read_findings
 from face_assets.audit.steps import FINDINGS
 from face_assets.core.errors import UserError
-from face_assets.core.files import read_json
 from face_assets.core.outside_text import shown_lines
 from face_assets.detection.steps import read_faces
+from face_assets.registry.artifact_references import artifact_of
 from face_assets.registry.workspace import Workspace
 from face_assets.storage.artifacts import Artifact
 
@@ -29,9 +29,8 @@ def audit_report(revision: str) -> dict[str, Any]:
 
 def _audit(workspace: Workspace, asset: str, commit: str) -> dict[str, Any] | None:
     """Facts and findings of an audit; None where it was not made, or has no photo to judge."""
-    file = workspace.home.artifact_references / asset / f"{commit}.json"
-    artifact = Artifact.from_json(read_json(file)) if file.is_file() else None
-    if artifact is None or not artifact.directory.is_dir() or not artifact.summary["photos"]:
+    artifact = artifact_of(workspace, asset, commit)
+    if artifact is None or not artifact.summary["photos"]:
         return None
     facts = {key: artifact.summary[key] for key in FACTS}
     findings, subjects = read_findings(artifact.directory / FINDINGS), _subjects(artifact) if asset == LABELS else []

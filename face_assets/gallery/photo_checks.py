@@ -5,6 +5,7 @@ The gate judges the commit once more, whole. These checks come first so that the
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -60,14 +61,25 @@ class PhotoChecks:
         """
         if not photos:
             raise RefusedError("There is no photo: a person is enrolled from one or more.")
+        with self._judging(commit) as judge:
+            reasons = judge.reasons(name, photos, meant)
+        if reasons:
+            raise RefusedError(*reasons)
+
+    def qualities(self, commit: str, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """The qualities of crops uint8 (n, s, s, 3), RGB, by production: float32 (n,), 0 to 100, NaN where it has no scale."""
+        with self._judging(commit) as judge:
+            return judge.qualities(crops)
+
+    @contextmanager
+    def _judging(self, commit: str) -> "Iterator[_Judge]":
+        """The judge by a commit's parameters and the present production, for one thread at a time."""
         params, assignment = self.workspace.params(commit), self.workspace.stages.production()
         with self._lock:
             release = assignment.release if assignment else None
             if self._judge is None or not self._judge.serves(params, release):
                 self._judge = _Judge(self.workspace, params, release)
-            reasons = self._judge.reasons(name, photos, meant)
-        if reasons:
-            raise RefusedError(*reasons)
+            yield self._judge
 
 
 @dataclass
@@ -94,12 +106,16 @@ class _Judge:
         if self._engine is None or self._bundle is None:
             return [finding.sentence for finding in gate.good_photos(listed, measured, (), self.params.gallery)]
         rows = self._engine.rows(np.stack([one.crop for one in seen]))
-        scale = QualityScale.from_json(read_json(self._bundle / "recognizer.json").get("quality"))
-        known = qualities(scale, rows[:, -1]).tolist()
+        known = qualities(self._scale, rows[:, -1]).tolist()
         measured = [replace(one, quality=quality) for one, quality in zip(measured, known, strict=True)]
         findings = [*gate.good_photos(listed, measured, (), self.params.gallery)]
         findings += self._compared(name, listed, np.ascontiguousarray(rows[:, :-1]))
         return [finding.sentence for finding in findings]
+
+    def qualities(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        if self._engine is None or self._scale is None:
+            return np.full(len(crops), np.nan, np.float32)
+        return qualities(self._scale, self._engine.rows(crops)[:, -1])
 
     def _see(self, photo: Photo) -> Seen | str:
         """The subject's face; or the reason for which there is none."""
@@ -144,6 +160,10 @@ class _Judge:
             return None
         precision = read_json(self._bundle / "engine.json")["precision"]
         return Engine(self._bundle / "embedder.xml", precision, threads=1)
+
+    @cached_property
+    def _scale(self) -> QualityScale | None:
+        return QualityScale.from_json(read_json(self._bundle / "recognizer.json").get("quality")) if self._bundle else None
 
     @cached_property
     def _templates(self) -> gate.Templates:

@@ -14,8 +14,9 @@ from starlette.staticfiles import StaticFiles
 from face_assets import __version__
 from face_assets.core.settings import Settings
 from face_assets.storage.home import Home
-from face_assets.web import compreface, docs_page, people, recognition, status, try_page
+from face_assets.web import compreface, docs_page, face_pictures, people, people_pages, recognition, status, try_page
 from face_assets.web.bounds import Bounds
+from face_assets.web.face_pictures import FacePictures
 from face_assets.web.origins import LOOPBACK, Origins
 from face_assets.web.pages import STATIC
 from face_assets.web.people_service import PeopleService
@@ -45,7 +46,8 @@ def create_app(settings: Settings, recognizer: Recognizer, hosts: Sequence[str] 
     app.state.recognizer = recognizer
     app.state.folders = ReleaseFolders(models or Home(settings.home).serving / "models")
     app.state.people = PeopleService()
-    for module in (status, recognition, people, compreface, try_page, docs_page):
+    app.state.pictures = FacePictures()
+    for module in (status, recognition, people, compreface, try_page, people_pages, face_pictures, docs_page):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=STATIC))
     add_handlers(app)

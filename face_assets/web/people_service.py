@@ -118,7 +118,7 @@ class PeopleService:
         change = AddPhotos(valid_name(name), photos, is_new, meant)
         head = self.head()
         change.apply(people_at(Workspace.load(), head))  # so that a name that is taken costs no detection
-        self._checker().require_good(head, change.name, photos, meant)
+        self.checks().require_good(head, change.name, photos, meant)
         return self.change(change, author)
 
     def change(self, change: PeopleChange, author: Person) -> Outcome:
@@ -128,7 +128,8 @@ class PeopleService:
             raise outcome.error
         return outcome
 
-    def _checker(self) -> PhotoChecks:
+    def checks(self) -> PhotoChecks:
+        """The checks of photos by the settings in force; the networks are loaded with their first use."""
         workspace = Workspace.load()
         with self._lock:
             if self._checks is None or self._checks.workspace.settings != workspace.settings:
