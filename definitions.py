@@ -18,6 +18,7 @@ from face_assets.automation.code_change_sensor import code_change_sensor
 from face_assets.automation.commit_sensor import commit_sensor
 from face_assets.automation.container_sweep import STACK, container_sweep
 from face_assets.automation.drift_sensors import drift_sensor, traffic_sensor
+from face_assets.automation.due_people import due_people_sensor, end_enrolment
 from face_assets.automation.failures import failed_runs, refused_runs, succeeded_runs, unsent_messages
 from face_assets.automation.health_sensor import health_sensor
 from face_assets.automation.machine_sensor import machine_sensor
@@ -54,6 +55,7 @@ defs = dg.Definitions(
         jobs.commit_to_evaluation,
         jobs.deploy_production,
         jobs.observe_traffic,
+        end_enrolment,
         shard_jobs.align_in_processes,
         shard_jobs.align_in_containers,
     ],
@@ -65,6 +67,7 @@ defs = dg.Definitions(
         code_change_sensor,
         traffic_sensor,
         drift_sensor,
+        due_people_sensor,
         failed_runs,
         refused_runs,
         succeeded_runs,

@@ -9,9 +9,11 @@ from face_assets.core.params_yaml import parse_params
 from face_assets.core.rights import outside
 from face_assets.dataset.photo_folders import identity_of
 from face_assets.dataset.photo_survey import survey
+from face_assets.gallery.people_register import parse_register
 from face_assets.registry.acknowledgements import with_trailers
 from face_assets.registry.dvc import last_line, run_dvc, try_dvc
 from face_assets.registry.git import GitError, git, require_identity
+from face_assets.registry.watch import REGISTER
 
 FOLDERS = ("photos", "gallery")
 """Folders that the command adds to DVC where they are not tracked yet."""
@@ -89,6 +91,9 @@ def _require_valid(root: Path) -> None:
             parse_params(file.read_text(encoding="utf-8"), "params.yaml")
         except UnicodeDecodeError as error:
             raise UserError(f"params.yaml is not UTF-8 text: {error}") from error
+    register = root / REGISTER
+    if register.is_file():
+        parse_register(register.read_bytes(), REGISTER)
     if conflicts := [path for path, state in _states(root).items() if "".join(state) in UNMERGED]:
         raise UserError(f"A merge is not done: solve {_some(conflicts)}, `git add` it, and `git commit`.")
 

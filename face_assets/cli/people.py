@@ -9,9 +9,12 @@ from face_assets.core.errors import UserError
 from face_assets.core.outside_text import shown_lines
 from face_assets.event_log.commit_progress import wait_for_commit
 from face_assets.gallery.people import AddPhotos, Merge, PeopleChange, Photo, RemovePerson, RemovePhoto, Rename, valid_name
-from face_assets.gallery.people_commits import Request, change_people, followed_branch, people_at
+from face_assets.gallery.people_commits import Request, change_people, followed_branch, people_at, require_possible
+from face_assets.gallery.people_register import COLUMNS, today
 from face_assets.gallery.photo_checks import PhotoChecks
+from face_assets.gallery.retention import people_of_register
 from face_assets.registry.person import git_identity
+from face_assets.registry.watch import REGISTER
 from face_assets.registry.workspace import Workspace
 
 SECONDS_TO_LIVE = 1800.0
@@ -37,6 +40,42 @@ def people_text(rows: Sequence[dict[str, Any]], each: bool) -> str:
     return shown_lines([*lines, f"{len(rows):,} people"])
 
 
+def due_people() -> list[dict[str, Any]]:
+    """Returns the people at the head of the followed branch about whom something is due by people.csv. Raises UserError without one."""
+    workspace = Workspace.load()
+    workspace.repository.refresh()
+    found = people_of_register(workspace, workspace.repository.resolve(followed_branch(workspace)), today())
+    if found is None:
+        raise UserError(f"The data repository has no {REGISTER}: commit one that begins with the line `{','.join(COLUMNS)}`.")
+    return [
+        {
+            "name": one.standing.name,
+            "state": one.standing.state,
+            "enrolled": one.is_enrolled,
+            "basis": one.standing.entry.basis if one.standing.entry else None,
+            "since": str(one.standing.entry.since) if one.standing.entry else None,
+            "until": str(one.standing.entry.until) if one.standing.entry and one.standing.entry.until else None,
+        }
+        for one in found
+        if one.is_due
+    ]
+
+
+def due_text(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns what is due as text, one person a line."""
+    words = {
+        "past": "ended on {until}",
+        "no entry": "has no entry",
+        "not yet": "may be enrolled from {since} on",
+        "soon": "ends on {until}",
+    }
+    lines = [
+        f"{row['name']}: {words[row['state']].format(**row)}{', and is enrolled' if row['enrolled'] else ', with photos and not enrolled'}"
+        for row in rows
+    ]
+    return shown_lines([*lines, f"{len(rows):,} people are due by {REGISTER}"])
+
+
 def enrol(name: str, photos: Sequence[Path], meant: bool, wait: bool) -> dict[str, Any]:
     """Enrols a person, or adds photos; returns the commit. Raises UserError with the reasons for which photos are refused."""
     workspace = Workspace.load()
@@ -44,7 +83,7 @@ def enrol(name: str, photos: Sequence[Path], meant: bool, wait: bool) -> dict[st
     workspace.repository.refresh()
     head = workspace.repository.resolve(followed_branch(workspace))
     change = AddPhotos(name, asked, meant=meant)
-    change.apply(people_at(workspace, head))  # a name that is taken is reported before the networks are loaded
+    require_possible(workspace, head, change)  # a name that is taken is reported before the networks are loaded
     PhotoChecks(workspace).require_good(head, name, asked, meant)
     return _commit(workspace, change, wait)
 

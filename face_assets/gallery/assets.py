@@ -6,7 +6,10 @@ import dagster as dg
 
 from face_assets.core.step_versions import step_version
 from face_assets.gallery import steps
+from face_assets.gallery.enrolled_photos import read_enrolled
 from face_assets.gallery.gate import CHECKS
+from face_assets.gallery.people_register import PeopleRegister, read_register, today
+from face_assets.gallery.retention import check_enrolled
 from face_assets.gallery.verdict import judge_gallery
 from face_assets.orchestration.conditions import REMAKE
 from face_assets.orchestration.metadata import ARTIFACT, commit_check, commit_of, enforce_checks, materialized, user_errors
@@ -25,6 +28,7 @@ GROUP = "release"
     code_version=step_version("face_gallery"),
     check_specs=[
         commit_check("face_gallery", "people_enrolled", "somebody is enrolled"),
+        commit_check("face_gallery", "people_have_entries", "with people.csv, each enrolled person has an entry in force"),
         *(commit_check("face_gallery", name, description) for name, description in CHECKS.items()),
     ],
 )
@@ -44,9 +48,10 @@ def face_gallery(
     with user_errors(context):
         commit = commit_of(context, workspace)
         log = context.log.info
+        register = read_register(workspace.repository, commit)
         artifact = steps.enroll(workspace, commit, label_audit, gallery_audit, embedder_evaluation, exported_embedder, log)
         verdict = judge_gallery(workspace, commit, embedder_evaluation, exported_embedder, artifact, log)
-        checks = [_enrolled(artifact), *_gate(verdict)]
+        checks = [_enrolled(artifact), _registered(artifact, register), *_gate(verdict)]
         yield from enforce_checks(context, materialized(context, workspace, artifact, checks=lambda: checks))
 
 
@@ -57,6 +62,13 @@ def _enrolled(artifact: Artifact) -> dg.AssetCheckResult:
         passed=found["people"] > 0,
         metadata={"people": found["people"], "without_a_face": found["people_without_face"]},
         description=f"{found['people']} people enrolled, {len(found['people_without_face'])} could not be: no photo with a usable face",
+    )
+
+
+def _registered(artifact: Artifact, register: PeopleRegister | None) -> dg.AssetCheckResult:
+    found = check_enrolled(register, (face.identity for face in read_enrolled(artifact)), today())
+    return dg.AssetCheckResult(
+        check_name="people_have_entries", passed=found.passed, metadata={"people": found.counts}, description=found.description
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from face_assets.core.errors import RefusedError, UserError
 from face_assets.core.identifiers import quoted
@@ -139,6 +139,10 @@ class People:
 class PeopleChange(Protocol):
     """A change of people: all of it, or an error that says why not."""
 
+    @property
+    def enrols(self) -> str | None:
+        """The name under which photos are enrolled by it; None where it only removes."""
+
     def apply(self, people: People) -> Effect:
         """Makes the change. Raises NotEnrolledError, ConflictError or RefusedError, then with nothing changed."""
 
@@ -152,6 +156,11 @@ class AddPhotos:
     photos: tuple[Photo, ...]
     is_new: bool | None = None
     meant: bool = False
+
+    @property
+    def enrols(self) -> str:
+        """The person."""
+        return self.name
 
     def apply(self, people: People) -> Effect:
         """Adds the photos."""
@@ -180,6 +189,11 @@ class Rename:
     name: str
     to: str
 
+    @property
+    def enrols(self) -> str:
+        """The new name."""
+        return self.to
+
     def apply(self, people: People) -> Effect:
         """Renames the person."""
         key, to = people.key_of(self.name), valid_name(self.to)
@@ -199,6 +213,11 @@ class Merge:
     name: str
     into: str
 
+    @property
+    def enrols(self) -> str:
+        """The name that stays."""
+        return self.into
+
     def apply(self, people: People) -> Effect:
         """Merges the two."""
         key, target = people.key_of(self.name), people.key_of(self.into)
@@ -214,6 +233,7 @@ class RemovePerson:
     """A person who is enrolled no longer."""
 
     name: str
+    enrols: ClassVar[None] = None
 
     def apply(self, people: People) -> Effect:
         """Removes the person."""
@@ -231,6 +251,7 @@ class RemovePhoto:
 
     name: str
     photo: str
+    enrols: ClassVar[None] = None
 
     def apply(self, people: People) -> Effect:
         """Removes the photo."""

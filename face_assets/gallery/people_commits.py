@@ -8,7 +8,8 @@ from face_assets.core.errors import UserError
 from face_assets.core.identifiers import CommitId
 from face_assets.dataset.steps import PHOTOS
 from face_assets.gallery.enrolled_photos import source_of
-from face_assets.gallery.people import AddPhotos, Effect, People, PeopleChange, message_of
+from face_assets.gallery.people import AddPhotos, Effect, People, PeopleChange, message_of, valid_name
+from face_assets.gallery.people_register import PeopleRegister, read_register, today
 from face_assets.registry.folder_commit import FolderChange, commit_folder
 from face_assets.registry.person import PLATFORM, Person
 from face_assets.registry.workspace import Workspace
@@ -51,6 +52,17 @@ def followed_branch(workspace: Workspace) -> str:
     return named[0] if named else matching[0]
 
 
+def require_possible(workspace: Workspace, commit: str, change: PeopleChange) -> None:
+    """Raises UserError where a change is refused at a commit, by its people or by its register of people."""
+    _require_entry(read_register(workspace.repository, commit), change)
+    change.apply(people_at(workspace, commit))
+
+
+def _require_entry(register: PeopleRegister | None, change: PeopleChange) -> None:
+    if register and change.enrols is not None:
+        register.require([valid_name(change.enrols)], today())
+
+
 def change_people(workspace: Workspace, requests: Sequence[Request]) -> list[Outcome]:
     """One outcome for each request: those that are not refused are one commit, in their order.
 
@@ -61,11 +73,13 @@ def change_people(workspace: Workspace, requests: Sequence[Request]) -> list[Out
 
     def change(commit: CommitId) -> FolderChange | None:
         people, begins = people_at(workspace, commit), source_of(workspace.repository, commit) != GALLERY
+        register = read_register(workspace.repository, commit)
         contents: dict[str, bytes] = {}
         outcomes.clear()
         effects.clear()
         for place, request in enumerate(requests):
             try:
+                _require_entry(register, request.change)
                 effects[place] = request.change.apply(people)
                 outcomes.append(Outcome(line=effects[place].line))
             except UserError as error:

@@ -11,7 +11,8 @@ from face_assets.registry.git import GitError
 
 POINTERS = ("photos.dvc", "gallery.dvc")
 PARAMETERS = "params.yaml"
-UNCHANGED = "changes neither photos, gallery nor parameters"
+REGISTER = "people.csv"
+UNCHANGED = "changes neither photos, gallery, people.csv nor parameters"
 Inputs = Mapping[str, str]
 
 
@@ -126,11 +127,11 @@ def _why_not(inputs: Inputs, earlier: Inputs | None) -> str | None:
 
 
 def inputs_of(repository: DataRepository, commit: str) -> Inputs:
-    """The pipeline's inputs at a commit: the git object of each pointer, of params.yaml, and of the files that it names.
+    """The pipeline's inputs at a commit: the git object of each pointer, of people.csv, of params.yaml, and of the files that it names.
 
     Raises GitError for a commit that the mirror does not have.
     """
-    found = _objects(repository, commit, (*POINTERS, PARAMETERS))
+    found = _objects(repository, commit, (*POINTERS, REGISTER, PARAMETERS))
     named = _named_files(repository, commit) if PARAMETERS in found else []
     paths = tuple(path for name in named for path in (name, f"{name}.dvc"))
     return found | _objects(repository, commit, paths) if paths else found

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from face_assets.gallery.enrolled_photos import source_of
 from face_assets.gallery.people import AddPhotos, NotEnrolledError, People, PeopleChange, Photo, valid_name
-from face_assets.gallery.people_commits import Outcome, Request, change_people, followed_branch, people_at
+from face_assets.gallery.people_commits import Outcome, Request, change_people, followed_branch, people_at, require_possible
 from face_assets.gallery.photo_checks import PhotoChecks
 from face_assets.registry.person import Person
 from face_assets.registry.workspace import Workspace
@@ -117,7 +117,7 @@ class PeopleService:
         )
         change = AddPhotos(valid_name(name), photos, is_new, meant)
         head = self.head()
-        change.apply(people_at(Workspace.load(), head))  # so that a name that is taken costs no detection
+        require_possible(Workspace.load(), head, change)  # so that a name that is taken costs no detection
         self.checks().require_good(head, change.name, photos, meant)
         return self.change(change, author)
 

@@ -15,11 +15,16 @@ wait_option = click.option("--wait", is_flag=True, help="Wait until the change i
 
 @click.command()
 @click.argument("name", required=False)
+@click.option("--due", is_flag=True, help="List by people.csv who has no entry in force, and whose time has passed or ends in 30 days.")
 @json_option
-def people(name: str | None, as_json: bool) -> None:
+def people(name: str | None, due: bool, as_json: bool) -> None:
     """List the enrolled people, or the photos of NAME with their md5."""
-    from face_assets.cli.people import enrolled_people, people_text
+    from face_assets.cli.people import due_people, due_text, enrolled_people, people_text
 
+    if due:
+        found = due_people()
+        print_json(found) if as_json else click.echo(due_text(found))
+        return
     rows = enrolled_people(name)
     print_json(rows) if as_json else click.echo(people_text(rows, each=name is not None))
 
