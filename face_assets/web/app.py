@@ -16,6 +16,7 @@ from face_assets.core.settings import Settings
 from face_assets.storage.home import Home
 from face_assets.web import compreface, docs_page, face_pictures, people, people_pages, recognition, status, try_page
 from face_assets.web.bounds import Bounds
+from face_assets.web.caller import Callers, Rights, local_caller
 from face_assets.web.face_pictures import FacePictures
 from face_assets.web.origins import LOOPBACK, Origins
 from face_assets.web.pages import STATIC
@@ -27,10 +28,18 @@ from face_assets.web.release_files import ReleaseFolders
 SUMMARY = "Faces on photos, the people they are, and the people who are enrolled."
 
 
-def create_app(settings: Settings, recognizer: Recognizer, hosts: Sequence[str] = LOOPBACK, models: Path | None = None) -> FastAPI:
+def create_app(
+    settings: Settings,
+    recognizer: Recognizer,
+    hosts: Sequence[str] = LOOPBACK,
+    models: Path | None = None,
+    token: str | None = None,
+    is_local: bool = True,
+) -> FastAPI:
     """Returns the application. models: the model repository, by default the state directory's.
 
-    hosts: names by which it may be called; empty where a gateway decides.
+    hosts: names by which it may be called without a proxy. token: the secret of the proxies that state the caller; is_local: whether this
+    machine's user may call it without one.
     """
 
     @asynccontextmanager
@@ -52,11 +61,13 @@ def create_app(settings: Settings, recognizer: Recognizer, hosts: Sequence[str] 
     app.mount("/static", StaticFiles(directory=STATIC))
     add_handlers(app)
     app.add_middleware(Bounds, max_bytes=int(settings.max_request_mb * 1e6))
+    app.add_middleware(Rights)
     if settings.web_origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.web_origins, allow_methods=["*"], allow_headers=["*"], expose_headers=["Retry-After"]
         )
     app.add_middleware(Origins, hosts=hosts, allowed=settings.web_origins)
+    app.add_middleware(Callers, token=token, local=local_caller(settings) if is_local else None)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     return app
 

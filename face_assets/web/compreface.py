@@ -17,6 +17,8 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from face_assets.core.errors import UserError
+from face_assets.serving.rights import EMBEDDINGS
+from face_assets.web.caller import caller_of
 from face_assets.web.photos import read_photos
 from face_assets.web.problems import RETRY_AFTER, WebError, of_user_error
 from face_assets.web.recognition import MOST_NEAREST, Folders, body, by_one_release, look, release_of
@@ -126,7 +128,7 @@ async def options_of(
 ) -> Options:
     """Returns the options of a request."""
     plugins = {name.strip().lower() for name in face_plugins.split(",")}
-    embeddings = CALCULATOR in plugins and request.app.state.settings.web_embeddings
+    embeddings = CALCULATOR in plugins and caller_of(request).may(EMBEDDINGS)
     return Options(limit, det_prob_threshold, status, LANDMARKS in plugins, embeddings, time.monotonic())
 
 

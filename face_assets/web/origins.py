@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from face_assets.web.caller import is_by_proxy
 from face_assets.web.problems import WebError
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -34,7 +35,7 @@ HEADERS = {
 class Origins:
     """ASGI middleware: answers requests for this machine's own names alone, and no writes of other pages' scripts and forms.
 
-    hosts: names by which the service may be called, against DNS rebinding; empty where a gateway decides. allowed: origins, such as
+    hosts: names by which the service may be called without a proxy, against DNS rebinding. allowed: origins, such as
     https://app.example.org, whose pages may send what the service's own pages send.
     """
 
@@ -56,14 +57,14 @@ class Origins:
                 message = {**message, "headers": [*message["headers"], *added]}
             await send(message)
 
-        if reason := self._refusal(scope["method"], Headers(scope=scope)):
+        if reason := self._refusal(scope, Headers(scope=scope)):
             await WebError(403, reason, "foreign_origin").response()(scope, receive, sending)
         else:
             await self.app(scope, receive, sending)
 
-    def _refusal(self, method: str, headers: Headers) -> str | None:
-        host = headers.get("host", "")
-        if self.hosts and _hostname(host) not in self.hosts:
+    def _refusal(self, scope: Scope, headers: Headers) -> str | None:
+        host, method = headers.get("host", ""), scope["method"]
+        if not is_by_proxy(scope) and _hostname(host) not in self.hosts:
             return f"The service is not called {host or 'nothing'}: use http://localhost and its port."
         if method in ("GET", "HEAD", "OPTIONS"):
             return None

@@ -14,9 +14,10 @@ from face_assets.core.identifiers import commit_id
 from face_assets.dataset.file_kinds import reader_of
 from face_assets.gallery.people import ConflictError, Merge, NotEnrolledError, PeopleChange, RemovePerson, RemovePhoto, Rename
 from face_assets.gallery.people_commits import Outcome
-from face_assets.registry.person import PLATFORM, Person
+from face_assets.registry.person import Person
 from face_assets.registry.workspace import Workspace
 from face_assets.serving.runtime.photos_of_person import MOST_PHOTOS
+from face_assets.web.caller import caller_of
 from face_assets.web.people_service import PeopleService
 from face_assets.web.photos import read_photos
 from face_assets.web.problems import WebError, of_user_error
@@ -113,9 +114,9 @@ async def _call(work: Callable[..., Any], *arguments: Any) -> Any:
         raise problem_of(error) from error
 
 
-def author_of(request: Request) -> Person:
-    """Returns who makes a change: the platform, on this machine's loopback."""
-    return PLATFORM
+async def author_of(request: Request) -> Person:
+    """Returns the author of a change: the key, the user who has signed in, or this machine's git identity."""
+    return caller_of(request).person()
 
 
 AnAuthor = Annotated[Person, Depends(author_of)]

@@ -10,8 +10,9 @@ import numpy as np
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 
-from face_assets.core.settings import Settings
+from face_assets.serving.rights import EMBEDDINGS
 from face_assets.serving.runtime.photos_of_person import MOST_PHOTOS
+from face_assets.web.caller import caller_of
 from face_assets.web.photos import read_photos
 from face_assets.web.problems import WebError
 from face_assets.web.recognizer import Arrays, Recognizer, while_connected
@@ -114,9 +115,10 @@ async def folders_of(request: Request) -> ReleaseFolders:
 
 
 async def _may_return_embeddings(request: Request, embeddings: Annotated[bool, Query(description="with embeddings")] = False) -> bool:
-    settings: Settings = request.app.state.settings
-    if embeddings and not settings.web_embeddings:
-        raise WebError(403, "Embeddings are biometric data, and this service returns none: FACE_ASSETS_WEB_EMBEDDINGS=true allows it.")
+    caller = caller_of(request)
+    if embeddings and not caller.may(EMBEDDINGS):
+        allows = "FACE_ASSETS_WEB_EMBEDDINGS=true allows it" if caller.is_local else f"{caller.name} needs the right `embeddings`"
+        raise WebError(403, f"Embeddings are biometric data, from which a face can be reconstructed: {allows}.")
     return embeddings
 
 
