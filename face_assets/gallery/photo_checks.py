@@ -38,6 +38,23 @@ SECOND_FACE = 0.5
 NOBODY: frozenset[str] = frozenset()
 
 
+class PhotosRefusedError(RefusedError):
+    """Nobody is enrolled from the photos. code: why the first one has no subject (`unusable_photo`, `no_face`, `several_faces`), or
+    `refused`."""
+
+    def __init__(self, sentences: Sequence[str], code: str = "refused"):
+        super().__init__(*sentences)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class NotSeen:
+    """The reason for which a photo has no subject, and its code."""
+
+    code: str
+    reason: str
+
+
 @dataclass(frozen=True)
 class Seen:
     """The subject's face of a photo. crop: uint8 (s, s, 3), RGB."""
@@ -55,16 +72,16 @@ class PhotoChecks:
         self._judge: _Judge | None = None
 
     def require_good(self, commit: str, name: str, photos: Sequence[Photo], meant: bool = False) -> None:
-        """Raises RefusedError with the reasons for which the photos cannot be enrolled as `name`.
+        """Raises PhotosRefusedError with the reasons for which the photos cannot be enrolled as `name`.
 
         commit: whose parameters hold. meant: the only reasons are that a photo is unreadable, or shows no face or several.
         """
         if not photos:
-            raise RefusedError("There is no photo: a person is enrolled from one or more.")
+            raise PhotosRefusedError(["There is no photo: a person is enrolled from one or more."])
         with self._judging(commit) as judge:
             reasons = judge.reasons(name, photos, meant)
         if reasons:
-            raise RefusedError(*reasons)
+            raise PhotosRefusedError(reasons)
 
     def qualities(self, commit: str, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """The qualities of crops uint8 (n, s, s, 3), RGB, by production: float32 (n,), 0 to 100, NaN where it has no scale."""
@@ -94,13 +111,14 @@ class _Judge:
         return (self.params, self.release) == (params, release)
 
     def reasons(self, name: str, photos: Sequence[Photo], meant: bool) -> list[str]:
-        seen, reasons = [], []
-        for photo in photos:
-            found = self._see(photo)
-            reasons += [f"{photo.label}: {found}"] if isinstance(found, str) else []
-            seen += [] if isinstance(found, str) else [found]
-        if reasons or meant:
-            return reasons
+        """The reasons by what the photos show. Raises PhotosRefusedError where one has no subject."""
+        found = [self._see(photo) for photo in photos]
+        seen = [one for one in found if isinstance(one, Seen)]
+        unseen = [(photo, one) for photo, one in zip(photos, found, strict=True) if isinstance(one, NotSeen)]
+        if unseen:
+            raise PhotosRefusedError([f"{photo.label}: {one.reason}" for photo, one in unseen], unseen[0][1].code)
+        if meant:
+            return []
         listed = [gate.Photo(photo.label, name, new=True) for photo in photos]
         measured = [one.quality for one in seen]
         if self._engine is None or self._bundle is None:
@@ -117,18 +135,18 @@ class _Judge:
             return np.full(len(crops), np.nan, np.float32)
         return qualities(self._scale, self._engine.rows(crops)[:, -1])
 
-    def _see(self, photo: Photo) -> Seen | str:
+    def _see(self, photo: Photo) -> Seen | NotSeen:
         """The subject's face; or the reason for which there is none."""
         try:
             image = decode(photo.content, self.params.photos.max_megapixels)
         except UnusablePhoto as error:
-            return error.reason
+            return NotSeen("unusable_photo", error.reason)
         faces = self._detector.detect(image)
         if not len(faces.boxes):
-            return "no face found"
+            return NotSeen("no_face", "no face found")
         sides = _sides(faces)
-        if (sides[1:] >= SECOND_FACE * sides[0]).any():
-            return f"{1 + int((sides[1:] >= SECOND_FACE * sides[0]).sum())} faces found: cut out the one that is meant"
+        if others := int((sides[1:] >= SECOND_FACE * sides[0]).sum()):
+            return NotSeen("several_faces", f"{1 + others} faces found: cut out the one that is meant")
         crop = self._detector.crop(image, faces)
         sharpness = float(appearance(crop[None])[1][0])
         return Seen(crop, gate.Quality(float(faces.probabilities[0]), float(sides[0]), sharpness))

@@ -14,9 +14,21 @@ from starlette.staticfiles import StaticFiles
 from face_assets import __version__
 from face_assets.core.settings import Settings
 from face_assets.storage.home import Home
-from face_assets.web import compreface, docs_page, face_pictures, people, people_pages, recognition, status, try_page
+from face_assets.web import (
+    compreface,
+    compreface_embeddings,
+    compreface_people,
+    docs_page,
+    face_pictures,
+    people,
+    people_pages,
+    recognition,
+    status,
+    try_page,
+)
 from face_assets.web.bounds import Bounds
 from face_assets.web.caller import Callers, Rights, local_caller
+from face_assets.web.declared_subjects import DeclaredSubjects
 from face_assets.web.face_pictures import FacePictures
 from face_assets.web.origins import LOOPBACK, Origins
 from face_assets.web.pages import STATIC
@@ -56,8 +68,11 @@ def create_app(
     app.state.folders = ReleaseFolders(models or Home(settings.home).serving / "models")
     app.state.people = PeopleService()
     app.state.pictures = FacePictures()
-    for module in (status, recognition, people, compreface, try_page, people_pages, face_pictures, docs_page):
+    app.state.declared = DeclaredSubjects(Home(settings.home).root / "declared-subjects.json")
+    for module in (status, recognition, people, compreface, compreface_embeddings, try_page, people_pages, face_pictures, docs_page):
         app.include_router(module.router)
+    for router in (compreface_people.subjects, compreface_people.faces, compreface_people.pictures):
+        app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC))
     add_handlers(app)
     app.add_middleware(Bounds, max_bytes=int(settings.max_request_mb * 1e6))

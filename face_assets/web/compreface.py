@@ -5,77 +5,25 @@ Source: the "Rest API description" of github.com/exadel-inc/CompreFace, and the 
 
 import math
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
+from fastapi import APIRouter, Depends, Header, Query, Request
 
-from face_assets.core.errors import UserError
 from face_assets.serving.rights import EMBEDDINGS
 from face_assets.web.caller import caller_of
+from face_assets.web.compreface_route import CompreFaceRoute
 from face_assets.web.photos import read_photos
-from face_assets.web.problems import RETRY_AFTER, WebError, of_user_error
+from face_assets.web.problems import WebError
 from face_assets.web.recognition import MOST_NEAREST, Folders, body, by_one_release, look, release_of
 from face_assets.web.recognizer import Arrays, while_connected
 from face_assets.web.status import ARecognizer
 
-CODES = {
-    "no_face": 28,
-    "several_faces": 31,
-    "no_photo": 33,
-    "unusable_photo": 21,
-    "invalid": 26,
-    "no_header": 20,
-    "not_found": 11,
-    "busy": 41,
-    "too_slow": 41,
-    "server_down": 41,
-    "nothing_live": 41,
-    "fault": 41,
-}
-"""Our word → CompreFace's code; 0, its "undefined", for others."""
 STEEPNESS = 5.291995557
 """In (tanh((d0 - d) * STEEPNESS) + 1) / 2, CompreFace's similarity by the distance d of unit vectors; d0 is the threshold's here."""
 LANDMARKS, CALCULATOR = "landmarks", "calculator"
-
-
-class CompreFaceRoute(APIRoute):
-    """Route whose errors have CompreFace's shape, {"message": sentence, "code": number}, and whose callers state a key."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Returns the handler."""
-        handle = super().get_route_handler()
-
-        async def handler(request: Request) -> Response:
-            try:
-                if "x-api-key" not in request.headers:
-                    raise WebError(400, "Missing header: x-api-key", "no_header")
-                return await handle(request)
-            except RequestValidationError as error:
-                found = [f"{one['loc'][-1]}: {one['msg']}" for one in error.errors()[:3]]
-                return _failure(WebError(400, "; ".join(found), "invalid"))
-            except UserError as error:
-                return _failure(of_user_error(error))
-            except HTTPException as error:
-                return _failure(WebError(error.status_code, str(error.detail)))
-            except WebError as error:
-                return _failure(error)
-
-        return handler
-
-
-def _failure(error: WebError) -> JSONResponse:
-    """The response of an error, with the status of CompreFace where it has one: 400 for what is wrong with a photo."""
-    status = 400 if error.status in (415, 422) else error.status
-    return JSONResponse({"message": str(error), "code": CODES.get(error.code, 0)}, status, RETRY_AFTER if status == 503 else None)
-
-
 Key = Annotated[str, Header(alias="x-api-key", description="any text on this machine, where no key is needed")]
 Limit = Annotated[int, Query(ge=0, description="the largest faces alone; 0 for all")]
 Least = Annotated[float, Query(ge=0, le=1, description="least probability of a face")]
@@ -94,6 +42,16 @@ class Options:
     landmarks: bool
     embeddings: bool
     began: float
+
+    def at_least(self, probability: str) -> "Options":
+        """Returns the options with another least probability of a face. Raises WebError."""
+        try:
+            least = float(probability)
+        except ValueError:
+            least = -1.0
+        if not 0 <= least <= 1:
+            raise WebError(400, "det_prob_threshold is no number from 0 to 1", "invalid")
+        return replace(self, least=least)
 
     def rows(self, found: Arrays) -> list[int]:
         """Rows of the wanted faces, the largest first. Raises WebError where there is none."""
@@ -166,8 +124,11 @@ async def verify(request: Request, recognizer: ARecognizer, folders: Folders, as
     """The faces of the target, each compared with the largest face of the source."""
     photos = {photo.name: photo.content for photo in await read_photos(request, least=2, most=2)}
     if set(photos) != {"source_image", "target_image"}:
-        raise WebError(400, "source_image and target_image are needed", "no_photo")
-    source, target = await while_connected(request, by_one_release(recognizer, [photos["source_image"], photos["target_image"]]))
+        missing = next(name for name in ("source_image", "target_image") if name not in photos)
+        raise WebError(400, f"Required part {missing} is missing", "no_photo")
+    source, target = await while_connected(
+        request, by_one_release(recognizer, [photos["source_image"], photos["target_image"]], asked.landmarks)
+    )
     files = folders.read(release_of(target))
     own = asked.rows(source)[0]
     matches = [

@@ -14,6 +14,7 @@ from face_assets.core.identifiers import commit_id
 from face_assets.dataset.file_kinds import reader_of
 from face_assets.gallery.people import ConflictError, Merge, NotEnrolledError, PeopleChange, RemovePerson, RemovePhoto, Rename
 from face_assets.gallery.people_commits import Outcome
+from face_assets.gallery.photo_checks import PhotosRefusedError
 from face_assets.registry.person import Person
 from face_assets.registry.workspace import Workspace
 from face_assets.serving.runtime.photos_of_person import MOST_PHOTOS
@@ -101,6 +102,8 @@ def problem_of(error: UserError) -> WebError:
         return WebError(404, str(error), "not_enrolled")
     if isinstance(error, ConflictError):
         return WebError(409, str(error), "conflict")
+    if isinstance(error, PhotosRefusedError):
+        return WebError(422, str(error), error.code)
     if isinstance(error, RefusedError):
         return WebError(422, str(error), "refused")
     return of_user_error(error)

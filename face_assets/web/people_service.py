@@ -109,8 +109,19 @@ class PeopleService:
         repository = Workspace.load().repository
         return repository.locate(head, source_of(repository, head), [md5])[md5]
 
-    def add(self, name: str, contents: Sequence[bytes], is_new: bool, meant: bool, author: Person) -> Outcome:
-        """Enrols a person, or adds photos to one who is enrolled, once the photos are judged. Raises UserError."""
+    def example(self, md5: str) -> bytes:
+        """The bytes of a photo that somebody is enrolled from. Raises NotEnrolledError."""
+        _, people = self.people()
+        owner = people.owner_of(md5)
+        if owner is None:
+            raise NotEnrolledError("Nobody is enrolled from such a photo.")
+        return self.photo(owner, md5).read_bytes()
+
+    def add(self, name: str, contents: Sequence[bytes], is_new: bool | None, meant: bool, author: Person) -> Outcome:
+        """Enrols a person (is_new), adds photos to one who is enrolled (not), or does either (None), once the photos are judged.
+
+        Raises UserError.
+        """
         photos = tuple(
             Photo(hashlib.md5(content, usedforsecurity=False).hexdigest(), content, f"photo {number}")
             for number, content in enumerate(contents, 1)

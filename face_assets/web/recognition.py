@@ -203,10 +203,10 @@ async def _subjects(recognizer: Recognizer, photos: Sequence[bytes], one_face: b
     return found
 
 
-async def by_one_release(recognizer: Recognizer, photos: Sequence[bytes]) -> list[Arrays]:
+async def by_one_release(recognizer: Recognizer, photos: Sequence[bytes], landmarks: bool = False) -> list[Arrays]:
     """Returns the recognizer's outputs for each photo, all by one release: those of two do not compare. Raises WebError."""
     for _ in range(DEPLOYMENTS):
-        found = await asyncio.gather(*(recognizer.identify([photo]) for photo in photos))
+        found = await asyncio.gather(*(look(recognizer, photo, landmarks) for photo in photos))
         if len({release_of(one) for one in found}) == 1:
             return found
     raise WebError(503, "A release is being deployed: send the request again in a second.", "busy")

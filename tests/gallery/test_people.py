@@ -18,6 +18,7 @@ from face_assets.gallery.people import (
     Photo,
     RemovePerson,
     RemovePhoto,
+    RemovePhotos,
     Rename,
     valid_name,
 )
@@ -74,6 +75,12 @@ def test_people_and_photos_are_removed() -> None:
     found = people("Ann/1.jpg", "Ann/2.jpg", "Bob/1.jpg")
     assert after(found, RemovePhoto("Ann", found.files["Ann/1.jpg"])) == {"Ann/2.jpg", "Bob/1.jpg"}
     assert after(found, RemovePerson("Ann")) == {"Bob/1.jpg"}
+    found = people("Ann/1.jpg", "Ann/2.jpg", "Ann/note.txt", "Bob/1.jpg", "Bob/2.jpg", "Zoë/1.jpg")
+    wanted = frozenset(found.files[path] for path in ("Ann/1.jpg", "Ann/2.jpg", "Bob/2.jpg")) | {"f" * 32}
+    effect = RemovePhotos(wanted).apply(found)
+    assert (effect.line, effect.acknowledged) == ("Remove 3 photos of 2 people", ("Ann",)), "of whom nothing is left"
+    assert set(found.files) == {"Bob/1.jpg", "Zoë/1.jpg"}
+    assert People.of(found.listing()).photos == found.photos
 
 
 SOMEBODY = people("Ann/1.jpg", "Ann/2.jpg", "Bob/1.jpg")
@@ -84,6 +91,8 @@ SOMEBODY = people("Ann/1.jpg", "Ann/2.jpg", "Bob/1.jpg")
     [
         (AddPhotos("Ann", (photo("1"),), is_new=True), ConflictError, "Ann is enrolled already"),
         (AddPhotos("Zoë", (photo("1"),), is_new=False), NotEnrolledError, "'Zoë' is not enrolled"),
+        (RemovePhotos(frozenset({"f" * 32})), NotEnrolledError, "Nobody is enrolled"),
+        (RemovePhotos(frozenset(SOMEBODY.files.values())), ConflictError, "a gallery of nobody cannot go live"),
         (AddPhotos("Zoë", (photo("1"), photo("1"))), ConflictError, "1.jpg: the same file is there twice"),
         (AddPhotos("Bob", (Photo(SOMEBODY.files["Ann/1.jpg"], b"", "a.jpg"),)), ConflictError, "a.jpg: .* enrolled already, as Ann"),
         (Rename("Ann", "bob"), ConflictError, "Bob is enrolled already: merge"),

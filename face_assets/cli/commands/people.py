@@ -80,3 +80,29 @@ def _end(report: dict[str, Any], as_json: bool) -> None:
         if report["state"] == "committed":
             say_next("face-assets run; where `face-assets up` is on, the daemon runs the commit by itself")
     sys.exit({"committed": 0, "live": 0, "refused": REFUSED}.get(report["state"], FAILED))
+
+
+@click.command("import-compreface")
+@click.argument("address")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--api-key", envvar="COMPREFACE_API_KEY", required=True, help="Key of its recognition service; better in COMPREFACE_API_KEY, unseen."
+)
+@json_option
+def import_compreface(address: str, folder: Path, api_key: str, as_json: bool) -> None:
+    """Write the photos of a CompreFace's subjects to FOLDER, a folder for each person.
+
+    ADDRESS is that of CompreFace, such as http://localhost:8000. FOLDER may be `gallery` in a clone of the data repository, to be
+    committed, or a new one for `face-assets init`. An import that broke off goes on where it was. Nothing changes in CompreFace.
+    """
+    from face_assets.cli import compreface_import as work
+    from face_assets.core.progress import progress_bar
+
+    with progress_bar("importing") as progress:
+        report = work.import_subjects(work.reader(address, api_key), folder, progress)
+    if as_json:
+        print_json(report)
+    else:
+        echo(work.report_text(report, folder))
+        say_next("face-assets commit in the clone of the data repository that has the folder, or face-assets init with it")
+    sys.exit(FAILED if report["left_out"] else 0)
