@@ -122,7 +122,7 @@ async def recognize(
 @router.post("/verification/verify", openapi_extra=body(["source_image", "target_image"]))
 async def verify(request: Request, recognizer: ARecognizer, folders: Folders, asked: Asked) -> dict[str, Any]:
     """The faces of the target, each compared with the largest face of the source."""
-    photos = {photo.name: photo.content for photo in await read_photos(request, least=2, most=2)}
+    photos = {photo.name: photo.content for photo in await read_photos(request, most=2)}
     if set(photos) != {"source_image", "target_image"}:
         missing = next(name for name in ("source_image", "target_image") if name not in photos)
         raise WebError(400, f"Required part {missing} is missing", "no_photo")
