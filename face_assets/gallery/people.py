@@ -275,6 +275,7 @@ class RemovePhotos:
     """Photos of anybody, from which nobody is enrolled any longer; a person of whom none is left is removed. photos: md5."""
 
     photos: frozenset[str]
+    enrols: ClassVar[None] = None
 
     def apply(self, people: People) -> Effect:
         """Removes the photos."""
