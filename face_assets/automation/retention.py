@@ -82,7 +82,7 @@ def _kept(workspace: Workspace, notes: list[str]) -> set[Path]:
     except (UserError, OSError) as error:
         notes.append(f"{error} What production needs is taken from the last look.")
     now = workspace.stages.production() or next(reversed(workspace.stages.effective()), None)
-    staged = [one for one in (now, now and workspace.stages.previous(now), workspace.stages.waiting()) if one]
+    staged = [one for one in (now, now and workspace.stages.previous(now), workspace.stages.waiting(), workspace.stages.candidate()) if one]
     commits = {*workspace.production_heads(), *(one.release.trained_commit for one in staged), *(one.commit for one in staged)}
     named = [
         Path(read_json(file)["directory"]) for commit in commits for file in workspace.home.artifact_references.glob(f"*/{commit}.json")

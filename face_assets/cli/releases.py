@@ -1,19 +1,21 @@
-"""`face-assets releases`, `promote`, `rollback` and `resume`."""
+"""`face-assets releases`, `approve`, `promote`, `rollback` and `resume`."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from face_assets.automation.stage_sensor import promotion_lock
 from face_assets.cli.commit_runs import run_on_terminal
 from face_assets.cli.followed_repository import read_repository
-from face_assets.core.errors import UserError
+from face_assets.core.errors import RefusedError, UserError
 from face_assets.core.outside_text import echo, shown_lines
 from face_assets.orchestration import jobs
 from face_assets.orchestration.tags import MANUAL, commit_tags, stage_tags
 from face_assets.registry.decision import person_message
-from face_assets.registry.person import git_identity
+from face_assets.registry.person import Person, git_identity
 from face_assets.registry.stages import Assignment
 from face_assets.registry.workspace import Workspace
+from face_assets.release.approval import approve
 from face_assets.release.promotion import is_of_production
 from face_assets.serving.machine_state import ask_to_retry
 
@@ -22,14 +24,16 @@ def list_releases(repo: str | None) -> list[dict[str, Any]]:
     """Returns the registered releases, newest version first."""
     workspace = read_repository(repo)
     workspace.repository.refresh()
-    for sentence in filter(None, (workspace.stages.foreign(), workspace.stages.ahead())):
+    for sentence in filter(None, (workspace.stages.foreign(), workspace.stages.ahead(), workspace.stages.unapproved())):
         echo(sentence, err=True)
-    staged = (("production", workspace.stages.production()), ("waiting", workspace.stages.waiting()))
-    stages = {one.release.version: stage for stage, one in staged if one}
+    stages = workspace.stages
+    staged = (("candidate", stages.candidate()), ("waiting", stages.waiting()), ("production", stages.production()))
+    stage_of = {one.release.version: stage for stage, one in staged if one}
     return [
         {
             "version": release.version,
-            "stage": "deprecated" if release.deprecated else stages.get(release.version),
+            "stage": "deprecated" if release.deprecated else stage_of.get(release.version),
+            "approved_by": str(approval) if (approval := stages.approval(release)) else None,
             "trained_commit": release.trained_commit,
             "release_commit": release.commit,
             "tag": f"face-recognizer@{release.version}",
@@ -46,6 +50,23 @@ def releases_text(rows: Sequence[Mapping[str, Any]]) -> str:
     return shown_lines(
         f"{row['version']:<10} {row['stage'] or '':<11} commit {row['trained_commit'][:12]}  {row['figures']}" for row in rows
     )
+
+
+def approve_release(version: str, note: str, deploy: bool, quiet: bool) -> dict[str, Any]:
+    """Approves a candidate in the name of git's identity, which puts it into production, and deploys it on this machine, if `deploy`.
+
+    Raises RefusedError for a person who made the release, and for a release that is no candidate.
+    """
+    workspace = Workspace.load()
+    with promotion_lock(workspace.home.root) if deploy else nullcontext():
+        assigned = approve(workspace, version, note, git_identity(workspace.home.root))
+        said = {"version": assigned.release.version, "repository": workspace.repository.shown, "tag": assigned.tag}
+        said |= {"approved_by": str(Person(assigned.author, assigned.email)), "note": assigned.decision.reason}
+        if not quiet:
+            echo(f"{said['approved_by']} approved {said['version']}, which goes into production of {said['repository']}", err=True)
+        if not deploy:
+            return {**said, "success": True, "refused": False}
+        return {**said, **run_on_terminal(workspace.home, jobs.DEPLOY_PRODUCTION, None, stage_tags(assigned, MANUAL), quiet)}
 
 
 def promote_release(version: str, reason: str, follow: bool, quiet: bool) -> dict[str, Any]:
@@ -87,6 +108,10 @@ def resume_following(reason: str, quiet: bool) -> dict[str, Any]:
     if hold is None:
         return {**named, "success": True, "refused": False, "released": None, "run_for": None}
     stays = now or waiting
+    if now is None and stages.approval_required:
+        raise RefusedError(
+            "Nothing is in production, and a release goes there by approval: `face-assets approve VERSION` by a second person."
+        )
     if stays is None:
         raise UserError("Nothing is in production and nothing waits: `face-assets promote VERSION --follow` names a release.")
     if now is None and not is_of_production(workspace, stays.commit):

@@ -140,26 +140,29 @@ def _production(settings: Settings, refreshed: threading.Event) -> dict[str, Any
     finally:
         refreshed.set()
     stages = workspace.stages
-    assignment, hold, waiting, foreign, ahead = stages.production(), stages.hold(), stages.waiting(), stages.foreign(), stages.ahead()
+    assignment, hold, waiting, candidate = stages.production(), stages.hold(), stages.waiting(), stages.candidate()
+    wrong = {"foreign": stages.foreign(), "ahead": stages.ahead(), "unapproved": stages.unapproved()}
     others = {
         "machines": [one.model_dump(mode="json") for one in machines(workspace.repository)],
         "held": holds(hold) if hold else None,
         "waiting": {"version": waiting.release.version, "commit": waiting.commit, **_decided(waiting)} if waiting else None,
+        **({"candidate": {"version": candidate.release.version, "commit": candidate.commit, **_decided(candidate)}} if candidate else {}),
         **({"stale": stale} if stale else {}),
-        **({"foreign": foreign} if foreign else {}),
-        **({"ahead": ahead} if ahead else {}),
+        **{name: sentence for name, sentence in wrong.items() if sentence},
     }
     if assignment is None:
-        if not hold and not others["machines"] and not foreign and not ahead:
+        if not hold and not others["machines"] and not candidate and not any(wrong.values()):
             return {"error": stale} if stale else None
         return {"version": None, **others}
     release = assignment.release
+    approval = stages.approval(release)
     return {
         "version": release.version,
         "trained_commit": release.trained_commit,
         "metrics": release.metrics,
         "embedder": training_age(release),
         **_decided(assignment),
+        **({"approved_by": str(approval)} if approval else {}),
         **others,
     }
 
@@ -262,11 +265,15 @@ def _production_lines(production: Mapping[str, Any] | None) -> list[str]:
             f"            {figures_text(production['metrics'])}",
             *_embedder_lines(production.get("embedder")),
         ]
+        lines += [f"            approved by {production['approved_by']}"] if "approved_by" in production else []
+    if candidate := production.get("candidate"):
+        needs = f"`face-assets approve {candidate['version']}` by a second person puts it into production"
+        lines.append(f"candidate   {candidate['version']} of commit {candidate['commit'][:12]}: {needs}")
     if production["held"]:
         waits = production["waiting"]
         behind = f"{waits['version']} waits, of commit {waits['commit'][:12]}" if waits else "nothing waits"
         lines += [f"held        {production['held']}", f"            {behind}"]
-    lines += [f"            {production[name]}" for name in ("foreign", "ahead") if name in production]
+    lines += [f"            {production[name]}" for name in ("foreign", "ahead", "unapproved") if name in production]
     if "stale" in production:
         lines.append(f"            as last seen: {production['stale']}")
     return lines + [_machine_line(one) for one in production["machines"]]

@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     repo: str | None = Field(None, description="the data repository: a path or git URL; `use`, `run --repo` and `up --repo` store it")
     production_branches: Patterns = Field(("main", "master"), description="branches whose commits go live, by shell patterns")
     experiment_branches: Patterns = Field(("*",), description="branches whose commits stop after the evaluation; production's win")
+    production_approval: Literal["none", "required"] = Field(
+        "none", description="`required`: a second person approves each release before this machine takes it for production"
+    )
     cores: int = Field(default_factory=usable_cores, ge=1, description="processors to use")
     train_processes: int = Field(1, ge=1, le=64, description="processes that train together, among which the cores are divided")
     host: str = Field("127.0.0.1", description="address that the gateway of the docker target binds to; the embedded server has loopback")

@@ -15,19 +15,21 @@ FOR_COMMIT = re.compile(rf"(?:{LET_THROUGH}|{STAYS}), for commit ([0-9a-f]{{40}}
 BY_EARLIER_VERSIONS = re.compile(rf"{GAVE_BACK}|v\d+\.\d+\.\d+ failed its verification: ")
 TRAILER = re.compile(r"([A-Z][A-Za-z-]*): (.+)")
 SIGNATURE = "\n-----BEGIN "
-BY, PRODUCTION = "Decided-by", "Production"
-HELD, FOLLOWS = "held", "follows-commits"
+BY, PRODUCTION, APPROVES = "Decided-by", "Production", "Approves"
+HELD, FOLLOWS, CANDIDATE = "held", "follows-commits", "candidate"
 Decider = Literal["gate", "machine", "person"]
 
 
 @dataclass(frozen=True)
 class Decision:
-    """by: who decided; commit: the one whose release passed the gate; holds: true where a run for a commit may not replace it."""
+    """by: who decided; commit: the one whose release passed the gate; holds: true where a run for a commit may not replace it; approves:
+    true where a person approved what the gate let through."""
 
     by: Decider
     reason: str
     commit: str | None
     holds: bool
+    approves: bool = False
 
     @property
     def is_rollback_by_machine(self) -> bool:
@@ -50,6 +52,11 @@ def person_message(reason: str, follow: bool = False) -> str:
     return f"{one_line(reason, LONGEST_REASON)}\n\n{BY}: person\n{PRODUCTION}: {FOLLOWS if follow else HELD}"
 
 
+def approval_message(note: str) -> str:
+    """The message of a tag by which a person approves a candidate; later releases may replace it."""
+    return f"{person_message(note or 'Approved', follow=True)}\n{APPROVES}: {CANDIDATE}"
+
+
 def read_decision(message: str) -> Decision:
     """The decision that a tag's message records. One without our trailers, as of `gto assign`, is a person's, and holds."""
     paragraphs = [part.strip() for part in f"\n{message}".split(SIGNATURE)[0].strip().split("\n\n")]
@@ -62,4 +69,4 @@ def read_decision(message: str) -> Decision:
         return Decision("gate", reason, commit, holds=False)
     if decider == "machine" or (decider is None and BY_EARLIER_VERSIONS.match(reason)):
         return Decision("machine", reason, None, holds=False)
-    return Decision("person", reason, None, holds=trailers.get(PRODUCTION) != FOLLOWS)
+    return Decision("person", reason, None, trailers.get(PRODUCTION) != FOLLOWS, trailers.get(APPROVES) == CANDIDATE)

@@ -17,6 +17,9 @@ class Person:
     name: str
     email: str
 
+    def __str__(self) -> str:
+        return f"{self.name} <{self.email}>"
+
 
 PLATFORM = Person(AUTHOR, EMAIL)
 

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from face_assets.core.errors import UserError
+from face_assets.core.errors import RefusedError, UserError
 from face_assets.core.files import file_lock
 from face_assets.core.outside_text import one_line
+from face_assets.registry.approval import Approval, approved_only, objection
 from face_assets.registry.decision import LONGEST_REASON, Decision, read_decision
 from face_assets.registry.gto_tags import NAME, GtoTag, Registry, read_tags, write_tag
 from face_assets.registry.person import PLATFORM, Person
@@ -20,6 +21,8 @@ MOST = 10**12  # a longer number in a tag would lead to names that are too long 
 PRODUCTION = "production"
 WAITING = "waiting"
 """The stage of releases that passed the gate while a person's decision about production holds."""
+CANDIDATE = "candidate"
+"""The stage of releases that passed the gate and need the approval of a second person."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,12 @@ class Assignment:
 
 
 class Stages:
-    """The stages of the releases of a data repository."""
+    """The stages of the releases of a data repository. approval_required: tags put a release into production only after its approval."""
 
-    def __init__(self, releases: Releases):
+    def __init__(self, releases: Releases, approval_required: bool = False):
         self.releases = releases
         self.repository = releases.repository
+        self.approval_required = approval_required
 
     def history(self, stage: str = "production") -> list[Assignment]:
         """Every assignment of the stage, oldest first, as of the last refresh; tags of other commits are left out."""
@@ -84,11 +88,11 @@ class Stages:
 
     def line(self, stage: str = PRODUCTION) -> list[Assignment]:
         """The assignments that took effect since the last decision of a person, who may take a change knowingly; the newest first, and that
-        decision last."""
+        decision last. The approval of what the gate let through is none."""
         found = []
         for assignment in reversed(self.effective(stage)):
             found.append(assignment)
-            if assignment.decision.by == "person":
+            if assignment.decision.by == "person" and not assignment.decision.approves:
                 break
         return found
 
@@ -105,13 +109,46 @@ class Stages:
         """The last release that passed the gate since a decision holds production, unless it is in production now."""
         if not self.hold():
             return None
-        decisions = list(self._decisions(PRODUCTION))
-        since = max((one.place for one in decisions if not one.decision.holds), default=(0, ""))
-        last = next((one for one in reversed(self.history(WAITING)) if not one.gone and one.place > since), None)
+        since = max((one.place for one in self._decisions(PRODUCTION) if not one.decision.holds), default=(0, ""))
+        return self._pending(WAITING, since)
+
+    def candidate(self) -> Assignment | None:
+        """The last release that passed the gate and needs approval, unless production was decided about it since."""
+        return self._pending(CANDIDATE, (0, "")) if self.approval_required else None
+
+    def _pending(self, stage: str, since: tuple[int, str]) -> Assignment | None:
+        """The last release assigned to `stage` after `since`, unless it is in production, or a later tag of production names it."""
+        last = next((one for one in reversed(self.history(stage)) if not one.gone and one.place > since), None)
         now = self.production()
         if last is None or (now and now.release.commit == last.release.commit):
             return None
-        return None if any(one.release.commit == last.release.commit and one.place > last.place for one in decisions) else last
+        decided = (one for one in self._decisions(PRODUCTION) if one.release.commit == last.release.commit)
+        return None if any(one.place > last.place for one in decided) else last
+
+    def approval(self, release: Release) -> Approval | None:
+        """The approval of a release that is in force; None without one, and where none is required."""
+        return self._read()[1].get(release.commit) if self.approval_required else None
+
+    def unapproved(self) -> str | None:
+        """A message where GTO shows a release in production that nobody else approved, where that is required; else None."""
+        by_commit = {release.commit: release for release in self.releases.all()}
+        tag = Registry.of(read_tags(self.repository)).assigned(PRODUCTION, by_commit) if self.approval_required else None
+        if tag is None or tag.commit in self._read()[1]:
+            return None
+        release = by_commit[tag.commit]
+        reason = objection(self.repository, release, Person(one_line(tag.author), one_line(tag.email))) or "the platform set the tag"
+        return (
+            f"{tag.name} puts {release.version} into production without the approval of a second person, and stays out: {reason}. "
+            f"`face-assets approve {release.version}` by another person approves it."
+        )
+
+    def passed_gate(self, release: Release) -> bool:
+        """True where a gate's tag ever put the release into a stage, also one that was not approved."""
+        return any(
+            tag.commit == release.commit and not tag.removed and read_decision(tag.message).by == "gate"
+            for tag in read_tags(self.repository)
+            if tag.stage in (PRODUCTION, WAITING, CANDIDATE)
+        )
 
     def last(self, stage: str = PRODUCTION) -> Assignment | None:
         """The last tag that changed or confirmed the stage, an assignment or a removal."""
@@ -130,13 +167,21 @@ class Stages:
                     yield _assignment(tag, by_commit)
 
     def _tags(self) -> list[GtoTag]:
-        """All tags by time; within one second removals last, since they win."""
-        return sorted(read_tags(self.repository), key=lambda tag: (tag.when, tag.removed))
+        """The tags that count, by time; within one second removals last, since they win."""
+        return self._read()[0]
+
+    def _read(self) -> tuple[list[GtoTag], dict[str, Approval]]:
+        """The tags that count, by time, and the approvals in force by release commit, where they are required."""
+        tags = sorted(read_tags(self.repository), key=lambda tag: (tag.when, tag.removed))
+        if not self.approval_required:
+            return tags, {}
+        by_commit = {release.commit: release for release in self.releases.all()}
+        return approved_only(self.repository, tags, by_commit, PRODUCTION)
 
     def _current(self, stage: str) -> Assignment | None:
         """The assignment in force by GTO's rules, among the platform's releases."""
         by_commit = {release.commit: release for release in self.releases.all()}
-        tag = Registry.of(read_tags(self.repository)).assigned(stage, by_commit)
+        tag = Registry.of(self._tags()).assigned(stage, by_commit)
         return _assignment(tag, by_commit) if tag else None
 
     def foreign(self, stage: str = PRODUCTION) -> str | None:
@@ -171,7 +216,7 @@ class Stages:
         """Puts a release into the stage, an older one too (a rollback).
 
         Returns None where it is in the stage, unless that is to be recorded `again`, and where `condition` is false on the refreshed
-        repository. Raises UserError.
+        repository. Raises RefusedError where the release needs an approval that this tag is not, and UserError.
         """
         with file_lock(self.repository.home / ".stage.lock"):
             for _ in range(TRIES):
@@ -180,6 +225,7 @@ class Stages:
                 now = self._current(stage)
                 if not condition() or (now and now.release.commit == release.commit and not again):
                     return None
+                self._require_approval(release, message, who, stage)
                 tags = read_tags(self.repository)
                 name = f"{NAME}#{stage}#{max((tag.number for tag in tags if tag.number < MOST), default=0) + 1}"
                 when = _after(max((tag.when for tag in tags if tag.stage), default=0))
@@ -188,6 +234,17 @@ class Stages:
                     self.repository.refresh()
                     return self._current(stage)
         raise self._contended(stage)
+
+    def _require_approval(self, release: Release, message: str, who: Person, stage: str) -> None:
+        if stage != PRODUCTION or not self.approval_required or self.approval(release):
+            return
+        by_person = read_decision(message).by == "person"
+        reason = objection(self.repository, release, who) if by_person else "the platform itself may not approve"
+        if reason:
+            raise RefusedError(
+                f"{release.version} does not go into production of {self.repository.shown}: it needs the approval of a second person, and "
+                f"{reason}. Another person calls `face-assets approve {release.version}`."
+            )
 
     def _contended(self, stage: str) -> UserError:
         return UserError(

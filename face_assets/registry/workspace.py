@@ -48,7 +48,7 @@ class Workspace:
     @cached_property
     def stages(self) -> Stages:
         """The stages of these releases."""
-        return Stages(self.releases)
+        return Stages(self.releases, self.settings.production_approval == "required")
 
     def production_heads(self) -> list[str]:
         """The newest commits of the branches of production, as of the last refresh, by the branches' names."""

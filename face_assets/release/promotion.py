@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from face_assets.core.errors import UserError
 from face_assets.registry.decision import LET_THROUGH, STAYS, gate_message
 from face_assets.registry.releases import Release
-from face_assets.registry.stages import PRODUCTION, TRIES, WAITING, Assignment
+from face_assets.registry.stages import CANDIDATE, PRODUCTION, TRIES, WAITING, Assignment
 from face_assets.registry.workspace import Workspace
 
 THERE = "is in production already"
@@ -24,7 +24,9 @@ class Staged:
 
 
 def stage_release(workspace: Workspace, commit: str, release: Release, judge: Judge) -> Staged:
-    """Assigns the stage production, or `waiting`, if nothing stands against it. Raises UserError.
+    """Assigns the stage production if nothing stands against it, or `candidate` where a second person must approve, or `waiting`.
+
+    Raises UserError.
 
     The tags behind the verdict are read again at the assignment. If they have changed, the verdict is repeated.
     """
@@ -40,13 +42,16 @@ def stage_release(workspace: Workspace, commit: str, release: Release, judge: Ju
         if verdict:
             return verdict
         hold = stages.hold()
+        stage = CANDIDATE if stages.approval_required else WAITING if hold else PRODUCTION
         assigned = stages.assign(
             release.version,
             gate_message(LET_THROUGH, commit),
-            stage=WAITING if hold else PRODUCTION,
-            again=hold is not None,
+            stage=stage,
+            again=stage != PRODUCTION,
             condition=lambda seen=seen: _seen(workspace) == seen and is_of_production(workspace, commit),  # type: ignore[misc]
         )
+        if assigned and stage == CANDIDATE:
+            return Staged(False, f"the gate let it through, and it is the candidate: {needs_approval(release)}")
         if assigned and hold and _is_in_production(workspace, release):
             return Staged(True, THERE)
         if assigned and hold:
@@ -56,9 +61,14 @@ def stage_release(workspace: Workspace, commit: str, release: Release, judge: Ju
     raise UserError(f"Production in {workspace.repository.shown} keeps changing: look at `face-assets status`, then run again.")
 
 
-def _seen(workspace: Workspace) -> tuple[Assignment | None, Assignment | None]:
+def needs_approval(release: Release) -> str:
+    """Sentence about what a candidate needs."""
+    return f"`face-assets approve {release.version}` by a second person puts it into production"
+
+
+def _seen(workspace: Workspace) -> tuple[Assignment | None, ...]:
     """The last tags of the stages on which a verdict depends."""
-    return workspace.stages.last(PRODUCTION), workspace.stages.last(WAITING)
+    return tuple(workspace.stages.last(stage) for stage in (PRODUCTION, WAITING, CANDIDATE))
 
 
 def _is_in_production(workspace: Workspace, release: Release) -> bool:
@@ -71,7 +81,7 @@ def _verdict(workspace: Workspace, commit: str, release: Release, judge: Judge) 
     stages = workspace.stages
     if release.deprecated:
         return Staged(False, f"not put in production: {release.version} is deprecated by `gto deprecate`; to delete that tag takes it back")
-    production, hold, waiting = stages.production(), stages.hold(), stages.waiting()
+    production, hold, waiting, candidate = stages.production(), stages.hold(), stages.waiting(), stages.candidate()
     is_there = _is_in_production(workspace, release)
     if not is_of_production(workspace, commit):
         branches = ", ".join(workspace.settings.production_branches)
@@ -89,11 +99,13 @@ def _verdict(workspace: Workspace, commit: str, release: Release, judge: Judge) 
     if is_there and (newer or not waiting):  # a person promoted it; an older one no longer waits
         return Staged(True, THERE)
     if newer and not made_anew:
-        there = "waits" if newer == waiting else "was put there"
+        there = "waits" if newer == waiting else "is the candidate" if newer == candidate else "was put there"
         there = f"{newer.release.version} {there} for the newer commit {newer.commit[:12]}"
         return Staged(False, f"not put in production: {there}; `face-assets promote {release.version}` does it")
     if not is_there and (reasons := judge(production.release if production else None)):
         return Staged(False, "not put in production, the gate refused it: " + "; ".join(reasons), is_refused=True)
+    if candidate and (candidate.release.commit, candidate.commit) == (release.commit, commit):
+        return Staged(False, f"it is the candidate already: {needs_approval(release)}")
     if hold and waiting and (waiting.release.commit, waiting.commit) == (release.commit, commit):
         return Staged(False, f"it waits already: {holds(hold)}")
     return None
@@ -111,11 +123,11 @@ def is_of_production(workspace: Workspace, commit: str) -> bool:
 
 
 def _newer(workspace: Workspace, commit: str) -> Assignment | None:
-    """An assignment to production or waiting for a later commit that is still on a branch, if any."""
+    """An assignment to production, candidate or waiting for a later commit that is still on a branch, if any."""
     after = _made_from(workspace, commit)
     stages = workspace.stages
-    waiting = stages.waiting()
-    return next((one for one in ([waiting] if waiting else []) + stages.effective()[::-1] if one.commit in after), None)
+    pending = [one for one in (stages.candidate(), stages.waiting()) if one]
+    return next((one for one in pending + stages.effective()[::-1] if one.commit in after), None)
 
 
 def _made_from(workspace: Workspace, commit: str) -> set[str]:

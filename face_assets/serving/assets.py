@@ -54,6 +54,7 @@ def triton_model_repository(context: dg.AssetExecutionContext, platform: Workspa
             "digest": version.digest,
         }
         facts |= {"stage_tag": assignment.tag, "path": Path(workspace.home.serving / "models")}
+        facts |= serving.approval_facts(workspace, assignment.release)
         metadata = as_metadata(provenance(context, workspace, assignment.release.trained_commit) | facts)
         yield dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(version.digest))
 
@@ -106,6 +107,7 @@ def triton_deployment(context: dg.AssetExecutionContext, platform: WorkspaceReso
         facts = asdict(done) | {"grpc": f"{settings.host}:{settings.grpc_port}", "http": f"{settings.host}:{settings.http_port}"}
         attempt = machine.last_attempt(workspace)
         facts |= {"path": Path(workspace.home.serving), "release_commit": wanted.commit, "since": attempt.since if attempt else None}
+        facts |= serving.approval_facts(workspace, wanted)
         result: dg.MaterializeResult = dg.MaterializeResult(
             metadata=as_metadata(provenance(context, workspace, wanted.trained_commit) | facts),
             data_version=dg.DataVersion(done.live or "nothing"),

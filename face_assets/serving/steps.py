@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from face_assets.core.errors import UnreachableError, UserError
+from face_assets.core.errors import RefusedError, UnreachableError, UserError
 from face_assets.core.files import read_json
 from face_assets.core.params import Serving
 from face_assets.core.project_files import SERVING_REQUIREMENTS, TRITON_MODELS
@@ -15,7 +15,7 @@ from face_assets.registry.decision import machine_message
 from face_assets.registry.releases import Release
 from face_assets.registry.stages import Assignment
 from face_assets.registry.workspace import Log, Workspace
-from face_assets.release.promotion import holds
+from face_assets.release.promotion import holds, needs_approval
 from face_assets.serving.deployment_check import GoldenRequest, check_deployment
 from face_assets.serving.docker_steps import container_target, containers_started
 from face_assets.serving.embedded import EmbeddedTarget, stop_server, was_started
@@ -59,6 +59,14 @@ def production(workspace: Workspace) -> Assignment:
     return assignment
 
 
+def approval_facts(workspace: Workspace, release: Release) -> dict[str, Any]:
+    """Returns who approved the release, when and with which note; empty where no approval is required."""
+    found = workspace.stages.approval(release)
+    if found is None:
+        return {}
+    return {"approved_by": str(found.person), "approved": found.time, "approval_note": found.note}
+
+
 def nothing_to_serve(workspace: Workspace) -> str | None:
     """Returns a sentence where no release is in production; None where one is."""
     workspace.repository.refresh()
@@ -66,6 +74,10 @@ def nothing_to_serve(workspace: Workspace) -> str | None:
 
 
 def _nothing(workspace: Workspace) -> str:
+    if unapproved := workspace.stages.unapproved():
+        return f"No release is in production: {unapproved}"
+    if candidate := workspace.stages.candidate():
+        return f"No release is in production: {candidate.release.version} is the candidate, and {needs_approval(candidate.release)}."
     hold = workspace.stages.hold()
     if hold:
         return f"No release is in production: {holds(hold)}; `face-assets promote VERSION` names one."
@@ -244,11 +256,14 @@ def _roll_back(workspace: Workspace, assignment: Assignment, live: str | None, r
         return ""
     if live is None or live == assignment.release.version:
         return ""
-    if assignment.decision.by == "person":
+    if assignment.decision.by == "person" and not assignment.decision.approves:
         return f". Production stays {assignment.release.version}: {assignment.author} put it there"
     stages = workspace.stages
     message = machine_message(f"{machine_name(workspace)} kept {live}, {assignment.release.version}: {trouble_of(refused)}")
-    rolled = stages.assign(live, message, condition=lambda: stages.last() == assignment)
+    try:
+        rolled = stages.assign(live, message, condition=lambda: stages.last() == assignment)
+    except RefusedError as error:  # as where approval is required, and the live release has none yet
+        return f". Production was not rolled back: {error}"
     return f". Production was rolled back to {live}" if rolled else ""
 
 

@@ -23,6 +23,7 @@ from face_assets.web import (
     people,
     people_pages,
     recognition,
+    releases,
     status,
     try_page,
 )
@@ -69,7 +70,18 @@ def create_app(
     app.state.people = PeopleService()
     app.state.pictures = FacePictures()
     app.state.declared = DeclaredSubjects(Home(settings.home).root / "declared-subjects.json")
-    for module in (status, recognition, people, compreface, compreface_embeddings, try_page, people_pages, face_pictures, docs_page):
+    for module in (
+        status,
+        recognition,
+        people,
+        releases,
+        compreface,
+        compreface_embeddings,
+        try_page,
+        people_pages,
+        face_pictures,
+        docs_page,
+    ):
         app.include_router(module.router)
     for router in (compreface_people.subjects, compreface_people.faces, compreface_people.pictures):
         app.include_router(router)

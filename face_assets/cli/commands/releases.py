@@ -32,6 +32,21 @@ def releases(repo: str | None, as_json: bool) -> None:
 
 @click.command()
 @click.argument("version")
+@click.option("--note", default="", help="What the approver looked at, for the tag, the history and the status.")
+@click.option("--no-deploy", is_flag=True, help="Only set the tag; machines that follow the stages deploy it.")
+@json_option
+def approve(version: str, note: str, no_deploy: bool, as_json: bool) -> None:
+    """Approve a candidate as a second person, which puts it into production. Needed where production_approval is `required`.
+
+    Git's identity says who approves; nobody approves a release made from a commit of their own.
+    """
+    from face_assets.cli.releases import approve_release
+
+    end(approve_release(version, note, not no_deploy, quiet=as_json), as_json, FOLLOWS)
+
+
+@click.command()
+@click.argument("version")
 @reason_option
 @click.option("--follow", is_flag=True, help="Let commits to come replace it; without it, it stays until `face-assets resume`.")
 @json_option
