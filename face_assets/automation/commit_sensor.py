@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import dagster as dg
 
+from face_assets.automation.change_watch import ChangeWatch
 from face_assets.core.errors import UserError
 from face_assets.core.fingerprint import fingerprint
 from face_assets.event_log.runs import UNDER_WAY
@@ -85,13 +86,20 @@ class Tick:
     description="Watches the branches of the data repository; requests one run for each commit that changes inputs of the pipeline.",
 )
 def commit_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResource) -> dg.SensorResult:
-    """Polls the branches. The tick records what was found and why no run is requested."""
+    """Polls the branches, again after a change in the tick's time. The tick records what was found and why no run is requested."""
     workspace = platform.workspace()
     if not workspace.settings.repo:
         return dg.SensorResult(skip_reason="No data repository is named yet: `face-assets use PATH_OR_URL` names one.")
     cursor = Cursor.read(context.cursor, fingerprint(workspace.settings.repo))
+
+    def poll_now() -> Tick:
+        return poll(workspace, cursor, time.time(), lambda job, commit: _earlier_run(context.instance, job, commit))
+
     try:
-        tick = poll(workspace, cursor, time.time(), lambda job, commit: _earlier_run(context.instance, job, commit))
+        watch = ChangeWatch(workspace, refs=True)
+        tick = poll_now()
+        if tick.cursor == cursor and not cursor.waiting and watch.wait():
+            tick = poll_now()
     except UserError as error:
         message = Message("firing", UNREACHABLE, "The data repository cannot be watched", str(error))
         queue_firing(workspace.settings, message, context.log.warning)

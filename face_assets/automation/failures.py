@@ -7,9 +7,11 @@ from typing import Any
 
 import dagster as dg
 
+from face_assets.automation.change_watch import ChangeWatch
 from face_assets.core.errors import UserError
 from face_assets.event_log.missed_retries import WILL_RETRY
 from face_assets.event_log.outcomes import Outcome, read_outcome
+from face_assets.notification.ledger import Ledger
 from face_assets.notification.message import Message
 from face_assets.notification.notifier import Log, report_firing, report_resolved, send_unsent
 from face_assets.orchestration import tags
@@ -66,8 +68,12 @@ def succeeded_runs(context: dg.RunStatusSensorContext, platform: WorkspaceResour
 )
 def unsent_messages(context: dg.SensorEvaluationContext, platform: WorkspaceResource) -> dg.SkipReason:
     """Hands what waits to the channels."""
-    troubles: list[str] = []
-    send_unsent(platform.workspace().settings, troubles.append)
+    workspace, troubles = platform.workspace(), list[str]()
+    ledger = Ledger(workspace.settings.home)
+    watch = ChangeWatch(workspace, [ledger.path])
+    send_unsent(workspace.settings, troubles.append)
+    if not ledger.unsent() and watch.wait():
+        send_unsent(workspace.settings, troubles.append)
     for trouble in troubles:
         context.log.warning(trouble)
     return dg.SkipReason("; ".join(troubles) or "Nothing waits to be sent.")

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, replace
 
 import dagster as dg
 
+from face_assets.automation import change_watch
+from face_assets.automation.change_watch import ChangeWatch
 from face_assets.automation.stage_sensor import deployment_under_way
 from face_assets.core.errors import UserError
 from face_assets.event_log.dead_runs import close_dead_runs
@@ -21,6 +23,7 @@ from face_assets.serving.machine_state import STOPPED, asked_to_retry, last_atte
 from face_assets.serving.steps import target, trouble_of_live
 
 SECONDS_BETWEEN_TICKS = 5
+SECONDS_BETWEEN_LOOKS = 10.0
 LOST, BEHIND = "server: lost", "server: behind production"
 SECONDS_BETWEEN_QUESTIONS = 20.0
 LOOKS = 2  # failed checks in a row before a server counts as lost: a busy one may be late once
@@ -65,20 +68,28 @@ class Trouble:
     description="Checks that the server runs and responds as its release must; restores the release in production.",
 )
 def health_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResource) -> dg.SensorResult:
-    """Checks the server, closes runs whose process died, and has runs retried whose retry was missed."""
-    now = time.time()
-    for run in close_dead_runs(context.instance):
-        context.log.warning(f"run {run[:8]} had lost its process: closed as failed")
-    for run in report_missed_retries(context.instance, now):
-        context.log.warning(f"run {run[:8]} failed and was not retried: its failure is reported again")
+    """Checks the server, closes runs whose process died, and has runs retried whose retry was missed.
+
+    While all is well, a tick has several looks.
+    """
     workspace = platform.workspace()
     health = Health(**json.loads(context.cursor)) if context.cursor else Health()
-    asks = now >= health.next_question
-    try:
-        trouble = find_trouble(workspace, asks)
-    except UserError as error:
-        return _result(health, f"It cannot be told whether the server is well: {error}")
-    next_question = now + SECONDS_BETWEEN_QUESTIONS if asks else health.next_question
+    watch, ends = ChangeWatch(workspace, [workspace.home.serving]), time.monotonic() + change_watch.SECONDS_TO_WAIT
+    while True:
+        now = time.time()
+        for run in close_dead_runs(context.instance):
+            context.log.warning(f"run {run[:8]} had lost its process: closed as failed")
+        for run in report_missed_retries(context.instance, now):
+            context.log.warning(f"run {run[:8]} failed and was not retried: its failure is reported again")
+        asks = now >= health.next_question
+        try:
+            trouble = find_trouble(workspace, asks)
+        except UserError as error:
+            return _result(health, f"It cannot be told whether the server is well: {error}")
+        next_question = now + SECONDS_BETWEEN_QUESTIONS if asks else health.next_question
+        if trouble or health.troubled or time.monotonic() + SECONDS_BETWEEN_LOOKS > ends or watch.wait(SECONDS_BETWEEN_LOOKS):
+            break
+        health = replace(health, next_question=next_question)
     if trouble is None:
         if health.troubled:
             for cause in (LOST, BEHIND):

@@ -3,12 +3,15 @@
 import json
 import time
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import dagster as dg
 
+from face_assets.automation.change_watch import ChangeWatch
 from face_assets.core.errors import UserError
 from face_assets.orchestration.workspace_resource import WorkspaceResource
-from face_assets.serving.machine_state import machine_name, observe, publish_state
+from face_assets.registry.workspace import Workspace
+from face_assets.serving.machine_state import Observed, machine_name, observe, publish_state
 from face_assets.serving.steps import target
 
 SECONDS_BETWEEN_TICKS = 5
@@ -36,16 +39,18 @@ def machine_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResou
     workspace = platform.workspace()
     if not workspace.settings.repo:
         return dg.SkipReason("No data repository is named yet.")
-    seen, now = Seen(**json.loads(context.cursor)) if context.cursor else Seen(), time.time()
+    seen = Seen(**json.loads(context.cursor)) if context.cursor else Seen()
+    watch = ChangeWatch(workspace, [workspace.home.serving, *workspace.repository.mirrored_ref_folders()])
     try:
-        server = target(workspace)
-        if server.is_deploying():
+        if target(workspace).is_deploying():
             return dg.SkipReason("A deployment is under way.")
-        observed = observe(workspace, workspace.stages.production(), server.status())
-        facts = {"machine": machine_name(workspace)} | {name: value or "none" for name, value in asdict(observed).items()}
+        observed, facts = _observe(workspace)
+        text, now = json.dumps(facts, sort_keys=True), time.time()
+        if text == seen.observed and now < max(seen.next_sign, seen.next_try) and watch.wait():
+            observed, facts = _observe(workspace)
+            text, now = json.dumps(facts, sort_keys=True), time.time()
     except UserError as error:
         return dg.SkipReason(str(error))
-    text = json.dumps(facts, sort_keys=True)
     events = [dg.AssetObservation(DEPLOYMENT, metadata=facts)] if text != seen.observed else []
     said = observed.trouble or "This machine serves the desired release."
     next_sign = 0.0 if events else seen.next_sign
@@ -57,3 +62,9 @@ def machine_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResou
         except UserError as error:
             said, next_try = f"{said} {error}", now + SECONDS_BETWEEN_TRIES
     return dg.SensorResult(skip_reason=said, cursor=json.dumps(asdict(Seen(text, next_sign, next_try))), asset_events=events)
+
+
+def _observe(workspace: Workspace) -> tuple[Observed, dict[str, Any]]:
+    """This machine's state, and the same as metadata. Raises UserError."""
+    observed = observe(workspace, workspace.stages.production(), target(workspace).status())
+    return observed, {"machine": machine_name(workspace)} | {name: value or "none" for name, value in asdict(observed).items()}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from face_assets.automation.change_watch import ChangeWatch
 from face_assets.core.errors import UserError
 from face_assets.core.files import file_lock, is_locked
 from face_assets.core.fingerprint import fingerprint
@@ -31,9 +32,11 @@ def stage_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResourc
     if not workspace.settings.repo:
         return dg.SkipReason("No data repository is named yet.")
     try:
-        _, tags = workspace.repository.heads()
-        seen = fingerprint(workspace.settings.repo, sorted(tags.items()))
-        if seen == (context.cursor or ""):
+        watch = ChangeWatch(workspace, refs=True)
+        seen = _tags_seen(workspace)
+        if seen == context.cursor and watch.wait():
+            seen = _tags_seen(workspace)
+        if seen == context.cursor:
             return dg.SkipReason("No tag of a release or stage is new.")
         workspace.repository.refresh()
         assignment = workspace.stages.production()
@@ -48,6 +51,12 @@ def stage_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResourc
     if live and live.release_commit == assignment.release.commit:
         return dg.SensorResult(skip_reason=f"{assignment.release.version} is live already.", cursor=seen)
     return dg.SensorResult(run_requests=[_request(assignment)], cursor=seen)
+
+
+def _tags_seen(workspace: Workspace) -> str:
+    """Digest of the platform's tags in the data repository. Raises UserError."""
+    _, tags = workspace.repository.heads()
+    return fingerprint(workspace.settings.repo, sorted(tags.items()))
 
 
 def _request(assignment: Assignment) -> dg.RunRequest:

@@ -1,5 +1,6 @@
 """The user's git repository, read at a commit through a mirror."""
 
+import os
 import re
 import shutil
 from collections.abc import Iterable, Sequence
@@ -78,6 +79,23 @@ class GitMirror:
         branches = {name.removeprefix("refs/heads/"): sha for sha, name in names if name.startswith("refs/heads/")}
         tags = {name.removeprefix("refs/tags/"): sha for sha, name in names if name.startswith("refs/tags/") and not name.endswith("^{}")}
         return branches, tags
+
+    def ref_folders(self) -> list[Path]:
+        """The folders and files of a source on this machine whose modification shows a changed ref; none for another source.
+
+        Git writes a ref by renaming a file into its folder. Empty, too, where the source cannot be read.
+        """
+        if self.local is None:
+            return []
+        try:
+            found = git("rev-parse", "--git-common-dir", cwd=self.local)
+        except (GitError, OSError):
+            return []
+        return _ref_folders(self.local / os.fsdecode(found).rstrip("\n"))
+
+    def mirrored_ref_folders(self) -> list[Path]:
+        """The same of the mirror, which changes with each refresh that found something."""
+        return _ref_folders(self.mirror)
 
     def mirrored_heads(self) -> dict[str, str]:
         """The branches of the mirror, as of the last refresh: name → commit."""
@@ -212,6 +230,10 @@ class GitMirror:
             return bool(self.git("for-each-ref", "--count=1", f"--contains={commit}", "refs/heads"))
         except GitError:
             return False
+
+
+def _ref_folders(git_folder: Path) -> list[Path]:
+    return [git_folder / "packed-refs", *(Path(parent) for parent, _, _ in os.walk(git_folder / "refs"))]
 
 
 def _time(text: str) -> str:
