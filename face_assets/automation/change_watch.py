@@ -24,6 +24,7 @@ class ChangeWatch:
     """
 
     def __init__(self, workspace: Workspace, paths: Iterable[Path] = (), refs: bool = False):
+        self._ends = time.monotonic() + SECONDS_TO_WAIT
         root = workspace.home.root
         self._repository: GitMirror | None = workspace.repository if refs else None
         folders = self._repository.ref_folders() if self._repository else []
@@ -32,10 +33,15 @@ class ChangeWatch:
         self._listed = self._repository.heads() if self._repository and self._is_listed else None
         self._marks = self._read()
 
+    @property
+    def seconds_left(self) -> float:
+        """Seconds that the tick may still wait; less than 0 after them."""
+        return self._ends - time.monotonic()
+
     def wait(self, seconds: float | None = None) -> bool:
-        """Waits for a change, at most `seconds` (SECONDS_TO_WAIT by default); returns True where there was one."""
+        """Waits for a change, at most `seconds` (by default those that are left); returns True where there was one."""
         now = time.monotonic()
-        ends, next_listing = now + (SECONDS_TO_WAIT if seconds is None else seconds), now + SECONDS_BETWEEN_LISTINGS
+        ends, next_listing = now + (self.seconds_left if seconds is None else seconds), now + SECONDS_BETWEEN_LISTINGS
         while time.monotonic() < ends:
             if self._read() != self._marks:
                 return True

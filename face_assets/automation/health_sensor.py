@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, replace
 
 import dagster as dg
 
-from face_assets.automation import change_watch
 from face_assets.automation.change_watch import ChangeWatch
 from face_assets.automation.stage_sensor import deployment_under_way
 from face_assets.core.errors import UserError
@@ -74,7 +73,7 @@ def health_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResour
     """
     workspace = platform.workspace()
     health = Health(**json.loads(context.cursor)) if context.cursor else Health()
-    watch, ends = ChangeWatch(workspace, [workspace.home.serving]), time.monotonic() + change_watch.SECONDS_TO_WAIT
+    watch = ChangeWatch(workspace, [workspace.home.serving])
     while True:
         now = time.time()
         for run in close_dead_runs(context.instance):
@@ -87,7 +86,7 @@ def health_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResour
         except UserError as error:
             return _result(health, f"It cannot be told whether the server is well: {error}")
         next_question = now + SECONDS_BETWEEN_QUESTIONS if asks else health.next_question
-        if trouble or health.troubled or time.monotonic() + SECONDS_BETWEEN_LOOKS > ends or watch.wait(SECONDS_BETWEEN_LOOKS):
+        if trouble or health.troubled or watch.seconds_left < SECONDS_BETWEEN_LOOKS or watch.wait(SECONDS_BETWEEN_LOOKS):
             break
         health = replace(health, next_question=next_question)
     if trouble is None:
