@@ -27,15 +27,15 @@ THRESHOLD = 0.4
 
 
 @contextmanager
-def serving(kit: Kit) -> Iterator[EmbeddedTarget]:
-    """Gives the server."""
+def serving(kit: Kit, record: str = "off") -> Iterator[EmbeddedTarget]:
+    """Gives the server. record: as the setting."""
     environment = ensure_environment(Path(sys.prefix) / "serving", ROOT / "deploy" / "requirements-serving.txt", print)
     budget = Serving(max_latency_ms=60_000.0)
     with tempfile.TemporaryDirectory() as folder:
         root, bundle = Path(folder) / "server", Path(folder) / "bundle"
         golden_requests = _bundle(kit, bundle, budget)
         ports = Ports(*free_ports(3))
-        target = EmbeddedTarget(root, environment, ports, usable_cores())
+        target = EmbeddedTarget(root, environment, ports, usable_cores(), record=record)
         try:
             version = write_models(bundle, "v1.0.0", "0" * 40, target.models, ROOT / "triton_models", usable_cores())
             target.deploy(version, golden_requests, budget)

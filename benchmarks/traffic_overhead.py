@@ -1,9 +1,10 @@
 """Costs of counting traffic: throughput through Triton with and without it, turn by turn, and its CPU time beside a photo's.
 
-    python -m benchmarks.traffic_overhead FOLDER [ROUNDS]
+    python -m benchmarks.traffic_overhead FOLDER [ROUNDS [RECORD]]
 
-FOLDER holds lfw/ and weights/. A round asks the one server twice for SECONDS: as callers do, and with the request parameter of the
-platform's own questions, which are answered in the same way and not counted; which comes first changes from round to round.
+FOLDER holds lfw/ and weights/. RECORD is `on` or `required` to measure counting and the record of use together.
+A round asks the one server twice for SECONDS: as callers do, and with the request parameter of the platform's own
+questions, which are answered in the same way and neither counted nor recorded; which comes first changes from round to round.
 """
 
 import multiprocessing
@@ -38,7 +39,7 @@ def main() -> None:
     """Prints a line a round, the median of their ratios, and the CPU time."""
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else ROUNDS
     with made(Path(sys.argv[1]) / "lfw", PHOTOS) as kit:
-        with serving(kit) as target:
+        with serving(kit, sys.argv[3] if len(sys.argv) > 3 else "off") as target:
             ratios = [_round(target, kit.files, number) for number in range(rounds)]
         print(
             f"median of {rounds} rounds: {1 - statistics.median(ratios):+.2%} of the throughput is the counting's "

@@ -3,7 +3,7 @@
 import click
 
 from face_assets import __version__
-from face_assets.cli.commands import data, machine, people, recognition, releases, runs
+from face_assets.cli.commands import data, machine, people, recognition, record, releases, runs
 from face_assets.cli.commands.shared import Group
 from face_assets.core.rights import keep_private
 from face_assets.core.settings import default_home
@@ -15,6 +15,7 @@ COMMANDS = (
     *(recognition.identify, recognition.verify),
     *(people.people, people.enrol, people.unenrol, people.rename, people.import_compreface),
     *(releases.releases, releases.approve, releases.promote, releases.rollback, releases.resume, releases.lineage, releases.compare),
+    record.record,
     *(machine.doctor, machine.status, machine.up, machine.down, machine.prune, machine.exporter, machine.web, machine.keys),
 )
 

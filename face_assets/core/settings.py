@@ -109,6 +109,9 @@ class Settings(BaseSettings):
     rollback_by: str | None = Field(
         None, description="the one machine whose failed deployment check rolls production back; without it, people alone roll back"
     )
+    record: Literal["off", "on", "required"] = Field(
+        "off", description="record of use: a chained line for each answer; `required` rejects a request that cannot be recorded"
+    )
     keep_releases: int = Field(3, ge=2, description="releases that stay loadable on the server's disk")
     notify_webhook: SecretStr | None = Field(None, description="URL to which problems and their ends are POSTed as JSON")
     notify_webhook_body: str | None = Field(
@@ -139,6 +142,13 @@ class Settings(BaseSettings):
                 f"the embedded server checks no key, so it binds to loopback alone, and `host` is {host!r}: "
                 "set FACE_ASSETS_TARGET=docker, whose gateway requires one, or unset FACE_ASSETS_HOST"
             )
+        return value
+
+    @field_validator("record")
+    @classmethod
+    def _is_kept_by_the_target(cls, value: str, others: ValidationInfo) -> str:
+        if value != "off" and others.data.get("target") == "docker":
+            raise ValueError("the docker target keeps no record of use yet: set FACE_ASSETS_TARGET=embedded, or FACE_ASSETS_RECORD=off")
         return value
 
     @field_validator("notify_webhook", "notify_slack")

@@ -22,7 +22,10 @@ SECONDS_TO_PUSH = 20.0
 
 
 class MachineState(BaseModel):
-    """The state of a machine's server, without a name of a person or a path; times in ISO 8601."""
+    """The state of a machine's server, without a name of a person or a path; times in ISO 8601.
+
+    record: number and hash of the last line of its record of use, None without one.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -33,12 +36,18 @@ class MachineState(BaseModel):
     since: AwareDatetime | None
     trouble: str = Field(pattern=r"^[A-Za-z0-9 ,:_-]*$", max_length=200)
     seen: AwareDatetime
+    record: str | None = Field(None, pattern="^[0-9]{1,20}:[0-9a-f]{64}$")
 
 
 def machines(repository: DataRepository, now: datetime | None = None) -> list[MachineState]:
     """The machines seen within GONE_AFTER, by name, as of the last refresh; refs without a valid state are left out."""
     oldest = (now or datetime.now(UTC)) - GONE_AFTER
     return [state for state in _read(repository).values() if state and state.seen >= oldest][:MOST]
+
+
+def machine_state(repository: DataRepository, machine: str) -> MachineState | None:
+    """The state that a machine published last, as of the last refresh; None where there is none that is valid."""
+    return _read(repository).get(f"{MACHINES}/{machine}")
 
 
 def _read(repository: DataRepository) -> dict[str, MachineState | None]:
@@ -61,7 +70,7 @@ def publish(repository: DataRepository, state: MachineState) -> None:
     mirror = repository.mirror
     tree = git("mktree", cwd=mirror).decode().strip()
     when = state.seen.isoformat(timespec="seconds")
-    message = json.dumps(state.model_dump(mode="json"), sort_keys=True)
+    message = json.dumps(state.model_dump(mode="json", exclude=set() if state.record else {"record"}), sort_keys=True)
     commit = git("commit-tree", tree, "-m", message, cwd=mirror, env=identity(when)).decode().strip()
     specs = [f"+{commit}:{MACHINES}/{state.machine}", *(f":{ref}" for ref in gone)]
     try:

@@ -65,7 +65,14 @@ class EmbeddedTarget:
     """The server of a folder. state.json names the live release; it is written after a promotion was checked."""
 
     def __init__(
-        self, root: Path, environment: ServingEnvironment, ports: Ports, cores: int, host: str = "127.0.0.1", max_bytes: int = MAX_BYTES
+        self,
+        root: Path,
+        environment: ServingEnvironment,
+        ports: Ports,
+        cores: int,
+        host: str = "127.0.0.1",
+        max_bytes: int = MAX_BYTES,
+        record: str = "off",
     ):
         self.root = root
         self.models = root / "models"
@@ -74,6 +81,7 @@ class EmbeddedTarget:
         self.cores = cores
         self.host = host
         self.max_bytes = max_bytes
+        self.record = record
         self.server = TritonServer(root)
 
     def status(self) -> Status:
@@ -158,14 +166,18 @@ class EmbeddedTarget:
             self.server.require_free(self.host, self.ports)
             self.server.stop()
             models.remove_candidates(self.models)
-            address = self.server.start(self.environment, self.host, self.ports, self.cores, self.max_bytes)
+            address = self.server.start(self.environment, self.host, self.ports, self.cores, self.max_bytes, self.record)
         self.server.keep_plain(self.environment)
         control = ModelControl(address)
         self._unload_candidates(control)
         return control
 
     def _fits(self, address: Address) -> bool:
-        return (address.host, address.ports, address.environment) == (self.host, self.ports, stamp(self.environment, self.max_bytes))
+        return (address.host, address.ports, address.environment) == (
+            self.host,
+            self.ports,
+            stamp(self.environment, self.max_bytes, self.record),
+        )
 
     def _hangs(self, address: Address) -> bool:
         """Returns True where the server is gone or hangs. Raises UnreachableError where it responds by other ports or to others."""

@@ -13,6 +13,7 @@ from face_assets.core.settings import MACHINE
 from face_assets.registry.machines import MachineState, publish
 from face_assets.registry.stages import Assignment
 from face_assets.registry.workspace import Workspace
+from face_assets.serving.runtime.use_record import read_head
 from face_assets.serving.target import DeploymentRefusedError, Status
 
 PENDING = "deployment pending"
@@ -127,6 +128,7 @@ def machine_name(workspace: Workspace) -> str:
 
 def publish_state(workspace: Workspace, observed: Observed) -> None:
     """Publishes this machine's state in the data repository. Raises UserError where that cannot be written."""
+    end = read_head(workspace.home.record)
     state = MachineState(
         machine=machine_name(workspace),
         target=workspace.settings.target,
@@ -135,6 +137,7 @@ def publish_state(workspace: Workspace, observed: Observed) -> None:
         since=observed.since,
         trouble=observed.trouble,
         seen=_now(),
+        record=f"{end.number}:{end.digest}" if end else None,
     )
     publish(workspace.repository, state)
 

@@ -101,7 +101,8 @@ def target(workspace: Workspace) -> Target:
 def _embedded(workspace: Workspace) -> EmbeddedTarget:
     settings = workspace.settings
     ports, max_bytes = Ports(settings.http_port, settings.grpc_port, settings.metrics_port), int(settings.max_request_mb * 1e6)
-    return EmbeddedTarget(workspace.home.serving, ServingEnvironment(settings.serving_env), ports, settings.cores, settings.host, max_bytes)
+    environment, root = ServingEnvironment(settings.serving_env), workspace.home.serving
+    return EmbeddedTarget(root, environment, ports, settings.cores, settings.host, max_bytes, settings.record)
 
 
 def stop_servers(workspace: Workspace) -> bool:

@@ -23,6 +23,8 @@ LARGEST_LOG = 20_000_000
 LAST_LINES = 5
 TRAFFIC = "FACE_ASSETS_TRAFFIC"  # folder of the histograms, for the models
 TOKEN = "FACE_ASSETS_PROBE_TOKEN"  # the secret of the platform's own requests, for the models
+RECORD = "record"
+RECORD_FOLDER, RECORD_REQUIRED = "FACE_ASSETS_RECORD", "FACE_ASSETS_RECORD_REQUIRED"  # for the models
 FRONTEND = "face_assets.serving.frontend"
 SOCKETS = "sockets"
 SHARED_MEMORY = Path("/dev/shm")
@@ -66,8 +68,8 @@ class TritonServer:
         """Returns the process of the running server."""
         return processes.recorded(self.record)
 
-    def start(self, environment: ServingEnvironment, host: str, ports: Ports, cores: int, max_bytes: int) -> Address:
-        """Starts the server without a model and waits until it responds. Raises UserError."""
+    def start(self, environment: ServingEnvironment, host: str, ports: Ports, cores: int, max_bytes: int, record: str = "off") -> Address:
+        """Starts the server without a model and waits until it responds. record: as the setting. Raises UserError."""
         self.stop()
         self.require_free(host, ports)
         (self.root / "models").mkdir(parents=True, exist_ok=True)
@@ -76,10 +78,11 @@ class TritonServer:
         sockets = self.root / SOCKETS
         shutil.rmtree(sockets, ignore_errors=True)
         sockets.mkdir(mode=0o700)  # nobody else bypasses the frontend
-        address = Address(host, ports, secrets.token_hex(16), stamp(environment, max_bytes))
+        address = Address(host, ports, secrets.token_hex(16), stamp(environment, max_bytes, record))
         write_json(self.root / "address.json", asdict(address))
         traffic = str(plain_path(self.root) / "traffic")
         variables = environment.variables(cores) | {TRAFFIC: traffic, TOKEN: internal_token(self.root)}
+        variables |= record_variables(record, str(plain_path(self.root) / RECORD))
         command = python("-m", FRONTEND, str(max_bytes), *self._command(environment, address))
         processes.start(command, self.log, self.record, variables, self.root)
         self._wait(address)
@@ -139,9 +142,15 @@ class TritonServer:
         raise UserError(f"The Triton server did not start; its log {self.log} ends: {last}")
 
 
-def stamp(environment: ServingEnvironment, max_bytes: int) -> str:
-    """Returns a fingerprint of the environment and limits; a server that was started with another one is restarted."""
-    return fingerprint(environment.stamp, max_bytes, FRONTEND)
+def stamp(environment: ServingEnvironment, max_bytes: int, record: str = "off") -> str:
+    """Returns a fingerprint of the environment and settings; a server that was started with another one is restarted."""
+    return fingerprint(environment.stamp, max_bytes, FRONTEND, *([record] if record != "off" else []))
+
+
+def record_variables(record: str, folder: str) -> dict[str, str]:
+    """Returns the models' variables for the record of use. record: as the setting."""
+    required = {RECORD_REQUIRED: "true"} if record == "required" else {}
+    return {RECORD_FOLDER: folder, **required} if record != "off" else {}
 
 
 def answers(address: Address) -> bool:

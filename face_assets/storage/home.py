@@ -58,6 +58,11 @@ class Home:
         return self.serving / "traffic"
 
     @property
+    def record(self) -> Path:
+        """The record of use, written by the server."""
+        return self.serving / "record"
+
+    @property
     def monitoring(self) -> Path:
         """Reports of drift."""
         return self.root / "monitoring"

@@ -96,9 +96,9 @@ class Kit:
         written = (commit or release).ljust(40, "0")
         return write_models(bundle or self.bundle(release), release, written, models, ROOT / "triton_models", 2, anew)
 
-    def target(self, root: Path, ports: Ports | None = None) -> EmbeddedTarget:
+    def target(self, root: Path, ports: Ports | None = None, record: str = "off") -> EmbeddedTarget:
         """A server of its own folder, not started."""
-        return EmbeddedTarget(root, self.environment, ports or Ports(*self.free_ports(3)), 2)
+        return EmbeddedTarget(root, self.environment, ports or Ports(*self.free_ports(3)), 2, record=record)
 
     def deploy(self, target: EmbeddedTarget, release: str) -> ModelVersion:
         """Makes a release live."""

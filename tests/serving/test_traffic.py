@@ -1,10 +1,12 @@
 """Traffic of the real server: metrics by release and never by person, histograms that survive a kill."""
 
+import json
 import os
 import signal
 import threading
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ from face_assets.evaluation.feature_histograms import NAMES, FeatureHistograms
 from face_assets.monitoring.triton_metrics import read_traffic
 from face_assets.serving.client import RecognizerClient
 from face_assets.serving.embedded import EmbeddedTarget
+from face_assets.serving.record_of_use import lines_of, verify
 from tests.serving.conftest import PEOPLE
 from tests.waiting import until
 
@@ -27,8 +30,8 @@ CLIENTS, PHOTOS = 3, 8
 
 @pytest.fixture(scope="module")
 def target(kit: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedTarget]:
-    """A server that writes its histograms every half second."""
-    made = kit.target(tmp_path_factory.mktemp("server") / "serving")
+    """A server that writes its histograms every half second, and answers nothing without a record."""
+    made = kit.target(tmp_path_factory.mktemp("server") / "serving", record="required")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("FACE_ASSETS_TRAFFIC_FLUSH", "0.5")
         made.start()
@@ -122,7 +125,18 @@ def test_traffic_is_told_by_release_and_outlives_a_kill(kit: Any, target: Embedd
     for release in ("v1.0.0", "v2.0.0"):
         assert (found[release].photos, found[release].refused) == (asked, CLIENTS)
     assert found["v2.0.0"].counts[NAMES.index("brightness")].sum() == asked
-    assert '"event": "photos_refused"' in (target.root / "triton.log").read_text(encoding="utf-8", errors="replace")
+    log = (target.root / "triton.log").read_text(encoding="utf-8", errors="replace")
+    assert '"event": "photos_refused"' in log
+
+    report = verify(target.root / "record", {})
+    assert (report.problems, report.not_recorded) == (0, 0), report.sentences
+    lines = [line.content.decode() for line in lines_of(target.root / "record")]
+    used = Counter((line["release"], line.get("error"), line.get("accepted"), line["caller"]) for line in map(json.loads, lines))
+    assert used == {
+        **{(release, None, 1, None): asked for release in ("v1.0.0", "v2.0.0")},
+        **{(release, "unusable", None, None): CLIENTS for release in ("v1.0.0", "v2.0.0")},
+    }, "golden requests are no use"
+    assert not [person for person in everyone if person in log or any(person in line for line in lines)]
 
 
 FAULTS = """

@@ -20,10 +20,13 @@ from face_assets.biometrics.quality import fused, too_poor  # noqa: E402
 from face_assets.gallery.search import Gallery  # noqa: E402
 from face_assets.serving.runtime.limits import Admission, Limits, require_waiting_caller  # noqa: E402
 from face_assets.serving.runtime.photos_of_person import unpack_photos  # noqa: E402
+from face_assets.serving.runtime.recorder import log_event  # noqa: E402
 from face_assets.serving.runtime.responses import BUSY, DROPPED, UNUSABLE, error_message, error_response, send  # noqa: E402
 from face_assets.serving.runtime.traffic import Traffic  # noqa: E402
+from face_assets.serving.runtime.use_record import NotRecordedError, open_record  # noqa: E402
 
 PHOTOS_AT_ONCE = 16  # of releases without the parameter
+ERRORS = {UNUSABLE: "unusable", BUSY: "busy", DROPPED: "dropped"}  # an error's beginning → its word in the record of use
 
 
 class _SiblingError(Exception):
@@ -49,12 +52,17 @@ class TritonPythonModel:
         self.gallery = Gallery.load(HERE, int(os.environ.get("FACE_ASSETS_CORES", "1")))
         self.gallery.prepare()
         self.traffic = Traffic(args["model_name"], self.release, pb_utils.MetricFamily)
+        self.record = (
+            open_record(self.release, HERE / "gallery.npz", self.traffic.not_recorded, log_event) if self.traffic.is_live else None
+        )
         self.limits = Limits.of(recognizer)
         self.admission = Admission(self.limits)
         self.pool = ThreadPoolExecutor(recognizer["serving"].get("photos_at_once", PHOTOS_AT_ONCE), "photo")
 
     def finalize(self):
         self.pool.shutdown()
+        if self.record:
+            self.record.close()
         self.traffic.close()
 
     def execute(self, requests):
@@ -93,6 +101,9 @@ class TritonPythonModel:
         """Returns the error response for a photo, which the traffic counts by its kind."""
         of_sibling, parameters = isinstance(error, _SiblingError), request.parameters()
         sentence = str(error) if of_sibling else error_message(error)
+        if not isinstance(error, NotRecordedError):
+            kind = next((word for beginning, word in ERRORS.items() if sentence.startswith(beginning)), "failed")
+            self._record(parameters, {"error": kind}, wait=False)
         if sentence.startswith(UNUSABLE):
             self.traffic.refused(parameters, sentence)
         elif sentence.startswith((BUSY, DROPPED)):
@@ -101,12 +112,18 @@ class TritonPythonModel:
             self.traffic.failed(parameters, time.monotonic() - came, sentence if of_sibling else type(error).__name__)
         return error_response(pb_utils, sentence)
 
+    def _record(self, parameters, outcome, wait=True):
+        """Records the use, where the server keeps a record and the request is not the platform's own. Raises NotRecordedError."""
+        if self.record and self.traffic.counts(parameters):
+            self.record.write(outcome, self.traffic.caller(parameters), wait)
+
     def _answer(self, request, photo, sender, came):
         boxes, probabilities, crops = self._detect(photo, sender, came)
         embeddings, quality = self._embed(crops, sender, came)
         places, scores = self.gallery.search(embeddings)
         accepted = scores >= self.threshold
         poor = too_poor(quality, accepted, self.floor)
+        self._record(request.parameters(), _outcome(1, len(boxes), accepted, poor))
         seconds = time.monotonic() - came
         self.traffic.record(request.parameters(), seconds, crops, boxes, probabilities, embeddings, scores, accepted, quality, poor)
         return self._response(boxes, probabilities, quality, embeddings, places, scores, accepted, poor)
@@ -121,6 +138,7 @@ class TritonPythonModel:
         places, scores = self.gallery.search(person)
         accepted = scores >= self.threshold
         poor = too_poor(quality.max(keepdims=True), accepted, self.floor) if len(subjects) else accepted
+        self._record(request.parameters(), _outcome(len(photos), len(subjects), accepted, poor))
         seconds = time.monotonic() - came
         _, alone = self.gallery.search(embeddings)
         verdicts = (np.repeat(accepted, len(subjects)), quality, np.repeat(poor, len(subjects)))
@@ -177,3 +195,8 @@ class TritonPythonModel:
     @staticmethod
     def _array(response, name):
         return pb_utils.get_output_tensor_by_name(response, name).as_numpy()
+
+
+def _outcome(photos, faces, accepted, poor):
+    """Returns the outcome of an answer in numbers, as the record of use has it."""
+    return {"photos": photos, "faces": faces, "accepted": int(np.count_nonzero(accepted)), "too_poor": int(np.count_nonzero(poor))}

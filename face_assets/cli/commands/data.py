@@ -24,6 +24,9 @@ def init(repo: Path, photos: Path, gallery: Path | None, params_file: Path | Non
 
     note = partial(echo, err=True)
     commit = init_repository(repo, photos, gallery, params_file, weights, remote, note)
+    echo(
+        "Faces are biometric data: name a basis for each person, and assess the impact before you start (docs/how-to/impact-assessment.md)."
+    )
     echo(f"{repo} is a data repository at commit {commit[:12]}. Next: face-assets run --repo {shlex.quote(str(repo))}")
 
 

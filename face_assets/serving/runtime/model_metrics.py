@@ -14,6 +14,7 @@ COUNTERS = {
     "faces_accepted": "Faces identified as an enrolled person",
     "faces_refused": "Faces identified as nobody enrolled",
     "faces_too_poor": "Of these, faces too poor to tell who they are",
+    "answers_not_recorded": "Answers whose use could not be recorded",
     "traffic_problems": "Problems with metrics, histograms or the clock, each with a line in the log",
 }
 HISTOGRAMS: dict[str, tuple[str, list[float]]] = {

@@ -6,11 +6,12 @@ from typing import Any
 from face_assets.dataset.decoding import UnusablePhoto
 from face_assets.serving.runtime.limits import BusyError, DroppedError
 from face_assets.serving.runtime.recorder import log_event
+from face_assets.serving.runtime.use_record import NotRecordedError
 
 UNUSABLE, BUSY, DROPPED = "the photo cannot be used", "the server is busy", "the request was dropped"
 CODES = {UNUSABLE: "INVALID_ARG", BUSY: "UNAVAILABLE", DROPPED: "CANCELLED"}
 """Beginning of an error message → its code. One model receives the message of another, but not the code (triton server #7804)."""
-BEGINNINGS = {UnusablePhoto: UNUSABLE, BusyError: BUSY, DroppedError: DROPPED}
+BEGINNINGS = {UnusablePhoto: UNUSABLE, BusyError: BUSY, DroppedError: DROPPED, NotRecordedError: BUSY}
 
 
 def error_message(error: Exception) -> str:

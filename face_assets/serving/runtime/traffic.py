@@ -13,6 +13,7 @@ import numpy as np
 from face_assets.evaluation.feature_histograms import bins_of, measure, without_face
 from face_assets.serving.runtime.model_metrics import Metrics
 from face_assets.serving.runtime.recorder import SECONDS_A_FLUSH, SECONDS_A_WINDOW, Recorder, log_event
+from face_assets.serving.runtime.use_record import caller_of
 
 FOLDER = "FACE_ASSETS_TRAFFIC"
 """Folder of the histograms; without it there are metrics alone."""
@@ -72,7 +73,7 @@ class Traffic:
         probabilities, similarities, accepted, quality, poor: (n,); embeddings: float32 (n, d). quality: 0 to 100, or NaN; poor: too poor to
         tell who it is.
         """
-        if not self._counts(parameters):
+        if not self.counts(parameters):
             return
         try:
             faces, taken = len(boxes), int(np.count_nonzero(accepted))
@@ -96,7 +97,7 @@ class Traffic:
 
     def refused(self, parameters: str, reason: str) -> None:
         """Counts one photo that could not be used; reason: the server's message."""
-        if not self._counts(parameters):
+        if not self.counts(parameters):
             return
         if self._recorder:
             self._recorder.refused()
@@ -105,7 +106,7 @@ class Traffic:
 
     def failed(self, parameters: str, seconds: float, reason: str) -> None:
         """Counts one photo without a result by a fault of the server. Triton counts an error response of a model as a success."""
-        if not self._counts(parameters):
+        if not self.counts(parameters):
             return
         self._metrics.count(photos_failed=1)
         self._metrics.observe("answer_seconds", (seconds,))
@@ -113,14 +114,22 @@ class Traffic:
 
     def dropped(self, parameters: str, reason: str) -> None:
         """Counts one photo that was not processed: too many waited, or the caller had left."""
-        if not self._counts(parameters):
+        if not self.counts(parameters):
             return
         self._metrics.count(photos_dropped=1)
         self._remember("photos_dropped", reason)
 
-    def _counts(self, parameters: str) -> bool:
+    def counts(self, parameters: str) -> bool:
         """Returns True for traffic: all requests but those to a candidate and those with the platform's token."""
         return self.is_live and not is_internal(parameters, self._token)
+
+    def caller(self, parameters: str) -> str | None:
+        """Returns the name of the caller's key, where the platform states it."""
+        return caller_of(parameters, self._token)
+
+    def not_recorded(self, answers: int) -> None:
+        """Counts answers whose use could not be recorded."""
+        self._metrics.count(answers_not_recorded=answers)
 
     def _remember(self, event: str, reason: str) -> None:
         with self._lock:
