@@ -11,8 +11,9 @@ from benchmarks.table import Row
 from face_assets.core.batches import batched
 from face_assets.dataset.decoding import decode
 from face_assets.dataset.photo_survey import survey
+from face_assets.detection.detector import DetectorConfig
 from face_assets.detection.facenet_pytorch import export_detector
-from face_assets.detection.mtcnn import Detector, DetectorConfig
+from face_assets.detection.mtcnn import Detector
 
 PHOTOS, BATCH = 1000, 16
 OVERLAP, PIXELS = 0.98, 1.5  # the subject's box and its landmarks

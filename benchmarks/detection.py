@@ -8,15 +8,16 @@ from pathlib import Path
 
 from benchmarks.reference import Reference
 from benchmarks.table import Row
+from face_assets.core.params import Detector
 from face_assets.core.params_yaml import default_params_yaml
 from face_assets.core.settings import Settings, usable_cores
 from face_assets.dataset.photo_survey import survey
 from face_assets.dataset.repository_creation import create_repository
 from face_assets.dataset.steps import version_dataset
 from face_assets.detection.alignment import align_photos
+from face_assets.detection.detector import DetectorConfig
 from face_assets.detection.detectors import detector_networks
 from face_assets.detection.facenet_pytorch import export_detector
-from face_assets.detection.mtcnn import DetectorConfig
 from face_assets.detection.steps import align_dataset
 from face_assets.registry.workspace import Workspace
 from face_assets.storage.content_store import ContentStore
@@ -76,7 +77,7 @@ def _whole_step(photos: Path) -> float:
         workspace.repository.refresh()
         commit = workspace.repository.resolve("HEAD")
         dataset = version_dataset(workspace, commit, lambda line: None)
-        detector_networks(workspace)
+        detector_networks(workspace, Detector())
         started = time.perf_counter()
         align_dataset(workspace, commit, dataset, lambda line: None)
         return len(survey(photos).files) / (time.perf_counter() - started)

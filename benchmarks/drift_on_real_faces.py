@@ -18,7 +18,8 @@ import numpy.typing as npt
 from PIL import Image, ImageFilter
 
 from face_assets.dataset.decoding import decode
-from face_assets.detection.mtcnn import Detector, DetectorConfig
+from face_assets.detection.detector import DetectorConfig
+from face_assets.detection.mtcnn import Detector
 from face_assets.embedding.engine import Engine
 from face_assets.evaluation.feature_histograms import FeatureHistograms, bins_of, measure, without_face
 from face_assets.evaluation.reference import Reference, make_reference

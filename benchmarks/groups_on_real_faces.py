@@ -25,7 +25,8 @@ from face_assets.core.settings import usable_cores
 from face_assets.dataset.decoding import decode
 from face_assets.dataset.manifest import make_manifest
 from face_assets.dataset.photo_survey import survey
-from face_assets.detection.mtcnn import Detector, DetectorConfig
+from face_assets.detection.detector import DetectorConfig
+from face_assets.detection.mtcnn import Detector
 from face_assets.embedding.engine import Engine
 from face_assets.evaluation.feature_histograms import appearance
 from face_assets.evaluation.group_figures import groups_markdown

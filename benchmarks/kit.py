@@ -15,8 +15,8 @@ from face_assets.core.settings import usable_cores
 from face_assets.dataset.manifest import make_manifest
 from face_assets.dataset.photo_survey import survey
 from face_assets.detection.alignment import align_photos
+from face_assets.detection.detector import DetectorConfig
 from face_assets.detection.facenet_pytorch import export_detector
-from face_assets.detection.mtcnn import DetectorConfig
 from face_assets.embedding.engine_files import restate_engine
 from face_assets.embedding.export import export_engine
 from face_assets.embedding.features import load_crops

@@ -10,6 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks.table import Row
+from face_assets.core.params import Detector
 from face_assets.core.params_yaml import default_params_yaml
 from face_assets.core.settings import Settings
 from face_assets.dataset.photo_survey import survey
@@ -47,7 +48,7 @@ def _measure(photos: Path, size: int) -> tuple[dict[str, float], float]:
         workspace = Workspace(Settings(home=folder / "home", repo=str(folder / "data")))
         workspace.repository.refresh()
         commit = workspace.repository.resolve("HEAD")
-        detector_networks(workspace)
+        detector_networks(workspace, Detector())
         started = time.perf_counter()
         dataset = version_dataset(workspace, commit, lambda line: None)
         versioned = time.perf_counter()

@@ -22,7 +22,8 @@ from benchmarks.drift_on_real_faces import CHANGES, PHOTOS, chosen_photos, engin
 from face_assets.core.files import write_json
 from face_assets.core.params import Serving
 from face_assets.dataset.decoding import decode
-from face_assets.detection.mtcnn import Detector, DetectorConfig
+from face_assets.detection.detector import DetectorConfig
+from face_assets.detection.mtcnn import Detector
 from face_assets.embedding.engine import Engine
 from face_assets.evaluation.feature_histograms import FeatureHistograms
 from face_assets.evaluation.reference import make_reference

@@ -17,6 +17,7 @@ from face_assets.automation.starting_weights import trouble_of_weights
 from face_assets.core.errors import UserError
 from face_assets.core.outside_text import echo
 from face_assets.core.project_files import SERVING_REQUIREMENTS
+from face_assets.detection.detectors import detector_networks
 from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.registry.git import GitError, git
 from face_assets.registry.remotes import remote_trouble
@@ -101,6 +102,13 @@ def starting_weights(plan: Plan) -> str | None:
     return trouble_of_weights(plan.workspace, plan.commit) if plan.commit else None
 
 
+def detector_model(plan: Plan) -> str | None:
+    """Checks that the detector's file is there and that its network has the input and the outputs of its family."""
+    if plan.commit and (detector := plan.workspace.params(plan.commit).detector).family:
+        detector_networks(plan.workspace, detector)
+    return None
+
+
 def dvc_remotes(plan: Plan) -> str | None:
     """Checks that the settings of DVC's remotes are valid and allowed in a commit."""
     if plan.commit:
@@ -157,6 +165,7 @@ def free_ports(plan: Plan) -> str | None:
 CHECKS: tuple[Check, ...] = (
     disk_space,
     starting_weights,
+    detector_model,
     dvc_remotes,
     writable_repository,
     default_remote,

@@ -247,5 +247,6 @@ REPOSITORY: dict[str, Callable[[Plan], Found]] = {
     "photos": _photos,
     "gallery": _gallery,
     "DVC remote": _remote,
+    "detector": _of_run(preflight.detector_model, "there, and fits its parameters"),
     "weights": _weights,
 }

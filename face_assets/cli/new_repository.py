@@ -94,7 +94,9 @@ def _whitening(model: "nn.Module", photos: Path, found: Survey, params: Params, 
     """The input normalization that the weights want, measured on the photos; the default where they are too few."""
     note("Measuring on some photos which input normalization the weights want…")
     workspace = Workspace.load()
-    chosen = choose_normalization(model, photos, found.files, detector_networks(workspace), params, workspace.settings.cores)
+    chosen = choose_normalization(
+        model, photos, found.files, detector_networks(workspace, params.detector), params, workspace.settings.cores
+    )
     if chosen is None:
         default = params.embedder.whitening
         note(f"embedder.whitening: {default}, not measured: a face is found of fewer than {LEAST_WITH_COPIES} people.")

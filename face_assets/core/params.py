@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from face_assets.core.degradations import default_strengths, row_name, rows_of, wrong_condition
 from face_assets.core.fingerprint import fingerprint
@@ -23,6 +23,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 SignedSeed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 SCRATCH = "scratch"
 """`embedder.weights` of a network that begins at random."""
+MTCNN = "mtcnn"
+"""`detector.model` of the detector that comes with the platform."""
 View = Literal["camera", "turned", "covered"]
 """Kinds of degraded views of a crop (embedding/degradation.py)."""
 Block = Literal["head", "block8", "repeat_3", "mixed_7a", "repeat_2", "mixed_6a", "repeat_1", "all"]
@@ -68,8 +70,23 @@ class Photos(Section):
 
 
 class Detector(Section):
-    """MTCNN and the crop; what is set here decides which crop store is used (consensus has that of largest)."""
+    """The detector and the crop; what is set here decides which crop store is used (consensus has that of largest)."""
 
+    model: FilePath = Field(
+        MTCNN, description="mtcnn, or a detector in ONNX with boxes, probabilities and five points: a path, or DVC-tracked here"
+    )
+    family: Literal["scrfd", "retinaface", "yunet"] | None = Field(
+        None, description="of a model in ONNX: the family whose input and outputs it has; None for mtcnn"
+    )
+    input_size: int = Field(
+        640, ge=64, le=2048, multiple_of=32, description="of a model in ONNX: side of its input, into which photos are scaled as a whole"
+    )
+    min_probability: float = Field(
+        0.5, gt=0.0, le=1.0, description="of a model in ONNX: probability of a face from which on it counts, as `thresholds` of mtcnn"
+    )
+    max_overlap: Fraction = Field(
+        0.4, description="of a model in ONNX: intersection over union past which the less probable of two boxes is dropped"
+    )
     choose: Literal["consensus", "largest", "most_probable", "most_central"] = Field(
         "consensus",
         description="which of several faces is the photo's subject; consensus: the one that agrees with the person's other photos where "
@@ -77,13 +94,16 @@ class Detector(Section):
     )
     image_size: int = Field(160, ge=80, le=512, description="side of the crop in pixels")
     margin: int = Field(32, ge=0, le=256, description="pixels around the box, at the crop's scale")
-    min_face_size: int = Field(20, ge=12, le=10**6, description="smallest face to look for, in pixels of the (reduced) photo")
+    min_face_size: int = Field(20, ge=12, le=10**6, description="of mtcnn: smallest face to look for, in pixels of the (reduced) photo")
     thresholds: tuple[Fraction, Fraction, Fraction] = Field(
-        (0.6, 0.7, 0.7), description="probabilities that P-Net, R-Net and O-Net must reach"
+        (0.6, 0.7, 0.7), description="of mtcnn: probabilities that P-Net, R-Net and O-Net must reach"
     )
-    factor: float = Field(0.709, gt=0.1, lt=0.95, description="step of the scale pyramid")
+    factor: float = Field(0.709, gt=0.1, lt=0.95, description="of mtcnn: step of the scale pyramid")
     max_side: int = Field(
-        1024, ge=160, le=10**6, description="longer photos are reduced to this side for detection; the crop is cut from the full photo"
+        1024,
+        ge=160,
+        le=10**6,
+        description="of mtcnn: longer photos are reduced to this side for the search; the crop is cut from the full photo",
     )
     align: Literal["box", "upright", "similarity"] = Field(
         "upright",
@@ -94,9 +114,37 @@ class Detector(Section):
     turned_below: Fraction = Field(
         0.995,
         description="a photo in which no face reaches this probability is also searched turned by 90, 180 and 270°, and has the faces of "
-        "the surest direction; 0: never",
+        "the surest direction; 0: never, the default with a model in ONNX, whose probabilities have another scale",
     )
     max_rejected: Fraction = Field(0.1, description="share of photos without a usable face past which the check fails")
+    _origin: str = PrivateAttr("")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_turned_by_mtcnn_alone(cls, values: Any) -> Any:
+        is_onnx = isinstance(values, dict) and values.get("family") is not None
+        return {"turned_below": 0.0, **values} if is_onnx else values
+
+    @model_validator(mode="after")
+    def _has_a_family_in_onnx(self) -> "Detector":
+        if self.model != MTCNN and self.family is None:
+            raise ValueError(f"detector.model: {self.model} needs detector.family: scrfd, retinaface or yunet, whose outputs it has")
+        if self.model == MTCNN and self.family is not None:
+            raise ValueError(f"detector.family: {self.family} needs a file in ONNX in detector.model, which is {MTCNN}")
+        return self
+
+    @property
+    def origin(self) -> str:
+        """The commit, or the folder of a release's bundle, by which the file of a model in ONNX is found; empty for mtcnn."""
+        return self._origin
+
+    def of(self, origin: str) -> "Detector":
+        """These settings with their origin, where the model is a file."""
+        if self.family is None:
+            return self
+        found = self.model_copy()
+        found._origin = origin
+        return found
 
 
 class Audit(Section):
@@ -420,6 +468,10 @@ class Params(Section):
     export: Export = Export()
     serving: Serving = Serving()
     monitoring: Monitoring = Monitoring()
+
+    def of(self, commit: str) -> "Params":
+        """These parameters, whose detector's file is that of the commit."""
+        return self.model_copy(update={"detector": self.detector.of(commit)}) if self.detector.family else self
 
 
 RENAMED = {

@@ -71,6 +71,10 @@ class Settings(BaseSettings):
     production_approval: Literal["none", "required"] = Field(
         "none", description="`required`: a second person approves each release before this machine takes it for production"
     )
+    model_folders: Patterns = Field(
+        (),
+        description="folders below which alone a commit may name networks by absolute path; empty: any readable file",
+    )
     cores: int = Field(default_factory=usable_cores, ge=1, description="processors to use")
     train_processes: int = Field(1, ge=1, le=64, description="processes that train together, among which the cores are divided")
     host: str = Field("127.0.0.1", description="address that the gateway of the docker target binds to; the embedded server has loopback")

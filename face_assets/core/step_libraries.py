@@ -24,6 +24,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "dataset_version": ("pillow",),  # it lists what the inspection found
     "inspection": ("pillow",),
     "detection": ("numpy", "openvino", "pillow"),
+    "onnx_detection": ("numpy", "openvino", "pillow"),
     "features": ("openvino",),
     "label_audit": ("numpy", "openvino", "scikit-learn", "torch"),
     "face_embedder": ("lightning", "numpy", "openvino", "pillow", "pytorch-metric-learning", "torch"),

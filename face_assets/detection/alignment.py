@@ -14,8 +14,9 @@ from face_assets.core.files import read_content
 from face_assets.core.progress import Progress
 from face_assets.dataset.decoding import UnusablePhoto, decode
 from face_assets.detection.crop_keys import MOST_FACES, crop_keys, other_keys
+from face_assets.detection.detector import DetectorConfig, FaceDetector, Pixels, enough
 from face_assets.detection.faces import Faces
-from face_assets.detection.mtcnn import Detector, DetectorConfig, Pixels, enough
+from face_assets.detection.opened_detector import open_detector
 from face_assets.storage.content_store import ContentStore, Entry
 
 BATCH = 32
@@ -119,13 +120,13 @@ def in_order(begin: "Callable[[T], Future[list[Entry]]]", batches: Iterable[T], 
 def _align(networks: Path, config: DetectorConfig, max_megapixels: float, batch: Batch) -> list[Entry]:
     """The entries of a batch, by this worker's own detector."""
     if not hasattr(_worker, "detector"):
-        _worker.detector = Detector(networks, config, threads=1)
+        _worker.detector = open_detector(networks, config)
     several = {md5 for md5, _, is_every in batch if is_every}
     return align_batch(_worker.detector, ((md5, read_content(path, md5)) for md5, path, _ in batch), max_megapixels, several)
 
 
 def align_batch(
-    detector: Detector, photos: Iterable[tuple[str, bytes]], max_megapixels: float, every_face: Collection[str] = ()
+    detector: FaceDetector, photos: Iterable[tuple[str, bytes]], max_megapixels: float, every_face: Collection[str] = ()
 ) -> list[Entry]:
     """The crop store's entries for photos, (md5, content) each, about a megapixel of them in memory at a time.
 
@@ -153,7 +154,7 @@ def align_batch(
     return entries
 
 
-def _entries(detector: Detector, md5: str, image: Pixels, faces: Faces, most: int) -> Iterator[Entry]:
+def _entries(detector: FaceDetector, md5: str, image: Pixels, faces: Faces, most: int) -> Iterator[Entry]:
     size: dict[str, Any] = {"height": image.shape[0], "width": image.shape[1]}
     if faces.quarter_turns:
         size["quarter_turns"] = faces.quarter_turns

@@ -5,91 +5,42 @@ photos of one size share the pyramid's inferences, and all of them those of the 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-from face_assets.detection.cropping import box_crop, similarity_crop, upright_crop
-from face_assets.detection.faces import Faces, turned_size
+from face_assets.detection.detector import DetectorConfig, FaceDetector, Floats, Ints, Pixels
+from face_assets.detection.faces import Faces
 from face_assets.detection.mtcnn_networks import Network
 from face_assets.detection.resampling import Sums
 from face_assets.detection.suppression import suppress
 
-Floats = npt.NDArray[Any]
-Ints = npt.NDArray[Any]
-Pixels = npt.NDArray[np.uint8]
-
 STRIDE, CELL = 2, 12
 PNET_NMS, IMAGE_NMS, MIN_NMS = 0.5, 0.7, 0.7
 PIXELS_AT_ONCE = 200_000  # of P-Net's input: its layers then stay within some 30 MB
-PIXELS_TOGETHER = 1_000_000  # of all photos that are decoded and searched at once
-SURER = (
-    20  # finds 99 % of the turned photos of LFW's validation people, as 1 does, which turns two upright photos of its 9,915 and drawings
-)
 CANDIDATES_AT_ONCE = 64  # larger batches fall out of the caches
 
 
-@dataclass(frozen=True)
-class DetectorConfig:
-    """Settings that determine boxes and crops; see params.Detector for meanings and bounds. A release without one has its value here."""
-
-    image_size: int = 160
-    margin: int = 32
-    min_face_size: int = 20
-    thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
-    factor: float = 0.709
-    max_side: int = 1024
-    choose: Literal["largest", "most_probable", "most_central"] = "largest"
-    align: Literal["box", "upright", "similarity"] = "box"
-    turned_below: float = 0.0
-
-
-class Detector:
-    """Finds faces and cuts crops. Not thread-safe: make one for each thread."""
+class Detector(FaceDetector):
+    """MTCNN. Not thread-safe: make one for each thread."""
 
     def __init__(self, networks: Path, config: DetectorConfig, threads: int = 1):
         """networks: folder with pnet, rnet and onet as .xml and .bin."""
-        self.config = config
+        super().__init__(config)
         self._pnet, self._rnet, self._onet = (Network(networks / f"{name}.xml", threads) for name in ("pnet", "rnet", "onet"))
 
-    def detect(self, image: Pixels) -> Faces:
-        """The faces of an RGB photo, uint8 (h, w, 3), the subject's first; none is no error."""
-        return self.detect_all([image])[0]
+    def reduce(self, image: Pixels) -> Pixels:
+        """The photo as it is searched: its longer side at most `max_side`."""
+        height, width = image.shape[:2]
+        longer = max(height, width)
+        if longer <= self.config.max_side:
+            return image
+        size = (max(1, round(width * self.config.max_side / longer)), max(1, round(height * self.config.max_side / longer)))
+        return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
 
-    def detect_all(self, images: Sequence[Pixels]) -> list[Faces]:
-        """The faces of each photo, as `detect` finds them. All photos are processed at once; `enough` limits their number.
-
-        A photo without a face of the probability `turned_below` is also searched turned by 90, 180 and 270°, and has the faces of the
-        direction with the surest one, where that leaves a SURER-th of the doubt.
-        """
-        reduced, shapes = [self._reduce(image) for image in images], [(image.shape[0], image.shape[1]) for image in images]
-        found = self._search(reduced, shapes)
-        first = list(found)
-        doubtful = [number for number, faces in enumerate(found) if faces.probability < self.config.turned_below]
-        for quarter_turns in (1, 2, 3) if doubtful else ():
-            sizes = [turned_size(*shapes[number], quarter_turns) for number in doubtful]
-            turned = self._search([np.ascontiguousarray(np.rot90(reduced[number], quarter_turns)) for number in doubtful], sizes)
-            for number, faces, size in zip(doubtful, turned, sizes, strict=True):
-                if SURER * (1 - faces.probability) < 1 - first[number].probability and faces.probability > found[number].probability:
-                    found[number] = faces.turned(-quarter_turns, *size)
-        return found
-
-    def crop(self, image: Pixels, faces: Faces, rank: int = 0) -> Pixels:
-        """The crop of a face found in `image`: uint8 (image_size, image_size, 3); rank: its place among the faces, from 0."""
-        config, upright = self.config, faces.turned(faces.quarter_turns, *image.shape[:2])
-        image, box, landmarks = np.rot90(image, faces.quarter_turns), upright.boxes[rank], upright.landmarks[rank]
-        if config.align == "similarity":
-            return similarity_crop(image, landmarks, config.image_size)
-        if config.align == "upright":
-            return upright_crop(image, box, landmarks, config.image_size, config.margin)
-        return box_crop(image, box, config.image_size, config.margin)
-
-    def _search(self, images: Sequence[Pixels], shapes: Sequence[tuple[int, int]]) -> list[Faces]:
+    def search(self, images: Sequence[Pixels], shapes: Sequence[tuple[int, int]]) -> list[Faces]:
         """The faces of reduced photos, in pixels of the photos, whose heights and widths are `shapes`."""
         by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for number, image in enumerate(images):
@@ -102,31 +53,14 @@ class Detector:
                 found[number] = self._faces(boxes[mine], points[mine], shapes[number], images[number].shape)
         return found
 
-    def _reduce(self, image: Pixels) -> Pixels:
-        height, width = image.shape[:2]
-        longer = max(height, width)
-        if longer <= self.config.max_side:
-            return image
-        size = (max(1, round(width * self.config.max_side / longer)), max(1, round(height * self.config.max_side / longer)))
-        return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
-
     def _faces(self, boxes: Floats, points: Floats, shape: tuple[int, ...], reduced: tuple[int, ...]) -> Faces:
         """The faces in the photo's own pixels, the subject's first."""
         scale = np.float32(max(shape[:2]) / max(reduced[:2]))
         if scale != 1:
             boxes[:, :4] *= scale
             points *= scale
-        order = self._order(boxes, *shape[:2])
+        order = self.order(boxes, *shape[:2])
         return Faces(boxes[order, :4], boxes[order, 4], points[order])
-
-    def _order(self, boxes: Floats, height: int, width: int) -> Ints:
-        if self.config.choose == "most_probable":
-            return np.argsort(boxes[:, 4])[::-1]
-        if self.config.choose == "most_central":
-            x = (boxes[:, 0] + boxes[:, 2] - width) / 2
-            y = (boxes[:, 1] + boxes[:, 3] - height) / 2
-            return np.argsort(x * x + y * y)
-        return np.argsort((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))[::-1]
 
     def _find(self, images: list[Pixels]) -> tuple[Floats, Floats, Ints]:
         """The faces in photos of one size: boxes with probability, float32 (n, 5), landmarks, float32 (n, 5, 2), photo index, (n,)."""
@@ -196,11 +130,6 @@ class Detector:
         kept = np.concatenate([boxes[passed, :4], probability[passed, 1:2]], axis=1)
         points = landmarks[0][passed] if landmarks else np.empty((len(kept), 10), np.float32)
         return kept, photos[passed], regression[passed], points
-
-
-def enough(images: Iterable[Pixels]) -> bool:
-    """True where the photos have enough pixels to be searched together: a dozen small ones, or one large one."""
-    return bool(sum(image.shape[0] * image.shape[1] for image in images) >= PIXELS_TOGETHER)
 
 
 def _size(length: int, scale: float) -> int:

@@ -39,7 +39,7 @@ def plan_shards(workspace: Workspace, commit: str, count: int, log: Log) -> list
     photos = _photos(workspace, commit, log)
     missing = _unaligned(crop_store(workspace, params.detector), photos, params)
     workspace.repository.locate(commit, PHOTOS, missing)
-    detector_networks(workspace)
+    detector_networks(workspace, params.detector)
     shards = [Shard(commit, index, count) for index in range(count)]
     wanted = [shard for shard in shards if any(map(shard.holds, missing))]
     log(f"{len(missing):,} new photos, in {len(wanted)} of {count} shards")
@@ -64,7 +64,7 @@ def align_shard(workspace: Workspace, shard: Shard, threads: int, log: Log) -> i
         log(f"shard {shard.index + 1} of {shard.count}: detecting faces in {len(missing):,} photos")
         files = workspace.repository.locate(shard.commit, PHOTOS, missing)
         progress = progress_lines(log, "aligned")
-        networks, config = detector_networks(workspace), detector_config(params.detector)
+        networks, config = detector_networks(workspace, params.detector), detector_config(params.detector)
         align_photos(files, part, networks, config, params.photos.max_megapixels, threads, progress, several)
     return len(missing)
 

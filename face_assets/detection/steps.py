@@ -71,7 +71,7 @@ def align(
         log(f"detecting faces in {len(missing):,} photos{again}")
         files = workspace.repository.locate(commit, source, missing)
         progress = progress_lines(log, "aligned")
-        networks, config = detector_networks(workspace), detector_config(detector)
+        networks, config = detector_networks(workspace, detector), detector_config(detector)
         align_photos(files, store, networks, config, max_megapixels, workspace.settings.cores, progress, every_face)
         detected += len(missing)
         missing, found = unaligned(store, missing, max_megapixels)

@@ -12,7 +12,7 @@ from face_assets.core.params import Params
 from face_assets.dataset.photo_folders import identity_of, person_key
 from face_assets.detection.alignment import align_batch
 from face_assets.detection.detectors import detector_config
-from face_assets.detection.mtcnn import Detector
+from face_assets.detection.opened_detector import open_detector
 from face_assets.embedding.altered_copies import separation, with_copies
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _sample(root: Path, files: Sequence[Path], networks: Path, params: Params, t
     able = [person for person, theirs in sorted(photos.items()) if len(theirs) >= each]
     chosen = [able[int(place)] for place in np.linspace(0, len(able) - 1, min(MOST_PEOPLE, len(able)))]
     owner = {str(file): person for person in chosen for file in photos[person][:each]}
-    detector = Detector(networks, detector_config(params.detector), threads)
+    detector = open_detector(networks, detector_config(params.detector), threads)
     entries = align_batch(detector, ((name, (root / name).read_bytes()) for name in owner), params.photos.max_megapixels)
     found: defaultdict[str, list[bytes]] = defaultdict(list)
     for entry in entries:

@@ -17,10 +17,10 @@ from face_assets.core.step_versions import step_version
 from face_assets.dataset.decoding import decode
 from face_assets.dataset.steps import PHOTOS
 from face_assets.detection.alignment import MOST_THREADS, in_order, worker_pool
+from face_assets.detection.detector import DetectorConfig, FaceDetector
 from face_assets.detection.detectors import crop_store, detector_config, detector_networks
 from face_assets.detection.faces import Faces
-from face_assets.detection.mtcnn import Detector as FaceDetector
-from face_assets.detection.mtcnn import DetectorConfig
+from face_assets.detection.opened_detector import open_detector
 from face_assets.evaluation.conditions import SIDE, FaceWindow, Pixels, degrade, face_window
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.storage.content_store import Entry
@@ -88,7 +88,7 @@ def degraded_faces(
         files = workspace.repository.locate(commit, PHOTOS, {probe.md5 for probe, some in wanted if some})
         jobs = [Job(files[probe.md5], probe, some) for probe, some in wanted if some]
         config = replace(detector_config(detector), choose="most_central")
-        work = partial(_degrade_and_detect, detector_networks(workspace), config, max_megapixels)
+        work = partial(_degrade_and_detect, detector_networks(workspace, detector), config, max_megapixels)
         few, cores = len(missing) < WORTH_PROCESSES, workspace.settings.cores
         workers = min(cores, MOST_THREADS) if few else cores
         progress, done = progress_lines(log, "stress: searched", "degraded photos"), 0
@@ -104,7 +104,7 @@ def degraded_faces(
 def _degrade_and_detect(networks: Path, config: DetectorConfig, max_megapixels: float, job: Job) -> list[Entry]:
     """The entries of a photo's missing conditions, by this worker's own detector."""
     if getattr(_worker, "config", None) != config:
-        _worker.detector, _worker.config = FaceDetector(networks, config, threads=1), config
+        _worker.detector, _worker.config = open_detector(networks, config), config
     photo = decode(read_content(job.file, job.probe.md5), max_megapixels)
     window = face_window(photo, job.probe.box, job.probe.landmarks)
     return entries_of(_worker.detector, window, job.probe.md5, job.missing)

@@ -19,9 +19,10 @@ from face_assets.core.files import read_json
 from face_assets.core.params import Params
 from face_assets.dataset.decoding import UnusablePhoto, decode
 from face_assets.dataset.photo_folders import person_key
+from face_assets.detection.detector import FaceDetector
 from face_assets.detection.detectors import detector_config, detector_networks, served_detector
 from face_assets.detection.faces import Faces
-from face_assets.detection.mtcnn import Detector
+from face_assets.detection.opened_detector import open_detector
 from face_assets.embedding.engine import Engine
 from face_assets.evaluation.feature_histograms import appearance
 from face_assets.gallery import gate
@@ -168,9 +169,9 @@ class _Judge:
         return self.workspace.releases.bundle(self.release) if self.release else None
 
     @cached_property
-    def _detector(self) -> Detector:
+    def _detector(self) -> FaceDetector:
         made = served_detector(self._bundle) if self._bundle else self.params.detector
-        return Detector(detector_networks(self.workspace), detector_config(made))
+        return open_detector(detector_networks(self.workspace, made), detector_config(made))
 
     @cached_property
     def _engine(self) -> Engine | None:

@@ -70,4 +70,4 @@ class Workspace:
             text = content.decode()
         except UnicodeDecodeError as error:
             raise UserError(f"params.yaml at commit {commit[:12]} is not UTF-8 text: {error}") from error
-        return parse_params(text, f"params.yaml at commit {commit[:12]}")
+        return parse_params(text, f"params.yaml at commit {commit[:12]}").of(commit)

@@ -16,7 +16,7 @@ class CardFacts:
     groups: tables of the figures by group, as Markdown; empty without attributes. recognition: `trained`, figures at the
     gate's thresholds, and `beside`, the comparisons with releases of the line. stress: the stress table as in stress.json,
     with TAR at `far`. compatible_with: versions with whose templates the embeddings compare; compatibility: the figures behind it, or why
-    there are none.
+    there are none. detector: in words, as of `detector_in_words`.
     """
 
     commit: str
@@ -39,6 +39,7 @@ class CardFacts:
     far: float = 1e-3
     compatible_with: Sequence[str] = ()
     compatibility: str = ""
+    detector: str = "MTCNN"
 
     @property
     def is_trained(self) -> bool:

@@ -18,7 +18,8 @@ def _head(facts: CardFacts) -> list[str]:
     return [
         "# Face recognizer",
         "",
-        "Finds faces (MTCNN), turns each into a unit vector (InceptionResnetV1, exported with its preprocessing) and looks it up among the",
+        f"Finds faces ({facts.detector}), turns each into a unit vector (InceptionResnetV1, exported with its preprocessing) and "
+        "looks it up among the",
         f"enrolled people. Arithmetic of the engine: {facts.precision}.",
         "",
         "**Intended use**: recognizing people who are enrolled with their consent, on the server of the team that keeps their photos. "

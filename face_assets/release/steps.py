@@ -14,7 +14,7 @@ from face_assets.core.fingerprint import file_digest, fingerprint, tree_digest
 from face_assets.core.params import Params
 from face_assets.core.provenance import environment
 from face_assets.core.step_versions import step_version
-from face_assets.detection.detectors import crop_store, detector_config, detector_fingerprint, detector_networks
+from face_assets.detection.detectors import crop_store, detector_fingerprint, detector_in_words, detector_networks, recorded_detector
 from face_assets.detection.steps import read_faces
 from face_assets.embedding.export_steps import ENGINE, write_export_record
 from face_assets.embedding.retraining import training_facts
@@ -125,10 +125,9 @@ def _bundle(workspace: Workspace, commit: str, params: Params, parts: Parts, dir
     link_or_copy(parts.gallery.directory / "gallery.npz", directory / "gallery.npz")
     for name in EVALUATION:
         link_or_copy(parts.evaluation.directory / name, directory / name)
-    shutil.copytree(detector_networks(workspace), directory / "detector", copy_function=link_or_copy)
+    shutil.copytree(detector_networks(workspace, params.detector), directory / "detector", copy_function=link_or_copy)
     recognizer = {
-        "detector": params.detector.model_dump(mode="json", exclude={"max_rejected"})
-        | {"choose": detector_config(params.detector).choose},  # of a request's faces
+        "detector": recorded_detector(params.detector),
         "max_megapixels": params.photos.max_megapixels,
         "precision": parts.exported.summary["precision"],
         "embedding_size": parts.embedder.summary["embedding_size"],
@@ -151,7 +150,7 @@ def _bundle(workspace: Workspace, commit: str, params: Params, parts: Parts, dir
     if reference:
         reference.save(directory / REFERENCE)
     write_json(directory / "provenance.json", _provenance(workspace, commit, params, parts))
-    write_text(directory / "model_card.md", _card(commit, params, parts, lineage))
+    write_text(directory / "model_card.md", _card(commit, params, parts, lineage, directory))
 
 
 def _write_splits(aligned: Artifact, path: Path) -> None:
@@ -211,7 +210,7 @@ def _embeddings_digest(workspace: Workspace, params: Params, parts: Parts) -> st
     return fingerprint(engine, parts.exported.summary["precision"], detector_fingerprint(workspace, params.detector))
 
 
-def _card(commit: str, params: Params, parts: Parts, lineage: Lineage) -> str:
+def _card(commit: str, params: Params, parts: Parts, lineage: Lineage, directory: Path) -> str:
     facts = CardFacts(
         commit=commit,
         dataset=parts.dataset.summary,
@@ -229,6 +228,7 @@ def _card(commit: str, params: Params, parts: Parts, lineage: Lineage) -> str:
         stress=parts.evaluation.summary["stress"],
         far=params.evaluation.far,
         groups=groups_markdown(parts.evaluation.summary["groups"], parts.evaluation.summary["group_notes"]),
+        detector=detector_in_words(params.detector, directory / "detector"),
         compatible_with=lineage.compatible_with,
         compatibility=lineage.reason,
     )

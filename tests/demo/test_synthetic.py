@@ -13,7 +13,8 @@ from PIL import Image
 from face_assets.dataset.decoding import decode
 from face_assets.demo.synthetic import draw, write_people
 from face_assets.demo.traits import conditions, name_of, traits
-from face_assets.detection.mtcnn import Detector, DetectorConfig
+from face_assets.detection.detector import DetectorConfig
+from face_assets.detection.mtcnn import Detector
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -18,7 +18,8 @@ from face_assets.demo.traits import name_of
 from face_assets.detection import alignment
 from face_assets.detection.contact_sheet import caption_font, contact_sheet, wrapped
 from face_assets.detection.crop_keys import crop_keys
-from face_assets.detection.mtcnn import Detector, DetectorConfig
+from face_assets.detection.detector import DetectorConfig
+from face_assets.detection.mtcnn import Detector
 from face_assets.storage.content_store import ContentStore
 
 

@@ -13,8 +13,9 @@ from PIL import Image
 
 from face_assets.demo.synthetic import draw
 from face_assets.detection.cropping import box_crop
+from face_assets.detection.detector import DetectorConfig
 from face_assets.detection.facenet_pytorch import import_facenet_pytorch
-from face_assets.detection.mtcnn import Detector, DetectorConfig
+from face_assets.detection.mtcnn import Detector
 
 
 def overlap(one: np.ndarray, other: np.ndarray) -> float:

@@ -11,8 +11,9 @@ from PIL import Image
 from face_assets.demo.synthetic import draw
 from face_assets.detection.alignment import align_batch
 from face_assets.detection.cropping import STANDARD_FACE, box_crop, similarity_crop, tilt_of, upright_crop
+from face_assets.detection.detector import DetectorConfig
 from face_assets.detection.faces import turned_points
-from face_assets.detection.mtcnn import Detector, DetectorConfig
+from face_assets.detection.mtcnn import Detector
 
 SURE = 0.995
 FACE = np.array([[-20, -15], [20, -15], [0, 5], [-15, 25], [15, 25]], np.float32)
@@ -47,9 +48,9 @@ class Counting(Detector):
 
     searched = 0
 
-    def _search(self, images: Sequence[np.ndarray], shapes: Sequence[tuple[int, int]]) -> list:
+    def search(self, images: Sequence[np.ndarray], shapes: Sequence[tuple[int, int]]) -> list:
         self.searched += len(images)
-        return super()._search(images, shapes)
+        return super().search(images, shapes)
 
 
 @pytest.mark.parametrize("quarter_turns", range(4))

@@ -26,8 +26,9 @@ pytestmark = [pytest.mark.real, pytest.mark.skipif(not DATA, reason="FACE_ASSETS
 
 def crops_of(photos: list[Path], networks: Path) -> np.ndarray:
     """uint8 (n, 160, 160, 3): the largest face of each photo."""
+    from face_assets.detection.detector import DetectorConfig
     from face_assets.detection.facenet_pytorch import export_detector
-    from face_assets.detection.mtcnn import Detector, DetectorConfig
+    from face_assets.detection.mtcnn import Detector
 
     export_detector(networks)
     detector = Detector(networks, DetectorConfig())

@@ -7,7 +7,8 @@ import numpy as np
 
 from face_assets.core.degradations import CLEAN, default_strengths, row_name, rows_of
 from face_assets.demo.synthetic import draw
-from face_assets.detection.mtcnn import Detector, DetectorConfig
+from face_assets.detection.detector import DetectorConfig
+from face_assets.detection.mtcnn import Detector
 from face_assets.evaluation.conditions import FaceWindow, face_window
 from face_assets.evaluation.degraded_faces import Probe, entries_of
 

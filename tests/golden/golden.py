@@ -21,8 +21,9 @@ from face_assets.core.step_libraries import other_libraries
 from face_assets.dataset import duplicates
 from face_assets.dataset.decoding import decode, inspect
 from face_assets.dataset.manifest import make_manifest
+from face_assets.detection.detector import DetectorConfig
 from face_assets.detection.facenet_pytorch import export_detector
-from face_assets.detection.mtcnn import Detector, DetectorConfig
+from face_assets.detection.mtcnn import Detector
 from face_assets.embedding.engine import Engine
 from face_assets.embedding.export import export_engine
 from face_assets.embedding.features import compute_features, load_features, trunk_fingerprint

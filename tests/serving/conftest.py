@@ -18,7 +18,8 @@ from face_assets.core.files import write_json
 from face_assets.core.params import Serving
 from face_assets.dataset.decoding import decode
 from face_assets.demo.synthetic import draw
-from face_assets.detection.mtcnn import Detector, DetectorConfig
+from face_assets.detection.detector import DetectorConfig
+from face_assets.detection.mtcnn import Detector
 from face_assets.embedding.engine import Engine
 from face_assets.gallery.enrolment import templates_of, write_gallery
 from face_assets.gallery.search import Gallery

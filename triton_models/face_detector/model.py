@@ -14,7 +14,8 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 from face_assets.dataset.decoding import decode  # noqa: E402
-from face_assets.detection.mtcnn import Detector, DetectorConfig, enough  # noqa: E402
+from face_assets.detection.detector import DetectorConfig, enough  # noqa: E402
+from face_assets.detection.opened_detector import open_detector  # noqa: E402
 from face_assets.serving.runtime.limits import DecodingRoom, Limits, require_waiting_caller, within  # noqa: E402
 from face_assets.serving.runtime.responses import error_message, error_response, send  # noqa: E402
 
@@ -29,7 +30,7 @@ class TritonPythonModel:
         settings, serving = recognizer["detector"], recognizer["serving"]
         if not serving.get("search_turned", True):
             settings["turned_below"] = 0.0
-        self.detector = Detector(HERE / "detector", DetectorConfig(**{**settings, "thresholds": tuple(settings["thresholds"])}), threads=1)
+        self.detector = open_detector(HERE / "detector", DetectorConfig(**{**settings, "thresholds": tuple(settings["thresholds"])}))
         self.limits = Limits.of(recognizer)
         self.room = DecodingRoom(HERE / "recognizer.json")  # the same file for all instances
         self.batch = serving.get("detector_batch", DETECTOR_BATCH)
