@@ -11,6 +11,7 @@ from typing import Any
 
 from face_assets.core.files import read_json
 from face_assets.core.params import SCRATCH, Params
+from face_assets.registry.erased import releases_of_erased
 from face_assets.registry.releases import Release
 from face_assets.registry.workspace import Log, Workspace
 
@@ -21,17 +22,23 @@ def pulled_towards(workspace: Workspace, params: Params, inputs: str, weights: s
     """The release towards whose embeddings a training with these inputs pulls; None where it trains freely.
 
     inputs: digest of all that decides a free training; weights: the resolved starting weights. Freely train: `compatible_with: none`,
-    no epochs, a network without a frozen block, and one whose frozen blocks, input or length of the embedding are not production's.
+    no epochs, a network without a frozen block, one whose frozen blocks, input or length of the embedding are not production's, and one
+    whose production learned from a person who is erased.
     """
     train = params.train
     if train.compatible_with == "none" or not train.epochs or train.unfreeze == "all" or weights == SCRATCH:
         return None
+    erased = releases_of_erased(workspace.home.root)
     releases = workspace.releases.with_deprecated()
     decided = deciding_release(releases, inputs)
     if decided is not None:
-        return _of_embeddings(decided.lineage.training.get("towards"), releases)
+        towards = _of_embeddings(decided.lineage.training.get("towards"), releases)
+        return None if towards and towards.commit in erased else towards
     assignment = workspace.stages.production()
     if assignment is None:
+        return None
+    if (known := erased.get(assignment.release.commit)) and known.learned:
+        log(f"training freely: the embedder of {known.version} in production learned from a person who is erased ({known.pseudonym})")
         return None
     production = assignment.release
     bundle = workspace.releases.bundle(production)

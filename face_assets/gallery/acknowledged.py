@@ -7,6 +7,7 @@ from face_assets.dataset.photo_folders import person_key
 from face_assets.gallery.changes import Enrolment
 from face_assets.gallery.enrolled_photos import listed_people, source_of
 from face_assets.registry.acknowledgements import Acknowledgement, acknowledgements
+from face_assets.registry.erased import names_being_erased
 from face_assets.registry.stages import Assignment
 from face_assets.registry.workspace import Log, Workspace
 
@@ -24,10 +25,12 @@ def acknowledged_people(workspace: Workspace, commit: str, assignment: Assignmen
     """Keys of the people whose change is acknowledged since production.
 
     An acknowledgement covers the changes up to the commit that carries it: the photos under the name must be the same there as at
-    `commit`, and the detector that chooses the faces in them. A later change needs one of its own.
+    `commit`, and the detector that chooses the faces in them. A later change needs one of its own. People who are being erased on this
+    machine need none, for it would name them for ever.
     """
     found = acknowledgements(workspace.repository, commit, start_of(workspace, assignment) if assignment else None)
-    return {key for one in found[:MOST] for key in _covered(workspace, commit, one, log)}
+    erased = {person_key(name) for name in names_being_erased(workspace.home.root)}
+    return erased | {key for one in found[:MOST] for key in _covered(workspace, commit, one, log)}
 
 
 def _covered(workspace: Workspace, commit: str, one: Acknowledgement, log: Log) -> Iterator[str]:

@@ -7,7 +7,7 @@ moved. A branch that moved is fetched, and the change made anew on its new head.
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from face_assets.core import subprocesses
@@ -51,7 +51,8 @@ class FolderChange:
     """A change of a tracked folder.
 
     files: its new listing; contents: md5 → bytes of its new files; message, author: of the commit; acknowledged: people for the message's
-    trailers; remote: name of a new folder's DVC remote, None for the default one.
+    trailers; remote: name of a new folder's DVC remote, None for the default one; texts: path → bytes of other files in git, None for one
+    that goes.
     """
 
     files: Sequence[TrackedFile]
@@ -60,6 +61,7 @@ class FolderChange:
     author: Person
     acknowledged: Sequence[str] = ()
     remote: str | None = None
+    texts: Mapping[str, bytes | None] = field(default_factory=dict)
 
 
 Change = Callable[[CommitId], FolderChange | None]
@@ -151,11 +153,14 @@ def _upload(clone: Path, remote: str | None, *batches: Sequence[str]) -> None:
 
 def _commit(repository: DataRepository, clone: Path, head: CommitId, name: str, pointer: bytes, change: FolderChange) -> CommitId:
     """Makes the commit in our own clone, whose index is that of `head`."""
-    files = {f"{name}.dvc": pointer}
+    files: dict[str, bytes | None] = {**change.texts, f"{name}.dvc": pointer}
     ignored = repository.read(head, ".gitignore") or b""
     if f"/{name}".encode() not in ignored.split(b"\n"):
         files[".gitignore"] = (ignored if ignored.endswith(b"\n") or not ignored else ignored + b"\n") + f"/{name}\n".encode()
     for path, content in files.items():
+        if content is None:
+            git("update-index", "--force-remove", "--end-of-options", path, cwd=clone)
+            continue
         blob = git("hash-object", "-w", "--stdin", cwd=clone, content=content).decode().strip()
         git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", cwd=clone)
     tree = git("write-tree", cwd=clone).decode().strip()

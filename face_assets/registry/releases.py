@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,8 +13,10 @@ from face_assets.core import identifiers
 from face_assets.core.errors import RefusedError, UserError
 from face_assets.core.files import file_lock, new_directory
 from face_assets.registry.data_repository import DataRepository
-from face_assets.registry.gto_tags import NAME, Registry, read_tags
-from face_assets.registry.release_commits import RELEASE, push_release
+from face_assets.registry.erased import releases_out_of_use
+from face_assets.registry.gto_tags import NAME, Registry, read_tags, write_tag
+from face_assets.registry.person import Person
+from face_assets.registry.release_commits import RELEASE, push_release, push_tag
 
 TRIES = 5
 MOST_OF_FACTS = 1_000_000  # bytes of a release.json
@@ -102,7 +105,8 @@ class Releases:
         registered = Registry.of(tags).registered()
         made = list(dict.fromkeys((tag.version, tag.commit) for tag in tags if tag.version and not tag.removed))
         contents = self.repository.read_many([f"{commit}:release.json" for _, commit in made], MOST_OF_FACTS)
-        found = [_parse(*one, content, one not in registered) for one, content in zip(made, contents, strict=True)]
+        erased = releases_out_of_use(self.repository.home)
+        found = [_parse(*one, content, one not in registered or one[1] in erased) for one, content in zip(made, contents, strict=True)]
         return sorted((release for release in found if release), key=lambda release: numbers(release.version))
 
     def find(self, inputs: str) -> Release | None:
@@ -120,6 +124,8 @@ class Releases:
         """The release of a version. Raises UserError."""
         wanted = identifiers.version(version)
         for release in self.with_deprecated():
+            if release.version == wanted and (known := releases_out_of_use(self.repository.home).get(release.commit)):
+                raise RefusedError(f"{wanted} knows a person who was erased ({known.pseudonym}), and its bytes are gone: name another.")
             if release.version == wanted and release.deprecated:
                 raise RefusedError(f"{wanted} is deprecated in {self.repository.shown} by `gto deprecate`: name another or delete the tag.")
             if release.version == wanted:
@@ -163,6 +169,16 @@ class Releases:
             major, minor, patch = numbers(version)
             version = f"v{major}.{minor}.{patch + 1}"
         return version
+
+    def deprecate(self, release: Release, message: str, who: Person) -> None:
+        """Deprecates a version by a tag of GTO's, by which no machine promotes it or returns to it; its own tag stays."""
+        name = f"{release.tag}!"
+        if release.deprecated or any(tag.name == name for tag in read_tags(self.repository)):
+            return
+        when = max(int(time.time()), max(tag.when for tag in read_tags(self.repository) if tag.commit == release.commit))
+        written = write_tag(self.repository.mirror, name, release.commit, message, who.name, who.email, when)
+        push_tag(self.repository, self.repository.mirror, name, written)
+        self.repository.refresh()
 
     def folder(self, release: Release) -> Path:
         """The folder of `bundle` for a release; its mtime is the time of the last use."""

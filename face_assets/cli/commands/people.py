@@ -71,6 +71,30 @@ def rename(name: str, to: str, merge: bool, wait: bool, as_json: bool) -> None:
     _end(work.rename(name, to, merge, wait), as_json)
 
 
+@click.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do it. Without this the command shows what it would do.")
+@json_option
+def forget(name: str, yes: bool, as_json: bool) -> None:
+    """Erase NAME everywhere: photos, crops, embeddings, templates, releases, logs, in every revision.
+
+    Without --yes the command shows what it would do. An erasure that was killed goes on when it is run again. At its end stands a
+    certificate, which names the person by a pseudonym.
+    """
+    from face_assets.cli import erasure
+
+    if not yes:
+        plan = erasure.show_plan(name)
+        print_json(plan) if as_json else click.echo(erasure.plan_text(plan))
+        return
+    report = erasure.forget(name, quiet=as_json)
+    if as_json:
+        print_json(report)
+    elif report["success"]:
+        echo(f"Erased as {report['pseudonym']}. The certificate: {report['certificate']}")
+    sys.exit(0 if report["success"] else FAILED)
+
+
 def _end(report: dict[str, Any], as_json: bool) -> None:
     """Prints what was committed and how it ended, and exits with its status."""
     if as_json:

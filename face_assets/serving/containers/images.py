@@ -162,6 +162,20 @@ class Images:
                             if error.status_code not in (404, 409):  # removed meanwhile, or in use
                                 raise
 
+    def erase_releases(self, commits: set[str]) -> int:
+        """Removes the images of these releases, given by their commits, with containers that stopped, and all build cache, which has copies
+        of their files; returns the number of images. Raises UserError, also for an image in use."""
+        removed = 0
+        with docker_errors("remove images of releases"):
+            for image in self.docker.client.images.list(filters={"label": f"{HOME_LABEL}={self.docker.home}"}, all=True):
+                if image.labels.get("face-assets.release-commit") in commits:
+                    for container in self.docker.client.containers.list(all=True, filters={"ancestor": image.id, "status": "exited"}):
+                        container.remove()
+                    self.docker.client.images.remove(image.id, force=len(image.tags) > 1)
+                    removed += 1
+            self.docker.client.api.prune_builds()
+        return removed
+
     def _built(self, name: str, image: Any, seconds: float, made_now: bool, log: str) -> Built:
         server = self.docker.image(self.server())
         size = image.attrs["Size"]

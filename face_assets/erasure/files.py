@@ -1,0 +1,122 @@
+"""Traces in files: counted also within archives and databases, and replaced in texts and databases."""
+
+import os
+import sqlite3
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from face_assets.erasure.traces import Traces
+
+SQLITE = b"SQLite format 3\0"
+CHUNK, OVERLAP = 16 << 20, 4096
+SECONDS_TO_WAIT = 60.0
+STORE = "entries"
+
+
+def is_database(file: Path) -> bool:
+    """True for a file of SQLite."""
+    with open(file, "rb") as content:
+        return content.read(len(SQLITE)) == SQLITE
+
+
+def count_traces(file: Path, traces: Traces) -> int:
+    """The number of traces in a file's bytes, and in the members of an archive that compresses them."""
+    found = 0
+    with open(file, "rb") as content:
+        before = b""
+        while chunk := content.read(CHUNK):
+            found += traces.count(before + chunk) - traces.count(before)  # those on the seam are counted once
+            before = chunk[-OVERLAP:]
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            packed = [member for member in archive.infolist() if member.compress_type != zipfile.ZIP_STORED]
+            found += sum(traces.count(archive.read(member)) for member in packed)
+    return found
+
+
+def redact_file(file: Path, traces: Traces, pseudonym: str) -> bool:
+    """Replaces the traces in a text, in place, for a process may be appending to it; False for other files, which stay."""
+    content = file.read_bytes()
+    if b"\0" in content:
+        return False
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        redacted = traces.redacted(content, pseudonym)
+    else:
+        redacted = traces.redacted_text(text, pseudonym).encode()
+    mode = file.stat().st_mode
+    file.chmod(mode | 0o200)
+    with open(file, "r+b") as output:
+        output.write(redacted)
+        output.truncate()
+        os.fsync(output.fileno())
+    file.chmod(mode)
+    return True
+
+
+def erase_entries(file: Path, traces: Traces) -> int:
+    """Removes the entries of a content store whose key begins with one of the person's md5s, and their bytes; returns their number."""
+    with closing(_open(file)) as connection:
+        with connection:
+            keys = [key for (key,) in connection.execute(f"SELECT key FROM {STORE}") if key[:32] in traces.md5s]
+            connection.executemany(f"DELETE FROM {STORE} WHERE key = ?", [(key,) for key in keys])
+        (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+        if keys or free:  # pages that were given up before kept their bytes
+            connection.execute("VACUUM")
+        _empty_journal(connection)
+    return len(keys)
+
+
+def redact_database(file: Path, traces: Traces, pseudonym: str) -> int:
+    """Replaces the traces in every text of a database of SQLite; returns the number of changed rows."""
+    with closing(_open(file)) as connection:
+        changed = 0
+        with connection:
+            for table, column in list(_columns(connection)):
+                changed += _redact_column(connection, table, column, traces, pseudonym)
+        (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+        if changed or free:
+            connection.execute("VACUUM")
+        _empty_journal(connection)
+    return changed
+
+
+def is_store(file: Path) -> bool:
+    """True for a content store."""
+    with closing(_open(file)) as connection:
+        rows = connection.execute("SELECT name FROM pragma_table_info(?)", (STORE,)).fetchall()
+    return [name for (name,) in rows] == ["key", "facts", "blob"]
+
+
+def _open(file: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(file, timeout=SECONDS_TO_WAIT)
+    connection.execute("PRAGMA secure_delete=ON")  # SQLite otherwise leaves deleted bytes on their page
+    return connection
+
+
+def _empty_journal(connection: sqlite3.Connection) -> None:
+    """Moves the write-ahead log into the database and empties it, for it has the pages as they were."""
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _columns(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
+    """Yields table and column of the tables that have row ids."""
+    for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"):
+        for (column,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,)):
+            yield table, column
+
+
+def _redact_column(connection: sqlite3.Connection, table: str, column: str, traces: Traces, pseudonym: str) -> int:
+    name, where = ('"{}"'.format(one.replace('"', '""')) for one in (column, table))
+    rows = connection.execute(f"SELECT rowid, {name} FROM {where} WHERE typeof({name}) IN ('text', 'blob')")
+    changed: list[tuple[str | bytes, int]] = []
+    for row, value in rows:
+        if isinstance(value, str) and traces.count(value.encode(errors="surrogatepass")):
+            changed.append((traces.redacted_text(value, pseudonym), row))
+        elif isinstance(value, bytes) and traces.count(value):
+            changed.append((traces.redacted(value, pseudonym), row))
+    connection.executemany(f"UPDATE {where} SET {name} = ? WHERE rowid = ?", changed)
+    return len(changed)

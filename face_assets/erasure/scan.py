@@ -1,0 +1,68 @@
+"""A search of everything that the platform keeps for traces of a person: the proof that an erasure left none."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from face_assets.erasure.files import count_traces
+from face_assets.erasure.state import GIT_OR_DVC, state_files
+from face_assets.erasure.traces import Traces
+from face_assets.registry.dvc_objects import caches
+from face_assets.registry.workspace import Workspace
+
+MOST_OF_AN_OBJECT = 20_000_000
+OBJECTS_AT_ONCE = 500
+
+
+@dataclass
+class Found:
+    """The outcome of a search. hits: path, redacted → number of traces; history: objects of git with traces, by their kind."""
+
+    files: int = 0
+    bytes: int = 0
+    hits: dict[str, int] = field(default_factory=dict)
+    history: dict[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The outcome as JSON-able values."""
+        return {"files": self.files, "bytes": self.bytes, "traces": sum(self.hits.values()), "git_objects_with_traces": self.history}
+
+
+def scan_all(workspace: Workspace, traces: Traces, pseudonym: str, objects: Collection[str]) -> Found:
+    """The traces in the state directory, the DVC caches and every object of git that a branch or tag reaches.
+
+    objects: of DVC that must not be there, whatever they hold.
+    """
+    found = Found()
+    files = {*state_files(workspace), *(file for name in GIT_OR_DVC[1:] for file in _below(workspace.home.root / name))}
+    for cache in caches(workspace.repository):
+        files |= set(_below(cache))
+    gone = {f"{md5[:2]}/{md5[2:]}" for md5 in objects}
+    for file in sorted(files):
+        found.files += 1
+        found.bytes += file.stat().st_size
+        named = traces.count(str(file.name).encode(errors="surrogateescape")) + ("/".join(file.parts[-2:]) in gone)
+        if count := named + count_traces(file, traces):
+            found.hits[traces.redacted_text(str(file), pseudonym)] = count
+    found.history = _in_history(workspace, traces)
+    return found
+
+
+def _below(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
+
+
+def _in_history(workspace: Workspace, traces: Traces) -> dict[str, int]:
+    """The number of git's objects with traces, by kind, of those that a branch or tag reaches."""
+    repository = workspace.repository
+    listed = repository.git("rev-list", "--objects", "--branches", "--tags").decode().split("\n")[:-1]
+    tags = repository.git("for-each-ref", "--format=%(objectname)", "refs/tags").decode().split()
+    names = list(dict.fromkeys([*(line[:40] for line in listed), *tags]))
+    counts: dict[str, int] = {}
+    for kind in ("commit", "tag", "tree", "blob"):
+        for start in range(0, len(names), OBJECTS_AT_ONCE):
+            contents = repository.read_many(names[start : start + OBJECTS_AT_ONCE], MOST_OF_AN_OBJECT, kind)
+            if count := sum(bool(content and traces.count(content)) for content in contents):
+                counts[kind] = counts.get(kind, 0) + count
+    return counts

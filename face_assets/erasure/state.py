@@ -1,0 +1,152 @@
+"""The state directory without a person: artifacts, content stores, bundles, models, logs and databases.
+
+What commits with the person made goes as a whole and is made again where it is wanted; an embedder that did not learn from the person
+stays. Of content stores the person's entries go. In texts and databases, such as Dagster's event log, a pseudonym replaces the name.
+"""
+
+import csv
+import shutil
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from face_assets.core.files import PARTIAL, read_json, write_json
+from face_assets.erasure.files import count_traces, erase_entries, is_database, is_store, redact_database, redact_file
+from face_assets.erasure.traces import Traces
+from face_assets.registry.erased import FOLDER
+from face_assets.registry.workspace import Workspace
+from face_assets.serving.model_repository import MODELS, VERSIONS
+
+EMBEDDERS = ("face_embedder", "exported_embedder")
+ALIGNED = ("label_audit", "aligned_faces")
+GIT_OR_DVC = ("mirrors", "dvc-cache", "clones")
+"""Folders whose files are objects by content: steps of their own erase them."""
+
+
+@dataclass(frozen=True)
+class References:
+    """The artifacts that commits refer to: (commit, asset) → folder, by names relative to the state directory."""
+
+    folders: dict[tuple[str, str], Path]
+
+    @staticmethod
+    def of(workspace: Workspace) -> "References":
+        """The references of this machine."""
+        root = workspace.home.artifacts.root
+        found = {}
+        for file in workspace.home.artifact_references.glob("*/*.json"):
+            there = Path(read_json(file)["directory"])
+            found[file.stem, file.parent.name] = root / there.parent.name / there.name
+        return References(found)
+
+
+def erase_artifacts(workspace: Workspace, traces: Traces, commits: Collection[str]) -> int:
+    """Removes the artifacts of commits with the person, those that no commit refers to, and those with traces; returns their number."""
+    references, removed = References.of(workspace), 0
+    users = defaultdict(set)
+    for (commit, _), folder in references.folders.items():
+        users[folder].add(commit)
+    for folder in [path for path in workspace.home.artifacts.root.glob("*/*") if path.is_dir()]:
+        clean = users[folder] - set(commits)
+        untaught = folder.parent.name in EMBEDDERS and not any(_learned(references, one, traces) for one in users[folder] & set(commits))
+        if users[folder] and (clean or untaught) and not any(count_traces(file, traces) for file in _files(folder)):
+            continue
+        _remove_folder(folder)
+        removed += 1
+    for file in workspace.home.artifact_references.glob("*/*.json"):
+        there = Path(read_json(file)["directory"])
+        kept = workspace.home.artifacts.root / there.parent.name / there.name
+        if there.parent.parent.name == "artifacts" and not kept.is_dir():
+            file.unlink()
+    return removed
+
+
+def _learned(references: References, commit: str, traces: Traces) -> bool:
+    """True where the embedder of a commit learned from the person, and where that cannot be known."""
+    for asset in ALIGNED:
+        folder = references.folders.get((commit, asset))
+        if folder and (folder / "faces.csv").is_file():
+            with open(folder / "faces.csv", encoding="utf-8", newline="") as file:
+                return any(row["md5"] in traces.md5s and row["split"] != "test" for row in csv.DictReader(file))
+    return True
+
+
+def erase_stores(workspace: Workspace, traces: Traces) -> dict[str, int]:
+    """Removes the person's entries from every content store; returns their number by the folder of the store."""
+    found: dict[str, int] = {}
+    for file in _files(workspace.home.root):
+        if file.suffix == ".sqlite" and is_database(file) and is_store(file):
+            kind = file.relative_to(workspace.home.root).parts[0]
+            found[kind] = found.get(kind, 0) + erase_entries(file, traces)
+    return found
+
+
+def erase_releases(workspace: Workspace, releases: Collection[str]) -> int:
+    """Removes the bundles of releases, given by their commits, and their version folders for Triton; returns the number of folders."""
+    models = workspace.home.serving / "models"
+    gone = [workspace.home.root / "releases" / commit for commit in releases]
+    file = models / VERSIONS
+    rows = read_json(file) if file.is_file() else []
+    old = [row["number"] for row in rows if row["release_commit"] in releases]
+    gone += [models / model / str(number) for number in old for model in (*MODELS, "configs")]
+    there = [folder for folder in gone if folder.is_dir()]
+    for folder in there:
+        _remove_folder(folder)
+    if old:
+        write_json(file, [row for row in rows if row["number"] not in old])
+    return len(there)
+
+
+def erase_trainings(workspace: Workspace) -> int:
+    """Removes checkpoints of unfinished trainings, which have a row of weights for each person; returns their number."""
+    folders = [path for path in workspace.home.training.glob("*") if path.is_dir()]
+    for folder in folders:
+        shutil.rmtree(folder)
+    return len(folders)
+
+
+def redact_state(workspace: Workspace, traces: Traces, pseudonym: str) -> dict[str, int]:
+    """Puts the pseudonym in place of the traces in texts and databases; returns the number of changed files and rows."""
+    texts = rows = 0
+    for file in state_files(workspace):
+        if file.stat().st_size == 0 or file.name.endswith(("-wal", "-shm")):
+            continue
+        if is_database(file) and is_store(file):
+            continue
+        if is_database(file):
+            rows += redact_database(file, traces, pseudonym)
+        elif count_traces(file, traces):
+            texts += redact_file(file, traces, pseudonym)
+    for file in [file for file in state_files(workspace) if traces.count(file.name.encode(errors="surrogateescape"))]:
+        file.unlink()
+    return {"texts": texts, "rows": rows}
+
+
+def erase_index(folder: Path) -> int:
+    """Removes a folder in which DVC remembers listings; returns the number of its files."""
+    files = len(_files(folder))
+    shutil.rmtree(folder, ignore_errors=True)
+    return files
+
+
+def state_files(workspace: Workspace) -> Iterator[Path]:
+    """Yields the files of the state directory and of Dagster's, without objects of git and DVC and the records of erasures."""
+    roots = [workspace.home.root]
+    if not workspace.home.dagster.is_relative_to(workspace.home.root):
+        roots.append(workspace.home.dagster)
+    for root in roots:
+        yield from (file for file in _files(root) if file.relative_to(root).parts[0] not in (*GIT_OR_DVC, FOLDER))
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+
+
+def _remove_folder(folder: Path) -> None:
+    """Removes a folder, renamed first so that no reader finds it incomplete."""
+    aside = folder if folder.name.startswith(PARTIAL) else folder.with_name(f"{PARTIAL}{folder.name}-erased")
+    if aside != folder:
+        shutil.rmtree(aside, ignore_errors=True)
+        folder.rename(aside)
+    shutil.rmtree(aside)

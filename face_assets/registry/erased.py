@@ -1,0 +1,51 @@
+"""Records of erased people on this machine: the journal of an erasure that is under way, and the certificates of those that ended.
+
+Each lies in a folder of its own, named by the pseudonym. Only a journal names the person; it goes when the certificate is written.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from face_assets.core.files import read_json
+
+FOLDER, JOURNAL, CERTIFICATE = "erasures", "journal.json", "certificate.json"
+
+
+@dataclass(frozen=True)
+class ErasedRelease:
+    """A release that knows an erased person. learned: its embedder learned from the person; pseudonym: of the erasure."""
+
+    version: str
+    commit: str
+    learned: bool
+    pseudonym: str
+
+
+def erasures(home: Path) -> Path:
+    """The folder of all records."""
+    return home / FOLDER
+
+
+def names_being_erased(home: Path) -> set[str]:
+    """The spellings of the people who are being erased now."""
+    return {name for facts in _records(home, JOURNAL) for name in facts["names"]}
+
+
+def releases_of_erased(home: Path) -> dict[str, ErasedRelease]:
+    """The releases that know a person who was erased or is being erased, by commit."""
+    return _releases([*_records(home, JOURNAL), *_records(home, CERTIFICATE)])
+
+
+def releases_out_of_use(home: Path) -> dict[str, ErasedRelease]:
+    """Those of `releases_of_erased` that nothing may serve any more, by commit: where another release is live by now."""
+    return _releases([*(facts for facts in _records(home, JOURNAL) if facts["replaced"]), *_records(home, CERTIFICATE)])
+
+
+def _releases(records: list[dict[str, Any]]) -> dict[str, ErasedRelease]:
+    found = [ErasedRelease(**one, pseudonym=facts["pseudonym"]) for facts in records for one in facts["releases"]]
+    return {one.commit: one for one in found}
+
+
+def _records(home: Path, name: str) -> list[dict[str, Any]]:
+    return [read_json(file) for file in sorted(erasures(home).glob(f"*/{name}"))]
