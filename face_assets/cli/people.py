@@ -8,6 +8,7 @@ from typing import Any
 from face_assets.core.errors import UserError
 from face_assets.core.outside_text import shown_lines
 from face_assets.event_log.commit_progress import wait_for_commit
+from face_assets.gallery.known_by import releases_that_enrol
 from face_assets.gallery.people import AddPhotos, Merge, PeopleChange, Photo, RemovePerson, RemovePhoto, Rename, valid_name
 from face_assets.gallery.people_commits import Request, change_people, followed_branch, people_at, require_possible
 from face_assets.gallery.people_register import COLUMNS, today
@@ -89,8 +90,15 @@ def enrol(name: str, photos: Sequence[Path], meant: bool, wait: bool) -> dict[st
 
 
 def unenrol(name: str, photo: str | None, wait: bool) -> dict[str, Any]:
-    """Removes a person, or one photo by its md5; returns the commit. Raises UserError."""
-    return _commit(Workspace.load(), RemovePhoto(name, photo) if photo else RemovePerson(name), wait)
+    """Removes a person, or one photo by its md5; returns the commit, and of a person the releases that still enrol him or her.
+
+    Raises UserError.
+    """
+    workspace = Workspace.load()
+    if photo:
+        return _commit(workspace, RemovePhoto(name, photo), wait)
+    report = _commit(workspace, RemovePerson(name), wait)
+    return report | {"still_known_by": releases_that_enrol(workspace, name)}
 
 
 def rename(name: str, to: str, merge: bool, wait: bool) -> dict[str, Any]:

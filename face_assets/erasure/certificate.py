@@ -39,8 +39,8 @@ def certificate_of(journal: Journal, machine: str) -> dict[str, Any]:
     if history:
         listed = ", ".join(f"{count} {kind}s" for kind, count in sorted(history.items()))
         left.append(
-            f"Names in the history of git: {listed} of the data repository, such as messages of commits, name the person. Photos and lists of "
-            "them are no part of it."
+            f"Names in the history of git: {listed} of the data repository, such as messages of commits, name the person. Photos and lists "
+            "of them are no part of it."
         )
     if lost := facts["unreadable_listings"]:
         left.append(f"{lost} lists of files of old revisions were in no cache and no remote, and could not be read.")

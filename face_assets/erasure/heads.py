@@ -28,7 +28,12 @@ def commit_without(
         def change(commit: CommitId, name: str = name) -> FolderChange | None:
             if repository.pointer(commit, name) is None:
                 return None
-            before = repository.files(commit, name)
+            try:
+                before = repository.files(commit, name)
+            except UserError:  # of a branch whose photos nobody pushed: none of the person's was found there
+                if folders:
+                    raise
+                return None
             after = [file for file in before if not is_of(traces, file)]
             texts = texts_without(repository, commit, traces, pseudonym)
             if len(after) == len(before) and not texts:

@@ -39,7 +39,8 @@ def erased_person(context: dg.OpExecutionContext, platform: WorkspaceResource, c
 def _make_live(workspace: Workspace, commit: str) -> list[str]:
     """Runs a commit up to its deployment; returns the reasons for which it did not get there."""
     report = run_job(workspace.home, COMMIT_TO_LIVE, commit, commit_tags(workspace, commit, MANUAL), lambda step: None)
-    return report.reasons
+    staged = report.assets.get("recognizer_release", {}).get("stage_reason")
+    return report.reasons or ([str(staged)] if staged else [])
 
 
 def _busy(workspace: Workspace) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from face_assets.erasure.files import count_traces
 from face_assets.erasure.state import GIT_OR_DVC, state_files
 from face_assets.erasure.traces import Traces
+from face_assets.event_log import databases
 from face_assets.registry.dvc_objects import caches
 from face_assets.registry.workspace import Workspace
 
@@ -45,6 +46,13 @@ def scan_all(workspace: Workspace, traces: Traces, pseudonym: str, objects: Coll
         named = traces.count(str(file.name).encode(errors="surrogateescape")) + ("/".join(file.parts[-2:]) in gone)
         if count := named + count_traces(file, traces):
             found.hits[traces.redacted_text(str(file), pseudonym)] = count
+    for address in databases.addresses(workspace.home):
+        found.files += 1
+        for table, column, _, text in databases.texts(address):
+            found.bytes += len(text)
+            if count := traces.count(text.encode(errors="surrogatepass")):
+                place = f"{table}.{column} of the event log"
+                found.hits[place] = found.hits.get(place, 0) + count
     found.history = _in_history(workspace, traces)
     return found
 

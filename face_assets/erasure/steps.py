@@ -16,6 +16,7 @@ from face_assets.erasure.journal import Journal
 from face_assets.erasure.person import config_commits
 from face_assets.erasure.plan import release_files
 from face_assets.erasure.scan import scan_all
+from face_assets.event_log import databases
 from face_assets.monitoring.feedback import INBOX, PHOTOS
 from face_assets.registry.dvc_objects import caches, erase_from_cache, erase_objects
 from face_assets.registry.git import GitError, git
@@ -92,8 +93,9 @@ class Erasure:
 
     def replace_live(self) -> None:
         """Has a release without the person made and deployed, where the one in production or on the server knows the person."""
-        ran = []
-        if self._knowing():
+        ran: list[str] = []
+        reasons: list[str] = []
+        if still := self._knowing():
             for commit in self.workspace.production_heads():
                 ran.append(commit)
                 reasons = self.make_live(commit)
@@ -184,7 +186,11 @@ class Erasure:
 
     def redact(self) -> None:
         """Puts the pseudonym into logs and databases."""
-        self.journal.end_step("logs", state.redact_state(self.workspace, self.journal.traces, self.journal.pseudonym))
+        traces, pseudonym = self.journal.traces, self.journal.pseudonym
+        facts = state.redact_state(self.workspace, traces, pseudonym)
+        for address in databases.addresses(self.workspace.home):
+            facts["rows"] += databases.rewrite(address, lambda text: traces.redacted_text(text, pseudonym))
+        self.journal.end_step("logs", facts)
 
     def verify(self) -> None:
         """Looks for traces everywhere once more. Raises UserError where there are some."""

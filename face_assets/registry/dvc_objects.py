@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +78,9 @@ def erase_objects(repository: DataRepository, commits: Sequence[str], md5s: Coll
         with repository.checkout(commit) as clone:
             for one in _ask(clone, "erase", sorted(md5s)):
                 done = ErasedObjects(**one)
-                before = found.get((done.remote, done.address))
-                found.setdefault((done.remote, done.address), done)
-                assert before is None or not done.removed
+                before = found.get((done.remote, done.address), replace(done, removed=0, versions=0))
+                removed, versions = before.removed + done.removed, before.versions + done.versions
+                found[done.remote, done.address] = replace(done, removed=removed, versions=versions)
     return list(found.values())
 
 
@@ -168,7 +168,6 @@ def _erase_versions(s3: Any, path: str) -> int:
 
 
 def _is_there(remote: Any, path: str) -> bool:
-    remote.fs.invalidate_cache() if hasattr(remote.fs, "invalidate_cache") else None
     if remote.fs.protocol == "s3":
         return bool(_versions(remote.fs.fs, path))
     try:

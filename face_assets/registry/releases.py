@@ -173,9 +173,10 @@ class Releases:
     def deprecate(self, release: Release, message: str, who: Person) -> None:
         """Deprecates a version by a tag of GTO's, by which no machine promotes it or returns to it; its own tag stays."""
         name = f"{release.tag}!"
-        if release.deprecated or any(tag.name == name for tag in read_tags(self.repository)):
+        tags = read_tags(self.repository)
+        if any(tag.name == name for tag in tags):
             return
-        when = max(int(time.time()), max(tag.when for tag in read_tags(self.repository) if tag.commit == release.commit))
+        when = max(int(time.time()), max(tag.when for tag in tags if tag.commit == release.commit))
         written = write_tag(self.repository.mirror, name, release.commit, message, who.name, who.email, when)
         push_tag(self.repository, self.repository.mirror, name, written)
         self.repository.refresh()

@@ -16,6 +16,7 @@ from face_assets.erasure.certificate import PAGE
 from face_assets.erasure.journal import Journal
 from face_assets.erasure.plan import begin, make_plan
 from face_assets.erasure.steps import STEPS, Erasure
+from face_assets.gallery.known_by import releases_that_enrol
 from face_assets.gallery.people import AddPhotos, Photo
 from face_assets.gallery.people_commits import Request, change_people
 from face_assets.registry.erased import releases_of_erased
@@ -135,7 +136,7 @@ def kill_after(workspace: Workspace, step: str) -> None:
             ends(self, name, facts, **changed)
 
         try:
-            Journal.end_step = killed  # type: ignore[method-assign]
+            Journal.end_step = killed  # type: ignore[assignment,method-assign]
             journal = Journal.find(workspace.home.root, ZOE)
             assert journal
             erasure(workspace, journal).run()
@@ -147,6 +148,7 @@ def kill_after(workspace: Workspace, step: str) -> None:
 def test_a_person_is_erased_everywhere_whatever_is_killed(workspace: Workspace, repository: Path, tmp_path: Path) -> None:
     md5s = plant(workspace, repository)
     assert len(traces(workspace, repository, md5s)) > 10
+    assert releases_that_enrol(workspace, ZOE) == ["v1.0.0"]
     plan = make_plan(workspace, "zoë müller")
     assert (plan.production, [one.version for one in plan.releases], plan.releases[0].learned) == ("v1.0.0", ["v1.0.0"], True)
     assert plan.person.heads == {"main": ("gallery", "photos"), "other": ("photos",)}

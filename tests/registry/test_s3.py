@@ -15,6 +15,7 @@ from face_assets.core.errors import UserError
 from face_assets.dataset.repository_creation import create_repository
 from face_assets.registry.availability import missing_bytes
 from face_assets.registry.data_repository import DataRepository
+from face_assets.registry.dvc_objects import erase_objects
 from face_assets.registry.releases import Digests, Releases
 
 Bundle = Callable[[bytes], Path]
@@ -129,3 +130,18 @@ def test_keys_of_the_users_own_settings_are_not_copied(data: Path, tmp_path: Pat
 
 def test_keys_of_the_environment_are_hidden_in_what_others_say(s3: str) -> None:
     assert without_credentials(f"Invalid: {s3} at s3://me:word@host") == "Invalid: $AWS_SECRET_ACCESS_KEY at s3://host"
+
+
+def test_an_object_is_erased_with_every_version_that_the_bucket_keeps(data: Path, tmp_path: Path, s3: str) -> None:
+    client, (mine, others) = boto3.client("s3"), ("ab" + "0" * 30, "ab" + "1" * 30)
+    client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    for md5 in (mine, others, mine):
+        client.put_object(Bucket=BUCKET, Key=f"store/files/md5/{md5[:2]}/{md5[2:]}", Body=b"a face")
+    client.delete_object(Bucket=BUCKET, Key=f"store/files/md5/ab/{mine[2:]}")  # which only hides it
+    repository = DataRepository(str(data), tmp_path / "home")
+    repository.refresh()
+    (done,) = erase_objects(repository, [repository.resolve("HEAD")], [mine])
+    assert (done.versions, done.left) == (3, 0)
+    kept = client.list_object_versions(Bucket=BUCKET, Prefix="store/files/md5/ab/")
+    assert [row["Key"][-30:] for row in kept["Versions"]] == [others[2:]]
+    assert "DeleteMarkers" not in kept

@@ -52,7 +52,10 @@ def enrol(name: str, photos: tuple[Path, ...], meant: bool, wait: bool, as_json:
 @wait_option
 @json_option
 def unenrol(name: str, photo: str | None, wait: bool, as_json: bool) -> None:
-    """Remove NAME from the gallery, or one of the person's photos. The photos stay in the history of the data repository."""
+    """Remove NAME from the gallery, or one of the person's photos.
+
+    The photos stay in the history of the data repository, and earlier releases know the person: `face-assets forget` erases everything.
+    """
     from face_assets.cli import people as work
 
     _end(work.unenrol(name, photo, wait), as_json)
@@ -101,6 +104,8 @@ def _end(report: dict[str, Any], as_json: bool) -> None:
         print_json(report)
     else:
         echo(f"{report['change']}: commit {report['commit'][:12]}, {report['state']}{'. ' if report['reason'] else ''}{report['reason']}")
+        if known := report.get("still_known_by"):
+            echo(f"Still known by {', '.join(known)}, which a rollback would serve again: `face-assets forget` erases a person everywhere.")
         if report["state"] == "committed":
             say_next("face-assets run; where `face-assets up` is on, the daemon runs the commit by itself")
     sys.exit({"committed": 0, "live": 0, "refused": REFUSED}.get(report["state"], FAILED))
