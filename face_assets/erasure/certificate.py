@@ -58,7 +58,7 @@ def certificate_of(journal: Journal, machine: str) -> dict[str, Any]:
         "releases": facts["releases"],
         "production": done["live"]["production"],
         "revisions_no_longer_fetchable": facts["commits"],
-        "steps": done,
+        "steps": {name: done[name] for name in sorted(done)},
         "left": left,
     }
     values = json.loads(journal.traces.redacted_text(json.dumps(values), journal.pseudonym))

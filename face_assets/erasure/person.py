@@ -118,7 +118,8 @@ def find_person(workspace: Workspace, name: str) -> Person:
         raise UserError(f"{name!r} is called {min(spelled[min(current)])!r} by now: `face-assets forget` takes that name.")
     shared = tuple(sorted({min(spelled[owner]) for md5 in md5s for owner in owners[md5]} - {n for k in keys for n in spelled[k]}))
     others = frozenset(one for owner, names in spelled.items() if owner not in keys for one in names)
-    traces = Traces(frozenset({valid_name(name)} | {one for k in keys for one in spelled[k]}), frozenset(md5s), others)
+    names = frozenset(one for k in keys for one in spelled[k]) or frozenset({valid_name(name)})
+    traces = Traces(names, frozenset(md5s), others)
     listings = {md5 for md5, files in history.listings.items() if any(is_of(traces, file) for file in files)}
     commits = {commit for commit, folders in history.pointers.items() if listings & set(folders.values())}
     at_heads = {

@@ -32,7 +32,7 @@ class KnowingRelease:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be erased. production: the release in production, if that is among `releases`; state_bytes: of the state directory."""
+    """The erasure to do. production: the release in production, if that is among `releases`; state_bytes: of the state directory."""
 
     person: Person
     releases: tuple[KnowingRelease, ...]

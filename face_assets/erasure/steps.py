@@ -50,7 +50,7 @@ class Erasure:
 
     @property
     def author(self) -> Person:
-        """Who asked for the erasure."""
+        """The person at whose request it is done."""
         return Person(**self.journal.facts["by"])
 
     def releases(self) -> list[str]:

@@ -95,7 +95,7 @@ def _configurations(repository: DataRepository, commits: Sequence[str]) -> Itera
 
 
 def _ask(clone: Path, what: str, objects: Any) -> list[Any]:
-    """What this module did in a process of its own, since some of DVC's file systems wait for minutes. Raises UserError."""
+    """The results of this module in a process of its own, since some of DVC's file systems wait for minutes. Raises UserError."""
     command = python("-m", __name__, what, str(clone))
     try:
         done = subprocess.run(

@@ -133,7 +133,7 @@ def test_keys_of_the_environment_are_hidden_in_what_others_say(s3: str) -> None:
 
 
 def test_an_object_is_erased_with_every_version_that_the_bucket_keeps(data: Path, tmp_path: Path, s3: str) -> None:
-    client, (mine, others) = boto3.client("s3"), ("ab" + "0" * 30, "ab" + "1" * 30)
+    client, (mine, others) = boto3.Session().client("s3"), ("ab" + "0" * 30, "ab" + "1" * 30)
     client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
     for md5 in (mine, others, mine):
         client.put_object(Bucket=BUCKET, Key=f"store/files/md5/{md5[:2]}/{md5[2:]}", Body=b"a face")
