@@ -14,7 +14,8 @@ COMMANDS = (
     *(runs.run, runs.align, runs.audit, runs.launch, runs.watch, runs.history, runs.demo),
     *(recognition.identify, recognition.verify),
     *(people.people, people.enrol, people.unenrol, people.rename, people.forget, people.import_compreface),
-    *(releases.releases, releases.approve, releases.promote, releases.rollback, releases.resume, releases.lineage, releases.compare),
+    *(releases.releases, releases.approve, releases.sign, releases.promote, releases.rollback, releases.resume),
+    *(releases.lineage, releases.compare),
     record.record,
     *(machine.doctor, machine.status, machine.up, machine.down, machine.prune, machine.exporter, machine.web, machine.keys),
 )

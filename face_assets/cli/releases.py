@@ -17,6 +17,7 @@ from face_assets.registry.stages import Assignment
 from face_assets.registry.workspace import Workspace
 from face_assets.release.approval import approve
 from face_assets.release.promotion import is_of_production
+from face_assets.release.signing import sign_release
 from face_assets.serving.machine_state import ask_to_retry
 
 
@@ -24,7 +25,9 @@ def list_releases(repo: str | None) -> list[dict[str, Any]]:
     """Returns the registered releases, newest version first."""
     workspace = read_repository(repo)
     workspace.repository.refresh()
-    for sentence in filter(None, (workspace.stages.foreign(), workspace.stages.ahead(), workspace.stages.unapproved())):
+    for sentence in filter(
+        None, (workspace.stages.foreign(), workspace.stages.ahead(), workspace.stages.unapproved(), workspace.stages.unsigned())
+    ):
         echo(sentence, err=True)
     stages = workspace.stages
     staged = (("candidate", stages.candidate()), ("waiting", stages.waiting()), ("production", stages.production()))
@@ -67,6 +70,13 @@ def approve_release(version: str, note: str, deploy: bool, quiet: bool) -> dict[
         if not deploy:
             return {**said, "success": True, "refused": False}
         return {**said, **run_on_terminal(workspace.home, jobs.DEPLOY_PRODUCTION, None, stage_tags(assigned, MANUAL), quiet)}
+
+
+def sign_registered(version: str) -> dict[str, Any]:
+    """Signs a release that was registered without a signature, in the name of git's identity. Raises UserError."""
+    workspace = Workspace.load()
+    who = git_identity(workspace.home.root)
+    return {"version": version, "tag": sign_release(workspace, version, who), "signed_by": str(who)}
 
 
 def promote_release(version: str, reason: str, follow: bool, quiet: bool) -> dict[str, Any]:

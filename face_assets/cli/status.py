@@ -141,7 +141,7 @@ def _production(settings: Settings, refreshed: threading.Event) -> dict[str, Any
         refreshed.set()
     stages = workspace.stages
     assignment, hold, waiting, candidate = stages.production(), stages.hold(), stages.waiting(), stages.candidate()
-    wrong = {"foreign": stages.foreign(), "ahead": stages.ahead(), "unapproved": stages.unapproved()}
+    wrong = {"foreign": stages.foreign(), "ahead": stages.ahead(), "unapproved": stages.unapproved(), "unsigned": stages.unsigned()}
     others = {
         "machines": [one.model_dump(mode="json") for one in machines(workspace.repository)],
         "held": holds(hold) if hold else None,
@@ -273,7 +273,7 @@ def _production_lines(production: Mapping[str, Any] | None) -> list[str]:
         waits = production["waiting"]
         behind = f"{waits['version']} waits, of commit {waits['commit'][:12]}" if waits else "nothing waits"
         lines += [f"held        {production['held']}", f"            {behind}"]
-    lines += [f"            {production[name]}" for name in ("foreign", "ahead", "unapproved") if name in production]
+    lines += [f"            {production[name]}" for name in ("foreign", "ahead", "unapproved", "unsigned") if name in production]
     if "stale" in production:
         lines.append(f"            as last seen: {production['stale']}")
     return lines + [_machine_line(one) for one in production["machines"]]

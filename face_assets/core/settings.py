@@ -75,6 +75,10 @@ class Settings(BaseSettings):
         (),
         description="folders below which alone a commit may name networks by absolute path; empty: any readable file",
     )
+    allowed_signers: Path | None = Field(
+        None, description="ssh-keygen's list of allowed signers: then a release or stage tag counts only with a signature of one of them"
+    )
+    signing_key: Path | None = Field(None, description="SSH key by which the platform signs its tags; with an ssh-agent the public one")
     cores: int = Field(default_factory=usable_cores, ge=1, description="processors to use")
     train_processes: int = Field(1, ge=1, le=64, description="processes that train together, among which the cores are divided")
     host: str = Field("127.0.0.1", description="address that the gateway of the docker target binds to; the embedded server has loopback")
@@ -126,7 +130,7 @@ class Settings(BaseSettings):
     notify_to: str | None = Field(None, description="addresses of recipients of that mail, separated by commas")
     notify_smtp: SecretStr | None = Field(None, description="mail server: smtp:// or smtps://, then [user:password@]host[:port]")
 
-    @field_validator("dagster_home", "serving_env", "gateway_certificate")
+    @field_validator("dagster_home", "serving_env", "gateway_certificate", "allowed_signers", "signing_key")
     @classmethod
     def _is_the_same_everywhere(cls, value: Path | None, about: ValidationInfo) -> Path | None:
         if value is None or value == Path():  # set to nothing is not set

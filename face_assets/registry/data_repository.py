@@ -17,6 +17,7 @@ from face_assets.registry.git import NO_FILTERS, OURS, config_options, git
 from face_assets.registry.git_mirror import GitMirror
 from face_assets.registry.listing import TrackedFile, read_listing
 from face_assets.registry.pointer import Pointer, parse_pointer
+from face_assets.registry.signatures import Signing
 
 MEMORY_OF_AN_INDEX = 2_000_000_000  # 12 million files; trees may name one another, and so list any number in a few kilobytes
 MOST_FOLDERS, DEEPEST = 100, 4
@@ -24,10 +25,11 @@ MOST_FOLDERS, DEEPEST = 100, 4
 
 
 class DataRepository(GitMirror):
-    """The repository with the platform's DVC cache."""
+    """The repository with the platform's DVC cache. signing: signers whose release and stage tags count, and the platform's key."""
 
-    def __init__(self, source: str, home: Path):
+    def __init__(self, source: str, home: Path, signing: Signing = Signing()):
         super().__init__(source, home)
+        self.signing = signing
         self.clones = home / "clones"
         self.cache = home / "dvc-cache"
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.git import git
+from face_assets.registry.signatures import Signing
 
 NAME = "face-recognizer"
 SEMVER = r"(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?"
@@ -127,12 +128,29 @@ class Registry:
 
 
 def read_tags(repository: DataRepository) -> list[GtoTag]:
-    """All tags of GTO for the recognizer as of the last refresh, in GTO's order: by time, then by name."""
+    """The tags of GTO for the recognizer that count as of the last refresh, in GTO's order: by time, then by name.
+
+    Where signers are named, others than their tags do not count.
+    """
+    signing = repository.signing
+    return [tag for tag, content in _read(repository) if signing.refusal(tag.name, content) is None]
+
+
+def refused_tags(repository: DataRepository) -> list[tuple[GtoTag, str]]:
+    """The tags that do not count for want of a signature, oldest first, with the reason."""
+    if repository.signing.signers is None:
+        return []
+    reasons = ((tag, repository.signing.refusal(tag.name, content)) for tag, content in _read(repository))
+    return [(tag, reason) for tag, reason in reasons if reason]
+
+
+def _read(repository: DataRepository) -> list[tuple[GtoTag, bytes]]:
+    """All tags with their bytes."""
     rows = repository.git("for-each-ref", "--format=%(objecttype) %(refname)", f"refs/tags/{NAME}[@#]*").decode(errors="replace")
     refs = [ref for kind, _, ref in (row.partition(" ") for row in rows.split("\n")) if kind == "tag"]
     contents = repository.read_many(refs, MOST_BYTES, "tag")
-    tags = (_parse(ref.removeprefix("refs/tags/"), content or b"") for ref, content in zip(refs, contents, strict=True))
-    return sorted((tag for tag in tags if tag), key=lambda tag: (tag.when, tag.name))
+    tags = ((_parse(ref.removeprefix("refs/tags/"), content or b""), content or b"") for ref, content in zip(refs, contents, strict=True))
+    return sorted(((tag, content) for tag, content in tags if tag), key=lambda one: (one[0].when, one[0].name))
 
 
 def _parse(name: str, content: bytes) -> GtoTag | None:
@@ -166,7 +184,20 @@ def _zone(text: str) -> timezone:
     return timezone(-offset if text[0] == "-" else offset) if offset < timedelta(days=1) else UTC
 
 
-def write_tag(folder: Path, name: str, commit: str, message: str, author: str, email: str, when: int) -> str:
-    """Writes an annotated tag like GTO's into our repository, without a ref; returns its object id."""
+def write_tag(
+    folder: Path,
+    name: str,
+    commit: str,
+    message: str,
+    author: str,
+    email: str,
+    when: int,
+    signing: Signing = Signing(),
+    personal: bool = False,
+) -> str:
+    """Writes an annotated tag like GTO's into our repository, without a ref; returns its object id.
+
+    It is signed where a key is known; personal: in a person's name, with the person's key. Raises UserError.
+    """
     content = f"object {commit}\ntype commit\ntag {name}\ntagger {author} <{email}> {when} +0000\n\n{message}\n"
-    return git("mktag", cwd=folder, content=content.encode()).decode().strip()
+    return git("mktag", cwd=folder, content=signing.sign(folder, name, content.encode(), personal)).decode().strip()

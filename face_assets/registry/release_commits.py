@@ -16,6 +16,7 @@ from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.dvc import run_dvc
 from face_assets.registry.git import GitError, git
 from face_assets.registry.gto_tags import NAME, write_tag
+from face_assets.registry.signatures import digests_text
 
 RELEASE = "release"
 """The folder of a release commit that DVC tracks."""
@@ -54,7 +55,10 @@ def push_release(repository: DataRepository, bundle: Path, facts: Mapping[str, A
         git("-c", "commit.gpgsign=false", "commit", "-q", "--no-verify", "-m", message, cwd=clone, env=identity(when))
         commit = git("rev-parse", "HEAD", cwd=clone).decode().strip()
         tag, message = f"{NAME}@{version}", f"{NAME} {version}, made from {trained_commit}"
-        return push_tag(repository, clone, tag, write_tag(clone, tag, commit, message, AUTHOR, EMAIL, int(time.time())))
+        if repository.signing.key:
+            message += "\n\n" + digests_text((clone / "release.json").read_bytes(), bundle)
+        written = write_tag(clone, tag, commit, message, AUTHOR, EMAIL, int(time.time()), repository.signing)
+        return push_tag(repository, clone, tag, written)
 
 
 @outside()

@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ from face_assets.core.errors import RefusedError, UserError
 from face_assets.core.files import file_lock, new_directory
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.erased import releases_out_of_use
-from face_assets.registry.gto_tags import NAME, Registry, read_tags, write_tag
-from face_assets.registry.person import Person
+from face_assets.registry.gto_tags import NAME, GtoTag, Registry, read_tags, write_tag
+from face_assets.registry.person import PLATFORM, Person
 from face_assets.registry.release_commits import RELEASE, push_release, push_tag
+from face_assets.registry.signatures import bundle_digest, record_digest, signed_digests
 
 TRIES = 5
 MOST_OF_FACTS = 1_000_000  # bytes of a release.json
@@ -70,7 +71,7 @@ class Lineage:
 @dataclass(frozen=True)
 class Release:
     """A registered release; `commit` is the release commit, `trained_commit` its parent; deprecated: true where GTO shows it so; lineage:
-    empty for releases of earlier versions."""
+    empty for releases of earlier versions; bundle_digest: SHA-256 of the bundle by its signed tag, empty where no signature is required."""
 
     version: str
     commit: str
@@ -80,6 +81,7 @@ class Release:
     metrics: dict[str, Any]
     deprecated: bool = False
     lineage: Lineage = Lineage()
+    bundle_digest: str = ""
 
     @property
     def tag(self) -> str:
@@ -100,13 +102,18 @@ class Releases:
         return [release for release in self.with_deprecated() if not release.deprecated]
 
     def with_deprecated(self) -> list[Release]:
-        """Every release that was ever registered, by version; tags on other commits are left out."""
+        """Every release that was ever registered, by version; tags on other commits are left out.
+
+        Where signers are named, a release whose record is not the one that was signed is left out, too.
+        """
         tags = read_tags(self.repository)
         registered = Registry.of(tags).registered()
         made = list(dict.fromkeys((tag.version, tag.commit) for tag in tags if tag.version and not tag.removed))
         contents = self.repository.read_many([f"{commit}:release.json" for _, commit in made], MOST_OF_FACTS)
         erased = releases_out_of_use(self.repository.home)
         found = [_parse(*one, content, one not in registered or one[1] in erased) for one, content in zip(made, contents, strict=True)]
+        if self.repository.signing.signers:
+            found = [_as_signed(release, content, tags) for release, content in zip(found, contents, strict=True)]
         return sorted((release for release in found if release), key=lambda release: numbers(release.version))
 
     def find(self, inputs: str) -> Release | None:
@@ -146,6 +153,7 @@ class Releases:
 
         `measure` is called on the refreshed repository, for each try."""
         facts = {"trained_commit": trained_commit, "inputs": inputs, "digests": digests.to_json(), "metrics": dict(metrics)}
+        self.repository.signing.require_key()
         with file_lock(self.registering):
             for _ in range(TRIES):
                 self.repository.refresh()
@@ -177,7 +185,8 @@ class Releases:
         if any(tag.name == name for tag in tags):
             return
         when = max(int(time.time()), max(tag.when for tag in tags if tag.commit == release.commit))
-        written = write_tag(self.repository.mirror, name, release.commit, message, who.name, who.email, when)
+        signing = self.repository.signing
+        written = write_tag(self.repository.mirror, name, release.commit, message, who.name, who.email, when, signing, who != PLATFORM)
         push_tag(self.repository, self.repository.mirror, name, written)
         self.repository.refresh()
 
@@ -186,7 +195,10 @@ class Releases:
         return self.repository.home / "releases" / release.commit
 
     def bundle(self, release: Release) -> Path:
-        """The folder with the release's files on this machine, fetched from the DVC remote where it does not exist."""
+        """The folder with the release's files on this machine, fetched from the DVC remote where it does not exist.
+
+        Raises RefusedError where signers are named and the files are not those that were signed.
+        """
         folder = self.folder(release)
         with file_lock(self.fetching, shared=True):
             try:
@@ -199,7 +211,27 @@ class Releases:
                         target = aside / file.path
                         target.parent.mkdir(parents=True, exist_ok=True)
                         shutil.copyfile(located[file.md5], target)
+                    self._require_signed(release, aside)
+            self._require_signed(release, folder)
         return folder
+
+    def _require_signed(self, release: Release, folder: Path) -> None:
+        """Raises RefusedError where signers are named and the files are not those of the release's signed tag."""
+        if self.repository.signing.signers and bundle_digest(folder) != release.bundle_digest:
+            raise RefusedError(
+                f"The files of {release.version} are not those that were signed ({release.tag}), so it is not used: remove "
+                f"{self.folder(release)}, and where that does not help, restore release.dvc's files in the DVC remote from a backup."
+            )
+
+
+def _as_signed(release: Release | None, content: bytes | None, tags: Sequence[GtoTag]) -> Release | None:
+    """The release with the digest of its bundle by a tag that states that of its record; None without one. tags: those that count."""
+    if release is None or content is None:
+        return None
+    named = (tag for tag in tags if (tag.version, tag.commit, tag.removed) == (release.version, release.commit, False))
+    stated = [digests for tag in named if (digests := signed_digests(tag.message))]
+    bundle = next((bundle for record, bundle in stated if record == record_digest(content)), None)
+    return replace(release, bundle_digest=bundle) if bundle else None
 
 
 def _parse(version: str, commit: str, content: bytes | None, deprecated: bool) -> Release | None:

@@ -10,7 +10,7 @@ from face_assets.core.files import file_lock
 from face_assets.core.outside_text import one_line
 from face_assets.registry.approval import Approval, approved_only, objection
 from face_assets.registry.decision import LONGEST_REASON, Decision, read_decision
-from face_assets.registry.gto_tags import NAME, GtoTag, Registry, read_tags, write_tag
+from face_assets.registry.gto_tags import NAME, GtoTag, Registry, read_tags, refused_tags, write_tag
 from face_assets.registry.person import PLATFORM, Person
 from face_assets.registry.release_commits import push_tag
 from face_assets.registry.releases import Release, Releases
@@ -129,6 +129,16 @@ class Stages:
         """The approval of a release that is in force; None without one, and where none is required."""
         return self._read()[1].get(release.commit) if self.approval_required else None
 
+    def unsigned(self) -> str | None:
+        """A message where tags of releases and stages do not count for want of a signature; else None."""
+        refused = refused_tags(self.repository)
+        if not refused:
+            return None
+        tag, reason = refused[-1]
+        others = f", nor do {len(refused) - 1} others" if len(refused) > 1 else ""
+        signers = self.repository.signing.signers
+        return f"{tag.name} does not count{others}: {reason}. FACE_ASSETS_ALLOWED_SIGNERS names who may sign: {signers}."
+
     def unapproved(self) -> str | None:
         """A message where GTO shows a release in production that nobody else approved, where that is required; else None."""
         by_commit = {release.commit: release for release in self.releases.all()}
@@ -229,7 +239,17 @@ class Stages:
                 tags = read_tags(self.repository)
                 name = f"{NAME}#{stage}#{max((tag.number for tag in tags if tag.number < MOST), default=0) + 1}"
                 when = _after(max((tag.when for tag in tags if tag.stage), default=0))
-                tag_object = write_tag(self.repository.mirror, name, release.commit, message, who.name, who.email, when)
+                tag_object = write_tag(
+                    self.repository.mirror,
+                    name,
+                    release.commit,
+                    message,
+                    who.name,
+                    who.email,
+                    when,
+                    self.repository.signing,
+                    who != PLATFORM,
+                )
                 if push_tag(self.repository, self.repository.mirror, name, tag_object):
                     self.repository.refresh()
                     return self._current(stage)

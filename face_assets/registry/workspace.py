@@ -10,6 +10,7 @@ from face_assets.core.params_yaml import parse_params
 from face_assets.core.settings import Settings, load_settings
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.releases import Releases
+from face_assets.registry.signatures import Signing
 from face_assets.registry.stages import Stages
 from face_assets.registry.watch import matches
 from face_assets.storage.home import Home
@@ -38,7 +39,7 @@ class Workspace:
         """The data repository. Raises UserError when none is named."""
         if not self.settings.repo:
             raise UserError("No data repository is named: `face-assets use PATH_OR_URL` names one, or set FACE_ASSETS_REPO.")
-        return DataRepository(self.settings.repo, self.home.root)
+        return DataRepository(self.settings.repo, self.home.root, Signing(self.settings.allowed_signers, self.settings.signing_key))
 
     @cached_property
     def releases(self) -> Releases:

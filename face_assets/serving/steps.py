@@ -74,6 +74,8 @@ def nothing_to_serve(workspace: Workspace) -> str | None:
 
 
 def _nothing(workspace: Workspace) -> str:
+    if unsigned := workspace.stages.unsigned():
+        return f"No release is in production: {unsigned}"
     if unapproved := workspace.stages.unapproved():
         return f"No release is in production: {unapproved}"
     if candidate := workspace.stages.candidate():

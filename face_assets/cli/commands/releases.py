@@ -47,6 +47,17 @@ def approve(version: str, note: str, no_deploy: bool, as_json: bool) -> None:
 
 @click.command()
 @click.argument("version")
+@json_option
+def sign(version: str, as_json: bool) -> None:
+    """Sign a release that was registered without a signature, with git's SSH key (user.signingKey). See allowed_signers in the settings."""
+    from face_assets.cli.releases import sign_registered
+
+    found = sign_registered(version)
+    print_json(found) if as_json else echo(f"{found['signed_by']} signed {found['version']} ({found['tag']}).")
+
+
+@click.command()
+@click.argument("version")
 @reason_option
 @click.option("--follow", is_flag=True, help="Let commits to come replace it; without it, it stays until `face-assets resume`.")
 @json_option
