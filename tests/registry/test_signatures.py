@@ -69,15 +69,8 @@ def repository(tmp_path: Path) -> Path:
     (folder / "release.json").write_text(json.dumps({**asdict(release), "digests": release.digests.to_json()}))
     git("add", "release.json", cwd=folder)
     tree = git("write-tree", cwd=folder).decode().strip()
-    git(
-        "tag",
-        "-a",
-        "-m",
-        "Release",
-        release.tag,
-        git("commit-tree", tree, "-p", trained, "-m", "R", cwd=folder).decode().strip(),
-        cwd=folder,
-    )
+    made = git("commit-tree", tree, "-p", trained, "-m", "R", cwd=folder).decode().strip()
+    git("tag", "-a", "-m", "Release", release.tag, made, cwd=folder, env={"GIT_COMMITTER_DATE": "@1790000000 +0000"})
     git("reset", "-q", "--hard", cwd=folder)
     return folder
 
