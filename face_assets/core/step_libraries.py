@@ -20,6 +20,7 @@ SAME_RESULTS: dict[str, tuple[str, ...]] = {
     "scipy": ("1.17.1",),
     "torch": ("2.13.0",),
 }
+# pillow-heif is left out: it decides nothing for who has no HEIC photo, and an upgrade would make everybody's crops again
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "dataset_version": ("pillow",),  # it lists what the inspection found
     "inspection": ("pillow",),

@@ -15,6 +15,7 @@ from PIL import (
     GifImagePlugin,
     Image,
     ImageFile,
+    Jpeg2KImagePlugin,
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
@@ -38,6 +39,18 @@ SHORTEST_SIDE = 20
 HASH_WIDTH, HASH_HEIGHT = 9, 8
 ORIENTATION = 0x0112  # EXIF
 REDUCED, DNG = 254, 50706  # TIFF's tags
+
+
+def _heif(file: io.BytesIO) -> ImageFile.ImageFile:
+    """The primary picture of a HEIC file, upright; libheif decodes no more pixels than the header states."""
+    from pillow_heif import options  # where it is needed, for it brings three libraries
+    from pillow_heif.as_plugin import HeifImageFile
+
+    options.DECODE_THREADS = 1  # a core each for photos that are looked at side by side
+    options.THUMBNAILS = options.DEPTH_IMAGES = options.AUX_IMAGES = False
+    return HeifImageFile(file)
+
+
 READERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     "JPEG": JpegImagePlugin.JpegImageFile,  # also the first picture of an MPO
     "PNG": PngImagePlugin.PngImageFile,
@@ -46,6 +59,8 @@ READERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     "BMP": BmpImagePlugin.BmpImageFile,
     "TIFF": TiffImagePlugin.TiffImageFile,
     "AVIF": AvifImagePlugin.AvifImageFile,
+    "HEIF": _heif,
+    "JPEG2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
 }
 # what Pillow raises on broken files; MemoryError is not among them, since it is no fault of the file
 BROKEN = (
@@ -144,9 +159,9 @@ def _opened(content: bytes, max_megapixels: float) -> Iterator[ImageFile.ImageFi
         raise
     except BROKEN as error:
         sentence = str(error).lower()
-        if "out of memory" in sentence:
+        if "out of memory" in sentence or ("memory allocation error" in sentence and "security limit" not in sentence):
             raise MemoryError(str(error)) from error
-        reason = "truncated" if "truncated" in sentence or "eof" in sentence else f"broken image ({_short(error)})"
+        reason = "truncated" if any(word in sentence for word in ("truncated", "eof", "end of file")) else f"broken image ({_short(error)})"
         raise UnusablePhoto(reason, is_certain=False) from error
 
 

@@ -3,9 +3,11 @@
 import re
 
 LEAD = 4096  # bytes that are looked into
-NOT_READ = "no image of a format that is read here (JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF)"
+NOT_READ = "no image of a format that is read here (JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, HEIC, JPEG 2000)"
 EXPORT = "export it as JPEG"
 RAW = f"RAW file of a camera: {EXPORT}"
+NOW_READ = (f"HEIC image: {EXPORT}", f"JPEG 2000 image: {EXPORT}")
+"""Reasons by which earlier versions refused formats that are read now: a photo with one in a store is looked at once more."""
 READERS = [
     ("JPEG", re.compile(rb"\xff\xd8\xff")),
     ("PNG", re.compile(rb"\x89PNG\r\n\x1a\n")),
@@ -13,12 +15,12 @@ READERS = [
     ("GIF", re.compile(rb"GIF8[79]a")),
     ("BMP", re.compile(rb"BM.{8}.{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL)),
     ("AVIF", re.compile(rb"....ftyp(?:avi[fs]|mi(?:f1|af).{4,40}avif)", re.DOTALL)),
+    ("HEIF", re.compile(rb"....ftyp(?:hei|hev|mif1|msf1)", re.DOTALL)),
+    ("JPEG2000", re.compile(rb"\0\0\0\x0cjP {2}|\xff\x4f\xff\x51")),
     ("TIFF", re.compile(rb"II[\x2a\x2b]\0(?!.{4}CR)|MM\0[\x2a\x2b]", re.DOTALL)),
 ]
 OTHERS = [
-    (re.compile(rb"....ftyp(?:hei|hev|mif1|msf1)", re.DOTALL), f"HEIC image: {EXPORT}"),
     (re.compile(rb"....ftypcrx|II\x2a\0.{4}CR|IIR[OS]|MMOR|IIU\0|FUJIFILMCCD-RAW|FOVb|\0MRM", re.DOTALL), RAW),
-    (re.compile(rb"\0\0\0\x0cjP {2}|\xff\x4f\xff\x51"), f"JPEG 2000 image: {EXPORT}"),
     (re.compile(rb"\0\0\0\x0cJXL |\xff\x0a"), f"JPEG XL image: {EXPORT}"),
     (re.compile(rb"8BPS"), f"Photoshop document: {EXPORT}"),
     (re.compile(rb"....ftyp|RIFF....AVI |\x1a\x45\xdf\xa3|\0\0\x01[\xb3\xba]|FLV|....moov|....mdat", re.DOTALL), "video, no photo"),

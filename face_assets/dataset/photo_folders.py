@@ -34,7 +34,7 @@ SHAPING = re.compile("[\u034f\u180b-\u180f\u200c\u200d\ufe00-\ufe0f\U000e0100-\U
 def left_out_as(parts: Sequence[str], is_folder: bool = False) -> str | None:
     """The reason for which a file with this path is no photo: HIDDEN, SYSTEM or OTHER_KIND; None where it may be one.
 
-    A picture of an unreadable format (HEIC, RAW) counts as a photo, and its inspection gives the reason.
+    A picture of an unreadable format (RAW) counts as a photo, and its inspection gives the reason.
     """
     for part in parts:
         name = part.lower()

@@ -15,6 +15,7 @@ from face_assets.core.step_versions import step_version
 from face_assets.core.tables import write_rows
 from face_assets.dataset import duplicates
 from face_assets.dataset.enough_people import plan_of, planned
+from face_assets.dataset.file_kinds import NOW_READ
 from face_assets.dataset.inspection import inspect_photos
 from face_assets.dataset.manifest import Manifest, Photo, make_manifest, moved
 from face_assets.dataset.photo_folders import LOOSE
@@ -125,6 +126,7 @@ def moved_since_production(workspace: Workspace, dataset: Artifact) -> list[str]
 def _inspect(workspace: Workspace, commit: str, photos: list[Photo], params: Params, log: Log) -> dict[str, dict[str, Any]]:
     store = workspace.home.inspections(fingerprint(params.photos.max_megapixels, step_version("inspection")))
     md5s = [photo.md5 for photo in photos]
+    store.drop(md5 for md5, fact in store.facts(md5s).items() if fact.get("problem") in NOW_READ)
     missing = store.missing(md5s)
     if missing:
         log(f"inspecting {len(missing):,} new photos of {len(set(md5s)):,}")

@@ -13,6 +13,7 @@ from face_assets.core.batches import batched
 from face_assets.core.files import read_content
 from face_assets.core.progress import Progress
 from face_assets.dataset.decoding import UnusablePhoto, decode
+from face_assets.dataset.file_kinds import NOW_READ
 from face_assets.detection.crop_keys import MOST_FACES, crop_keys, other_keys
 from face_assets.detection.detector import DetectorConfig, FaceDetector, Pixels, enough
 from face_assets.detection.faces import Faces
@@ -67,11 +68,12 @@ def unaligned(
     """The photos without a result, each once and in their order, and the facts of the others.
 
     every_face: photos that count as such where their first choice alone is stored, although they have several faces. Removes the results of
-    photos that were rejected under a lower limit.
+    photos that were rejected under a lower limit, or for a format that is read now.
     """
     wanted = list(dict.fromkeys(md5s))
     facts = store.facts(wanted)
     outdated = {md5 for md5, fact in facts.items() if "megapixels" in fact and fact["megapixels"] <= max_megapixels}
+    outdated |= {md5 for md5, fact in facts.items() if fact.get("reason") in NOW_READ}
     if outdated:
         store.drop(outdated)
         facts = {md5: fact for md5, fact in facts.items() if md5 not in outdated}

@@ -13,7 +13,7 @@ from face_assets.dataset.manifest import make_manifest
 from face_assets.dataset.photo_folders import identity_of, left_out_as, person_key
 from face_assets.registry.listing import TrackedFile
 
-ENDINGS = {"JPEG": ".jpg", "TIFF": ".tif"}
+ENDINGS = {"JPEG": ".jpg", "TIFF": ".tif", "HEIF": ".heic", "JPEG2000": ".jp2"}
 """Ending of a photo's name by its reader, where it is not the reader's own name."""
 
 NOT_EMPTY = "a gallery of nobody cannot go live."

@@ -24,7 +24,7 @@ SAME_PIXELS = 1.0  # in which boxes of one photo may differ, by the photos that 
 DEPLOYMENTS = 2  # tries to get answers of one release while another becomes live
 BASE64 = {"type": "string", "contentEncoding": "base64"}
 FILE = {"type": "string", "contentMediaType": "application/octet-stream"}
-KINDS = ("image/jpeg", "image/png", "image/webp", "application/octet-stream")
+KINDS = ("image/jpeg", "image/png", "image/webp", "image/heic", "application/octet-stream")
 
 
 def body(names: Sequence[str], several: bool = False, raw: bool = False) -> dict[str, Any]:

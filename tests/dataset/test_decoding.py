@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pillow_heif
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +23,8 @@ from face_assets.dataset.decoding import MEGAPIXELS, UnusablePhoto, decode, insp
 from face_assets.demo.synthetic import draw
 
 BEGINNINGS = [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP", b"GIF89a", b"II*\0", b"MM\0*", b"\0\0\0\x18ftypavif", b"BM"]
+BEGINNINGS += [b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"]
+pillow_heif.register_heif_opener()  # so that Pillow writes HEIC here
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -81,8 +84,11 @@ def test_exif_turns_the_photo_upright(photo: Image.Image, orientation: int) -> N
         (b"some text", "text, no photo"),
         (b"\x01\x02\x03", "no image of a format that is read here"),
         (bytes(500), "not copied whole"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
-        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "HEIC"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "broken image"),
+        (encoded(draw(0, 0), "HEIF")[:3000], "truncated"),
+        (encoded(draw(0, 0), "JPEG2000")[:-100], "broken image"),
+        (encoded(draw(0, 0), "JPEG2000", no_jp2=True)[:3000], "broken image"),
+        (encoded(Image.new("RGB", (60, 8)), "HEIF"), "too small"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n", "Git LFS"),
         (b"outs:\n- md5: 0\n  path: 1.jpg\n", "pointer of DVC"),
         (b"\xef\xbb\xbf\n<!DOCTYPE html>\n<html><svg></svg></html>", "HTML page"),
@@ -108,13 +114,33 @@ def test_what_cannot_be_used_says_why(content: bytes, reason: str) -> None:
         assert reason in raised.value.reason
 
 
-@pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF", "AVIF", "WEBP", "PNG"])
+@pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF", "AVIF", "WEBP", "PNG", "HEIF", "JPEG2000"])
 def test_other_formats_and_the_first_picture_of_several_are_read(photo: Image.Image, kind: str) -> None:
-    several = {} if kind == "BMP" else {"save_all": True, "append_images": [draw(0, 1)]}
+    several = {} if kind in ("BMP", "JPEG2000") else {"save_all": True, "append_images": [draw(0, 1)]}
     for options in ({}, several):
         found = decode(encoded(photo, kind, **options))
         assert np.abs(found.astype(int) - np.asarray(photo)).mean() < 6
         assert inspect(encoded(photo, kind, **options)).format == kind
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_photo_of_a_phone_is_set_upright_once(photo: Image.Image, orientation: int) -> None:
+    wide, exif = photo.crop((0, 0, 250, 200)), Image.Exif()
+    exif[0x0112] = orientation
+    undo = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+    stored = wide.transpose(undo[orientation]) if orientation in undo else wide
+    content = encoded(stored, "HEIF", quality=95, exif=exif.tobytes())
+    assert np.abs(decode(content).astype(int) - np.asarray(wide)).mean() < 6
+    assert (inspect(content).width, inspect(content).height) == (250, 200)
+
+
+def test_a_header_of_heic_that_lies_about_its_size_gets_no_more_memory() -> None:
+    content = encoded(Image.new("RGB", (600, 600)), "HEIF")
+    size = content.index(b"ispe") + 8
+    with pytest.raises(UnusablePhoto, match="Security limit"):
+        decode(content[:size] + struct.pack(">II", 100, 100) + content[size + 8 :])
+    with pytest.raises(UnusablePhoto, match="megapixels"):
+        decode(content, max_megapixels=0.35)
 
 
 def chunk(kind: bytes, data: bytes, checksum: int | None = None) -> bytes:

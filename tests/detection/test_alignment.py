@@ -12,6 +12,7 @@ from PIL import Image
 
 from face_assets.core.errors import UserError
 from face_assets.dataset import rgb
+from face_assets.dataset.file_kinds import NOW_READ
 from face_assets.dataset.inspection import inspect_photos
 from face_assets.demo.synthetic import draw, write_people
 from face_assets.demo.traits import name_of
@@ -20,7 +21,7 @@ from face_assets.detection.contact_sheet import caption_font, contact_sheet, wra
 from face_assets.detection.crop_keys import crop_keys
 from face_assets.detection.detector import DetectorConfig
 from face_assets.detection.mtcnn import Detector
-from face_assets.storage.content_store import ContentStore
+from face_assets.storage.content_store import ContentStore, Entry
 
 
 def nothing(done: int, whole: int) -> None:
@@ -58,6 +59,12 @@ def test_a_photo_that_cannot_be_used_does_not_stop_the_rest(
     assert named["faceless.png"].facts["status"] == "no_face"
     faces = [entries[md5] for md5 in good(photos)]
     assert sum(entry.facts["status"] == "face" and len(entry.blob or b"") == 160 * 160 * 3 for entry in faces) >= 5
+
+
+def test_a_photo_that_was_refused_for_a_format_that_is_read_now_is_looked_at_again(tmp_path: Path) -> None:
+    store = ContentStore(tmp_path / "crops.sqlite")
+    store.put([Entry("heic", {"status": "unusable", "reason": NOW_READ[0]}), Entry("raw", {"status": "unusable", "reason": "RAW"})])
+    assert alignment.unaligned(store, ["heic", "raw"], 100.0)[0] == ["heic"]
 
 
 def test_the_limit_in_force_decides_whatever_was_aligned_before(photos: dict[str, Path], networks: Path, tmp_path: Path) -> None:

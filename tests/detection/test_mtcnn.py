@@ -1,5 +1,6 @@
 """The detector against its oracle, facenet-pytorch's MTCNN."""
 
+import io
 import os
 import random
 import sys
@@ -8,14 +9,18 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image
 
+from face_assets.dataset.decoding import decode
 from face_assets.demo.synthetic import draw
 from face_assets.detection.cropping import box_crop
 from face_assets.detection.detector import DetectorConfig
 from face_assets.detection.facenet_pytorch import import_facenet_pytorch
 from face_assets.detection.mtcnn import Detector
+
+pillow_heif.register_heif_opener()  # so that Pillow writes HEIC here
 
 
 def overlap(one: np.ndarray, other: np.ndarray) -> float:
@@ -66,6 +71,26 @@ def test_it_finds_what_facenet_pytorch_finds_on_real_faces(networks: Path, real_
     with_face, different = disagreements((Image.open(photo).convert("RGB") for photo in photos), networks)
     assert with_face >= 78
     assert different <= 1
+
+
+WHOLE = {"chroma": 444, "subsampling": "4:4:4", "quality": 100, "lossless": True}
+"""Options by which the formats lose next to nothing: boxes move by pixels where a photo is compressed a little more."""
+
+
+def test_a_photo_of_a_phone_has_the_face_of_the_jpeg(networks: Path) -> None:
+    detector = Detector(networks, DetectorConfig())
+
+    def box(image: Image.Image, kind: str, **options: object) -> np.ndarray:
+        output = io.BytesIO()
+        image.save(output, kind, **options)
+        return detector.detect(decode(output.getvalue())).boxes[0]
+
+    output = io.BytesIO()
+    draw(1, 0).save(output, "JPEG", quality=90)
+    pixels = Image.fromarray(decode(output.getvalue()))
+    wanted = box(pixels, "PNG")
+    for kind in ("HEIF", "AVIF", "JPEG2000", "TIFF", "WEBP"):
+        assert np.abs(box(pixels, kind, **(WHOLE if kind in ("HEIF", "AVIF", "WEBP") else {})) - wanted).max() <= 2, kind
 
 
 def test_the_subject_is_chosen_as_asked(networks: Path) -> None:

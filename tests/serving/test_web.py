@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pillow_heif
 import pytest
 import uvicorn
 from compreface import CompreFace
@@ -36,6 +37,7 @@ from tests.serving.conftest import THRESHOLD, Kit
 from tests.waiting import until
 
 pytestmark = pytest.mark.slow
+pillow_heif.register_heif_opener()  # so that Pillow writes HEIC here
 ROOT = Path(__file__).parents[2]
 CAMERA = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
 LOCAL = "http://localhost:8004"
@@ -91,6 +93,8 @@ def test_a_photo_in_every_form_has_one_answer(web: TestClient, kit: Kit) -> None
         web.post("/api/v1/recognize?k=2", json={"photo": f"data:image/jpeg;base64,{text(photo)}"}),
     ]
     assert [answer.status_code for answer in answers] == [200] * 5
+    heic = web.post("/api/v1/recognize", content=encoded(Image.open(io.BytesIO(photo)), "HEIF"), headers={"content-type": "image/heic"})
+    assert np.abs(np.subtract(heic.json()["faces"][0]["box"], answers[0].json()["faces"][0]["box"])).max() <= 2
     found = [{key: value for key, value in answer.json().items() if key != "time"} for answer in answers]
     assert all(one == found[0] for one in found)
     (face,) = found[0]["faces"]
