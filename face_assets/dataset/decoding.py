@@ -48,7 +48,7 @@ def _heif(file: io.BytesIO) -> ImageFile.ImageFile:
 
     options.DECODE_THREADS = 1  # a core each for photos that are looked at side by side
     options.THUMBNAILS = options.DEPTH_IMAGES = options.AUX_IMAGES = False
-    return HeifImageFile(file)
+    return HeifImageFile(file)  # type: ignore[no-untyped-call]
 
 
 READERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
