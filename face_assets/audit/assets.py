@@ -1,12 +1,14 @@
 """The assets label_audit and gallery_audit, and their checks."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 
 import dagster as dg
 
 from face_assets.audit import gallery_steps, steps
 from face_assets.audit.embedder import STARTING
 from face_assets.audit.findings import Finding, read_findings
+from face_assets.audit.reviewed import found_right
 from face_assets.core.outside_text import shown
 from face_assets.core.params import Audit
 from face_assets.core.step_versions import step_version
@@ -40,10 +42,8 @@ def label_audit(context: dg.AssetExecutionContext, platform: WorkspaceResource, 
     with user_errors(context):
         commit = commit_of(context, workspace)
         artifact = steps.audit_labels(workspace, commit, aligned_faces, context.log.info)
-        allowed, accepted = workspace.params(commit).audit, _acknowledged(workspace, commit)
-        yield from enforce_checks(
-            context, materialized(context, workspace, artifact, plots=["suspects"], checks=lambda: _checks(artifact, allowed, accepted))
-        )
+        checks = _checks(artifact, workspace.params(commit).audit, _Settled.at(workspace, commit))
+        yield from enforce_checks(context, materialized(context, workspace, artifact, plots=["suspects"], checks=lambda: checks))
 
 
 @dg.asset(
@@ -63,28 +63,36 @@ def gallery_audit(context: dg.AssetExecutionContext, platform: WorkspaceResource
     with user_errors(context):
         commit = commit_of(context, workspace)
         artifact = gallery_steps.audit_gallery(workspace, commit, label_audit, context.log.info)
-        allowed, accepted = workspace.params(commit).audit, _acknowledged(workspace, commit)
-        checks = _checks(artifact, allowed, accepted, "gallery_labels_fit", "no_gallery_suspects")
+        settled = _Settled.at(workspace, commit)
+        checks = _checks(artifact, workspace.params(commit).audit, settled, "gallery_labels_fit", "no_gallery_suspects")
         yield from enforce_checks(context, materialized(context, workspace, artifact, plots=["suspects"], checks=lambda: checks))
 
 
-def _acknowledged(workspace: Workspace, commit: str) -> set[str]:
-    """Keys of the people whom the commit or one before it acknowledges: the audit judges those in production, too, each time."""
-    return {person_key(name) for name in acknowledged_names(workspace.repository, commit)}
+@dataclass(frozen=True)
+class _Settled:
+    """What people decided at a commit or before it, which the audit finds again each time. names: keys of acknowledged people; right: True
+    for a finding about a label that a review called right."""
 
+    names: Collection[str]
+    right: Callable[[Finding], bool]
 
-def _open(artifact: Artifact, accepted: Collection[str]) -> list[Finding]:
-    """The findings about people whom nobody acknowledged, of `two_names` neither of the two."""
-    found = [Finding(**one) for one in read_findings(artifact.directory / steps.FINDINGS)]
-    names = [(one.identity, *([one.agrees_with] if one.kind == "two_names" else [])) for one in found]
-    return [one for one, both in zip(found, names, strict=True) if not any(person_key(name) in accepted for name in both)]
+    @staticmethod
+    def at(workspace: Workspace, commit: str) -> "_Settled":
+        names = {person_key(name) for name in acknowledged_names(workspace.repository, commit)}
+        return _Settled(names, found_right(workspace.repository, commit))
+
+    def is_open(self, finding: Finding) -> bool:
+        """True for a finding about people whom nobody acknowledged, of `two_names` neither of the two, that no review called right."""
+        names = [finding.identity, *([finding.agrees_with] if finding.kind == "two_names" else [])]
+        return not any(person_key(name) in self.names for name in names) and not self.right(finding)
 
 
 def _checks(
-    artifact: Artifact, allowed: Audit, accepted: Collection[str], fit: str = "labels_fit", suspects: str = "no_suspects"
+    artifact: Artifact, allowed: Audit, settled: _Settled, fit: str = "labels_fit", suspects: str = "no_suspects"
 ) -> list[dg.AssetCheckResult]:
-    """The results of the two checks. accepted: keys of acknowledged people, of whom no finding counts for a refusal."""
-    found, left = artifact.summary, _open(artifact, accepted)
+    """The results of the two checks. settled: findings that count for no refusal."""
+    findings = [Finding(**one) for one in read_findings(artifact.directory / steps.FINDINGS)]
+    found, left = artifact.summary, [finding for finding in findings if settled.is_open(finding)]
     counted = steps.counts(left)
     rates = {
         "max_wrong_person": (counted["wrong_person"] / max(1, found["judged"]), "of the photos show another person"),

@@ -7,8 +7,9 @@ from pathlib import Path
 from face_assets.automation.services import record, wait_until_up
 from face_assets.core import processes
 from face_assets.core.direct_connections import responds
+from face_assets.core.errors import UserError
 from face_assets.core.ports import require_free
-from face_assets.core.settings import LOOPBACK, Settings
+from face_assets.core.settings import LOOPBACK, Settings, load_settings
 from face_assets.storage.home import Home
 
 WEB = "web"
@@ -30,6 +31,14 @@ def start_web(settings: Settings) -> str:
 def web_answers(settings: Settings) -> bool:
     """True if the web service responds."""
     return responds(f"{settings.web_address}/api/v1/alive")
+
+
+def page_address(name: str) -> str:
+    """Returns the address of a page of the running web service. Raises UserError where it does not run."""
+    settings = load_settings()
+    if not web_answers(settings):
+        raise UserError(f"The web service does not respond at {settings.web_address}: `face-assets up` starts it.")
+    return f"{settings.web_address}/{name}"
 
 
 def stop_web(settings: Settings) -> list[str]:

@@ -129,6 +129,26 @@ class People:
             del self.files[path]
         return photos
 
+    def take_photo(self, key: str, md5: str) -> list[str]:
+        """Removes a photo of a person, and the person with the last one; returns its paths."""
+        photos = self.photos[key]
+        paths = sorted(path for path, one in photos.items() if one == md5)
+        if len(paths) == len(photos):
+            self.remove(key)
+            return paths
+        for path in paths:
+            del photos[path]
+            del self.files[path]
+        return paths
+
+    def put_photo(self, name: str, path: str, md5: str) -> None:
+        """Files a photo under a name, with the file's name of its former path, unless the person has it already."""
+        key = person_key(name)
+        folder = next(iter(self.photos[key])).partition("/")[0] if key in self.photos else name
+        self.names.setdefault(key, name)
+        if md5 not in self.photos.get(key, {}).values():
+            self._put(key, f"{folder}/{PurePosixPath(path).name}", md5)
+
     def _put(self, key: str, path: str, md5: str) -> None:
         """Adds a photo; under another file's name it gets its md5 before the ending."""
         if self.files.get(path, md5) != md5:
@@ -259,14 +279,11 @@ class RemovePhoto:
         """Removes the photo."""
         key = people.key_of(self.name)
         name, photos = people.names[key], people.photos[key]
-        paths = [path for path, md5 in photos.items() if md5 == self.photo]
-        if not paths:
+        if self.photo not in photos.values():
             raise NotEnrolledError(f"{quoted(self.photo)} is no photo of {name}.")
-        if len(paths) == len(photos):
+        if set(photos.values()) == {self.photo}:
             raise ConflictError(f"It is the only photo of {name}: add another one first, or remove the person.")
-        for path in paths:
-            del photos[path]
-            del people.files[path]
+        people.take_photo(key, self.photo)
         return Effect(f"Remove a photo of {name}")
 
 

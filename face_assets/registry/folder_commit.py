@@ -1,4 +1,4 @@
-"""Commits that change a folder of DVC on a branch of the data repository, made without a clone of a user's.
+"""Commits that change folders of DVC on a branch of the data repository, made without a clone of a user's.
 
 Each is whole or not there: the new files go to the DVC remote first, then the commit to git, which takes it only where the branch has not
 moved. A branch that moved is fetched, and the change made anew on its new head.
@@ -64,12 +64,43 @@ class FolderChange:
     texts: Mapping[str, bytes | None] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class DataChange:
+    """A change of several tracked folders and of files under git, in one commit.
+
+    folders: name → new listing; texts: path → content of a file under git; the rest as
+    of a FolderChange.
+    """
+
+    folders: Mapping[str, Sequence[TrackedFile]]
+    texts: Mapping[str, bytes | None]
+    message: str
+    author: Person
+    acknowledged: Sequence[str] = ()
+    contents: Mapping[str, bytes] = field(default_factory=dict)
+    remote: str | None = None
+
+
 Change = Callable[[CommitId], FolderChange | None]
 """Makes the change on a commit; None where nothing is to be changed. It is called again where the branch moved meanwhile."""
 
 
 def commit_folder(repository: DataRepository, branch: str, name: str, change: Change) -> CommitId | None:
-    """The commit that changes the folder `name` on a branch of the source; None where nothing was to be changed.
+    """The commit that changes the folder `name` on a branch of the source, as `commit_data` makes it."""
+
+    def of_folder(head: CommitId) -> DataChange | None:
+        wanted = change(head)
+        if wanted is None:
+            return None
+        return DataChange(
+            {name: wanted.files}, wanted.texts, wanted.message, wanted.author, wanted.acknowledged, wanted.contents, wanted.remote
+        )
+
+    return commit_data(repository, branch, of_folder)
+
+
+def commit_data(repository: DataRepository, branch: str, change: Callable[[CommitId], DataChange | None]) -> CommitId | None:
+    """The commit of a change on a branch of the source; None where nothing was to be changed.
 
     A branch that is checked out in a clone on this machine moves there as by `git pull` and `dvc checkout`, and not at all where files of
     that clone differ from its last commit. Raises UserError, then with nothing changed; also what `change` raises.
@@ -84,47 +115,72 @@ def commit_folder(repository: DataRepository, branch: str, name: str, change: Ch
             wanted = change(CommitId(head))
             if wanted is None:
                 return None
-            if commit := _try(repository, branch, CommitId(head), name, wanted):
+            if commit := _try(repository, branch, CommitId(head), wanted):
                 repository.refresh()
                 return commit
     raise UnreachableError(f"Others kept committing to {branch} of {repository.shown}: nothing was changed. Try again.")
 
 
-def _try(repository: DataRepository, branch: str, head: CommitId, name: str, change: FolderChange) -> CommitId | None:
-    """The pushed commit; None where somebody committed first."""
+@dataclass(frozen=True)
+class _Folder:
+    """A tracked folder's new pointer, listing and place in a clone on this machine."""
+
+    pointer: bytes
+    md5: str
+    listing: bytes
+    remote: str | None
+    tree: WorkingTree | None
+
+
+def _folder(
+    repository: DataRepository, branch: str, head: CommitId, name: str, files: Sequence[TrackedFile], change: DataChange
+) -> _Folder:
     where = f"{name}.dvc at commit {head[:12]}"
     pointer, committed = repository.pointer(head, name), repository.read(head, f"{name}.dvc")
     if pointer and pointer.not_pushed:
         raise UserError(pointer.not_pushed)
     before = repository.files(head, name) if pointer else []
-    listing = listing_of(change.files)
+    listing = listing_of(files)
     md5 = f"{hashlib.md5(listing, usedforsecurity=False).hexdigest()}.dir"
-    size = _size(repository, pointer.size if pointer else None, before, change)
+    size = _size(repository, pointer.size if pointer else None, before, files, change.contents)
     remote = pointer.remote if pointer else change.remote
-    text = pointer_to(committed, name, md5, size, len(change.files), where, remote)
-    tree = WorkingTree.of(repository, branch, name, before, change.files)
-    contents = {**change.contents, md5: listing}
+    text = pointer_to(committed, name, md5, size, len(files), where, remote)
+    return _Folder(text, md5, listing, remote, WorkingTree.of(repository, branch, name, before, files))
+
+
+def _try(repository: DataRepository, branch: str, head: CommitId, change: DataChange) -> CommitId | None:
+    """The pushed commit; None where somebody committed first."""
+    folders = {name: _folder(repository, branch, head, name, files, change) for name, files in change.folders.items()}
+    contents = {**change.contents, **{folder.md5: folder.listing for folder in folders.values()}}
+    trees = [(folder.tree, folder.md5) for folder in folders.values() if folder.tree]
     _keep(repository.cache, contents)
-    if tree:
+    for tree, _ in trees:
         tree.require_room()
     with repository.checkout(head) as clone:
-        _upload(clone, remote, [*change.contents], [md5])
-        commit = _commit(repository, clone, head, name, text, change)
-        if tree:
+        for folder in folders.values():
+            _upload(clone, folder.remote, [*change.contents], [folder.md5])
+        commit = _commit(repository, clone, head, folders, change)
+        for tree, _ in trees:
             tree.keep(contents)
-            tree.begin(md5)
+        WorkingTree.begin(repository, trees)
         if not _push(repository, clone, branch, head, commit):
             return None
     WorkingTree.finish(repository)
     return commit
 
 
-def _size(repository: DataRepository, before: int | None, files: Iterable[TrackedFile], change: FolderChange) -> int | None:
+def _size(
+    repository: DataRepository,
+    before: int | None,
+    files: Iterable[TrackedFile],
+    after: Iterable[TrackedFile],
+    contents: Mapping[str, bytes],
+) -> int | None:
     """Bytes of the folder after the change; None where they are not known."""
-    old, new = {file.path: file.md5 for file in files}, {file.path: file.md5 for file in change.files}
+    old, new = {file.path: file.md5 for file in files}, {file.path: file.md5 for file in after}
     gone = [md5 for path, md5 in old.items() if new.get(path) != md5]
     come = [md5 for path, md5 in new.items() if old.get(path) != md5]
-    sizes = {md5: len(content) for md5, content in change.contents.items()}
+    sizes = {md5: len(content) for md5, content in contents.items()}
     sizes |= {md5: path.stat().st_size for md5, path in repository.cached({*gone, *come} - sizes.keys()).items()}
     if before is None or not sizes.keys() >= {*gone, *come}:
         return None
@@ -151,12 +207,14 @@ def _upload(clone: Path, remote: str | None, *batches: Sequence[str]) -> None:
         )
 
 
-def _commit(repository: DataRepository, clone: Path, head: CommitId, name: str, pointer: bytes, change: FolderChange) -> CommitId:
+def _commit(repository: DataRepository, clone: Path, head: CommitId, folders: Mapping[str, _Folder], change: DataChange) -> CommitId:
     """Makes the commit in our own clone, whose index is that of `head`."""
-    files: dict[str, bytes | None] = {**change.texts, f"{name}.dvc": pointer}
+    files: dict[str, bytes | None] = {**change.texts, **{f"{name}.dvc": folder.pointer for name, folder in folders.items()}}
     ignored = repository.read(head, ".gitignore") or b""
-    if f"/{name}".encode() not in ignored.split(b"\n"):
-        files[".gitignore"] = (ignored if ignored.endswith(b"\n") or not ignored else ignored + b"\n") + f"/{name}\n".encode()
+    for name in folders:
+        if f"/{name}".encode() not in ignored.split(b"\n"):
+            ignored = (ignored if ignored.endswith(b"\n") or not ignored else ignored + b"\n") + f"/{name}\n".encode()
+            files[".gitignore"] = ignored
     for path, content in files.items():
         if content is None:
             git("update-index", "--force-remove", "--end-of-options", path, cwd=clone)

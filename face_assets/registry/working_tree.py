@@ -67,21 +67,24 @@ class WorkingTree:
                 if not path.is_file():
                     write_bytes(path, content, 0o444)
 
-    def begin(self, md5: str) -> None:
-        """Notes what the clone will lack once its pointer is `md5`."""
-        facts = {"root": str(self.root), "name": self.name, "md5": md5, "gone": self.gone, "come": self.come}
-        write_json(self.repository.home / JOURNAL, facts)
+    @staticmethod
+    def begin(repository: DataRepository, trees: "Sequence[tuple[WorkingTree, str]]") -> None:
+        """Notes what clones will lack once their pointers are these md5s."""
+        facts = [{"root": str(tree.root), "name": tree.name, "md5": md5, "gone": tree.gone, "come": tree.come} for tree, md5 in trees]
+        if facts:
+            write_json(repository.home / JOURNAL, facts)
 
     @staticmethod
     def finish(repository: DataRepository) -> None:
-        """Brings the files of the clone to its pointer, where one is noted whose branch has moved."""
+        """Brings the files of the clone to its pointers, where some are noted whose branch has moved."""
         journal = repository.home / JOURNAL
         if not journal.is_file():
             return
-        facts = read_json(journal)
-        tree = WorkingTree(repository, Path(facts["root"]), facts["name"], facts["gone"], facts["come"])
-        if tree._points_to(facts["md5"]):
-            tree._follow()
+        noted = read_json(journal)
+        for facts in [noted] if isinstance(noted, dict) else noted:  # one folder alone by earlier versions
+            tree = WorkingTree(repository, Path(facts["root"]), facts["name"], facts["gone"], facts["come"])
+            if tree._points_to(facts["md5"]):
+                tree._follow()
         journal.unlink(missing_ok=True)
 
     def _points_to(self, md5: str) -> bool:

@@ -24,6 +24,7 @@ from face_assets.web import (
     people_pages,
     recognition,
     releases,
+    review_page,
     status,
     try_page,
 )
@@ -37,6 +38,7 @@ from face_assets.web.people_service import PeopleService
 from face_assets.web.problems import PROBLEMS, add_handlers
 from face_assets.web.recognizer import Recognizer
 from face_assets.web.release_files import ReleaseFolders
+from face_assets.web.review_page import ReviewService
 
 SUMMARY = "Faces on photos, the people they are, and the people who are enrolled."
 
@@ -69,6 +71,7 @@ def create_app(
     app.state.folders = ReleaseFolders(models or Home(settings.home).serving / "models")
     app.state.people = PeopleService()
     app.state.pictures = FacePictures()
+    app.state.review = ReviewService()
     app.state.declared = DeclaredSubjects(Home(settings.home).root / "declared-subjects.json")
     for module in (
         status,
@@ -79,6 +82,7 @@ def create_app(
         compreface_embeddings,
         try_page,
         people_pages,
+        review_page,
         face_pictures,
         docs_page,
     ):

@@ -54,7 +54,7 @@ class FacePictures:
         """
         self._folder(commit, md5)
         crop = self.crops(commit, [crop_key(md5, rank)]).get(crop_key(md5, rank))
-        return self.photo(commit, md5, FACE_SIDE) if crop is None else _jpeg(Image.fromarray(crop))
+        return self.photo(commit, md5, FACE_SIDE) if crop is None else small_jpeg(crop, len(crop))
 
     def photo(self, commit: str, md5: str, side: int = PHOTO_SIDE) -> bytes:
         """A JPEG of a photo, upright, at most `side` pixels long and wide. Raises UserError as `face` does."""
@@ -62,11 +62,10 @@ class FacePictures:
         workspace = Workspace.load()
         file = workspace.repository.locate(commit, folder, [md5])[md5]
         try:
-            image = Image.fromarray(decode(file.read_bytes(), workspace.params(commit).photos.max_megapixels))
+            pixels = decode(file.read_bytes(), workspace.params(commit).photos.max_megapixels)
         except UnusablePhoto as error:
             raise UserError(f"The photo cannot be shown: {error.reason}.") from error
-        image.thumbnail((side, side))
-        return _jpeg(image)
+        return small_jpeg(pixels, side)
 
     def crops(self, commit: str, keys: Sequence[str]) -> dict[str, Crop]:
         """The stored crops of `keys`, uint8 (s, s, 3), RGB."""
@@ -109,8 +108,10 @@ class FacePictures:
         return folder
 
 
-def _jpeg(image: Image.Image) -> bytes:
-    output = io.BytesIO()
+def small_jpeg(pixels: Crop, side: int) -> bytes:
+    """Returns a JPEG of pixels uint8 (h, w, 3), RGB, made smaller where they are longer or wider than `side`."""
+    image, output = Image.fromarray(pixels), io.BytesIO()
+    image.thumbnail((side, side))
     image.save(output, "JPEG", quality=QUALITY)
     return output.getvalue()
 

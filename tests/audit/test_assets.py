@@ -65,10 +65,13 @@ def test_a_refusal_names_people_and_acknowledged_ones_do_not_count(tmp_path: Pat
     write_findings(tmp_path / steps.FINDINGS, [twins])
     summary = {**steps.counts([twins]), "people": 10, "judged": 30, "unable": "", "embedder": STARTING, "findings": [twins.to_json()]}
     audit = Artifact("gallery_audit", "1", tmp_path, summary)
-    refused, warned = assets._checks(audit, Params().audit, set())
+
+    def judged(*acknowledged: str, right: bool = False) -> list[dg.AssetCheckResult]:
+        return assets._checks(audit, Params().audit, assets._Settled(acknowledged, lambda _: right))
+
+    refused, warned = judged()
     assert not refused.passed and "gallery/Eve looks like the same person as Ann" in str(refused.description)
     assert "--acknowledge NAME" in str(refused.description) and not warned.passed
-    for name in ("eve", "ann"):
-        meant, warned = assets._checks(audit, Params().audit, {name})
+    for meant, warned in (judged("eve"), judged("ann"), judged(right=True)):
         assert meant.passed and not warned.passed
-    assert not assets._checks(audit, Params().audit, {"zoë"})[0].passed
+    assert not judged("zoë")[0].passed

@@ -98,6 +98,18 @@ def forget(name: str, yes: bool, as_json: bool) -> None:
     sys.exit(0 if report["success"] else FAILED)
 
 
+@click.command()
+@click.option("--open/--print", "in_browser", default=None, help="Open the page in a browser, which is the default on a terminal.")
+def review(in_browser: bool | None) -> None:
+    """Open the page on which labels in doubt, rejected photos and wrong answers are decided, and print its address."""
+    from face_assets.cli.web_service import page_address
+
+    address = page_address("review")
+    echo(address)
+    if in_browser or (in_browser is None and sys.stdout.isatty()):
+        click.launch(address)
+
+
 def _end(report: dict[str, Any], as_json: bool) -> None:
     """Prints what was committed and how it ended, and exits with its status."""
     if as_json:

@@ -1,0 +1,1 @@
+"""Review by people: cases in doubt, decisions, and the commit that carries them out."""
