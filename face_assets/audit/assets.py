@@ -70,7 +70,7 @@ def gallery_audit(context: dg.AssetExecutionContext, platform: WorkspaceResource
 
 @dataclass(frozen=True)
 class _Settled:
-    """What people decided at a commit or before it, which the audit finds again each time. names: keys of acknowledged people; right: True
+    """Decisions of people at a commit or before it, about what the audit finds again each time. names: keys of acknowledged people; right: True
     for a finding about a label that a review called right."""
 
     names: Collection[str]

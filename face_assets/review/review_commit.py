@@ -102,7 +102,7 @@ class _Change:
         return DataChange(changed, {RECORD: record}, message, author, acknowledged, contents)
 
     def _author(self, decisions: Sequence[Decision]) -> Person:
-        """Who commits, where all decisions are that person's; else the platform."""
+        """The author of the commit: the one who writes it, where all decisions are that person's; else the platform."""
         return self.author if {decision.by for decision in decisions} == {self.author.name} else PLATFORM
 
 
