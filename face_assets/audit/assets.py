@@ -70,8 +70,8 @@ def gallery_audit(context: dg.AssetExecutionContext, platform: WorkspaceResource
 
 @dataclass(frozen=True)
 class _Settled:
-    """Decisions of people at a commit or before it, about what the audit finds again each time. names: keys of acknowledged people; right: True
-    for a finding about a label that a review called right."""
+    """Decisions of people up to a commit, about what the audit finds again each time. names: keys of acknowledged people; right: True for a
+    finding about a label that a review called right."""
 
     names: Collection[str]
     right: Callable[[Finding], bool]

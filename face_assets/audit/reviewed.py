@@ -10,9 +10,8 @@ from face_assets.core.fingerprint import fingerprint
 from face_assets.dataset.photo_folders import person_key
 from face_assets.dataset.steps import PHOTOS
 from face_assets.registry.data_repository import DataRepository
+from face_assets.registry.watch import REVIEWED
 
-RECORD = "reviewed.csv"
-"""File under git with the reviewed cases by id, which names nobody."""
 HEADER = ("case", "decision")
 RIGHT = "right"
 MOST_BYTES = 50_000_000
@@ -30,7 +29,7 @@ def people_case(one: str, other: str) -> str:
 
 def reviewed_cases(repository: DataRepository, commit: str) -> dict[str, str]:
     """The reviewed cases at a commit: id → decision. Lines that are none are left out."""
-    content = repository.read(commit, RECORD, MOST_BYTES) or b""
+    content = repository.read(commit, REVIEWED, MOST_BYTES) or b""
     rows = csv.reader(io.StringIO(content.decode(errors="replace"), newline=""))
     return {row[0]: row[1] for row in rows if len(row) == len(HEADER) and tuple(row) != HEADER}
 

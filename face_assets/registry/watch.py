@@ -12,7 +12,9 @@ from face_assets.registry.git import GitError
 POINTERS = ("photos.dvc", "gallery.dvc")
 PARAMETERS = "params.yaml"
 REGISTER = "people.csv"
-UNCHANGED = "changes neither photos, gallery, people.csv nor parameters"
+REVIEWED = "reviewed.csv"
+"""Reviewed cases: a label that was called right counts for no refusal."""
+UNCHANGED = "changes neither photos, gallery, people.csv, reviewed.csv nor parameters"
 Inputs = Mapping[str, str]
 
 
@@ -127,11 +129,12 @@ def _why_not(inputs: Inputs, earlier: Inputs | None) -> str | None:
 
 
 def inputs_of(repository: DataRepository, commit: str) -> Inputs:
-    """The pipeline's inputs at a commit: the git object of each pointer, of people.csv, of params.yaml, and of the files that it names.
+    """The pipeline's inputs at a commit: the git object of each pointer, of people.csv, reviewed.csv and params.yaml, and of the files that
+    the last one names.
 
     Raises GitError for a commit that the mirror does not have.
     """
-    found = _objects(repository, commit, (*POINTERS, REGISTER, PARAMETERS))
+    found = _objects(repository, commit, (*POINTERS, REGISTER, REVIEWED, PARAMETERS))
     named = _named_files(repository, commit) if PARAMETERS in found else []
     paths = tuple(path for name in named for path in (name, f"{name}.dvc"))
     return found | _objects(repository, commit, paths) if paths else found

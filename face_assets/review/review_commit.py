@@ -5,15 +5,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from face_assets.audit.reviewed import RECORD, record_of, reviewed_cases
+from face_assets.audit.reviewed import record_of, reviewed_cases
 from face_assets.core.errors import RefusedError, UserError
 from face_assets.core.files import file_lock
 from face_assets.core.identifiers import CommitId
 from face_assets.gallery.enrolled_photos import source_of
 from face_assets.gallery.people import NotEnrolledError
 from face_assets.gallery.people_commits import followed_branch
+from face_assets.gallery.people_register import read_register, today
 from face_assets.registry.folder_commit import DataChange, commit_data
 from face_assets.registry.person import PLATFORM, Person
+from face_assets.registry.watch import REVIEWED
 from face_assets.registry.workspace import Workspace
 from face_assets.review.cases import people_of
 from face_assets.review.decisions import WORDS, Decision, Effect, apply
@@ -69,7 +71,7 @@ class _Change:
         """The change at a commit; None where no decision is left."""
         repository = self.workspace.repository
         self.done, self.refused = [], []
-        reviewed = reviewed_cases(repository, commit)
+        reviewed, register = reviewed_cases(repository, commit), read_register(repository, commit)
         folders, before = people_of(self.workspace, commit), people_of(self.workspace, commit)
         answers = {answer.id: answer for answer in judged_answers(self.workspace, commit)}
         contents: dict[str, bytes] = {}
@@ -81,6 +83,8 @@ class _Change:
             answer = answers.get(decision.case)
             photo = answer.content() if answer and decision.verdict == "belongs" else None
             try:
+                if register and decision.to:
+                    register.require([decision.to], today())
                 effects.append(apply(decision, folders, source_of(repository, commit), photo))
             except (RefusedError, NotEnrolledError) as error:
                 self.refused.append((decision, str(error)))
@@ -99,7 +103,7 @@ class _Change:
         acknowledged = list(dict.fromkeys(name for effect in effects for name in effect.acknowledged))
         record = record_of({**reviewed, **{decision.case: decision.verdict for decision in new}})
         author = self._author(new)
-        return DataChange(changed, {RECORD: record}, message, author, acknowledged, contents)
+        return DataChange(changed, {REVIEWED: record}, message, author, acknowledged, contents)
 
     def _author(self, decisions: Sequence[Decision]) -> Person:
         """The author of the commit: the one who writes it, where all decisions are that person's; else the platform."""

@@ -129,7 +129,7 @@ def test_every_commit_between_two_looks_is_asked_for_in_order_and_what_changes_n
     assert notes not in str(watch.requests)
     last = watch.commit()
     assert watch.look() == []
-    assert f"{last[:12]} on main changes neither photos, gallery, people.csv nor parameters" in watch.said
+    assert f"{last[:12]} on main changes neither photos, gallery, people.csv, reviewed.csv nor parameters" in watch.said
 
 
 def test_a_commit_that_only_acknowledges_somebody_runs(watch: Watch) -> None:

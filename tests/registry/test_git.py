@@ -144,7 +144,7 @@ def test_settings_of_the_user_change_neither_releases_nor_what_is_seen_of_commit
     theirs("push", "-q", source, "main:dev")
     data.refresh()
     [new] = new_commits(data, branches, before, data.mirrored_heads())
-    assert (new.commit, new.reason) == (data.resolve("dev"), "changes neither photos, gallery, people.csv nor parameters")
+    assert (new.commit, new.reason) == (data.resolve("dev"), "changes neither photos, gallery, people.csv, reviewed.csv nor parameters")
     info = data.commit_info(new.commit)
     assert (info.author, info.subject, info.branches) == ("Zoë Müller <ann@example.org>", "Zwei Läufe", ("dev",))
 

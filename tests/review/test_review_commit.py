@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from face_assets.audit.findings import Finding
-from face_assets.audit.reviewed import RECORD, found_right, people_case, photo_case, reviewed_cases
+from face_assets.audit.reviewed import found_right, people_case, photo_case, reviewed_cases
 from face_assets.core.errors import RefusedError, UnreachableError
 from face_assets.core.settings import load_settings, remember
 from face_assets.gallery.people import ConflictError, NotEnrolledError, RemovePerson
@@ -17,6 +17,7 @@ from face_assets.registry import folder_commit
 from face_assets.registry.acknowledgements import acknowledged_names
 from face_assets.registry.git import git
 from face_assets.registry.person import Person
+from face_assets.registry.watch import REVIEWED
 from face_assets.registry.workspace import Workspace
 from face_assets.review.cases import Case, open_cases, people_of
 from face_assets.review.decisions import Decision, Verdict, require_possible
@@ -86,7 +87,7 @@ def test_decisions_are_one_commit_that_git_takes_back(workspace: Workspace, repo
     assert "Acknowledge-Person: Bob" in body
     assert not (repository / "photos" / "Bob" / "1 a.jpg").exists(), "the clone on this machine follows"
     assert cases(workspace) == {} and Draft.of(workspace).read() == {}
-    assert b"Ann" not in (repository / RECORD).read_bytes()
+    assert b"Ann" not in (repository / REVIEWED).read_bytes()
     assert "Bob" in acknowledged_names(workspace.repository, made.commit)
     git("revert", "--no-edit", "HEAD", cwd=repository)
     workspace.repository.refresh()
