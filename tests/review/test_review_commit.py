@@ -80,8 +80,8 @@ def test_decisions_are_one_commit_that_git_takes_back(workspace: Workspace, repo
     made = commit_review(workspace, ADA)
     assert (made.committed, made.refused) == (3, [])
     after = listed(workspace)
-    assert after[:2] == ["Ann/1 a.jpg", "Bob/0 a.jpg"] and after[3:] == before[4:], "the photo that was left out is gone"
-    assert after[2].startswith("Bob/0 a-"), "the one that moved has a name of its own"
+    assert (after[0], after[2]) == ("Ann/1 a.jpg", "Bob/0 a.jpg") and after[3:] == before[4:], "the photo that was left out is gone"
+    assert after[1].startswith("Bob/0 a-"), "the one that moved has a name of its own"
     subject, _, body = git("log", "-1", "--format=%an%n%B", "main", cwd=repository).decode().partition("\n")
     assert subject == "Ada" and "Review 3 cases: 1 right, 1 left out, 1 belongs" in body
     assert "Acknowledge-Person: Bob" in body
