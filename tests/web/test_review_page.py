@@ -71,7 +71,7 @@ def test_cases_are_decided_by_keys_and_committed_at_once(
         other, _ = open_page(chromium, address)  # after the decisions, as after a restart
         other.goto("/review")
         expect(other.locator("#decided")).to_have_text("5")
-        other.get_by_text("Decided and not committed").click()
+        other.locator("summary").click()
         other.get_by_role("row", name="left out").get_by_role("button").click()
         expect(other.locator("#decided")).to_have_text("4")
         expect(other.locator(".case:visible h2")).to_have_text("Bob: an answer that was called wrong")
