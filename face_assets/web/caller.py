@@ -5,6 +5,7 @@
 
 import hmac
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from face_assets.web.problems import WebError
 TOKEN, NAME, ALLOWED = "face-assets-proxy", "face-assets-caller", "face-assets-rights"
 """Headers of the proxies: their secret, without which the others are ignored, the caller's name, and the caller's rights with commas."""
 SCOPE = "face_assets.caller"
+CALLER: ContextVar["Caller | None"] = ContextVar("caller", default=None)
+"""The caller of the request that a task works on."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,12 @@ def caller_in(scope: Mapping[str, object]) -> Caller:
     return found
 
 
+def name_for_record() -> str | None:
+    """Returns the name that a proxy states for the caller of the present request; None without a proxy."""
+    caller = CALLER.get()
+    return caller.name if caller and not caller.is_local else None
+
+
 def is_by_proxy(scope: Mapping[str, object]) -> bool:
     """Returns True for a request that a proxy has let through: it knows the caller, and the names by which it is called."""
     found = scope.get(SCOPE)
@@ -79,7 +88,9 @@ class Callers:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on."""
         if scope["type"] in ("http", "websocket"):
-            scope = {**scope, SCOPE: self._caller(Headers(scope=scope))}
+            caller = self._caller(Headers(scope=scope))
+            scope = {**scope, SCOPE: caller}
+            CALLER.set(caller)
         await self.app(scope, receive, send)
 
     def _caller(self, headers: Headers) -> Caller | None:

@@ -17,6 +17,8 @@ from face_assets.serving.client import RECOGNIZER, RECONNECT
 from face_assets.serving.model_repository import DETECTOR
 from face_assets.serving.runtime.photos_of_person import pack_photos
 from face_assets.serving.runtime.responses import BUSY, DROPPED, UNUSABLE
+from face_assets.serving.runtime.use_record import CALLER as RECORDED_CALLER
+from face_assets.web.caller import name_for_record
 from face_assets.web.problems import WebError
 
 SECONDS_TO_ASK = 3.0
@@ -32,10 +34,11 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Address and headers of a server over gRPC."""
+    """Address and headers of a server over gRPC. token: the secret with which the platform states who calls; empty without one."""
 
     address: str
     headers: Mapping[str, str]
+    token: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ class Recognizer:
         server, client = self._connection or await self._connect()
         try:
             async with asyncio.timeout(seconds):
+                if method == "infer" and server.token and (caller := name_for_record()):
+                    options["parameters"] = {RECORDED_CALLER: f"{server.token} {caller}"}
                 return await getattr(client, method)(*arguments, headers=dict(server.headers) or None, **options)
         except (InferenceServerException, TimeoutError) as error:
             reported = failure(error)

@@ -5,6 +5,7 @@ import uvicorn
 from face_assets.core.ports import require_free
 from face_assets.core.settings import LOOPBACK, load_settings
 from face_assets.registry.workspace import Workspace
+from face_assets.serving.internal_token import internal_token
 from face_assets.serving.steps import target
 from face_assets.web.app import create_app
 from face_assets.web.recognizer import Endpoint, Recognizer
@@ -14,8 +15,9 @@ SECONDS_TO_END = 5
 
 def live_endpoint() -> Endpoint:
     """Returns the server of this state directory. Raises UserError where none was started."""
-    client = target(Workspace.load()).client()
-    return Endpoint(client.address, client.headers or {})
+    workspace = Workspace.load()
+    client = target(workspace).client()
+    return Endpoint(client.address, client.headers or {}, internal_token(workspace.home.serving))
 
 
 def run_web() -> None:

@@ -20,7 +20,9 @@ from face_assets.evaluation.feature_histograms import NAMES, FeatureHistograms
 from face_assets.monitoring.triton_metrics import read_traffic
 from face_assets.serving.client import RecognizerClient
 from face_assets.serving.embedded import EmbeddedTarget
+from face_assets.serving.internal_token import internal_token
 from face_assets.serving.record_of_use import lines_of, verify
+from face_assets.serving.runtime.use_record import CALLER
 from tests.serving.conftest import PEOPLE
 from tests.waiting import until
 
@@ -60,16 +62,18 @@ def recorded(target: EmbeddedTarget) -> dict[str, FeatureHistograms]:
 
 
 def ask(kit: Any, target: EmbeddedTarget) -> None:
-    """Several clients at once, each with one file that is no photo."""
+    """Several clients at once, each with one file that is no photo. The platform states the first one's name, the others forge theirs."""
+    token = internal_token(target.root)
 
-    def client() -> None:
+    def client(number: int) -> None:
         recognizer = RecognizerClient(f"127.0.0.1:{target.ports.grpc}")
+        recognizer.parameters = {CALLER: f"{'forged' if number else token} till-{number}"}
         for number in range(PHOTOS):
             recognizer.identify(kit.photo(PEOPLE[number % len(PEOPLE)], 1))
         with pytest.raises(UserError):
             recognizer.identify(b"this is no photo")
 
-    threads = [threading.Thread(target=client) for _ in range(CLIENTS)]
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(CLIENTS)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -133,8 +137,10 @@ def test_traffic_is_told_by_release_and_outlives_a_kill(kit: Any, target: Embedd
     lines = [line.content.decode() for line in lines_of(target.root / "record")]
     used = Counter((line["release"], line.get("error"), line.get("accepted"), line["caller"]) for line in map(json.loads, lines))
     assert used == {
-        **{(release, None, 1, None): asked for release in ("v1.0.0", "v2.0.0")},
-        **{(release, "unusable", None, None): CLIENTS for release in ("v1.0.0", "v2.0.0")},
+        (release, *outcome, caller): clients * number
+        for release in ("v1.0.0", "v2.0.0")
+        for outcome, number in (((None, 1), PHOTOS), (("unusable", None), 1))
+        for caller, clients in (("till-0", 1), (None, CLIENTS - 1))
     }, "golden requests are no use"
     assert not [person for person in everyone if person in log or any(person in line for line in lines)]
 

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from fastapi import Request
@@ -36,6 +37,39 @@ def client(home: Path) -> Callable[..., TestClient]:
         return TestClient(app, "http://localhost:8004", raise_server_exceptions=False)
 
     return make
+
+
+class Connection:
+    """A server that keeps the parameters of requests, and answers none."""
+
+    def __init__(self) -> None:
+        self.parameters: list[object] = []
+
+    async def get_model_config(self, *_: object, **__: object) -> object:
+        return SimpleNamespace(config=SimpleNamespace(parameters={"release": SimpleNamespace(string_value="v1.0.0")}, output=()))
+
+    async def infer(self, *_: object, parameters: object = None, **__: object) -> object:
+        self.parameters.append(parameters)
+        raise TimeoutError
+
+
+@pytest.mark.parametrize(
+    ("token", "headers", "expected"),
+    [
+        ("of the server", True, {"face-assets-caller": "of the server entrance"}),
+        ("of the server", False, None),
+        ("", True, None),
+    ],
+)
+def test_the_server_gets_the_name_that_a_proxy_states_for_its_record(
+    home: Path, monkeypatch: pytest.MonkeyPatch, token: str, headers: bool, expected: object
+) -> None:
+    connection, recognizer = Connection(), Recognizer(endpoint_of_nobody)
+    monkeypatch.setattr(recognizer, "_connection", (Endpoint("", {}, token), connection))
+    client = TestClient(create_app(Settings(), recognizer, token=SECRET), "http://localhost:8004", raise_server_exceptions=False)
+    photos = {"first": ("a.jpg", b"1"), "second": ("b.jpg", b"2")}
+    assert client.post("/api/v1/verify", files=photos, headers=stated() if headers else {}).status_code == 503
+    assert connection.parameters and all(stated == expected for stated in connection.parameters)
 
 
 def stated(name: str = "entrance", rights: str = "identify", token: str = SECRET) -> dict[str, str]:
