@@ -19,7 +19,7 @@ from face_assets.serving.deployment_check import GoldenRequest
 from face_assets.serving.embedded import EmbeddedTarget
 from face_assets.serving.model_repository import write_models
 from face_assets.serving.server_environment import ensure_environment
-from face_assets.serving.triton_server import Ports
+from face_assets.serving.triton_server import Ports, Recording
 
 ROOT = Path(__file__).parents[1]
 GOLDEN_REQUESTS = 4
@@ -35,7 +35,7 @@ def serving(kit: Kit, record: str = "off") -> Iterator[EmbeddedTarget]:
         root, bundle = Path(folder) / "server", Path(folder) / "bundle"
         golden_requests = _bundle(kit, bundle, budget)
         ports = Ports(*free_ports(3))
-        target = EmbeddedTarget(root, environment, ports, usable_cores(), record=record)
+        target = EmbeddedTarget(root, environment, ports, usable_cores(), record=Recording(record))
         try:
             version = write_models(bundle, "v1.0.0", "0" * 40, target.models, ROOT / "triton_models", usable_cores())
             target.deploy(version, golden_requests, budget)

@@ -120,6 +120,10 @@ class Settings(BaseSettings):
     record: Literal["off", "on", "required"] = Field(
         "off", description="record of use: a chained line for each answer; `required` rejects a request that cannot be recorded"
     )
+    record_photos_to: str | None = Field(
+        None, description="public key of age (age1…): the record keeps the photos of matches encrypted to it; without it none is kept"
+    )
+    record_photo_days: int = Field(30, ge=1, description="days that an encrypted photo of a match is kept")
     keep_releases: int = Field(3, ge=2, description="releases that stay loadable on the server's disk")
     notify_webhook: SecretStr | None = Field(None, description="URL to which problems and their ends are POSTed as JSON")
     notify_webhook_body: str | None = Field(
@@ -158,6 +162,22 @@ class Settings(BaseSettings):
         if value != "off" and others.data.get("target") == "docker":
             raise ValueError("the docker target keeps no record of use yet: set FACE_ASSETS_TARGET=embedded, or FACE_ASSETS_RECORD=off")
         return value
+
+    @field_validator("record_photos_to")
+    @classmethod
+    def _is_public_key(cls, value: str | None, others: ValidationInfo) -> str | None:
+        if value:
+            from pyrage import RecipientError, x25519
+
+            if others.data.get("record") == "off":
+                raise ValueError("photos are kept in the record of use, which is off: set FACE_ASSETS_RECORD=on, or required")
+            try:
+                x25519.Recipient.from_str(value)
+            except RecipientError as error:
+                raise ValueError(
+                    "must be a public key of age, age1…, as `age-keygen` prints it; its private key stays elsewhere"
+                ) from error
+        return value or None
 
     @field_validator("notify_webhook", "notify_slack")
     @classmethod

@@ -18,7 +18,7 @@ from face_assets.serving.model_repository import CANDIDATE, DETECTOR, EMBEDDER, 
 from face_assets.serving.runtime.limits import MAX_BYTES
 from face_assets.serving.server_environment import ServingEnvironment
 from face_assets.serving.target import REQUESTS_AFTER_PROMOTION, DeploymentRefusedError, Status
-from face_assets.serving.triton_server import Address, Ports, TritonServer, answers, stamp
+from face_assets.serving.triton_server import NO_RECORD, Address, Ports, Recording, TritonServer, answers, stamp
 
 LOCK = ".deployment.lock"
 SECONDS_TO_ANSWER = 10.0
@@ -72,7 +72,7 @@ class EmbeddedTarget:
         cores: int,
         host: str = "127.0.0.1",
         max_bytes: int = MAX_BYTES,
-        record: str = "off",
+        record: Recording = NO_RECORD,
     ):
         self.root = root
         self.models = root / "models"

@@ -2,16 +2,33 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import IO, Any
 
+from face_assets.serving.runtime.sealed_photos import PHOTOS
 from face_assets.serving.runtime.use_record import FILES, HEAD, NOTHING, Place, digest_of, read_head
 
-COLUMNS = ("number", "time", "caller", "release", "gallery", "photos", "faces", "accepted", "too_poor", "error", "not_recorded", "before")
+COLUMNS = (
+    "number",
+    "time",
+    "caller",
+    "release",
+    "gallery",
+    "photos",
+    "faces",
+    "accepted",
+    "too_poor",
+    "photo",
+    "error",
+    "not_recorded",
+    "before",
+)
 MOST_SENTENCES = 20
+DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -77,6 +94,7 @@ def verify(folder: Path, anchors: Mapping[str, Place]) -> Report:
     place = Place()
     for line in lines_of(folder):
         place = _verify_line(line, place, report)
+        _verify_photo(folder, line, report)
         for where in wanted.pop(place.number, ()):
             if anchors[where].digest != place.digest:
                 report.add(f"{line.where}: {where} has another hash of record {place.number:,}: it was changed.")
@@ -111,6 +129,25 @@ def _verify_line(line: Line, before: Place, report: Report) -> Place:
         what = "the chain does not begin with it" if before.digest == NOTHING else f"record {before.number:,} or this one was changed"
         report.add(f"{line.where}: {what}.")
     return Place(line.number, here)
+
+
+def _verify_photo(folder: Path, line: Line, report: Report) -> None:
+    """Verifies the encrypted photo of a record, where it is kept still."""
+    digest = str((line.facts or {}).get("photo", ""))
+    if not DIGEST.fullmatch(digest):
+        return
+    day = str((line.facts or {}).get("time", ""))[:10]
+    for name in (day, _day_before(day)):  # it is written before its line
+        file = folder / PHOTOS / name / f"{digest}.age"
+        if name and file.is_file() and digest_of(file.read_bytes()) != digest:
+            report.add(f"{line.where}: the photo of record {line.number} was changed.")
+
+
+def _day_before(day: str) -> str:
+    try:
+        return (date.fromisoformat(day) - timedelta(days=1)).isoformat()
+    except (ValueError, OverflowError):
+        return ""
 
 
 def in_period(folder: Path, since: date | None, until: date | None) -> Iterator[Line]:

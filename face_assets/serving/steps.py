@@ -32,7 +32,7 @@ from face_assets.serving.machine_state import (
 from face_assets.serving.model_repository import ModelVersion, write_models
 from face_assets.serving.server_environment import ServingEnvironment, ensure_environment
 from face_assets.serving.target import DeploymentRefusedError, Status, Target
-from face_assets.serving.triton_server import Ports
+from face_assets.serving.triton_server import Ports, Recording
 
 SECONDS_TO_ANSWER = 8.0
 
@@ -103,8 +103,9 @@ def target(workspace: Workspace) -> Target:
 def _embedded(workspace: Workspace) -> EmbeddedTarget:
     settings = workspace.settings
     ports, max_bytes = Ports(settings.http_port, settings.grpc_port, settings.metrics_port), int(settings.max_request_mb * 1e6)
+    record = Recording(settings.record, settings.record_photos_to, settings.record_photo_days)
     environment, root = ServingEnvironment(settings.serving_env), workspace.home.serving
-    return EmbeddedTarget(root, environment, ports, settings.cores, settings.host, max_bytes, settings.record)
+    return EmbeddedTarget(root, environment, ports, settings.cores, settings.host, max_bytes, record)
 
 
 def stop_servers(workspace: Workspace) -> bool:

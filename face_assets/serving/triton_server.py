@@ -4,6 +4,7 @@ import secrets
 import shutil
 import time
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from face_assets.core.ports import require_free
 from face_assets.core.subprocesses import python
 from face_assets.serving.internal_token import internal_token
 from face_assets.serving.plain_path import plain_path
+from face_assets.serving.runtime import sealed_photos, use_record
 from face_assets.serving.server_environment import ServingEnvironment
 
 SECONDS_TO_START = 60.0
@@ -24,7 +26,6 @@ LAST_LINES = 5
 TRAFFIC = "FACE_ASSETS_TRAFFIC"  # folder of the histograms, for the models
 TOKEN = "FACE_ASSETS_PROBE_TOKEN"  # the secret of the platform's own requests, for the models
 RECORD = "record"
-RECORD_FOLDER, RECORD_REQUIRED = "FACE_ASSETS_RECORD", "FACE_ASSETS_RECORD_REQUIRED"  # for the models
 FRONTEND = "face_assets.serving.frontend"
 SOCKETS = "sockets"
 SHARED_MEMORY = Path("/dev/shm")
@@ -49,6 +50,35 @@ class Address:
     environment: str = ""
 
 
+@dataclass(frozen=True)
+class Recording:
+    """The record of use, as the settings have it. photos_to: a public key of age, None to keep no photo."""
+
+    mode: str = "off"
+    photos_to: str | None = None
+    photo_days: int = 30
+
+    def variables(self, folder: Path) -> dict[str, str]:
+        """Returns the models' variables for a record in a folder."""
+        if self.mode == "off":
+            return {}
+        found = {use_record.FOLDER: str(folder)}
+        if self.mode == "required":
+            found[use_record.REQUIRED] = "true"
+        if self.photos_to:
+            library = find_spec("pyrage")
+            assert library is not None and library.origin is not None, "it is in requirements.txt"
+            found |= {
+                sealed_photos.RECIPIENT: self.photos_to,
+                sealed_photos.DAYS: str(self.photo_days),
+                sealed_photos.LIBRARY: str(Path(library.origin).parent),
+            }
+        return found
+
+
+NO_RECORD = Recording()
+
+
 class TritonServer:
     """One server of a folder: server.json (the process), address.json (ports and key), triton.log, models/."""
 
@@ -68,8 +98,10 @@ class TritonServer:
         """Returns the process of the running server."""
         return processes.recorded(self.record)
 
-    def start(self, environment: ServingEnvironment, host: str, ports: Ports, cores: int, max_bytes: int, record: str = "off") -> Address:
-        """Starts the server without a model and waits until it responds. record: as the setting. Raises UserError."""
+    def start(
+        self, environment: ServingEnvironment, host: str, ports: Ports, cores: int, max_bytes: int, record: Recording = NO_RECORD
+    ) -> Address:
+        """Starts the server without a model and waits until it responds. Raises UserError."""
         self.stop()
         self.require_free(host, ports)
         (self.root / "models").mkdir(parents=True, exist_ok=True)
@@ -82,7 +114,7 @@ class TritonServer:
         write_json(self.root / "address.json", asdict(address))
         traffic = str(plain_path(self.root) / "traffic")
         variables = environment.variables(cores) | {TRAFFIC: traffic, TOKEN: internal_token(self.root)}
-        variables |= record_variables(record, str(plain_path(self.root) / RECORD))
+        variables |= record.variables(plain_path(self.root) / RECORD)
         command = python("-m", FRONTEND, str(max_bytes), *self._command(environment, address))
         processes.start(command, self.log, self.record, variables, self.root)
         self._wait(address)
@@ -142,15 +174,9 @@ class TritonServer:
         raise UserError(f"The Triton server did not start; its log {self.log} ends: {last}")
 
 
-def stamp(environment: ServingEnvironment, max_bytes: int, record: str = "off") -> str:
+def stamp(environment: ServingEnvironment, max_bytes: int, record: Recording = NO_RECORD) -> str:
     """Returns a fingerprint of the environment and settings; a server that was started with another one is restarted."""
-    return fingerprint(environment.stamp, max_bytes, FRONTEND, *([record] if record != "off" else []))
-
-
-def record_variables(record: str, folder: str) -> dict[str, str]:
-    """Returns the models' variables for the record of use. record: as the setting."""
-    required = {RECORD_REQUIRED: "true"} if record == "required" else {}
-    return {RECORD_FOLDER: folder, **required} if record != "off" else {}
+    return fingerprint(environment.stamp, max_bytes, FRONTEND, *([asdict(record)] if record.mode != "off" else []))
 
 
 def answers(address: Address) -> bool:

@@ -27,7 +27,7 @@ from face_assets.serving.deployment_check import GoldenRequest
 from face_assets.serving.embedded import EmbeddedTarget
 from face_assets.serving.model_repository import ModelVersion, write_models
 from face_assets.serving.server_environment import ServingEnvironment, ensure_environment
-from face_assets.serving.triton_server import Ports
+from face_assets.serving.triton_server import NO_RECORD, Ports, Recording
 
 ROOT = Path(__file__).parents[2]
 PEOPLE = (0, 1, 3)
@@ -97,7 +97,7 @@ class Kit:
         written = (commit or release).ljust(40, "0")
         return write_models(bundle or self.bundle(release), release, written, models, ROOT / "triton_models", 2, anew)
 
-    def target(self, root: Path, ports: Ports | None = None, record: str = "off") -> EmbeddedTarget:
+    def target(self, root: Path, ports: Ports | None = None, record: Recording = NO_RECORD) -> EmbeddedTarget:
         """A server of its own folder, not started."""
         return EmbeddedTarget(root, self.environment, ports or Ports(*self.free_ports(3)), 2, record=record)
 

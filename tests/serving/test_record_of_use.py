@@ -7,17 +7,23 @@ import signal
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import pyrage
 import pytest
+from pydantic import ValidationError
+from pyrage import x25519
 
 from face_assets.cli.record import export_record, verify_record, verify_text
 from face_assets.core.errors import UserError
-from face_assets.core.settings import default_home
-from face_assets.serving.record_of_use import export, verify
+from face_assets.core.settings import Settings, default_home
+from face_assets.serving.record_of_use import export, lines_of, verify
+from face_assets.serving.runtime.sealed_photos import SealedPhotos
 from face_assets.serving.runtime.use_record import HEAD, NotRecordedError, Place, UseRecord, caller_of, read_head
 from tests.small_disk import SmallDisk
 
@@ -264,6 +270,62 @@ def test_the_callers_name_counts_with_the_platforms_token_alone(parameters: str,
     assert caller_of(parameters, "") is None
 
 
+def test_a_match_keeps_its_photo_for_the_private_key_alone_and_for_some_days(folder: Path) -> None:
+    identity = x25519.Identity.generate()
+    now = [NOON]
+    library = Path(pyrage.__file__).parent
+    photos = SealedPhotos(folder / "photos", str(identity.to_public()), 7, library, lambda: now[0])
+    record = UseRecord(folder, ABOUT, True, lambda *_, **__: None, lambda _: None, lambda: now[0], photos)
+    record.write_match(ANSWER, None, [b"a photo of Ann"], [{"name": "Ann", "score": 0.9}])
+    record.write_match({**ANSWER, "accepted": 0}, None, [b"a photo of nobody"], [])
+    first, second = (line.facts or {} for line in lines_of(folder))
+    (kept,) = (folder / "photos").glob("*/*.age")
+    assert (kept.name, kept.parent.name) == (f"{first['photo']}.age", "2026-05-06") and "photo" not in second
+    assert not any(b"Ann" in file.read_bytes() for file in folder.rglob("*") if file.is_file())
+    assert kept.stat().st_mode & 0o077 == 0
+    with zipfile.ZipFile(io.BytesIO(pyrage.decrypt(kept.read_bytes(), [identity]))) as archive:
+        assert archive.read("photo-1") == b"a photo of Ann"
+        assert json.loads(archive.read("match.json")) == [{"name": "Ann", "score": 0.9}]
+    assert not verify(folder, {}).problems
+    kept.write_bytes(kept.read_bytes() + b"x")
+    assert "the photo of record 1 was changed" in verify(folder, {}).sentences[0]
+
+    for day, there in ((7, True), (8, False)):
+        now[0] = NOON + day * DAY
+        record.write_match(ANSWER, None, [b"another"], [{"name": "Bob", "score": 0.9}])
+        assert kept.exists() == there
+    record.close()
+    assert not verify(folder, {}).problems, "a photo whose days are over is no gap"
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_a_photo_that_cannot_be_kept_rejects_or_is_stated(folder: Path, required: bool) -> None:
+    (folder / "photos").parent.mkdir()
+    (folder / "photos").write_text("in the way")
+    events: list[str] = []
+    photos = SealedPhotos(folder / "photos", str(x25519.Identity.generate().to_public()), 7, Path(pyrage.__file__).parent)
+    record = UseRecord(folder, ABOUT, required, lambda event, **_: events.append(event), lambda _: None, photos=photos)
+    with pytest.raises(NotRecordedError) if required else nullcontext():
+        record.write_match(ANSWER, None, [b"a photo"], [{"name": "Ann", "score": 0.9}])
+    record.close()
+    assert events == ["photo_not_kept"]
+    assert [(line.facts or {})["photo"] for line in lines_of(folder)] == ([] if required else ["not kept"])
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"record": "on", "record_photos_to": "age1wrong"}, "must be a public key of age"),
+        ({"record": "on", "record_photos_to": str(x25519.Identity.generate())}, "must be a public key of age"),
+        ({"record_photos_to": str(x25519.Identity.generate().to_public())}, "record of use, which is off"),
+        ({"record": "on", "target": "docker"}, "the docker target keeps no record of use yet"),
+    ],
+)
+def test_settings_of_the_record_that_cannot_hold_are_errors(home: Path, values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        Settings(**values)
+
+
 def test_a_period_is_exported_as_a_table_or_as_its_lines(writer: Writer, folder: Path) -> None:
     for day in range(3):
         writer.now = NOON + day * DAY
@@ -271,7 +333,7 @@ def test_a_period_is_exported_as_a_table_or_as_its_lines(writer: Writer, folder:
     output = io.StringIO()
     assert export(folder, date(2026, 5, 7), date(2026, 5, 7), "csv", output) == 2
     head, first, _ = output.getvalue().splitlines()
-    assert head.startswith("number,time,caller,release,gallery,photos,faces,accepted,too_poor,error")
+    assert head.startswith("number,time,caller,release,gallery,photos,faces,accepted,too_poor,photo,error")
     assert first.startswith("3,2026-05-07T12:00:00.000Z,'=till,v1.2.3,")
     output = io.StringIO()
     assert export(folder, None, date(2026, 5, 7), "jsonl", output) == 4

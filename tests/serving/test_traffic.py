@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyrage import decrypt, x25519
 
 from face_assets.core.errors import UserError
 from face_assets.evaluation.feature_histograms import NAMES, FeatureHistograms
@@ -23,17 +24,19 @@ from face_assets.serving.embedded import EmbeddedTarget
 from face_assets.serving.internal_token import internal_token
 from face_assets.serving.record_of_use import lines_of, verify
 from face_assets.serving.runtime.use_record import CALLER
+from face_assets.serving.triton_server import Recording
 from tests.serving.conftest import PEOPLE
 from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 CLIENTS, PHOTOS = 3, 8
+OFFICER = x25519.Identity.generate()
 
 
 @pytest.fixture(scope="module")
 def target(kit: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedTarget]:
     """A server that writes its histograms every half second, and answers nothing without a record."""
-    made = kit.target(tmp_path_factory.mktemp("server") / "serving", record="required")
+    made = kit.target(tmp_path_factory.mktemp("server") / "serving", record=Recording("required", str(OFFICER.to_public())))
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("FACE_ASSETS_TRAFFIC_FLUSH", "0.5")
         made.start()
@@ -143,6 +146,8 @@ def test_traffic_is_told_by_release_and_outlives_a_kill(kit: Any, target: Embedd
         for caller, clients in (("till-0", 1), (None, CLIENTS - 1))
     }, "golden requests are no use"
     assert not [person for person in everyone if person in log or any(person in line for line in lines)]
+    sealed = [decrypt(file.read_bytes(), [OFFICER]) for file in (target.root / "record" / "photos").glob("*/*.age")]
+    assert len(sealed) == 2 * asked and all(any(person.encode() in one for person in everyone) for one in sealed)
 
 
 FAULTS = """

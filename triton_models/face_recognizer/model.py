@@ -103,7 +103,8 @@ class TritonPythonModel:
         sentence = str(error) if of_sibling else error_message(error)
         if not isinstance(error, NotRecordedError):
             kind = next((word for beginning, word in ERRORS.items() if sentence.startswith(beginning)), "failed")
-            self._record(parameters, {"error": kind}, wait=False)
+            if self.record and self.traffic.counts(parameters):
+                self.record.write({"error": kind}, self.traffic.caller(parameters), wait=False)
         if sentence.startswith(UNUSABLE):
             self.traffic.refused(parameters, sentence)
         elif sentence.startswith((BUSY, DROPPED)):
@@ -112,10 +113,18 @@ class TritonPythonModel:
             self.traffic.failed(parameters, time.monotonic() - came, sentence if of_sibling else type(error).__name__)
         return error_response(pb_utils, sentence)
 
-    def _record(self, parameters, outcome, wait=True):
+    def _record(self, parameters, outcome, photos, matches):
         """Records the use, where the server keeps a record and the request is not the platform's own. Raises NotRecordedError."""
         if self.record and self.traffic.counts(parameters):
-            self.record.write(outcome, self.traffic.caller(parameters), wait)
+            self.record.write_match(outcome, self.traffic.caller(parameters), photos, matches)
+
+    def _matches(self, places, scores, accepted, boxes=None):
+        """Returns the people that an answer names, for the encrypted photo alone. boxes: of the faces, None for several photos."""
+        found = []
+        for row in np.flatnonzero(accepted):
+            box = {} if boxes is None else {"box": boxes[row].tolist()}
+            found.append({"name": self.gallery.names[places[row]], "score": float(scores[row]), **box})
+        return found
 
     def _answer(self, request, photo, sender, came):
         boxes, probabilities, crops = self._detect(photo, sender, came)
@@ -123,7 +132,7 @@ class TritonPythonModel:
         places, scores = self.gallery.search(embeddings)
         accepted = scores >= self.threshold
         poor = too_poor(quality, accepted, self.floor)
-        self._record(request.parameters(), _outcome(1, len(boxes), accepted, poor))
+        self._record(request.parameters(), _outcome(1, len(boxes), accepted, poor), [photo], self._matches(places, scores, accepted, boxes))
         seconds = time.monotonic() - came
         self.traffic.record(request.parameters(), seconds, crops, boxes, probabilities, embeddings, scores, accepted, quality, poor)
         return self._response(boxes, probabilities, quality, embeddings, places, scores, accepted, poor)
@@ -138,7 +147,9 @@ class TritonPythonModel:
         places, scores = self.gallery.search(person)
         accepted = scores >= self.threshold
         poor = too_poor(quality.max(keepdims=True), accepted, self.floor) if len(subjects) else accepted
-        self._record(request.parameters(), _outcome(len(photos), len(subjects), accepted, poor))
+        self._record(
+            request.parameters(), _outcome(len(photos), len(subjects), accepted, poor), photos, self._matches(places, scores, accepted)
+        )
         seconds = time.monotonic() - came
         _, alone = self.gallery.search(embeddings)
         verdicts = (np.repeat(accepted, len(subjects)), quality, np.repeat(poor, len(subjects)))

@@ -19,6 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from face_assets.serving.runtime.sealed_photos import DAYS, LIBRARY, PHOTOS, RECIPIENT, SealedPhotos
+
 FOLDER = "FACE_ASSETS_RECORD"
 """Folder of the record; without it nothing is recorded."""
 REQUIRED = "FACE_ASSETS_RECORD_REQUIRED"
@@ -67,11 +69,14 @@ class UseRecord:
         problem: Problem,
         lost: Callable[[int], None],
         clock: Callable[[], float] = time.time,
+        photos: SealedPhotos | None = None,
     ):
-        """Starts the thread. about: facts of every line, the release and its gallery; problem(event, **facts): called for each problem;
+        """Starts the thread. about: facts of every line, the release and its gallery; photos: keeps those of matches;
+        problem(event, **facts): called for each problem;
         lost: called with a number of answers without a record."""
         self.folder, self.about, self.required = folder, dict(about), required
         self._problem, self._count_lost, self._clock = problem, lost, clock
+        self._photos = photos
         self._waiting: list[_Waiting] = []
         self._lost = 0
         self._failing = False
@@ -99,6 +104,21 @@ class UseRecord:
         if one.failed and self.required:
             raise NotRecordedError("the use cannot be recorded, and no answer is given without")
 
+    def write_match(
+        self, outcome: Mapping[str, Any], caller: str | None, photos: Sequence[bytes], matches: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Records an answer as `write`, and keeps its photos where somebody matched and they are asked for. Raises NotRecordedError."""
+        if self._photos and matches:
+            try:
+                outcome = {**outcome, "photo": self._photos.keep(photos, matches)}
+            except Exception as error:
+                self._report(error, "photo_not_kept")
+                if self.required:
+                    self._count_lost(1)
+                    raise NotRecordedError("the photo of a match cannot be kept, and no answer is given without") from error
+                outcome = {**outcome, "photo": "not kept"}
+        self.write(outcome, caller)
+
     def close(self) -> None:
         """Writes what waits, and ends the thread."""
         with self._changed:
@@ -112,6 +132,9 @@ class UseRecord:
                 self._changed.wait_for(lambda: self._waiting or self._ending)
                 batch, self._waiting = self._waiting, []
                 lost = self._lost
+            if self._photos:
+                with suppress(OSError):
+                    self._photos.expire()
             if not batch:
                 return
             self._write(batch, lost)
@@ -121,10 +144,7 @@ class UseRecord:
         try:
             self._append([*gap, *(one.facts for one in batch)])
         except Exception as error:
-            if not self._failing:  # once, not for every batch
-                reason = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
-                self._problem("use_not_recorded", folder=str(self.folder), reason=reason)
-            self._failing = True
+            self._report(error, "use_not_recorded")
             with self._changed:
                 self._lost += len(batch)
             self._count_lost(len(batch))
@@ -136,6 +156,12 @@ class UseRecord:
                 self._lost -= lost
         for one in batch:
             one.ended.set()
+
+    def _report(self, error: Exception, event: str) -> None:
+        if not self._failing:  # once, not for every batch
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+            self._problem(event, folder=str(self.folder), reason=reason)
+        self._failing = True
 
     def _append(self, facts: Sequence[Mapping[str, Any]]) -> None:
         """Appends lines, all or none. Raises OSError."""
@@ -256,7 +282,10 @@ def open_record(
         return None
     with open(gallery, "rb") as file:
         about = {"release": release, "gallery": hashlib.file_digest(file, "sha256").hexdigest()}
-    return UseRecord(Path(environment[FOLDER]), about, bool(environment.get(REQUIRED)), problem, lost)
+    folder, photos = Path(environment[FOLDER]), None
+    if environment.get(RECIPIENT):
+        photos = SealedPhotos(folder / PHOTOS, environment[RECIPIENT], int(environment[DAYS]), Path(environment[LIBRARY]))
+    return UseRecord(folder, about, bool(environment.get(REQUIRED)), problem, lost, photos=photos)
 
 
 def caller_of(parameters: str, token: str) -> str | None:
