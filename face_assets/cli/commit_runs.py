@@ -45,11 +45,6 @@ def run_on_terminal(home: Home, job: str, commit: str | None, tags: Mapping[str,
     return shown_on_terminal(quiet, lambda show: run_job(home, job, commit, tags, show))
 
 
-def run_on_terminal_with(home: Home, job: str, tags: Mapping[str, str], config: Mapping[str, Any], quiet: bool) -> dict[str, Any]:
-    """Runs a job of no commit with a configuration, as `run_on_terminal` does."""
-    return shown_on_terminal(quiet, lambda show: run_job(home, job, None, tags, show, config))
-
-
 def shown_on_terminal(quiet: bool, follow: Callable[[ShowProgress], RunReport]) -> dict[str, Any]:
     """Follows a run with a line for each asset, and a progress bar on a terminal; returns its report as JSON-able values."""
     terminal = sys.stderr.isatty() and not quiet

@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from face_assets.cli.commit_runs import run_on_terminal_with
+from face_assets.cli.commit_runs import shown_on_terminal
 from face_assets.core.outside_text import shown_lines
 from face_assets.erasure.certificate import PAGE
 from face_assets.erasure.journal import Journal, erasing
 from face_assets.erasure.plan import begin, make_plan
+from face_assets.erasure.runs import run_erasure
 from face_assets.erasure.steps import STEPS
-from face_assets.orchestration.jobs import FORGET_PERSON
-from face_assets.orchestration.tags import MANUAL, NAME, TRIGGER
 from face_assets.registry.erased import CERTIFICATE, erasures
 from face_assets.registry.person import git_identity
 from face_assets.registry.workspace import Workspace
@@ -54,9 +53,7 @@ def forget(name: str, quiet: bool) -> dict[str, Any]:
     with erasing(root):
         who = git_identity(workspace.repository.local or Path.home())
         journal = Journal.find(root, name) or begin(workspace, make_plan(workspace, name), who)
-    config = {"ops": {"erased_person": {"config": {"pseudonym": journal.pseudonym}}}}
-    tags = {TRIGGER: MANUAL, NAME: f"Erase {journal.pseudonym}"}
-    report = run_on_terminal_with(workspace.home, FORGET_PERSON, tags, config, quiet)
+    report = shown_on_terminal(quiet, lambda show: run_erasure(workspace.home, journal.pseudonym, show))
     folder = erasures(root) / journal.pseudonym
     done = (folder / CERTIFICATE).is_file() and report["success"]
     files = {"certificate": str(folder / CERTIFICATE), "page": str(folder / PAGE)} if done else {}

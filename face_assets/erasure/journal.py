@@ -32,7 +32,10 @@ class Journal:
     def find(home: Path, name: str) -> "Journal | None":
         """The journal of the person of that name, or of that pseudonym; None without one."""
         for file in sorted(erasures(home).glob(f"*/{JOURNAL}")):
-            journal = Journal(file.parent)
+            try:
+                journal = Journal(file.parent)
+            except FileNotFoundError:  # that erasure has just ended
+                continue
             if journal.pseudonym == name or person_key(name) in journal.traces.keys:
                 return journal
         return None

@@ -22,6 +22,8 @@ EMBEDDERS = ("face_embedder", "exported_embedder")
 ALIGNED = ("label_audit", "aligned_faces")
 GIT_OR_DVC = ("mirrors", "dvc-cache", "clones")
 """Folders whose files are objects by content: steps of their own erase them."""
+RECORD = "serving/record"
+"""The record of use: a chain of hashes, which names callers and nobody whose face is recognized."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,10 @@ def state_files(workspace: Workspace) -> Iterator[Path]:
     if not workspace.home.dagster.is_relative_to(workspace.home.root):
         roots.append(workspace.home.dagster)
     for root in roots:
-        yield from (file for file in _files(root) if file.relative_to(root).parts[0] not in (*GIT_OR_DVC, FOLDER))
+        for file in _files(root):
+            path = file.relative_to(root)
+            if path.parts[0] not in (*GIT_OR_DVC, FOLDER) and not path.is_relative_to(RECORD):
+                yield file
 
 
 def _files(folder: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 Each lies in a folder of its own, named by the pseudonym. Only a journal names the person; it goes when the certificate is written.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,4 +49,8 @@ def _releases(records: list[dict[str, Any]]) -> dict[str, ErasedRelease]:
 
 
 def _records(home: Path, name: str) -> list[dict[str, Any]]:
-    return [read_json(file) for file in sorted(erasures(home).glob(f"*/{name}"))]
+    found = []
+    for file in sorted(erasures(home).glob(f"*/{name}")):
+        with suppress(FileNotFoundError):  # an erasure that has just ended has no journal any more
+            found.append(read_json(file))
+    return found
