@@ -152,13 +152,11 @@ class Stages:
             f"`face-assets approve {release.version}` by another person approves it."
         )
 
-    def passed_gate(self, release: Release) -> bool:
-        """True where a gate's tag ever put the release into a stage, also one that was not approved."""
-        return any(
-            tag.commit == release.commit and not tag.removed and read_decision(tag.message).by == "gate"
-            for tag in read_tags(self.repository)
-            if tag.stage in (PRODUCTION, WAITING, CANDIDATE)
-        )
+    def by_gate(self, release: Release) -> list[Assignment]:
+        """The assignments by which a gate ever let the release through, oldest first, also those that needed an approval."""
+        tags = [tag for tag in read_tags(self.repository) if tag.stage in (PRODUCTION, WAITING, CANDIDATE) and tag.commit == release.commit]
+        assignments = (_assignment(tag, {release.commit: release}) for tag in tags if not tag.removed)
+        return [one for one in assignments if one.decision.by == "gate"]
 
     def last(self, stage: str = PRODUCTION) -> Assignment | None:
         """The last tag that changed or confirmed the stage, an assignment or a removal."""

@@ -104,7 +104,8 @@ def _verdict(workspace: Workspace, commit: str, release: Release, judge: Judge) 
         return Staged(False, f"not put in production: {there}; `face-assets promote {release.version}` does it")
     if not is_there and (reasons := judge(production.release if production else None)):
         return Staged(False, "not put in production, the gate refused it: " + "; ".join(reasons), is_refused=True)
-    if candidate and (candidate.release.commit, candidate.commit) == (release.commit, commit):
+    is_candidate = candidate and (candidate.release.commit, candidate.commit) == (release.commit, commit)
+    if candidate and is_candidate and not (production and production.place > candidate.place):  # else it was judged again
         return Staged(False, f"it is the candidate already: {needs_approval(release)}")
     if hold and waiting and (waiting.release.commit, waiting.commit) == (release.commit, commit):
         return Staged(False, f"it waits already: {holds(hold)}")

@@ -270,6 +270,32 @@ def test_what_the_gate_refused_is_no_candidate(data: Repository, no_runs: None) 
         approve(data.workspace, "v7.0.0", "", BOB)
 
 
+def test_a_candidate_is_judged_against_what_is_in_production_when_it_is_approved(data: Repository, one: tuple[str, Release]) -> None:
+    approve(data.workspace, "v1.0.0", "", BOB)
+    second, third = data.release(), data.release()
+    data.stage(*second)
+    data.stage(*third)
+    approve(data.workspace, "v2.0.0", "", BOB)
+    with pytest.raises(RefusedError, match=r"the gate judged it before v2.0.0 went into production, by face-recognizer#production#"):
+        approve(data.workspace, "v3.0.0", "", BOB)
+    compared: list[str | None] = []
+
+    def judge(other: Release | None) -> list[str]:
+        compared.append(other.version if other else None)
+        return []
+
+    assert "it is the candidate" in data.stage(*third, judge).reason and compared == ["v2.0.0"]
+    approve(data.workspace, "v3.0.0", "", BOB)
+    assert data.production == "v3.0.0"
+
+
+def test_a_candidate_whose_commit_left_the_branch_is_none(data: Repository, one: tuple[str, Release]) -> None:
+    git("checkout", "-q", "-b", "experiment", cwd=data.folder)
+    git("branch", "-f", "main", f"{one[0]}~1", cwd=data.folder)
+    with pytest.raises(RefusedError, match=r"v1.0.0 is no candidate: .* on no branch of production"):
+        approve(data.workspace, "v1.0.0", "", BOB)
+
+
 def test_an_older_candidate_does_not_replace_a_newer_one(data: Repository) -> None:
     first, second = data.release(), data.release()
     data.stage(*second)
