@@ -1,4 +1,4 @@
-"""`face-assets compare`: a page about two releases, as Markdown or as one HTML file."""
+"""`face-assets compare`: a page about two releases or evaluated commits, as Markdown or as one HTML file."""
 
 import base64
 import html
@@ -15,9 +15,10 @@ from face_assets.core.files import SHARED, write_bytes, write_text
 from face_assets.core.outside_text import shown, shown_in_markdown, shown_lines
 from face_assets.core.rights import outside
 from face_assets.evaluation.hardest_pairs import Regression
-from face_assets.release.comparison import Comparison, Row, compare
+from face_assets.release.comparison import Comparison, DataChange, Row, compare
 
 FIGURES, BAD_PHOTOS = "Figures", "On bad photos"
+LISTED = 10
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;margin:1rem 0}th,td{padding:.25rem .75rem;border-bottom:1px solid #ddd;text-align:left}
 td.n{text-align:right;font-variant-numeric:tabular-nums}code{background:#f3f3f3;padding:0 .2rem}img{max-width:100%}"""
@@ -33,20 +34,19 @@ EACH_ITS_OWN = (
 
 
 def compare_releases(repo: str | None, first: str, second: str) -> Comparison:
-    """Compares two versions, with or without the v. Raises UserError."""
+    """Compares two releases by version, with or without the v, or commits by name. Raises UserError."""
     workspace = read_repository(repo)
     workspace.repository.refresh()
-    named = [version if version.startswith("v") else f"v{version}" for version in (first, second)]
-    return compare(workspace, *named)
+    return compare(workspace, first, second)
 
 
 @outside()
 def write_page(found: Comparison, output: Path) -> list[Path]:
     """Writes the page as .html (with the curve) or .md (the curve in another file). Returns the files. Raises UserError."""
-    names = [side.release.version for side in (found.first, found.second)]
+    names = _names(found)
     measured = [side.evaluation for side in (found.first, found.second)]
     curve = roc_plot({name: (one["roc"], one["impostor"]) for name, one in zip(names, measured, strict=True)})
-    pictures = {FIGURES: ("ROC of both releases", "roc", curve)}
+    pictures = {FIGURES: ("ROC of both", "roc", curve)}
     if found.stress:
         tables = {name: side.stress for name, side in zip(names, (found.first, found.second), strict=True) if side.stress}
         pictures[BAD_PHOTOS] = ("TAR and faces not found, by condition", "stress", stress_plot(tables))
@@ -101,10 +101,10 @@ Section = tuple[str, list[str], list[list[str]], list[str]]
 
 def _content(found: Comparison) -> tuple[str, list[Section]]:
     """Returns the title, and sections of (heading, header of the table, rows, sentences before it)."""
-    old, new = found.first.release.version, found.second.release.version
+    old, new = _names(found)
     about = [
-        [side.release.version, side.release.trained_commit[:12], side.dataset_version, f"{side.evaluation['people']:,}"]
-        for side in (found.first, found.second)
+        [name, side.commit[:12], side.dataset_version, f"{side.evaluation['people']:,}"]
+        for name, side in zip((old, new), (found.first, found.second), strict=True)
     ]
     figures = [[row.name, _number(row.first), _number(row.second), _difference(row)] for row in found.rows]
     groups = [[f"{one.attribute}: {one.group}", one.figure, one.first, one.second] for one in found.groups]
@@ -113,13 +113,28 @@ def _content(found: Comparison) -> tuple[str, list[Section]]:
     parameters = [[name, str(before), str(after)] for name, (before, after) in found.parameters.items()]
     worse = [_regression(one) for one in found.regressions]
     return f"{old} and {new}", [
-        ("Releases", ["version", "commit", "data set", "test people"], about, found.notes),
+        ("Compared", ["name", "commit", "data set", "test people"], about, found.notes),
         (FIGURES, ["figure", old, new, "difference"], figures, []),
         *([("Figures by group", ["group", "figure", old, new], groups, [EACH_ITS_OWN])] if groups else []),
         *([(BAD_PHOTOS, stress_header, stress, [ON_BAD_PHOTOS])] if stress else []),
+        *([("Photos and people", ["change", "number", "such as"], data_rows(found.data), [])] if found.data else []),
         ("Parameters that differ", ["parameter", old, new], parameters, [] if parameters else ["None."]),
         ("Pairs that became worse", ["pair", "first", "second", old, new, ""], worse, [_mistakes(found.regressions, old, new)]),
     ]
+
+
+def data_rows(data: DataChange) -> list[list[str]]:
+    """Returns rows about the photos and people that the second side adds, removes and moves."""
+    moved = [f"{before} → {after}" for before, after in data.moved.items()]
+    people = [("people added", data.people_added), ("people removed", data.people_removed), ("photos under another name", moved)]
+    rows = [["photos added", f"{data.added:,}", ""], ["photos removed", f"{data.removed:,}", ""]]
+    return rows + [[what, f"{len(listed):,}", ", ".join(listed[:LISTED])] for what, listed in people]
+
+
+def _names(found: Comparison) -> tuple[str, str]:
+    """Returns the names of both sides, told apart where they are the same."""
+    names = found.first.name, found.second.name
+    return names if names[0] != names[1] else (f"{names[0]} (first)", f"{names[1]} (second)")
 
 
 def _mistakes(regressions: Sequence[Regression], old: str, new: str) -> str:
@@ -165,12 +180,13 @@ def _line(cells: list[str]) -> str:
 def as_json(found: Comparison) -> dict[str, Any]:
     """Returns the comparison as JSON-able values."""
     return {
-        "first": found.first.release.version,
-        "second": found.second.release.version,
+        "first": found.first.name,
+        "second": found.second.name,
         "figures": {row.name: {"first": row.first, "second": row.second} for row in found.rows},
         "groups": [asdict(one) for one in found.groups],
         "stress": [asdict(one) for one in found.stress],
         "parameters": {name: {"first": before, "second": after} for name, (before, after) in found.parameters.items()},
         "regressions": [{**one.__dict__, "loss": round(one.loss, 6)} for one in found.regressions],
+        "data": asdict(found.data) if found.data else None,
         "notes": found.notes,
     }

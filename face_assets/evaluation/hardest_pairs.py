@@ -109,10 +109,12 @@ class Regression:
         return at_least - self.after if self.kind == "genuine" else self.after - at_least
 
 
-def worst_regressions(before: Sequence[Pair], after: Sequence[Pair], thresholds: tuple[float, float], most: int) -> list[Regression]:
+def worst_regressions(
+    before: Sequence[Pair], after: Sequence[Pair], thresholds: tuple[float, float], most: int, least: float = 0.0
+) -> list[Regression]:
     """The pairs with the largest loss from `before` to `after`, new mistakes first.
 
-    thresholds: of both. The caller leaves out pairs of photos that only one of them has seen.
+    thresholds: of both; least: loss of a pair that is no new mistake. The caller leaves out pairs of photos that only one of them has seen.
     """
     found = []
     for kind in KINDS:
@@ -130,6 +132,6 @@ def worst_regressions(before: Sequence[Pair], after: Sequence[Pair], thresholds:
             if was_wrong and score is None:  # a wrong decision at the bound determines nothing
                 was_wrong = None
             one = Regression(kind, pair.first, pair.second, score, None if score is not None else easiest, pair.score, wrong, was_wrong)
-            if one.loss > 0:
+            if one.loss > 0 and (one.new_mistake or one.loss >= least):
                 found.append(one)
     return sorted(found, key=lambda one: (not one.new_mistake, -one.loss))[:most]

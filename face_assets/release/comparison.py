@@ -1,19 +1,27 @@
-"""Comparison of two releases by their bundles: figures, curves, parameters, and pairs that became worse."""
+"""Comparison of two releases, or of any two evaluated commits: figures, curves, parameters, data, and pairs that became worse."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from face_assets.core.errors import UserError
 from face_assets.core.files import read_json
+from face_assets.core.identifiers import VERSION
 from face_assets.core.params import current_names
+from face_assets.dataset.steps import PHOTOS
 from face_assets.evaluation.group_figures import figure_cell
 from face_assets.evaluation.hardest_pairs import Regression, read_pairs, worst_regressions
 from face_assets.evaluation.stress_table import name_of, rate_cell
+from face_assets.gallery.people import People
+from face_assets.registry.artifact_references import artifact_of
 from face_assets.registry.releases import Release
 from face_assets.registry.workspace import Workspace
+from face_assets.storage.artifacts import Artifact
 
 MOST_REGRESSIONS = 20
+LEAST_LOSS = 0.05
+"""Loss of score from which a pair became worse that is no new mistake: less than that moves with every training."""
 FIGURES = ("auc", "accuracy", "accuracy_std", "eer")
 RECOGNITION = {
     "failures_to_acquire": "photos without a usable face",
@@ -27,26 +35,43 @@ GROUP_FIGURES = ("accept_rate", "false_accept_rate")
 
 @dataclass(frozen=True)
 class Side:
-    """One release with its test data and figures. recognition: failures to acquire and rates of identification, empty in earlier bundles.
+    """A release, or the evaluation of a commit, with its test data and figures.
 
-    photos: ids of the test photos, None in bundles of earlier versions; groups: attribute → group → facts, empty without groups.
-    stress: rows of the stress table, empty without one and in bundles of earlier versions.
+    name: its version, or the commit as it was named; release: None for a commit without one; commit: the evaluated one; directory: the
+    files of the evaluation; thresholds: of verification and identification, the latter None without a gallery; recognition: failures to
+    acquire and rates of identification, empty in earlier bundles; photos: paths of the test photos, None in bundles of earlier versions;
+    groups: attribute → group → facts; stress: rows of the stress table; both empty without any.
     """
 
-    release: Release
+    name: str
+    release: Release | None
+    commit: str
+    directory: Path
     dataset_version: str
     evaluation: Mapping[str, Any]
-    thresholds: tuple[float, float]
+    thresholds: tuple[float, float | None]
     parameters: Mapping[str, Any]
     photos: frozenset[str] | None
     groups: Mapping[str, Mapping[str, Any]]
     recognition: Mapping[str, float | None] = field(default_factory=dict)
     stress: Sequence[Mapping[str, Any]] = ()
+    people_enrolled: int | None = None
+
+
+@dataclass(frozen=True)
+class DataChange:
+    """Photos and people that the second commit adds, removes and files under another name. moved: path → path; people: by name."""
+
+    added: int
+    removed: int
+    moved: Mapping[str, str]
+    people_added: Sequence[str]
+    people_removed: Sequence[str]
 
 
 @dataclass(frozen=True)
 class Row:
-    """A figure of both releases; None if one has no such figure."""
+    """A figure of both sides; None if one has no such figure."""
 
     name: str
     first: float | None
@@ -75,7 +100,7 @@ class StressRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Comparison of the second release with the first. notes: limits of the comparison, in sentences."""
+    """Comparison of the second side with the first. data: None where it is not known; notes: limits of the comparison, in sentences."""
 
     first: Side
     second: Side
@@ -85,44 +110,121 @@ class Comparison:
     regressions: list[Regression]
     notes: list[str]
     stress: list[StressRow] = field(default_factory=list)
+    data: DataChange | None = None
 
 
 def compare(workspace: Workspace, first: str, second: str) -> Comparison:
-    """Compares two registered versions. Raises UserError if one is not registered or its bundle is not available."""
-    bundles = [workspace.releases.bundle(workspace.releases.get(version)) for version in (first, second)]
-    sides = [_side(workspace.releases.get(version), bundle) for version, bundle in zip((first, second), bundles, strict=True)]
-    old, new = sides
-    regressions, notes = _regressions(old, new, *bundles)
+    """Compares two releases by version, or commits by any name of git's, such as branches.
+
+    Raises UserError if a bundle is not available, or a commit was evaluated neither on this machine nor for a release.
+    """
+    old, new = (side_of(workspace, name) for name in (first, second))
+    regressions, notes = _regressions(old, new)
     parameters = _changed(old.parameters, new.parameters)
     groups, stress = group_rows(old.groups, new.groups), stress_rows(old.stress, new.stress)
-    return Comparison(old, new, _rows(old, new), groups, parameters, regressions, notes, stress)
+    try:
+        data = data_change(workspace, old.commit, new.commit)
+    except UserError as error:
+        data = None
+        notes.append(f"The photos of both commits cannot be compared: {error}")
+    return Comparison(old, new, _rows(old, new), groups, parameters, regressions, notes, stress, data)
 
 
-def _side(release: Release, bundle: Path) -> Side:
-    evaluation = read_json(bundle / "evaluation.json")
-    recognized = evaluation.get("recognition", {}).get("trained", {})
+def side_of(workspace: Workspace, name: str) -> Side:
+    """A release by its version, with or without the v; or else the evaluation of a commit. Raises UserError."""
+    version = name if name.startswith("v") else f"v{name}"
+    if VERSION.fullmatch(version):
+        return _of_release(workspace, workspace.releases.get(version))
+    commit = workspace.repository.resolve(name)
+    evaluation = artifact_of(workspace, "embedder_evaluation", commit)
+    if evaluation:
+        return _of_commit(workspace, commit[:12] if name == commit else name, commit, evaluation)
+    release = next((one for one in reversed(workspace.releases.all()) if commit in (one.trained_commit, one.commit)), None)
+    if release:
+        return _of_release(workspace, release)
+    raise UserError(
+        f"{name} (commit {commit[:12]}) was not evaluated on this machine, and no release was made of it: "
+        f"`face-assets run --commit {commit[:12]} --until evaluation`."
+    )
+
+
+def _of_release(workspace: Workspace, release: Release) -> Side:
+    bundle = workspace.releases.bundle(release)
     recognizer, provenance = read_json(bundle / "recognizer.json"), read_json(bundle / "provenance.json")
-    listed, grouped, stressed = (bundle / name for name in ("test_photos.txt", "groups.json", "stress.json"))
-    return Side(
+    return _side(
+        name=release.version,
         release=release,
+        commit=release.trained_commit,
+        directory=bundle,
         dataset_version=provenance["dataset_version"],
-        evaluation=evaluation["trained"],
         thresholds=(recognizer["verification_threshold"], recognizer["identification_threshold"]),
         parameters=current_names(provenance["parameters"]),
+        people_enrolled=release.metrics.get("people_enrolled"),
+    )
+
+
+def _of_commit(workspace: Workspace, name: str, commit: str, evaluation: Artifact) -> Side:
+    dataset, gallery = (artifact_of(workspace, asset, commit) for asset in ("dataset_version", "face_gallery"))
+    return _side(
+        name=name,
+        release=None,
+        commit=commit,
+        directory=evaluation.directory,
+        dataset_version=dataset.summary["dataset_version"] if dataset else "unknown",
+        thresholds=(evaluation.summary["verification_threshold"], gallery.summary["identification_threshold"] if gallery else None),
+        parameters=workspace.params(commit).model_dump(mode="json"),
+        people_enrolled=gallery.summary["people"] if gallery else None,
+    )
+
+
+def _side(directory: Path, **facts: Any) -> Side:
+    """The side with the figures in its folder."""
+    evaluation = read_json(directory / "evaluation.json")
+    recognized = evaluation.get("recognition", {}).get("trained", {})
+    listed, grouped, stressed = (directory / name for name in ("test_photos.txt", "groups.json", "stress.json"))
+    return Side(
+        directory=directory,
+        evaluation=evaluation["trained"],
         recognition={name: recognized[key] for key, name in RECOGNITION.items() if key in recognized},
         photos=frozenset(listed.read_text(encoding="utf-8").splitlines()) if listed.is_file() else None,
         groups=read_json(grouped) if grouped.is_file() else {},
         stress=read_json(stressed)["rows"].get("trained", ()) if stressed.is_file() else (),
+        **facts,
     )
+
+
+def data_change(workspace: Workspace, first: str, second: str) -> DataChange:
+    """The photos and people by which photos.dvc of the second commit differs from that of the first. Raises UserError."""
+    old, new = (people_at(workspace, commit) for commit in (first, second))
+    before, after = ({md5: path for path, md5 in people.files.items()} for people in (old, new))
+    both = before.keys() & after.keys()
+    moved = {before[md5]: after[md5] for md5 in sorted(both, key=before.__getitem__) if _folder(before[md5]) != _folder(after[md5])}
+    return DataChange(
+        added=len(after) - len(both),
+        removed=len(before) - len(both),
+        moved=moved,
+        people_added=sorted(new.names[key] for key in new.names.keys() - old.names.keys()),
+        people_removed=sorted(old.names[key] for key in old.names.keys() - new.names.keys()),
+    )
+
+
+def people_at(workspace: Workspace, commit: str) -> People:
+    """The people of photos.dvc at a commit."""
+    return People.of(workspace.repository.files(commit, PHOTOS)).only_photos()
+
+
+def _folder(path: str) -> str:
+    return path.partition("/")[0]
 
 
 def _figures(side: Side) -> dict[str, float]:
     found = {name: float(side.evaluation[name]) for name in FIGURES if side.evaluation[name] is not None}
     found |= {f"TAR at FAR {point['far']:g}": point["tar"] for point in side.evaluation["tar"] if point["tar"] is not None}
     found |= {name: float(value) for name, value in side.recognition.items() if value is not None}
-    found |= {"threshold of verification": side.thresholds[0], "threshold of identification": side.thresholds[1]}
+    found |= {"threshold of verification": side.thresholds[0]}
+    found |= {} if side.thresholds[1] is None else {"threshold of identification": side.thresholds[1]}
     found |= {f"{kind} pairs": float(side.evaluation[kind]) for kind in ("genuine", "impostor")}
-    found |= {"people enrolled": float(side.release.metrics.get("people_enrolled", 0))}
+    found |= {} if side.people_enrolled is None else {"people enrolled": float(side.people_enrolled)}
     return found
 
 
@@ -169,8 +271,8 @@ def _changed(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, t
     return {name: (old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)}
 
 
-def _regressions(old: Side, new: Side, old_bundle: Path, new_bundle: Path) -> tuple[list[Regression], list[str]]:
-    without = [side.release.version for side in (old, new) if side.photos is None]
+def _regressions(old: Side, new: Side) -> tuple[list[Regression], list[str]]:
+    without = [side.name for side in (old, new) if side.photos is None]
     if old.photos is None or new.photos is None:
         return [], [f"{' and '.join(without)}: made before releases kept their pairs, so none can be compared."]
     notes = []
@@ -181,7 +283,6 @@ def _regressions(old: Side, new: Side, old_bundle: Path, new_bundle: Path) -> tu
             "are each of their own; pairs are compared where both releases saw both photos."
         )
     before, after = [
-        [pair for pair in read_pairs(bundle / "pairs.csv") if pair.first in shared and pair.second in shared]
-        for bundle in (old_bundle, new_bundle)
+        [pair for pair in read_pairs(side.directory / "pairs.csv") if pair.first in shared and pair.second in shared] for side in (old, new)
     ]
-    return worst_regressions(before, after, (old.thresholds[0], new.thresholds[0]), MOST_REGRESSIONS), notes
+    return worst_regressions(before, after, (old.thresholds[0], new.thresholds[0]), MOST_REGRESSIONS, LEAST_LOSS), notes

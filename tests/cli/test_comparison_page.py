@@ -1,5 +1,7 @@
 """The page about two releases: what became a mistake, and of what this cannot be known."""
 
+from pathlib import Path
+
 from face_assets.cli.comparison_page import as_markdown
 from face_assets.evaluation.hardest_pairs import Pair, worst_regressions
 from face_assets.registry.releases import Digests, Release
@@ -11,7 +13,7 @@ DIGESTS = Digests(embeddings="s", recognition="r", packaging="p")
 
 def side(version: str) -> Side:
     release = Release(version, "c" * 40, "t" * 40, "i", DIGESTS, {})
-    return Side(release, "d.dir", {"people": 9}, (0.5, 0.5), {}, frozenset(), {})
+    return Side(version, release, "t" * 40, Path(), "d.dir", {"people": 9}, (0.5, 0.5), {}, frozenset(), {})
 
 
 def page(before: list[Pair], after: list[Pair]) -> str:

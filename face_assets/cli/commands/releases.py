@@ -112,7 +112,10 @@ def lineage(version: str, as_json: bool) -> None:
 @click.option("--output", type=click.Path(path_type=Path), help="A file to write, .html or .md with the curves; without it, the terminal.")
 @json_option
 def compare(first: str, second: str, repo: str | None, output: Path | None, as_json: bool) -> None:
-    """Compare two releases: figures, ROC, parameters, and the pairs of photos that the second judges worse."""
+    """Compare two releases, or any two evaluated commits, such as branches: figures, ROC, data, parameters, and pairs that became worse.
+
+    FIRST and SECOND are versions, or commits as git names them, evaluated on this machine: `face-assets compare exp/branch main`.
+    """
     from face_assets.cli import comparison_page as comparing
 
     found = comparing.compare_releases(repo, first, second)
