@@ -1,15 +1,21 @@
 """`face-assets identify` and `verify`: requests to the live server over gRPC."""
 
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from face_assets.core.errors import UserError
+from face_assets.core.progress import Progress
 from face_assets.registry.workspace import Workspace
 from face_assets.serving.client import Answer, Person, RecognizerClient
 from face_assets.serving.steps import target
+
+AT_ONCE = 16
+"""Photos that are sent at once: as many as the recognizer processes."""
 
 
 def connect() -> RecognizerClient:
@@ -17,11 +23,30 @@ def connect() -> RecognizerClient:
     return target(Workspace.load()).client()
 
 
-def identify_photos(photos: Sequence[Path]) -> list[dict[str, Any]]:
+def identify_photos(photos: Sequence[Path], progress: Progress = lambda done, whole: None) -> list[dict[str, Any]]:
     """Returns one result a photo; that of an unusable photo has an error."""
-    client = connect()
-    client.require_ready()
-    return [_identify(client, photo) for photo in photos]
+    connect().require_ready()
+    return [_result(photo, answer) for photo, answer in zip(photos, answers_of(photos, progress), strict=True)]
+
+
+def answers_of(photos: Sequence[Path], progress: Progress) -> list[Answer | UserError]:
+    """Returns the server's answer to each photo, or why there is none. Some photos are sent at once, as the server takes them."""
+    own = threading.local()
+
+    def answer(photo: Path) -> Answer | UserError:
+        try:
+            own.client = getattr(own, "client", None) or connect()  # one a thread, as Triton's client wants it
+            found: Answer = own.client.identify(_read(photo))
+            return found
+        except UserError as error:
+            return error
+
+    answers = []
+    with ThreadPoolExecutor(min(AT_ONCE, len(photos) or 1)) as pool:
+        for done, one in enumerate(pool.map(answer, photos), 1):
+            answers.append(one)
+            progress(done, len(photos))
+    return answers
 
 
 def identify_one_person(photos: Sequence[Path]) -> dict[str, Any]:
@@ -58,11 +83,9 @@ def _person_text(person: Person) -> str:
     return f"{verdict} by {len(found)} of {len(person.photos)} photos [{person.release}]"
 
 
-def _identify(client: RecognizerClient, photo: Path) -> dict[str, Any]:
-    try:
-        answer = client.identify(_read(photo))
-    except UserError as error:
-        return {"photo": str(photo), "error": str(error), "text": f"error: {error}"}
+def _result(photo: Path, answer: Answer | UserError) -> dict[str, Any]:
+    if isinstance(answer, UserError):
+        return {"photo": str(photo), "error": str(answer), "text": f"error: {answer}"}
     faces = [
         {
             "identity": face.identity or None,

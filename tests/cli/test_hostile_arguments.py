@@ -22,7 +22,14 @@ COMMANDS = (
     *(["promote"], ["promote", "v1.0.0", "--reason"], ["lineage"], ["compare", "v1.0.0"], ["rollback", "--reason"]),
     *(["identify"], ["identify", "--json"], ["verify", "page.jpg"], ["feedback", "page.jpg", "--is"], ["feedback", "--repo"]),
     *(["feedback", "--file"], ["keys", "add"], ["keys", "revoke"], ["prune", "--days"], ["init", "here", "--photos"]),
-    *(["commit", "-m", "x", "--repo"], ["commit", "-m"], ["import-compreface", "--api-key", "x", "http://127.0.0.1:1"]),
+    *(
+        ["commit", "-m", "x", "--repo"],
+        ["commit", "-m"],
+        ["sort"],
+        ["sort", "photos", "--to"],
+        ["identify", "page.jpg", "--draw"],
+        ["import-compreface", "--api-key", "x", "http://127.0.0.1:1"],
+    ),
 )
 
 
