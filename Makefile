@@ -84,6 +84,7 @@ build/local-images/.ready: $(wildcard deploy/local-images/*)
 	deploy/base-image.sh
 	DOCKER_BUILDKIT=1 $(DOCKER) build --file deploy/local-images/postgres.Dockerfile --tag postgres:15.10-bookworm deploy/local-images
 	DOCKER_BUILDKIT=1 $(DOCKER) build --file deploy/local-images/prometheus.Dockerfile --tag prom/prometheus:v2.42.0 deploy/local-images
+	DOCKER_BUILDKIT=1 $(DOCKER) build --file deploy/gateway.Dockerfile --tag haproxy:2.6-bookworm deploy
 	mkdir -p build/local-images && touch $@
 
 build/wheels/.ready: requirements.txt requirements-nodeps.txt deploy/requirements-kubernetes.txt

@@ -39,6 +39,8 @@ TRITON = [
     "--backend-config=python,stub-timeout-seconds=100",  # 30 without it: too little on a busy machine, and Triton aborts
     "--disable-auto-complete-config",
     "--exit-timeout-secs=25",
+    "--http-header-forward-pattern=face-assets-embeddings",  # which the gateway alone sets
+    "--grpc-header-forward-pattern=face-assets-embeddings",
     "--log-format=ISO8601",
     "--http-address=127.0.0.1",
     f"--http-port={HTTP}",

@@ -82,16 +82,22 @@ class Settings(BaseSettings):
     cores: int = Field(default_factory=usable_cores, ge=1, description="processors to use")
     train_processes: int = Field(1, ge=1, le=64, description="processes that train together, among which the cores are divided")
     host: str = Field("127.0.0.1", description="address that the gateway of the docker target binds to; the embedded server has loopback")
-    ui_host: str = Field("127.0.0.1", description="address of UI, Prometheus and exporter, which require no password: the UI launches runs")
+    ui_host: str = Field(
+        "127.0.0.1", description="address of UI, Prometheus and exporter, which have no password outside Compose: the UI launches runs"
+    )
     http_port: int = Field(8000, ge=1, le=65535, description="Triton's HTTP")
     grpc_port: int = Field(8001, ge=1, le=65535, description="Triton's gRPC")
     metrics_port: int = Field(8002, ge=1, le=65535, description="Triton's Prometheus metrics")
     exporter_port: int = Field(8003, ge=1, le=65535, description="the platform's own Prometheus metrics")
     prometheus_port: int = Field(9090, ge=1, le=65535, description="the local Prometheus of `face-assets up --monitoring`")
     ui_port: int = Field(3000, ge=1, le=65535, description="Dagster's web interface")
-    web_port: int = Field(8004, ge=1, le=65535, description="the web service: its API and pages, on loopback alone")
+    web_port: int = Field(
+        8004, ge=1, le=65535, description="the web service: its API and pages, on loopback; in Compose the port of its sign-in"
+    )
     web_origins: Patterns = Field((), description="origins, such as https://app.example.org, whose pages may call the web service (CORS)")
-    web_embeddings: bool = Field(False, description="whether the web service returns embeddings to callers that ask for them")
+    web_embeddings: bool = Field(
+        False, description="whether the web service returns embeddings on loopback; behind the gateway the right of the key decides"
+    )
     serving_env: Path = Field(default=Path(sys.prefix) / "serving", description="environment of the Triton server")
     target: Literal["embedded", "docker"] = Field(
         "embedded", validate_default=True, description="a process of this machine, or containers behind a gateway"
@@ -106,7 +112,7 @@ class Settings(BaseSettings):
     docker_memory_mb: int = Field(2048, ge=64, description="memory of a server, in MiB")
     docker_cpus: float | None = Field(None, gt=0, description="processors of a server; `cores` without it")
     gateway_certificate: Path | None = Field(None, description="PEM file of certificate, chain and key: then the gateway speaks TLS")
-    gateway_rate: int = Field(0, ge=0, description="requests a second of one API key, over 10 s; 0 for no limit")
+    gateway_rate: int = Field(0, ge=0, description="requests a second of an API key without a limit of its own, over 10 s; 0 for no limit")
     max_request_mb: float = Field(20.0, gt=0, le=1000, description="largest request, in MB, of either target")
     machine: str | None = Field(
         None,

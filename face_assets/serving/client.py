@@ -26,7 +26,8 @@ INTERNAL = "face_assets_probe"  # with the server's token, a request is not coun
 class Face:
     """A face. box: float32 (4,), x1 y1 x2 y2; identity: "" where rejected; score: cosine to the nearest one; embedding: float32 (d,).
 
-    quality: 0 to 100, None by a release that has none; too_poor: rejected, and too poor to tell whether the person is enrolled.
+    embedding: empty where the key lacks the right `embeddings`. quality: 0 to 100, None by a release that has none; too_poor: rejected, and
+    too poor to tell whether the person is enrolled.
     """
 
     box: npt.NDArray[np.float32]
@@ -114,7 +115,7 @@ class RecognizerClient:
     def identify(self, photo: bytes) -> Answer:
         """Identifies the people in an encoded photo. Raises UserError with the server's message."""
         result = self._infer(photo)
-        boxes, probabilities, embeddings = (result.as_numpy(name) for name in ("BOXES", "PROBABILITIES", "EMBEDDINGS"))
+        boxes, probabilities, embeddings = result.as_numpy("BOXES"), result.as_numpy("PROBABILITIES"), _embeddings(result)
         qualities, verdicts = _qualities(result, len(boxes)), _verdicts(result)
         rows = zip(boxes, probabilities, verdicts, embeddings, qualities, strict=True)
         faces = [
@@ -141,7 +142,7 @@ class RecognizerClient:
         rows = zip(boxes, probabilities, _qualities(result, len(boxes)), strict=True)
         subjects = [None if math.isnan(probability) else Subject(box, float(probability), quality) for box, probability, quality in rows]
         for verdict in _verdicts(result):
-            embedding = result.as_numpy("EMBEDDINGS")[0]
+            embedding = _embeddings(result)[0]
             return Person(verdict.identity, verdict.score, verdict.accepted, verdict.too_poor, embedding, subjects, _release(result))
         return Person("", None, False, False, None, subjects, _release(result))
 
@@ -200,6 +201,11 @@ def _verdicts(result: Any) -> list[_Verdict]:
     poor = np.zeros(len(identities), bool) if poor is None else poor
     rows = zip(identities, scores, accepted, poor, strict=True)
     return [_Verdict(identity.decode(), float(score), bool(taken), bool(bad)) for identity, score, taken, bad in rows]
+
+
+def _embeddings(result: Any) -> npt.NDArray[np.float32]:
+    found = result.as_numpy("EMBEDDINGS")  # None where the key may not receive them
+    return np.empty((len(result.as_numpy("SCORE")), 0), np.float32) if found is None else found
 
 
 def _qualities(result: Any, rows: int) -> list[float | None]:

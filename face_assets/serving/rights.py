@@ -12,6 +12,9 @@ RIGHTS = {
     PEOPLE: "list, enrol, change and remove people",
     OPERATE: "everything else of the web service: reviews, releases, records",
 }
+TOKEN_HEADER, NAME_HEADER, RIGHTS_HEADER = "face-assets-proxy", "face-assets-caller", "face-assets-rights"
+"""Headers of the proxies before the web service: their secret, without which the others are ignored, the caller's name, and rights with
+commas."""
 NEW_KEY = frozenset({IDENTIFY})
 EARLIER_KEY = frozenset({IDENTIFY, EMBEDDINGS})
 """Rights of a key without stated rights, which a version without rights made: what such a key could do."""

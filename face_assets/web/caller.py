@@ -15,12 +15,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from face_assets.core.settings import Settings
 from face_assets.registry.person import PLATFORM, Person, git_identity
-from face_assets.serving.rights import EMBEDDINGS, RIGHTS, right_for
+from face_assets.serving.rights import EMBEDDINGS, NAME_HEADER, RIGHTS, RIGHTS_HEADER, TOKEN_HEADER, right_for
 from face_assets.web.problems import WebError
 
-TOKEN, NAME, ALLOWED = "face-assets-proxy", "face-assets-caller", "face-assets-rights"
-"""Headers of the proxies: their secret, without which the others are ignored, the caller's name, and the caller's rights with commas."""
-SCOPE = "face_assets.caller"
+SCOPE, BY_PROXY = "face_assets.caller", "face_assets.by_proxy"
 CALLER: ContextVar["Caller | None"] = ContextVar("caller", default=None)
 """The caller of the request that a task works on."""
 
@@ -63,9 +61,8 @@ def name_for_record() -> str | None:
 
 
 def is_by_proxy(scope: Mapping[str, object]) -> bool:
-    """Returns True for a request that a proxy has let through: it knows the caller, and the names by which it is called."""
-    found = scope.get(SCOPE)
-    return isinstance(found, Caller) and not found.is_local
+    """Returns True for a request that a proxy has let through: it knows the names by which the service is called."""
+    return bool(scope.get(BY_PROXY))
 
 
 def local_caller(settings: Settings) -> Caller:
@@ -88,18 +85,24 @@ class Callers:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on."""
         if scope["type"] in ("http", "websocket"):
-            caller = self._caller(Headers(scope=scope))
-            scope = {**scope, SCOPE: caller}
+            headers = Headers(scope=scope)
+            by_proxy = self._is_by_proxy(headers)
+            caller = _stated(headers) if by_proxy else self._without_proxy(headers)
+            scope = {**scope, BY_PROXY: by_proxy, SCOPE: caller}
             CALLER.set(caller)
         await self.app(scope, receive, send)
 
-    def _caller(self, headers: Headers) -> Caller | None:
-        if TOKEN not in headers:
-            return self.local
-        name = headers.get(NAME, "")
-        if not self.token or not name or not hmac.compare_digest(headers[TOKEN].encode(), self.token.encode()):
-            return None
-        return Caller(name, frozenset(headers.get(ALLOWED, "").split(",")) & set(RIGHTS))
+    def _is_by_proxy(self, headers: Headers) -> bool:
+        return bool(self.token) and hmac.compare_digest(headers.get(TOKEN_HEADER, "").encode(), str(self.token).encode())
+
+    def _without_proxy(self, headers: Headers) -> Caller | None:
+        return None if TOKEN_HEADER in headers else self.local
+
+
+def _stated(headers: Headers) -> Caller | None:
+    """The caller that a proxy states, None for a request that needs none, such as a browser's question before one with a key."""
+    name = headers.get(NAME_HEADER, "")
+    return Caller(name, frozenset(headers.get(RIGHTS_HEADER, "").split(",")) & set(RIGHTS)) if name else None
 
 
 class Rights:

@@ -2,15 +2,16 @@
 
 import json
 import urllib.request
+from collections.abc import Mapping
 from typing import Any
 
 RUNS = "{ runsOrError(limit: 100) { ... on Runs { results { runId status jobName tags { key value } } } } }"
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 
 
-def runs_of(port: str) -> list[dict[str, Any]]:
+def runs_of(port: str, headers: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
     """The last runs, newest first: runId, status, jobName, tags by key. Raises OSError, KeyError or TypeError without a valid response."""
-    found = _asked(port, RUNS)["runsOrError"]["results"]
+    found = _asked(port, RUNS, headers)["runsOrError"]["results"]
     return [{**run, "tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in found]
 
 
@@ -43,10 +44,9 @@ def _is_red(node: dict[str, Any]) -> bool:
     return bool(severe) or (node["partitionStats"] or {}).get("numFailed", 0) > 0
 
 
-def _asked(port: str, query: str) -> dict[str, Any]:
-    asked = urllib.request.Request(
-        f"http://127.0.0.1:{port}/graphql", json.dumps({"query": query}).encode(), {"Content-Type": "application/json"}
-    )
+def _asked(port: str, query: str, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+    stated = {"Content-Type": "application/json", **(headers or {})}
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}/graphql", json.dumps({"query": query}).encode(), stated)
     with urllib.request.urlopen(asked, timeout=60) as answer:
         found: dict[str, Any] = json.load(answer)["data"]
     return found

@@ -4,11 +4,16 @@ It needs the engine, Compose and the images of `make platform-image` and `make l
 in CI.
 """
 
+import base64
+import json
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +24,6 @@ from face_assets.core.errors import UserError
 from face_assets.core.fingerprint import fingerprint
 from face_assets.dataset.repository_creation import commit_photos, create_repository
 from face_assets.demo.synthetic import write_people
-from face_assets.monitoring import prometheus
 from face_assets.registry.git import git
 from face_assets.serving.client import RecognizerClient
 from tests.e2e.runs import runs_of
@@ -28,6 +32,8 @@ from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 STACK = "face-assets-e2e"
+PASSWORD = "of the tests"
+SIGNED_IN = {"Authorization": f"Basic {base64.b64encode(f'ann:{PASSWORD}'.encode()).decode()}"}
 PARAMS = UNTRAINED + "serving: {golden_requests: 4, max_latency_ms: 30000, canary_seconds: 1}\n"
 SECONDS, SECONDS_TO_LIVE = 300.0, 900.0  # on a busy machine
 
@@ -41,7 +47,7 @@ def missing() -> str | None:
     if shutil.which("docker-compose") is None and subprocess.run(["docker", "compose", "version"], capture_output=True).returncode:
         return "no Compose"
     images = subprocess.run(["docker", "images", "--format", "{{.Repository}}"], capture_output=True, text=True).stdout.split()
-    needed = ("face-assets/platform", "postgres", "prom/prometheus")
+    needed = ("face-assets/platform", "postgres", "prom/prometheus", "haproxy")
     return next((f"no image {name}: `make platform-image local-images`" for name in needed if name not in images), None)
 
 
@@ -59,7 +65,7 @@ class Stack:
 
     def runs(self) -> list[dict[str, Any]]:
         """The runs from the webserver, newest first."""
-        return runs_of(self.environment["FACE_ASSETS_UI_PORT"])
+        return runs_of(self.environment["FACE_ASSETS_UI_PORT"], SIGNED_IN)
 
     def tells_of_runs(self) -> bool:
         """True if the webserver reaches its event log."""
@@ -92,9 +98,10 @@ class Stack:
         entrypoint = "/opt/face-assets/deploy/platform/entrypoint"
         return self.do("deploy/platform/compose", "exec", "-T", "code", entrypoint, "face-assets", *arguments)
 
-    def key(self) -> str:
+    def key(self, *rights: str) -> str:
         """A key for the gateway."""
-        return self.command("keys", "add", f"test-{time.time_ns()}").split()[0]
+        options = [part for right in rights for part in ("--right", right)]
+        return self.command("keys", "add", f"test-{time.time_ns()}", *options).split()[0]
 
     def asked(self) -> str:
         """The release that answers about a photo through the gateway."""
@@ -104,8 +111,14 @@ class Stack:
 
     def seen(self, query: str) -> set[str]:
         """The jobs in Prometheus' response to a query."""
-        found = prometheus.query(f"http://127.0.0.1:{self.environment['FACE_ASSETS_PROMETHEUS_PORT']}", "query", query=query)
-        return {one["metric"]["job"] for one in found["result"]}
+        found = self.read("PROMETHEUS", f"/api/v1/query?{urllib.parse.urlencode({'query': query})}", SIGNED_IN)
+        return {one["metric"]["job"] for one in found["data"]["result"]}
+
+    def read(self, service: str, path: str, headers: Mapping[str, str], content: bytes | None = None) -> Any:
+        """The JSON at a port of the stack. Raises OSError for an error."""
+        port = self.environment[f"FACE_ASSETS_{service}_PORT"]
+        with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}{path}", content, dict(headers)), timeout=60) as answer:
+            return json.load(answer)
 
     def has_settings(self, container: str) -> bool:
         """True where a container's processes have the settings of the caller of `up`, and `docker inspect` shows none."""
@@ -131,7 +144,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], 
         write_people(folder / "photos", 14, 4)
         create_repository(folder / "work", folder / "photos", PARAMS, str(folder / "remote"), None)
         git("clone", "-q", "--bare", folder / "work", folder / "faces.git")
-    names = ("UI_PORT", "HTTP_PORT", "GRPC_PORT", "METRICS_PORT", "PROMETHEUS_PORT")
+    names = ("UI_PORT", "WEB_PORT", "HTTP_PORT", "GRPC_PORT", "METRICS_PORT", "PROMETHEUS_PORT")
     ports = {f"FACE_ASSETS_{name}": str(port) for name, port in zip(names, free_ports(len(names)), strict=True)}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FACE_ASSETS_")}
     ours = {"STACK": STACK, "REPO": str(folder / "faces.git"), "SECRETS": str(folder / "secrets"), "SUBNET": "172.31.241.0"}
@@ -139,6 +152,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], 
     made = Stack(folder, {**kept, **ports, **{f"FACE_ASSETS_{name}": value for name, value in ours.items()}})
     try:
         made.do("deploy/platform/down", "--volumes")  # what an earlier one left that was killed
+        subprocess.run(["deploy/platform/users", "set", "ann"], env=made.environment, cwd=ROOT, input=PASSWORD, text=True, check=True)
         made.do("deploy/platform/compose", "up", "-d")
         yield made
     finally:
@@ -161,6 +175,14 @@ def test_a_commit_comes_to_an_answer_through_the_gateway_though_postgres_is_kill
     )
     stack.wait("Prometheus sees the traffic", SECONDS, lambda: stack.seen("sum by (job) (face_assets_photos_total) > 0") == {"triton"})
     stack.wait("ended runs are swept", SECONDS, lambda: not stack.containers(f"face-assets.stack={STACK}"))
+    people = stack.read("WEB", "/api/v1/people", SIGNED_IN)["total"]
+    for service, path in (("UI", "/graphql"), ("PROMETHEUS", "/-/ready"), ("WEB", "/"), ("WEB", "/api/v1/people")):
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            stack.read(service, path, {})
+    key = {"Authorization": f"Bearer {stack.key('identify', 'people')}", "Content-Type": "application/octet-stream"}
+    assert stack.read("HTTP", "/api/v1/people", key)["total"] == people > 0
+    photo = next((stack.folder / "photos").rglob("*.jpg")).read_bytes()
+    assert stack.read("HTTP", "/api/v1/recognize", key, photo)["release"] == "v1.0.0"
     assert stack.command("prune") == "Nothing has been unused for 30 days.\n"
 
 

@@ -12,7 +12,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 SOCKET = "/var/run/docker.sock"
 STARTERS = {"code", "daemon"}  # of servers, and of runs
-OURS = {"code", "webserver", "daemon", "exporter"}
+OURS = {"code", "webserver", "web", "signin", "signin-grafana", "daemon", "exporter"}
 USER = "1234:1234"
 FILES = ["CHOWN", "DAC_OVERRIDE", "FOWNER"]  # of root alone: to give files to the servers' user, and Postgres's volume to postgres
 CAPABILITIES = {"code": FILES, "postgres": [*FILES, "SETGID", "SETUID"]}
@@ -75,16 +75,24 @@ def test_no_service_gains_rights_and_ours_are_no_root_on_a_read_only_system(serv
 
 def test_home_data_and_secrets_are_for_whom_they_are(services: dict[str, Any]) -> None:
     whole = {name for name, service in services.items() if "/run/secrets" in mounts(service)}
-    assert whole == {"code"}  # whose sensors and commands reach repositories and remotes
+    assert whole == {"code", "web"}  # which reach repositories and remotes
     assert secrets(services["webserver"]) == secrets(services["postgres"]) == {"postgres_password"}
     assert secrets(services["daemon"]) == secrets(services["exporter"]) == {"postgres_password", "settings"}
     homes = {
         name: mounts(service)["/var/lib/face-assets"][1] for name, service in services.items() if "/var/lib/face-assets" in mounts(service)
     }
-    assert homes == {"code": True, "exporter": False}
+    assert homes == {"code": True, "web": True, "exporter": False}
+    signins = [services[name] for name in ("signin", "signin-grafana")]
+    assert all(secrets(one) == {"proxy_token"} for one in signins)
+    assert all(not writable for one in signins for _, writable in mounts(one).values())
     assert mounts(services["webserver"]) == {"/var/log/face-assets": (mounts(services["code"])["/var/log/face-assets"][0], False)}
     data = {name for name, service in services.items() if any("data" in Path(source).name for source, _ in mounts(service).values())}
-    assert data - {"postgres"} == {"code"}
+    assert data - {"postgres"} == {"code", "web"}
     for name in ("prometheus", "grafana"):
         assert not secrets(services[name])
         assert all(not writable for target, (_, writable) in mounts(services[name]).items() if target != "/prometheus")
+
+
+def test_the_sign_in_alone_has_public_ports(services: dict[str, Any]) -> None:
+    assert {name for name, service in services.items() if service.get("ports")} == {"signin", "signin-grafana"}
+    assert "serving" not in services["signin"]["networks"], "servers cannot reach it"

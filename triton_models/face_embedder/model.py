@@ -15,6 +15,7 @@ sys.path.insert(0, str(HERE))
 from face_assets.biometrics.quality import QualityScale, qualities  # noqa: E402
 from face_assets.embedding.engine import Engine  # noqa: E402
 from face_assets.serving.runtime.dynamic_batching import DynamicBatcher  # noqa: E402
+from face_assets.serving.runtime.embedding_right import may_receive_embeddings  # noqa: E402
 from face_assets.serving.runtime.limits import Admission, BusyError, Limits  # noqa: E402
 from face_assets.serving.runtime.responses import error_message, error_response, send  # noqa: E402
 
@@ -38,6 +39,9 @@ class TritonPythonModel:
         """Queues the crops; the engine's threads respond through the requests' senders."""
         for request in requests:
             crops, sender = pb_utils.get_input_tensor_by_name(request, "CROPS").as_numpy(), request.get_response_sender()
+            if not may_receive_embeddings(request.parameters()):
+                send(pb_utils, sender, error_response(pb_utils, "the key lacks the right `embeddings`", pb_utils.TritonError.INVALID_ARG))
+                continue
             if not len(crops) or crops.shape[1:] != (self.side, self.side, 3):
                 found = "x".join(map(str, crops.shape[1:])) if len(crops) else "none"
                 sentence = f"crops must be {self.side}x{self.side}x3, found {found}"

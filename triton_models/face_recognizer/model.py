@@ -18,6 +18,7 @@ sys.path.insert(0, str(HERE))
 
 from face_assets.biometrics.quality import fused, too_poor  # noqa: E402
 from face_assets.gallery.search import Gallery  # noqa: E402
+from face_assets.serving.runtime.embedding_right import may_receive_embeddings, own_parameters  # noqa: E402
 from face_assets.serving.runtime.limits import Admission, Limits, require_waiting_caller  # noqa: E402
 from face_assets.serving.runtime.photos_of_person import unpack_photos  # noqa: E402
 from face_assets.serving.runtime.recorder import log_event  # noqa: E402
@@ -135,7 +136,7 @@ class TritonPythonModel:
         self._record(request.parameters(), _outcome(1, len(boxes), accepted, poor), [photo], self._matches(places, scores, accepted, boxes))
         seconds = time.monotonic() - came
         self.traffic.record(request.parameters(), seconds, crops, boxes, probabilities, embeddings, scores, accepted, quality, poor)
-        return self._response(boxes, probabilities, quality, embeddings, places, scores, accepted, poor)
+        return self._response(request, boxes, probabilities, quality, embeddings, places, scores, accepted, poor)
 
     def _answer_person(self, request, photos, sender, came):
         """Identifies one person by the subjects of several photos, each of which the traffic counts."""
@@ -159,7 +160,7 @@ class TritonPythonModel:
         of_photos = [np.full((len(photos), *column.shape[1:]), np.nan, np.float32) for column in (boxes, probabilities, quality)]
         for rows, column in zip(of_photos, (boxes, probabilities, quality), strict=True):
             rows[subjects] = column
-        return self._response(*of_photos, person, places, scores, accepted, poor)
+        return self._response(request, *of_photos, person, places, scores, accepted, poor)
 
     def _detect(self, photo, sender, came):
         """Returns boxes, probabilities and crops of an encoded photo."""
@@ -179,7 +180,7 @@ class TritonPythonModel:
             quality[start : start + self.max_batch] = self._array(answer, "QUALITY").ravel()
         return embeddings, quality
 
-    def _response(self, boxes, probabilities, quality, embeddings, places, scores, accepted, poor):
+    def _response(self, request, boxes, probabilities, quality, embeddings, places, scores, accepted, poor):
         names = [self.gallery.names[place] if taken else "" for place, taken in zip(places, accepted, strict=True)]
         outputs = {
             "BOXES": boxes,
@@ -192,11 +193,17 @@ class TritonPythonModel:
             "TOO_POOR": poor,
             "RELEASE": np.array([self.release.encode()], dtype=np.object_),
         }
+        if not may_receive_embeddings(request.parameters()):
+            del outputs["EMBEDDINGS"]
         return pb_utils.InferenceResponse([pb_utils.Tensor(name, value) for name, value in outputs.items()])
 
     def _ask(self, sibling, inputs, outputs):
         asked = pb_utils.InferenceRequest(
-            model_name=self.siblings[sibling], model_version=self.version, requested_output_names=outputs, inputs=inputs
+            model_name=self.siblings[sibling],
+            model_version=self.version,
+            requested_output_names=outputs,
+            inputs=inputs,
+            parameters=own_parameters(),
         )
         answer = asked.exec()
         if answer.has_error():

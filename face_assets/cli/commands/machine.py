@@ -108,11 +108,18 @@ def exporter() -> None:
 
 
 @click.command()
-def web() -> None:
+@click.option("--behind-proxy", is_flag=True, help="On all addresses, for proxies with the secret alone, as in Compose.")
+def web(behind_proxy: bool) -> None:
     """Serve the API and the pages until stopped; `up` starts it."""
     from face_assets.web.server import run_web
 
-    run_web()
+    run_web(behind_proxy)
+
+
+rights_option = click.option("--right", "rights", multiple=True, help="identify, embeddings, people or operate; may be repeated.")
+rate_option = click.option(
+    "--rate", type=click.IntRange(min=0), help="Requests a second; 0: no limit; without it FACE_ASSETS_GATEWAY_RATE."
+)
 
 
 @click.group()
@@ -122,17 +129,40 @@ def keys() -> None:
 
 @keys.command("add")
 @click.argument("name")
-def keys_add(name: str) -> None:
-    """Create a key for NAME and print it once: only its hash is stored."""
+@rights_option
+@rate_option
+def keys_add(name: str, rights: tuple[str, ...], rate: int | None) -> None:
+    """Create a key for NAME and print it once: only its hash is stored. Without --right it may identify."""
     from face_assets.cli.keys import add_key
 
-    echo(add_key(name))
+    echo(add_key(name, rights, rate))
+
+
+@keys.command("change")
+@click.argument("name")
+@rights_option
+@rate_option
+def keys_change(name: str, rights: tuple[str, ...], rate: int | None) -> None:
+    """Change what the key of NAME may do: the rights that are named, and no others, or its limit."""
+    from face_assets.cli.keys import change_key
+
+    echo(change_key(name, rights, rate))
+
+
+@keys.command("rotate")
+@click.argument("name")
+@click.option("--overlap", default=24.0, show_default=True, type=click.FloatRange(0, 24 * 366), help="Hours of the old key's validity.")
+def keys_rotate(name: str, overlap: float) -> None:
+    """Create another key for NAME, with the same rights, and print it once; the old one ends after the overlap."""
+    from face_assets.cli.keys import rotate_key
+
+    echo(rotate_key(name, overlap))
 
 
 @keys.command("list")
 @json_option
 def keys_list(as_json: bool) -> None:
-    """List the valid keys by name, and the number of requests without one."""
+    """List the valid keys with their rights and last use, and the number of requests without one."""
     from face_assets.cli.keys import list_keys
 
     found = list_keys()
@@ -140,7 +170,9 @@ def keys_list(as_json: bool) -> None:
         print_json(found)
         return
     for key in found["keys"]:
-        echo(f"{key['name']:<30} since {key['created']}")
+        limit = "" if key["rate"] is None else f", {key['rate']} a second" if key["rate"] else ", no limit"
+        ends = f", until {key['until']}" if key["until"] else ""
+        echo(f"{key['name']:<24} {' '.join(key['rights'])}{limit}; since {key['created']}{ends}; last used {key['used'] or 'never'}")
     echo(f"Rejected without a key in force: {'unknown, the gateway does not run' if found['refused'] is None else found['refused']}")
 
 

@@ -1,6 +1,7 @@
 """Gateway: one HAProxy container with configuration, keys and certificate in a volume, controlled by its runtime API."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,20 +12,29 @@ from face_assets.core.fingerprint import fingerprint
 from face_assets.core.ports import is_taken, require_free
 from face_assets.serving.containers import haproxy
 from face_assets.serving.containers.docker_engine import IMAGE, DockerEngine, Network, Spec, docker_errors
-from face_assets.serving.containers.haproxy import BackendServer, Counts, Limits
+from face_assets.serving.containers.haproxy import BackendServer, Behind, Counts, Limits
 from face_assets.serving.containers.internal_listeners import InternalListeners
-from face_assets.serving.containers.keys import Keys
+from face_assets.serving.containers.keys import FILES, Keys, Uses
 from face_assets.serving.triton_server import Ports
 
-FILES = "/etc/face-assets"
-MAP = f"{FILES}/keys.map"
+NAMES_MAP, RIGHTS_MAP = f"{FILES}/keys.map", f"{FILES}/rights.map"
+WEB_FOLDER, WEB_SOCKET = "/run/web", "web.sock"  # in the container
 SOCKET = "/run/haproxy/admin.sock"
 MEMORY = 1024
 ROLE = "gateway"
+WEB_LABEL = "face-assets.web"
 LISTENERS_LABEL = "face-assets.doors"  # as on the containers of earlier versions
 STOPPED = ("created", "restarting", "exited", "dead")
 SECONDS_TO_ANSWER = 20.0
 SECONDS_TO_DRAIN = 60.0
+
+
+def web_folder(folder: Path) -> Path:
+    """Returns the folder of the web service's socket for the gateway. Others cannot reach it: its parents are their owner's."""
+    made = folder / "web"
+    made.mkdir(parents=True, exist_ok=True)
+    made.chmod(0o755)
+    return made
 
 
 @dataclass(frozen=True)
@@ -41,7 +51,14 @@ class Gateway:
     """HAProxy of one state directory."""
 
     def __init__(
-        self, docker: DockerEngine, network: Network, template: Path, folder: Path, listeners: Listeners, internal: InternalListeners
+        self,
+        docker: DockerEngine,
+        network: Network,
+        template: Path,
+        folder: Path,
+        listeners: Listeners,
+        internal: InternalListeners,
+        behind: Behind,
     ):
         self.docker = docker
         self.network = network
@@ -51,6 +68,8 @@ class Gateway:
         self.keys = Keys(folder)
         self.name = f"face-assets-{docker.home}-gateway"
         self.internal = internal
+        self.behind = behind
+        self.uses = Uses(folder)
 
     def container(self) -> Any | None:
         """Returns the running container, or None."""
@@ -67,19 +86,24 @@ class Gateway:
         container, files = self.container(), self._files(servers)
         shape = self._shape(servers)
         ports = self.listeners.ports
+        volumes = {self.name: FILES}
+        if self.behind.web.startswith("unix@"):
+            volumes[str(web_folder(self.folder))] = WEB_FOLDER
         spec = Spec(
             name=self.name,
             image=image,
-            labels={"face-assets.role": ROLE, IMAGE: image, LISTENERS_LABEL: f"{self.listeners.host} {ports}"},
+            labels={"face-assets.role": ROLE, IMAGE: image, LISTENERS_LABEL: f"{self.listeners.host} {ports}", WEB_LABEL: self.behind.web},
             address=self.internal.address,
             memory=MEMORY,
             cpus=2.0,
             ports={8000: (self.listeners.host, ports.http), 8001: (self.listeners.host, ports.grpc), 8002: ("127.0.0.1", ports.metrics)},
-            volumes={self.name: FILES},
+            volumes=volumes,
             tmpfs=("/tmp", "/run/haproxy"),
             restart="unless-stopped",
             files=files,
         )
+        if container is not None:
+            self.remember_uses()
         if container is None or any(container.labels.get(name) != value for name, value in spec.labels.items()):
             if container is not None:
                 self._require_free(container)
@@ -119,7 +143,7 @@ class Gateway:
             container = self.docker.find(self.name)
             if container is None:  # its start applies the keys
                 return False
-            self.docker.put(container, {"keys.map": self.keys.map().encode()})
+            self.docker.put(container, self._maps())
             with docker_errors("look at the gateway"):
                 container.reload()  # after the file was written: a later start reads it
             if container.status in STOPPED:
@@ -129,12 +153,23 @@ class Gateway:
             return True
 
     def _update_keys(self) -> None:
-        wanted = {key.digest: key.name for key in self.keys.all()}
-        known = {words[1]: words[2] for words in (line.split() for line in self.query([f"show map {MAP}"]).splitlines()) if len(words) == 3}
-        commands = [f"del map {MAP} {digest}" for digest in known if known[digest] != wanted.get(digest)]
-        commands += [f"add map {MAP} {digest} {name}" for digest, name in wanted.items() if known.get(digest) != name]
-        if commands:
-            self.execute(commands)
+        keys = self.keys.all()
+        for name, wanted in ((RIGHTS_MAP, {key.digest: key.record() for key in keys}), (NAMES_MAP, {key.digest: key.name for key in keys})):
+            lines = self.query([f"show map {name}"]).splitlines()
+            if any(line.startswith("Unknown map") for line in lines):
+                continue  # a gateway of an earlier version, which knows no rights until it is reloaded
+            known = {words[1]: words[2] for words in map(str.split, lines) if len(words) == 3}
+            commands = [f"del map {name} {digest}" for digest in known if digest not in wanted]
+            commands += [f"set map {name} {digest} {text}" for digest, text in wanted.items() if known.get(digest, text) != text]
+            commands += [f"add map {name} {digest} {text}" for digest, text in wanted.items() if digest not in known]
+            if commands:
+                self.execute(commands)
+
+    def remember_uses(self) -> dict[str, int]:
+        """Returns the last use of each key, by name in seconds since 1970, and stores it: HAProxy forgets it at its end or reload."""
+        with suppress(UserError):
+            return self.uses.add(haproxy.parse_uses(self.query(["show table rates"])))
+        return self.uses.all()
 
     def execute(self, commands: list[str]) -> None:
         """Runs commands that print nothing on success. Raises UserError with their output otherwise."""
@@ -168,17 +203,17 @@ class Gateway:
 
     def _files(self, servers: list[BackendServer]) -> dict[str, bytes]:
         tls = self.listeners.certificate is not None
-        files = {
-            "haproxy.cfg": haproxy.render(self.template, servers, self.listeners.limits, tls).encode(),
-            "keys.map": self.keys.map().encode(),
-        }
+        files = {"haproxy.cfg": haproxy.render(self.template, servers, self.listeners.limits, tls, self.behind).encode(), **self._maps()}
         return files | ({"tls.pem": self.listeners.certificate} if self.listeners.certificate is not None else {})
+
+    def _maps(self) -> dict[str, bytes]:
+        return {Path(name).name: text.encode() for name, text in ((NAMES_MAP, self.keys.names()), (RIGHTS_MAP, self.keys.records()))}
 
     def _shape(self, servers: list[BackendServer]) -> str:
         """Returns a fingerprint of the configuration that only a reload changes: without the live servers and the keys."""
         empty = [BackendServer(server.name, server.address, False) for server in servers]
         certificate = (self.listeners.certificate or b"").hex()
-        return fingerprint(haproxy.render(self.template, empty, self.listeners.limits, bool(certificate)), certificate)
+        return fingerprint(haproxy.render(self.template, empty, self.listeners.limits, bool(certificate), self.behind), certificate)
 
     def _applied(self, container: Any) -> str | None:
         file = self.folder / "gateway.json"

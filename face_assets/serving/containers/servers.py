@@ -14,6 +14,7 @@ from face_assets.serving.containers.docker_engine import IMAGE, USER, DockerEngi
 from face_assets.serving.containers.haproxy import BackendServer
 from face_assets.serving.containers.internal_listeners import InternalListeners
 from face_assets.serving.model_repository import ModelVersion
+from face_assets.serving.runtime.embedding_right import TOKEN as EMBEDDINGS_TOKEN
 from face_assets.serving.triton_server import TOKEN, TRAFFIC
 
 SLOTS = ("blue", "green")
@@ -45,13 +46,15 @@ class Size:
 class Servers:
     """The servers of one state directory."""
 
-    def __init__(self, docker: DockerEngine, network: Network, size: Size, traffic: Path, internal: InternalListeners):
-        """Remembers its parts. internal: access to the servers; traffic: folder of the histograms that the servers write."""
+    def __init__(self, docker: DockerEngine, network: Network, size: Size, traffic: Path, internal: InternalListeners, embeddings: str):
+        """Remembers its parts. internal: access to the servers; traffic: folder of the histograms that the servers write;
+        embeddings: token of requests that may receive embeddings."""
         self.docker = docker
         self.network = network
         self.size = size
         self.traffic = traffic
         self.internal = internal
+        self.embeddings = embeddings
 
     def backend_servers(self, live: str | None) -> list[BackendServer]:
         """Returns the servers of both slots as the gateway knows them; live: the slot that is live."""
@@ -100,6 +103,7 @@ class Servers:
                     "FACE_ASSETS_CORES": str(max(1, int(self.size.cpus))),
                     TRAFFIC: INSIDE,
                     TOKEN: self.internal.token,
+                    EMBEDDINGS_TOKEN: self.embeddings,
                     GATEWAY: self.internal.address,
                 },
                 volumes={str(self.traffic): INSIDE},

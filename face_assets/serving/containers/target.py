@@ -1,5 +1,6 @@
 """Docker target: a candidate starts in the free slot, is checked there, gets a share of the traffic, then all of it."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,18 +15,20 @@ from face_assets.serving import model_repository as models
 from face_assets.serving.client import RecognizerClient
 from face_assets.serving.containers import haproxy
 from face_assets.serving.containers.canary import judge, read_traffic
-from face_assets.serving.containers.docker_engine import DockerEngine, DockerUnreachableError, Network
-from face_assets.serving.containers.gateway import Gateway, Listeners
+from face_assets.serving.containers.docker_engine import STACK, DockerEngine, DockerUnreachableError, Network
+from face_assets.serving.containers.gateway import WEB_FOLDER, WEB_SOCKET, Gateway, Listeners
+from face_assets.serving.containers.haproxy import Behind
 from face_assets.serving.containers.images import Images
 from face_assets.serving.containers.internal_listeners import InternalListeners
 from face_assets.serving.containers.servers import SECONDS_TO_STOP, SLOTS, Servers, Size
 from face_assets.serving.deployment_check import Check, DeploymentReport, GoldenRequest, check_deployment
-from face_assets.serving.internal_token import internal_token
+from face_assets.serving.internal_token import embeddings_token, internal_token, proxy_token
 from face_assets.serving.model_repository import ModelVersion
 from face_assets.serving.target import REQUESTS_AFTER_PROMOTION, DeploymentRefusedError, Status
 
 LOCK = ".deployment.lock"
 POLL_SECONDS = 0.5
+WEB_IN_COMPOSE = "web:8004"
 GATEWAY_ADDRESS = 5  # in the network
 Build = Callable[[ModelVersion], str]
 
@@ -52,18 +55,25 @@ class ContainerTarget:
 
     @cached_property
     def internal(self) -> InternalListeners:
-        """Internal access to the servers."""
-        return InternalListeners(self.network.address(GATEWAY_ADDRESS), self.folder, internal_token(self.folder.parent))
+        """Internal access to the servers; without the engine, as in Compose's web service, at the gateway's last address."""
+        address = self.network.address(GATEWAY_ADDRESS) if self.docker.is_here() else self._last_address()
+        return InternalListeners(address, self.folder, internal_token(self.folder.parent))
 
     @cached_property
     def servers(self) -> Servers:
         """Servers of both slots."""
-        return Servers(self.docker, self.network, self.size, self.folder.parent / "traffic", self.internal)
+        return Servers(
+            self.docker, self.network, self.size, self.folder.parent / "traffic", self.internal, embeddings_token(self.folder.parent)
+        )
 
     @cached_property
     def gateway(self) -> Gateway:
         """Gateway before the servers."""
-        return Gateway(self.docker, self.network, self.images.recipe.deploy / "haproxy.cfg.j2", self.folder, self.listeners, self.internal)
+        template = self.images.recipe.deploy / "haproxy.cfg.j2"
+        root = self.folder.parent
+        web = WEB_IN_COMPOSE if os.environ.get(STACK) else f"unix@{WEB_FOLDER}/{WEB_SOCKET}"
+        behind = Behind(web, proxy_token(root), embeddings_token(root))
+        return Gateway(self.docker, self.network, template, self.folder, self.listeners, self.internal, behind)
 
     def status(self) -> Status:
         """Returns the status of the containers. Raises UserError where no engine responds."""
@@ -155,9 +165,12 @@ class ContainerTarget:
 
     def _gateway_responds(self) -> bool:
         """Returns True where the gateway responds at its last address; without access to the engine."""
-        file = self.folder / "gateway.json"
-        address = str(read_json(file).get("address", "")) if self.was_started() and file.is_file() else ""
+        address = self._last_address() if self.was_started() else ""
         return bool(address) and InternalListeners(address, self.folder, internal_token(self.folder.parent)).is_ready()
+
+    def _last_address(self) -> str:
+        file = self.folder / "gateway.json"
+        return str(read_json(file).get("address", "")) if file.is_file() else ""
 
     @property
     def _network_name(self) -> str:

@@ -1,7 +1,5 @@
 """Traffic of face_recognizer: metrics for Prometheus and feature histograms for drift, without any person."""
 
-import hmac
-import json
 import os
 import threading
 from collections.abc import Mapping
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from face_assets.evaluation.feature_histograms import bins_of, measure, without_face
+from face_assets.serving.runtime.embedding_right import has_token
 from face_assets.serving.runtime.model_metrics import Metrics
 from face_assets.serving.runtime.recorder import SECONDS_A_FLUSH, SECONDS_A_WINDOW, Recorder, log_event
 from face_assets.serving.runtime.use_record import caller_of
@@ -190,10 +189,4 @@ class Traffic:
 
 def is_internal(parameters: str, token: str) -> bool:
     """Returns True where a request's parameters, as JSON, contain the token of the platform's own requests."""
-    if not token or INTERNAL not in parameters:
-        return False
-    try:
-        stated = json.loads(parameters)[INTERNAL]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return False
-    return isinstance(stated, str) and hmac.compare_digest(stated.encode("utf-8", "surrogatepass"), token.encode())
+    return has_token(parameters, INTERNAL, token)

@@ -1,6 +1,7 @@
 """Keys, limits and rules of the gateway, which is the only public listener."""
 
 import json
+import random
 import socket
 import ssl
 import subprocess
@@ -16,14 +17,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+import uvicorn
 
 from face_assets.cli.keys import add_key, list_keys, revoke_key
 from face_assets.core.errors import UserError
+from face_assets.core.settings import Settings
 from face_assets.registry.workspace import Workspace
 from face_assets.serving.containers.docker_engine import DockerEngine
+from face_assets.serving.containers.gateway import web_folder
 from face_assets.serving.containers.haproxy import Limits
+from face_assets.serving.containers.keys import digest
 from face_assets.serving.containers.tls import read_certificate
 from face_assets.serving.docker_steps import container_target
+from face_assets.serving.internal_token import proxy_token
+from face_assets.serving.rights import EMBEDDINGS, IDENTIFY, PEOPLE, RIGHTS
+from face_assets.web.app import create_app
+from face_assets.web.recognizer import Endpoint, Recognizer
+from face_assets.web.server import listener_for_gateway
 from tests.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -363,3 +373,196 @@ def test_the_image_holds_the_server_and_one_release_and_nothing_to_build_with(bo
     assert image.attrs["Config"]["User"] == "10001:10001"
     assert image.attrs["Config"]["Healthcheck"]
     assert json.dumps(image.attrs["Config"]["Env"]).count("KEY") == 0
+
+
+@pytest.fixture(scope="session")
+def keys_by_right(target: Any) -> dict[str, str]:
+    """A key for each right, and one with two."""
+    made = {right: target.gateway.keys.add(f"may-{right}", [right]) for right in RIGHTS}
+    made["both"] = target.gateway.keys.add("may-both", [IDENTIFY, EMBEDDINGS])
+    target.gateway.apply_keys()
+    return made
+
+
+@pytest.fixture
+def web(live: Any, home: Path) -> Iterator[Any]:
+    """The web service as the gateway reaches it, on its socket."""
+    internal = live.client()
+    recognizer = Recognizer(lambda: Endpoint(internal.address, internal.headers))
+    token = proxy_token(live.folder.parent)
+    app = create_app(Settings(), recognizer, models=live.images.models, token=token, is_local=False)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener_for_gateway(web_folder(live.folder))]})
+    thread.start()
+    assert until(lambda: live.gateway.counts()["web", "web"].is_up)
+    yield server
+    server.should_exit = True
+    thread.join(20)
+
+
+def asked(port: int, method: str, path: str, key: str | None = None, body: bytes | None = None, **headers: str) -> tuple[int, Any]:
+    """Returns status and JSON of a response."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body, headers, method=method)
+    if key:
+        request.add_header("Authorization", f"Bearer {key}")
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return int(answer.status), json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
+
+
+def test_keys_may_what_their_rights_name_at_the_gateway_and_in_the_service(
+    box: Any, live: Any, web: Any, keys_by_right: dict[str, str]
+) -> None:
+    port, photo, octets = box.ports.http, box.kit.photo(0, 2), {"Content-Type": "application/octet-stream"}
+    needed = {"identify": ("POST", "/api/v1/recognize", photo), "people": ("GET", "/api/v1/people/x/../y", None)}
+    needed["operate"] = ("GET", "/api/v1/nothing", None)
+    for right, (method, path, body) in needed.items():
+        for name, key in keys_by_right.items():
+            status, found = asked(port, method, path, key, body, **octets)
+            if right in (name, "identify" if name == "both" else name):
+                assert status != 403, (right, name, found)
+            else:
+                assert (status, found["code"]) == (403, "no_right"), (right, name)
+        assert asked(port, method, path, None, body)[0] == asked(port, method, path, "fa_revoked", body)[0] == 401
+    status, found = asked(port, "GET", "/api/v1/status", keys_by_right["people"])
+    assert (status, found["release"]) == (200, "v1.0.0")
+    assert asked(port, "GET", "/openapi.json", keys_by_right["identify"])[0] == 200
+    forged = {"Face-Assets-Rights": ",embeddings,", "Face-Assets-Caller": "Eve", "Face-Assets-Proxy": "x", **octets}
+    status, found = asked(port, "POST", "/api/v1/recognize?embeddings=true", keys_by_right["identify"], photo, **forged)
+    assert (status, found["code"]) == (403, "forbidden")
+    status, found = asked(port, "POST", "/api/v1/recognize?embeddings=true", keys_by_right["both"], photo, **octets)
+    assert status == 200
+    assert len(found["faces"][0]["match"]["embedding"]) > 16
+    cross = {"Origin": "https://evil.example.org", **octets}
+    assert asked(port, "POST", "/api/v1/recognize", keys_by_right["identify"], photo, **cross) == (403, ANY_PROBLEM)
+    for raw in ("identify", "both", "embeddings", "people"):
+        allowed = raw in ("identify", "both")
+        assert (http(port, INFER.split()[1], keys_by_right[raw], photo, **{"Inference-Header-Content-Length": "0"}) == 200) is allowed
+
+
+class _Problem:
+    """Equals every error of the one shape."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, dict) and set(other) == {"error", "code"} and all(isinstance(one, str) and one for one in other.values())
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+ANY_PROBLEM = _Problem()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "with_key", "status"),
+    [
+        ("GET", "/v2", {}, False, 401),
+        ("GET", "/api/v1/status", {}, False, 401),
+        ("GET", "/", {}, True, 403),
+        ("POST", "/v2/logging", {}, True, 403),
+        ("POST", "/api/v1/recognize", {"Content-Encoding": "gzip"}, True, 415),
+        ("POST", "/api/v1/recognize", {"Content-Length": "30000000"}, True, 413),
+        ("GET", "/v2", {"X": "a" * 60_000}, True, 431),
+        ("GET", "/api/v1/status", {}, True, 503),
+    ],
+)
+def test_the_gateways_errors_have_the_one_shape(
+    box: Any, live: Any, key: str, method: str, path: str, headers: dict[str, str], with_key: bool, status: int
+) -> None:
+    assert asked(box.ports.http, method, path, key if with_key else None, None, **headers) == (status, ANY_PROBLEM)
+
+
+def test_a_key_has_its_own_limit_and_a_rotated_one_ends(box: Any, live: Any) -> None:
+    gateway, port = live.gateway, box.ports.http
+    slow, old = gateway.keys.add("slow", [PEOPLE], 1), gateway.keys.add("rotated")
+    new = gateway.keys.rotate("rotated", 3600)
+    ended = gateway.keys.add("ended")
+    gateway.apply_keys()
+    statuses = [http(port, "/api/v1/commits/x", slow) for _ in range(14)]
+    assert statuses.count(429) == 4
+    assert asked(port, "GET", "/api/v1/commits/x", slow) == (429, ANY_PROBLEM)
+    assert http(port, "/v2", old) == http(port, "/v2", new) == http(port, "/v2", ended) == 200
+    gateway.execute([f"set map /etc/face-assets/rights.map {digest(ended)} ,identify,::1"])  # its end has come
+    assert http(port, "/v2", ended) == 401
+    assert {"slow"} <= set(gateway.remember_uses())
+    for name in ("slow", "rotated", "ended"):
+        gateway.keys.revoke(name)
+    gateway.apply_keys()
+    assert http(port, "/v2", old) == http(port, "/v2", new) == 401
+
+
+def numbers(found: Any) -> Iterator[list[float]]:
+    """Yields each list of numbers in a JSON document."""
+    if isinstance(found, dict):
+        for one in found.values():
+            yield from numbers(one)
+    elif isinstance(found, list) and found and all(isinstance(one, (int, float)) for one in found):
+        yield [float(one) for one in found]
+    elif isinstance(found, list):
+        for one in found:
+            yield from numbers(one)
+
+
+def test_no_fuzzed_request_of_a_key_without_the_right_returns_an_embedding(
+    box: Any, live: Any, web: Any, keys_by_right: dict[str, str]
+) -> None:
+    """1,000 requests, most of which get an answer, each with a form of asking for embeddings; with the right, they return them."""
+    photo, draw, key = box.kit.photo(0, 2), random.Random(5), keys_by_right["identify"]
+    embedding = box.asker(keys_by_right["both"]).identify(photo).faces[0].embedding
+    assert embedding.size > 16
+    assert box.asker(key).identify(photo).faces[0].embedding.size == 0
+    names = ["EMBEDDINGS", "SCORE", "RELEASE", "embeddings", "CROPS", "QUALITY", "IDENTITY"]
+
+    def forged() -> dict[str, str]:
+        header = draw.choice(["Face-Assets-Embeddings", "face-assets-rights", "Face-Assets-Proxy", "X-Api-Key", "Triton-Request-Id"])
+        return {header: draw.choice(["true", "embeddings", ",embeddings,", key, ""])}
+
+    def raw() -> tuple[str, bytes, dict[str, str]]:
+        tensor = {"name": "IMAGE", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": len(photo) + 4}}
+        stated: dict[str, Any] = {"inputs": [tensor]}
+        if draw.random() < 0.7:
+            binary = draw.choice([True, False])
+            stated["outputs"] = [
+                {"name": name, "parameters": {"binary_data": binary}} for name in draw.sample(names[:3], draw.randint(1, 3))
+            ]
+        if draw.random() < 0.5:
+            stated["parameters"] = {"face-assets-embeddings": draw.choice(["true", True, 1, ""]), "binary_data_output": draw.random() < 0.5}
+        head = json.dumps(stated).replace("EMBEDDINGS", draw.choice(["EMBEDDINGS", "\\u0045MBEDDINGS"])).encode()
+        if draw.random() < 0.2:
+            return INFER.split()[1], photo, {"Inference-Header-Content-Length": "0"}
+        model = draw.choice(["face_recognizer"] * 8 + ["face_embedder", "face_recognizer/versions/1"])
+        return (
+            f"/v2/models/{model}/infer",
+            head + len(photo).to_bytes(4, "little") + photo,
+            {"Inference-Header-Content-Length": str(len(head))},
+        )
+
+    def rest() -> tuple[str, bytes, dict[str, str]]:
+        path = draw.choice(["recognize", "recognize", "verify", "detect", "recognition/recognize", "recognition//recognize", "%72ecognize"])
+        query = draw.choice(
+            ["embeddings=true", "embeddings=1", "embeddings=on&k=3", "face_plugins=calculator,landmarks", "Embeddings=true", ""]
+        )
+        return f"/api/v1/{path}?{query}", photo, {"Content-Type": "application/octet-stream"}
+
+    def returned(made: tuple[str, bytes, dict[str, str]], who: str) -> tuple[int, bool]:
+        path, body, headers = made
+        request = urllib.request.Request(f"http://127.0.0.1:{box.ports.http}{path}", body, {**headers, "Authorization": f"Bearer {who}"})
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                status, content = answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            status, content = error.code, error.read()
+        lists: list[list[float]] = []
+        with suppress(ValueError):
+            lists = list(numbers(json.loads(content)))
+        near = [one for one in lists if len(one) >= embedding.size and np.dot(one[: embedding.size], embedding) > 0.5]
+        return status, bool(near) or embedding[:4].tobytes() in content
+
+    made = [(path, body, {**headers, **forged()}) for path, body, headers in (draw.choice([raw, raw, rest])() for _ in range(1000))]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda one: returned(one, key), made))
+        allowed = list(pool.map(lambda one: returned(one, keys_by_right["both"]), made[:60]))
+    assert not [one for one, (_, holds) in zip(made, found, strict=True) if holds]
+    assert sum(status == 200 for status, _ in found) > 400
+    assert sum(holds for _, holds in allowed) > 10, "the test sees an embedding where there is one"
