@@ -392,12 +392,14 @@ def web(live: Any, home: Path) -> Iterator[Any]:
     token = proxy_token(live.folder.parent)
     app = create_app(Settings(), recognizer, models=live.images.models, token=token, is_local=False)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener_for_gateway(web_folder(live.folder))]})
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener_for_gateway(web_folder(live.folder))]}, daemon=True)
     thread.start()
-    assert until(lambda: live.gateway.counts()["web", "web"].is_up)
-    yield server
-    server.should_exit = True
-    thread.join(20)
+    try:
+        assert until(lambda: live.gateway.counts()["web", "web"].is_up)
+        yield server
+    finally:
+        server.should_exit = True
+        thread.join(20)
 
 
 def asked(port: int, method: str, path: str, key: str | None = None, body: bytes | None = None, **headers: str) -> tuple[int, Any]:
