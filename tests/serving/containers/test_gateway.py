@@ -436,7 +436,7 @@ def test_keys_may_what_their_rights_name_at_the_gateway_and_in_the_service(
     assert (status, found["code"]) == (403, "forbidden")
     status, found = asked(port, "POST", "/api/v1/recognize?embeddings=true", keys_by_right["both"], photo, **octets)
     assert status == 200
-    assert len(found["faces"][0]["match"]["embedding"]) > 16
+    assert len(found["faces"][0]["match"]["embedding"]) >= 16
     cross = {"Origin": "https://evil.example.org", **octets}
     assert asked(port, "POST", "/api/v1/recognize", keys_by_right["identify"], photo, **cross) == (403, ANY_PROBLEM)
     for raw in ("identify", "both", "embeddings", "people"):
@@ -512,7 +512,7 @@ def test_no_fuzzed_request_of_a_key_without_the_right_returns_an_embedding(
     """1,000 requests, most of which get an answer, each with a form of asking for embeddings; with the right, they return them."""
     photo, draw, key = box.kit.photo(0, 2), random.Random(5), keys_by_right["identify"]
     embedding = box.asker(keys_by_right["both"]).identify(photo).faces[0].embedding
-    assert embedding.size > 16
+    assert embedding.size >= 16
     assert box.asker(key).identify(photo).faces[0].embedding.size == 0
     names = ["EMBEDDINGS", "SCORE", "RELEASE", "embeddings", "CROPS", "QUALITY", "IDENTITY"]
 
