@@ -22,6 +22,8 @@ from pyrage import x25519
 from face_assets.cli.record import export_record, verify_record, verify_text
 from face_assets.core.errors import UserError
 from face_assets.core.settings import Settings, default_home
+from face_assets.erasure.state import state_files
+from face_assets.registry.workspace import Workspace
 from face_assets.serving.record_of_use import export, lines_of, verify
 from face_assets.serving.runtime.sealed_photos import SealedPhotos
 from face_assets.serving.runtime.use_record import HEAD, NotRecordedError, Place, UseRecord, caller_of, read_head
@@ -298,6 +300,17 @@ def test_a_match_keeps_its_photo_for_the_private_key_alone_and_for_some_days(fol
     assert not verify(folder, {}).problems, "a photo whose days are over is no gap"
 
 
+def test_an_erasure_leaves_the_record_as_it_is(home: Path) -> None:
+    workspace = Workspace.load()
+    mine = Writer(workspace.home.record)
+    mine.answer(2, caller="Ann Other")
+    mine.record.close()
+    other = workspace.home.root / "logs" / "Ann Other.txt"
+    other.parent.mkdir(parents=True, exist_ok=True)
+    other.write_text("Ann Other")
+    assert other in set(state_files(workspace)) and not [file for file in state_files(workspace) if "record" in file.parts]
+
+
 @pytest.mark.parametrize("required", [True, False])
 def test_a_photo_that_cannot_be_kept_rejects_or_is_stated(folder: Path, required: bool) -> None:
     (folder / "photos").parent.mkdir()
@@ -307,9 +320,10 @@ def test_a_photo_that_cannot_be_kept_rejects_or_is_stated(folder: Path, required
     record = UseRecord(folder, ABOUT, required, lambda event, **_: events.append(event), lambda _: None, photos=photos)
     with pytest.raises(NotRecordedError) if required else nullcontext():
         record.write_match(ANSWER, None, [b"a photo"], [{"name": "Ann", "score": 0.9}])
+        record.write_match(ANSWER, None, [b"a photo"], [{"name": "Ann", "score": 0.9}])
     record.close()
-    assert events == ["photo_not_kept"]
-    assert [(line.facts or {})["photo"] for line in lines_of(folder)] == ([] if required else ["not kept"])
+    assert events == ["photo_not_kept"], "logged once"
+    assert [(line.facts or {})["photo"] for line in lines_of(folder)] == ([] if required else ["not kept"] * 2)
 
 
 @pytest.mark.parametrize(

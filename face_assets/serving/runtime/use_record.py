@@ -33,6 +33,7 @@ LONGEST_LINE = 4096
 MOST_WAITING = 10_000
 LONGEST_CALLER = 100
 SECONDS_TO_WRITE = 10.0
+NOT_RECORDED, NOT_KEPT = "use_not_recorded", "photo_not_kept"
 
 Problem = Callable[..., None]
 
@@ -79,7 +80,7 @@ class UseRecord:
         self._photos = photos
         self._waiting: list[_Waiting] = []
         self._lost = 0
-        self._failing = False
+        self._failing: set[str] = set()  # the problems that are reported and last
         self._ending = False
         self._changed = threading.Condition()
         self._known: tuple[Path, int, Place] | None = None  # the last file, its size, and its end, as this process left them
@@ -112,11 +113,13 @@ class UseRecord:
             try:
                 outcome = {**outcome, "photo": self._photos.keep(photos, matches)}
             except Exception as error:
-                self._report(error, "photo_not_kept")
+                self._report(error, NOT_KEPT)
                 if self.required:
                     self._count_lost(1)
                     raise NotRecordedError("the photo of a match cannot be kept, and no answer is given without") from error
                 outcome = {**outcome, "photo": "not kept"}
+            else:
+                self._failing.discard(NOT_KEPT)
         self.write(outcome, caller)
 
     def close(self) -> None:
@@ -144,24 +147,24 @@ class UseRecord:
         try:
             self._append([*gap, *(one.facts for one in batch)])
         except Exception as error:
-            self._report(error, "use_not_recorded")
+            self._report(error, NOT_RECORDED)
             with self._changed:
                 self._lost += len(batch)
             self._count_lost(len(batch))
             for one in batch:
                 one.failed = True
         else:
-            self._failing = False
+            self._failing.discard(NOT_RECORDED)
             with self._changed:
                 self._lost -= lost
         for one in batch:
             one.ended.set()
 
     def _report(self, error: Exception, event: str) -> None:
-        if not self._failing:  # once, not for every batch
+        if event not in self._failing:  # once, not for every answer
             reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
             self._problem(event, folder=str(self.folder), reason=reason)
-        self._failing = True
+        self._failing.add(event)
 
     def _append(self, facts: Sequence[Mapping[str, Any]]) -> None:
         """Appends lines, all or none. Raises OSError."""
