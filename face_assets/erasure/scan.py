@@ -39,12 +39,17 @@ def scan_all(workspace: Workspace, traces: Traces, pseudonym: str, objects: Coll
     files = {*state_files(workspace), *(file for name in GIT_OR_DVC[1:] for file in _below(workspace.home.root / name))}
     for cache in caches(workspace.repository):
         files |= set(_below(cache))
+    counted: dict[tuple[int, int], int] = {}
     gone = {f"{md5[:2]}/{md5[2:]}" for md5 in objects}
     for file in sorted(files):
         found.files += 1
         found.bytes += file.stat().st_size
         named = traces.count(str(file.name).encode(errors="surrogateescape")) + ("/".join(file.parts[-2:]) in gone)
-        if count := named + count_traces(file, traces):
+        stat = file.stat()
+        inode = (stat.st_dev, stat.st_ino)
+        if inode not in counted:  # bundles, artifacts and caches share files by hard links
+            counted[inode] = count_traces(file, traces)
+        if count := named + counted[inode]:
             found.hits[traces.redacted_text(str(file), pseudonym)] = count
     for address in databases.addresses(workspace.home):
         found.files += 1
