@@ -15,7 +15,8 @@ PLAIN = re.compile(r"[a-z]+|[\W\d_]*|.{1,3}", re.DOTALL)
 FEW = 40
 """Digests that are faster searched for one by one than by the pattern of all digests."""
 WORD = rb"0-9A-Za-z_\x80-\xff"
-BEFORE, AFTER = rb"(?:(?<![%s])|(?<=\\[nrt]))" % WORD, rb"(?![%s])" % WORD
+BEFORE, AFTER = rb"(?:(?<![%s])|(?<=\\[nrt]))" % WORD, rb"(?=_[0-9]|(?![%s]))" % WORD
+"""Around a name: no letter or digit, but an escaped line break before it, or a number after it, as in the file Ann_0001.jpg."""
 QUOTE = rb"[/\"'\\=:\x00\n]"
 
 
@@ -38,7 +39,7 @@ class Traces:
         plain, clear = _split(self.names)
         parts = [rb"(?P<other>%s%s%s)" % (BEFORE, _any(shadowing), AFTER)] if shadowing else []
         wanted = [rb"%s%s%s" % (BEFORE, _any(clear), AFTER)] if clear else []
-        wanted += [rb"(?:(?<=%s)|\A)%s(?=%s|\Z)" % (QUOTE, _any(plain), QUOTE)] if plain else []
+        wanted += [rb"(?:(?<=%s)|\A)%s(?=%s|_[0-9]|\Z)" % (QUOTE, _any(plain), QUOTE)] if plain else []
         return re.compile(b"|".join([*parts, rb"(?P<name>%s)" % b"|".join(wanted)]), re.IGNORECASE)
 
     @cached_property
@@ -124,9 +125,11 @@ class Traces:
 
 
 def forms(name: str) -> set[bytes]:
-    """A name as programs write it: composed and decomposed Unicode, in JSON, in an address; each in its own, lower and upper case."""
+    """A name as programs write it: composed and decomposed Unicode, in JSON, in an address, in a file's name; each in its own, lower and
+    upper case."""
     found: set[bytes] = set()
-    for one in (name, name.lower(), name.upper()):
+    in_files = [name.replace(" ", between) for between in "_-"]
+    for one in (case for text in (name, *in_files) for case in (text, text.lower(), text.upper())):
         for form in (unicodedata.normalize("NFC", one), unicodedata.normalize("NFD", one)):
             for text in (form, json.dumps(form)[1:-1], json.dumps(json.dumps(form)[1:-1])[1:-1], quote(form), quote_plus(form)):
                 found.add(text.encode(errors="surrogatepass"))

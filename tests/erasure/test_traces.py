@@ -23,6 +23,8 @@ ZOE = Traces(frozenset({"Zoë Müller"}), frozenset({MD5}), frozenset({"Zoë Mü
     [
         "Zoë Müller",
         "photos/Zoë Müller/1.jpg",
+        "photos/Zoë Müller_0001.jpg",
+        "zoë_müller_2.jpg",
         "zoë müller",
         "ZOË MÜLLER",
         "Zoe\u0308 Mu\u0308ller",
@@ -52,6 +54,7 @@ def test_nobody_else_is_taken_for_the_person(text: str) -> None:
 def test_a_name_that_is_any_word_does_not_spoil_texts(name: str, text: str) -> None:
     plain = Traces(frozenset({name}), frozenset())
     assert plain.count(b"photos/%s/1.jpg" % name.encode()) == 1
+    assert plain.count(b"photos/%s_0001.jpg" % name.encode()) == 1
     if name != "status":
         assert plain.redacted_text(text, "person-1") == text
 
