@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import httpx
 import numpy as np
 import pillow_heif
 import pytest
@@ -305,6 +307,19 @@ def test_comprefaces_python_client_manages_subjects_unchanged(
     assert faces.add(kit.photo(1, 0), ".hidden", {})["code"] == 26
     (verified,) = faces.verify(kit.photo(1, 0), added["image_id"], {"status": True, "face_plugins": "landmarks"})["result"]
     assert (verified["subject"], verified["similarity"] > 0.5, len(verified["landmarks"])) == ("Eve", True, 5)
+    with httpx.Client(base_url=f"{writable}/api/v1", headers={"x-api-key": "any"}) as plain:
+        assert plain.get(f"/recognition/faces/{added['image_id']}/img").content == kit.photo(1, 1)
+        assert plain.get(f"/static/any/images/{UUID(int=0)}").content == b"", "of an unknown id"
+        page = plain.get("/recognition/faces/?page=1&size=2&subject=").json()
+        assert (len(page["faces"]), page["page_number"], page["page_size"], page["total_pages"]) == (2, 1, 2, 4)
+        assert plain.get("/recognition/faces?subject=eve").json()["faces"] == [added]
+        embeddings = [kit.embed(kit.bundle("v2.0.0"), kit.photo(person, 1)).tolist() for person in (3, 1)]
+        path = f"/recognition/embeddings/faces/{added['image_id']}/verify"
+        compared = plain.post(path, json={"embeddings": embeddings}).json()["result"]
+        assert [one["embedding"] for one in compared] == embeddings[::-1], "the most similar first"
+        missing = plain.post("/recognition/faces", files={"file": kit.photo(1, 0)})
+        assert (missing.status_code, missing.json()["code"]) == (400, 33), "no subject is named"
+        assert plain.delete("/recognition/faces/no-uuid").json()["code"] == 26
     imported = import_subjects(reader(writable, "any"), tmp_path / "gallery", lambda *_: None)
     assert (imported["written"], len(imported["left_out"])) == (1, 6), "the others are no photos"
     assert (tmp_path / "gallery" / "Eve" / f"{added['image_id']}.jpg").read_bytes() == kit.photo(1, 1)
