@@ -1,8 +1,7 @@
 """The embedder that judges labels: the starting weights, which have not seen them, else that of the release in production."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from face_assets.core.files import read_json
 from face_assets.core.fingerprint import fingerprint
 from face_assets.core.params import SCRATCH, Params
 from face_assets.embedding.vectors import Embedding
@@ -38,10 +37,10 @@ def _production(workspace: Workspace, params: Params) -> AuditEmbedder | None:
     if assignment is None:
         return None
     bundle = workspace.releases.bundle(assignment.release)
-    engine = read_json(bundle / "engine.json")
-    embedding = Embedding(str(bundle / "embedder.pt"), engine["whitening"], engine["embedding_size"], params.detector)
+    embedding = Embedding.of_bundle(bundle, params.detector)
     return _of(f"embedder of {assignment.release.version}, in production", embedding)
 
 
 def _of(name: str, embedding: Embedding) -> AuditEmbedder:
-    return AuditEmbedder(name, embedding, fingerprint(weights_fingerprint(embedding.weights), embedding.normalization))
+    pictures = [asdict(embedding.pictures)] if embedding.pictures else []
+    return AuditEmbedder(name, embedding, fingerprint(weights_fingerprint(embedding.weights), embedding.normalization, *pictures))

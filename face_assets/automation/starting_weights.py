@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 from face_assets.core.params import SCRATCH
+from face_assets.embedding.onnx_embedder import Pictures, onnx_engine
 from face_assets.embedding.weight_sources import resolve_weights
 from face_assets.embedding.weights import PUBLISHED
 from face_assets.embedding.weights_file import is_hdf5
@@ -25,8 +26,12 @@ def trouble_of_weights(workspace: Workspace, commit: str) -> str | None:
         return None
     if weights in PUBLISHED:
         return _trouble_of_download(workspace, weights)
+    params = workspace.params(commit)
+    if params.embedder.is_onnx:
+        onnx_engine(workspace, Path(weights), Pictures.of(params.embedder), params.detector.image_size, params.embedder.weights)
+        return None
     found = trouble_of_file(Path(weights))
-    return f"embedder.weights: {workspace.params(commit).embedder.weights} {found}." if found else None
+    return f"embedder.weights: {params.embedder.weights} {found}." if found else None
 
 
 def trouble_of_file(path: Path) -> str | None:

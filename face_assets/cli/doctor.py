@@ -216,9 +216,9 @@ def _weights(plan: Plan) -> Found:
         return "failed", sentence
     params = plan.workspace.params(plan.commit)
     weights = resolve_weights(plan.workspace, plan.commit)
-    if weights not in NAMES:
+    if weights not in NAMES and not params.embedder.is_onnx:
         load_embedder(weights, params.embedder.embedding_size, params.train.seed)
-    return "ok", f"{params.embedder.weights} ({params.embedder.whitening})"
+    return "ok", f"{params.embedder.weights} ({'ONNX' if params.embedder.is_onnx else params.embedder.whitening})"
 
 
 def _remote(plan: Plan) -> Found:

@@ -60,7 +60,7 @@ def init_repository(
     if plan.refusal or not plan.trains:
         note(f"photos: {plan.refusal or plan.reason}")
     model = _checked(params.embedder)
-    if model is not None and not is_stated:
+    if model is not None and not is_stated and not params.detector.family:  # a file in ONNX is not in a repository yet
         text = _with_embedder(text, "whitening", _whitening(model, photos, found, params, note))
     return create_repository(path, photos, text, remote, gallery, note)
 
@@ -81,7 +81,7 @@ def _checked(embedder: Embedder) -> "nn.Module | None":
     Raises UserError where the file does not exist, or holds no weights of this network.
     """
     file = expanded(embedder.weights)
-    if embedder.weights in NAMES or not file.is_absolute():
+    if embedder.weights in NAMES or embedder.is_onnx or not file.is_absolute():
         return None
     if file.is_file():
         if trouble := trouble_of_file(file):

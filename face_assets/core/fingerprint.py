@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,3 +25,14 @@ def tree_digest(directory: Path) -> str:
     """A digest of the names and bytes of every file below `directory`, in name order."""
     files = sorted(path for path in directory.rglob("*") if path.is_file())
     return fingerprint([[path.relative_to(directory).as_posix(), file_digest(path)] for path in files])
+
+
+def content_digest(file: Path) -> str:
+    """The digest of a file, computed once in a process while it stays as it is."""
+    found = file.stat()
+    return _digest(file, found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+@cache
+def _digest(file: Path, *_: int) -> str:
+    return file_digest(file)

@@ -19,6 +19,7 @@ def _path(text: str) -> str:
 FilePath = Annotated[str, AfterValidator(_path)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, le=1e9)]
+Pixel = Annotated[float, Field(ge=0.0, le=255.0)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 SignedSeed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 SCRATCH = "scratch"
@@ -166,7 +167,8 @@ class Embedder(Section):
 
     weights: FilePath = Field(
         "vggface2",
-        description="vggface2, casia-webface, scratch, or a state_dict (.pt) or Keras facenet (.h5): a path, or DVC-tracked here",
+        description="vggface2, casia-webface, scratch, a state_dict (.pt), a Keras facenet (.h5) or a network in ONNX (.onnx), which is "
+        "served as it is: a path, or DVC-tracked here",
     )
     embedding_size: int = Field(
         512, ge=16, le=2048, description="length of the vector when training from scratch; otherwise the weights decide"
@@ -175,6 +177,25 @@ class Embedder(Section):
         "fixed",
         description="input normalization: fixed is (x - 127.5) / 128, facenet-pytorch's; per_image is (x - mean) / std, facenet's own",
     )
+    colours: Literal["rgb", "bgr"] = Field("rgb", description="of weights in ONNX: order of the colours of its input")
+    mean: tuple[Pixel, Pixel, Pixel] = Field(
+        (127.5, 127.5, 127.5), description="of weights in ONNX: subtracted from pixels of 0 to 255, in the order of `colours`"
+    )
+    std: tuple[Positive, Positive, Positive] = Field((127.5, 127.5, 127.5), description="of weights in ONNX: by which that is divided")
+
+    @model_validator(mode="after")
+    def _normalizes_in_one_way(self) -> "Embedder":
+        stated = self.model_fields_set & {"colours", "mean", "std"}
+        if self.is_onnx and self.whitening != "fixed":
+            raise ValueError(f"embedder.whitening: {self.whitening} is not for weights in ONNX, which have `mean` and `std`")
+        if not self.is_onnx and any(getattr(self, key) != type(self).model_fields[key].default for key in stated):
+            raise ValueError(f"embedder.{min(stated)} is of weights in ONNX; others have `whitening`")
+        return self
+
+    @property
+    def is_onnx(self) -> bool:
+        """True for weights that are a whole network in ONNX, by the file's suffix."""
+        return self.weights.lower().endswith(".onnx")
 
 
 class Train(Section):

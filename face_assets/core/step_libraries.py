@@ -29,6 +29,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "features": ("openvino",),
     "label_audit": ("numpy", "openvino", "scikit-learn", "torch"),
     "face_embedder": ("lightning", "numpy", "openvino", "pillow", "pytorch-metric-learning", "torch"),
+    "onnx_embedder": ("openvino",),
     "export": ("onnx", "openvino", "torch"),
     "precision": ("nncf", "openvino", "scikit-learn"),
     "degraded_faces": ("numpy", "openvino", "pillow", "scipy"),

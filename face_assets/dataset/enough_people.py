@@ -45,6 +45,9 @@ def plan_for(photos: Mapping[str, int], params: Params) -> Plan:
         named = f"one person alone: {next(iter(photos))}" if photos else "nobody"
         alone = f"The photos are of {named}. It takes two to tell people apart: add photos of another person."
         return Plan(False, *found, "nobody to tell apart", alone)
+    if params.embedder.is_onnx:
+        reason = f"nothing is trained, for embedder.weights is a network in ONNX, which is served as it is: {_all_test(len(photos))}"
+        return Plan(False, *found, reason)
     if not params.train.epochs:
         return Plan(False, *found, f"nothing is trained, for train.epochs is 0: {_all_test(len(photos))}")
     if params.embedder.weights == SCRATCH:

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from face_assets.core.files import file_lock, new_directory, read_json
-from face_assets.core.fingerprint import fingerprint, tree_digest
+from face_assets.core.fingerprint import content_digest, fingerprint, tree_digest
 from face_assets.core.outside_text import shown_in_markdown
 from face_assets.core.params import Detector
 from face_assets.core.step_versions import step_version
 from face_assets.detection.crop_keys import FEWEST_PHOTOS
 from face_assets.detection.detector import DetectorConfig
 from face_assets.detection.onnx_detector import FILE
-from face_assets.detection.onnx_models import content_digest, onnx_networks
+from face_assets.detection.onnx_models import onnx_networks
 from face_assets.registry.workspace import Workspace
 from face_assets.storage.content_store import ContentStore
 

@@ -1,14 +1,13 @@
 """Detectors in ONNX that a commit or a release names: located, checked once before anything is searched, and kept by content."""
 
 import shutil
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from face_assets.core.errors import UserError
 from face_assets.core.files import new_directory
-from face_assets.core.fingerprint import file_digest
+from face_assets.core.fingerprint import content_digest, file_digest
 from face_assets.core.onnx_file import inspect_onnx, require_size
 from face_assets.core.params import MTCNN, Detector
 from face_assets.core.step_versions import step_version
@@ -41,17 +40,6 @@ def onnx_networks(workspace: Workspace, detector: Detector, config: DetectorConf
                 raise UserError(f"{KEY}: {detector.model} changed while it was copied: run again.")
             require_detector(aside, detector.model, config)
     return folder
-
-
-def content_digest(file: Path) -> str:
-    """The digest of a file, computed once in a process while it stays as it is."""
-    found = file.stat()
-    return _digest(file, found.st_size, found.st_mtime_ns, found.st_ino)
-
-
-@cache
-def _digest(file: Path, *_: int) -> str:
-    return file_digest(file)
 
 
 def require_detector(networks: Path, shown: str, config: DetectorConfig) -> None:

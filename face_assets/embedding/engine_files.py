@@ -11,8 +11,18 @@ if TYPE_CHECKING:
     import openvino as ov
 
 NETWORK = ("embedder.xml", "embedder.bin")
+SOURCE = "embedder.onnx"
+ONNX = "onnx"
+"""Input normalization (`whitening` of engine.json) of an engine of a network in ONNX, which has `colours`, `mean` and `std` instead."""
 QUALITY_HEAD = "quality.npy"
 """The quality head, float32 (k, 1793). An engine of earlier versions has none."""
+
+
+def engine_files(directory: Path) -> tuple[str, ...]:
+    """The names of an engine's files: with the weights and the quality head, unless it is of a network in ONNX, which has neither."""
+    if read_json(directory / "engine.json")["whitening"] == ONNX:
+        return (SOURCE, *NETWORK, "engine.json")
+    return ("embedder.pt", SOURCE, *NETWORK, QUALITY_HEAD, "engine.json")
 
 
 def save_network(network: "ov.Model", directory: Path) -> str:
@@ -46,5 +56,6 @@ def restate_engine(source: Path, target: Path, precision: str) -> None:
     """Writes the engine of the folder `source` into `target`, with another `precision` of its arithmetic."""
     target.mkdir(parents=True, exist_ok=True)
     for name in (*NETWORK, "embedder.pt"):
-        link_or_copy(source / name, target / name)
+        if (source / name).is_file():  # a network in ONNX has no embedder.pt
+            link_or_copy(source / name, target / name)
     write_json(target / "engine.json", {**read_json(source / "engine.json"), "precision": precision})

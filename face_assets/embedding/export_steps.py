@@ -16,6 +16,7 @@ from face_assets.core.step_versions import step_version
 from face_assets.detection.detectors import crop_store
 from face_assets.detection.steps import Face, labels_of, read_faces
 from face_assets.embedding.engine import has_bf16
+from face_assets.embedding.engine_files import engine_files
 from face_assets.embedding.steps import is_trained
 from face_assets.embedding.vectors import engine_vectors
 from face_assets.registry.workspace import Log, Workspace
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from face_assets.biometrics.verification import Evaluation
 
-ENGINE = ("embedder.pt", "embedder.onnx", "embedder.xml", "embedder.bin", "quality.npy", "engine.json")
 RECORD = "export.json"
 """Facts of the export in the bundle of a release, by which a commit that keeps its embedder takes its engine, too."""
 PARITY_CROPS = 32
@@ -51,22 +51,20 @@ def export_embedder(workspace: Workspace, commit: str, aligned: Artifact, embedd
     exported_by = fingerprint(*decided_by)
 
     def fill(directory: Path) -> dict[str, Any]:
-        from face_assets.embedding.export import export_engine, parity
         from face_assets.embedding.features import load_crops
-        from face_assets.embedding.weights import load_embedder
+        from face_assets.embedding.onnx_embedder import parity_of_onnx
 
         kept = _engine_of_release(workspace, embedder, exported_by, directory)
         if kept:
             log(f"taking the engine of {embedder.summary['files_of']} with its embedder")
             return kept
-        model = load_embedder(embedder.directory / "embedder.pt", params.embedder.embedding_size, params.train.seed)
-        link_or_copy(embedder.directory / "embedder.pt", directory / "embedder.pt")
-        log("exporting to ONNX and OpenVINO")
-        size, normalization = params.detector.image_size, params.embedder.whitening
-        start = _starting_weights(workspace, commit, params)
-        export_engine(model, normalization, size, directory, embedder.summary["embedding_size"], start)
         crops = load_crops(crop_store(workspace, params.detector), [face.crop_key for face in _spread(read_faces(aligned), PARITY_CROPS)])
-        found = parity(model, normalization, directory, crops)
+        if params.embedder.is_onnx:
+            for file in engine_files(embedder.directory):
+                link_or_copy(embedder.directory / file, directory / file)
+            found = parity_of_onnx(directory, crops)
+        else:
+            found = _export(workspace, commit, params, embedder, directory, crops, log)
         trials = [] if asked == "f32" else _lower(workspace, params, aligned, directory, log)
         return {
             "precision": trials[-1]["precision"] if trials else "f32",
@@ -82,6 +80,22 @@ def export_embedder(workspace: Workspace, commit: str, aligned: Artifact, embedd
     return workspace.home.artifacts.make("exported_embedder", name, fill)
 
 
+def _export(
+    workspace: Workspace, commit: str, params: Params, embedder: Artifact, directory: Path, crops: np.ndarray, log: Log
+) -> dict[str, dict[str, float]]:
+    """Writes the engine of an InceptionResnetV1 into the folder, and returns its parity with torch on the crops."""
+    from face_assets.embedding.export import export_engine, parity
+    from face_assets.embedding.weights import load_embedder
+
+    model = load_embedder(embedder.directory / "embedder.pt", params.embedder.embedding_size, params.train.seed)
+    link_or_copy(embedder.directory / "embedder.pt", directory / "embedder.pt")
+    log("exporting to ONNX and OpenVINO")
+    size, normalization = params.detector.image_size, params.embedder.whitening
+    start = _starting_weights(workspace, commit, params)
+    export_engine(model, normalization, size, directory, embedder.summary["embedding_size"], start)
+    return parity(model, normalization, directory, crops)
+
+
 def write_export_record(exported: Artifact, directory: Path) -> None:
     """Writes the facts of an export into a bundle."""
     write_json(directory / RECORD, {name: value for name, value in exported.summary.items() if name != "seconds"})
@@ -95,7 +109,7 @@ def _engine_of_release(workspace: Workspace, embedder: Artifact, exported_by: st
     facts: dict[str, Any] = read_json(bundle / RECORD) if (bundle / RECORD).is_file() else {}
     if facts.get("exported_by") != exported_by:
         return None
-    for name in ENGINE:
+    for name in engine_files(bundle):
         link_or_copy(bundle / name, directory / name)
     return facts
 

@@ -62,7 +62,7 @@ def recipe_of(workspace: Workspace, params: Params, start: str) -> str:
     """Digest of all that decides a training except the photos. start: digest of the starting weights."""
     train, split = params.train, params.split
     parameters = (
-        params.embedder.model_dump(mode="json", exclude={"weights"}),
+        params.embedder.model_dump(mode="json", include={"embedding_size", "whitening"}),
         train.fingerprint(),
         (train.compatible_with, train.compatibility),
         split.model_dump(mode="json", exclude={"min_test_people"}),

@@ -3,7 +3,7 @@
 import shutil
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from face_assets.dataset.enough_people import LEAST_TO_TELL_APART, LEAST_TO_TRAI
 from face_assets.detection.detectors import crop_store
 from face_assets.detection.steps import labels_of, read_faces, read_photos
 from face_assets.embedding.kept_embedder import keep_embedder
+from face_assets.embedding.onnx_embedder import Pictures, onnx_engine
 from face_assets.embedding.pull import EMBEDDER, pulled_towards
 from face_assets.embedding.retraining import decide, recipe_of
 from face_assets.embedding.vectors import feature_folder
@@ -105,7 +106,7 @@ def is_trained(aligned: Artifact) -> bool:
 def _keep(workspace: Workspace, commit: str, aligned: Artifact, params: Params, log: Log) -> Artifact:
     """The starting weights as they are, the same artifact for every commit. Raises RefusedError where they do not tell people apart."""
     from face_assets.embedding.altered_copies import Separation
-    from face_assets.embedding.starting_weights import keep_weights, require_good
+    from face_assets.embedding.starting_weights import keep_onnx, keep_weights, require_good
     from face_assets.embedding.weights import weights_fingerprint
 
     plan = plan_of(read_photos(aligned), params)
@@ -121,14 +122,22 @@ def _keep(workspace: Workspace, commit: str, aligned: Artifact, params: Params, 
     start = weights_fingerprint(weights)
     random = (params.embedder.embedding_size, params.train.seed) if weights == SCRATCH else ()
     name = fingerprint("kept", start, params.embedder.whitening, params.detector.image_size, *random, step_version("face_embedder"))
+    engine = None
+    if params.embedder.is_onnx:
+        pictures = Pictures.of(params.embedder)
+        engine = onnx_engine(workspace, Path(weights), pictures, params.detector.image_size, params.embedder.weights)
+        name = fingerprint(name, asdict(pictures), step_version("onnx_embedder"))
 
     def require(measured: Mapping[str, Any]) -> None:
-        cure = f"train with {people_to_train(params):,} people"
+        cure = "take weights that fit" if engine else f"train with {people_to_train(params):,} people"
         require_good(Separation(**measured), params.embedder, params.evaluation.min_auc, cure)
 
     def fill(directory: Path) -> dict[str, Any]:
         crops = crop_store(workspace, params.detector)
-        kept = keep_weights(weights, params.embedder, params.train.seed, faces, crops, directory)
+        if engine:
+            kept = keep_onnx(engine, faces, crops, directory)
+        else:
+            kept = keep_weights(weights, params.embedder, params.train.seed, faces, crops, directory)
         require(kept["measured"])
         return {
             "weights": params.embedder.weights,

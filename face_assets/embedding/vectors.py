@@ -14,7 +14,8 @@ from face_assets.core.fingerprint import file_digest, fingerprint
 from face_assets.core.params import Detector, Params
 from face_assets.core.step_versions import step_version
 from face_assets.detection.detectors import crop_store, detector_fingerprint
-from face_assets.embedding.engine_files import QUALITY_HEAD
+from face_assets.embedding.engine_files import ONNX, QUALITY_HEAD, SOURCE
+from face_assets.embedding.onnx_embedder import Pictures, onnx_engine
 from face_assets.embedding.shrunk_crops import ShrunkCrops
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.storage.artifacts import Artifact
@@ -42,11 +43,23 @@ class Embedding:
     embedding_size: int
     detector: Detector
     seed: int = 0
+    pictures: "Pictures | None" = None
+    """Input of weights in ONNX; None of an InceptionResnetV1."""
 
     @staticmethod
     def of(params: Params, weights: str) -> "Embedding":
         """The configuration of `weights` with the parameters of a commit."""
-        return Embedding(weights, params.embedder.whitening, params.embedder.embedding_size, params.detector, params.train.seed)
+        asked = params.embedder
+        pictures = Pictures.of(asked) if asked.is_onnx else None
+        return Embedding(weights, asked.whitening, asked.embedding_size, params.detector, params.train.seed, pictures)
+
+    @staticmethod
+    def of_bundle(bundle: Path, detector: Detector) -> "Embedding":
+        """The configuration of a release's weights for the crops of a detector."""
+        engine = read_json(bundle / "engine.json")
+        if engine["whitening"] == ONNX:
+            return Embedding(str(bundle / SOURCE), "fixed", engine["embedding_size"], detector, pictures=Pictures.of_engine(engine))
+        return Embedding(str(bundle / "embedder.pt"), engine["whitening"], engine["embedding_size"], detector)
 
 
 def feature_folder(workspace: Workspace, detector: Detector) -> Path:
@@ -85,6 +98,9 @@ def _embed(
     from face_assets.embedding.features import faces_stored
     from face_assets.embedding.weights import weights_fingerprint
 
+    if how.pictures:
+        engine = onnx_engine(workspace, Path(how.weights), how.pictures, how.detector.image_size, how.weights)
+        return engine_faces(workspace, engine, how.detector, keys, log, shrunk)
     model = _model(weights_fingerprint(how.weights), how)
     store, folder = _crops(workspace, how.detector, shrunk), feature_folder(workspace, how.detector)
     side, threads = how.detector.image_size, workspace.settings.cores
@@ -122,13 +138,13 @@ def engine_faces(
 ) -> Embedded:
     """Embeddings and raw qualities of stored crops by the engine in `directory`, in its precision; of `shrunk` ones by their own keys.
 
-    In f32 they are computed from the stored trunk features and torch's head, which equals the engine within its checked parity, so a
-    new head needs no pass over the crops. In another precision the engine computes them, and they are stored by content.
+    In f32 those of an InceptionResnetV1 are computed from the stored trunk features and torch's head, which equals the engine within its
+    checked parity, so a new head needs no pass over the crops. Otherwise the engine computes them, and they are stored by content.
     """
     engine = read_json(directory / "engine.json")
     if not keys:
         return Embedded(np.zeros((0, engine["embedding_size"]), np.float32), np.zeros(0, np.float32))
-    if engine["precision"] != "f32":
+    if engine["precision"] != "f32" or engine["whitening"] == ONNX:
         return _kept(workspace, directory, engine["precision"], detector, keys, log, shrunk)
     how = Embedding(str(directory / "embedder.pt"), engine["whitening"], engine["embedding_size"], detector)
     head = directory / QUALITY_HEAD

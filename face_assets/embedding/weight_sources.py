@@ -14,6 +14,6 @@ def resolve_weights(workspace: Workspace, commit: str) -> str:
     if weights in NAMES:
         return weights
     names = f"one of {', '.join(NAMES)}"
-    found = model_file(workspace, commit, KEY, weights, f"a state_dict (.pt), a Keras .h5, or {names}", names)
+    found = model_file(workspace, commit, KEY, weights, f"a state_dict (.pt), a Keras .h5, a network in ONNX (.onnx), or {names}", names)
     require_harmless(found)
     return str(found)

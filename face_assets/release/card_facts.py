@@ -16,7 +16,7 @@ class CardFacts:
     groups: tables of the figures by group, as Markdown; empty without attributes. recognition: `trained`, figures at the
     gate's thresholds, and `beside`, the comparisons with releases of the line. stress: the stress table as in stress.json,
     with TAR at `far`. compatible_with: versions with whose templates the embeddings compare; compatibility: the figures behind it, or why
-    there are none. detector: in words, as of `detector_in_words`.
+    there are none. detector, embedder: in words, with the digest of a file.
     """
 
     commit: str
@@ -40,6 +40,7 @@ class CardFacts:
     compatible_with: Sequence[str] = ()
     compatibility: str = ""
     detector: str = "MTCNN"
+    embedder: str = "InceptionResnetV1"
 
     @property
     def is_trained(self) -> bool:

@@ -18,7 +18,7 @@ def _head(facts: CardFacts) -> list[str]:
     return [
         "# Face recognizer",
         "",
-        f"Finds faces ({facts.detector}), turns each into a unit vector (InceptionResnetV1, exported with its preprocessing) and "
+        f"Finds faces ({facts.detector}), turns each into a unit vector ({facts.embedder}, exported with its preprocessing) and "
         "looks it up among the",
         f"enrolled people. Arithmetic of the engine: {facts.precision}.",
         "",

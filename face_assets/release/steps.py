@@ -16,7 +16,9 @@ from face_assets.core.provenance import environment
 from face_assets.core.step_versions import step_version
 from face_assets.detection.detectors import crop_store, detector_fingerprint, detector_in_words, detector_networks, recorded_detector
 from face_assets.detection.steps import read_faces
-from face_assets.embedding.export_steps import ENGINE, write_export_record
+from face_assets.embedding.engine_files import engine_files
+from face_assets.embedding.export_steps import write_export_record
+from face_assets.embedding.onnx_embedder import embedder_in_words
 from face_assets.embedding.retraining import training_facts
 from face_assets.embedding.training_record import read_record, write_record
 from face_assets.embedding.vectors import served_vectors
@@ -120,7 +122,7 @@ def _make_new(workspace: Workspace, commit: str, params: Params, parts: Parts, i
 def _bundle(workspace: Workspace, commit: str, params: Params, parts: Parts, directory: Path, log: Log) -> None:
     log("putting the bundle together")
     directory.mkdir()
-    for name in ENGINE:
+    for name in engine_files(parts.exported.directory):
         link_or_copy(parts.exported.directory / name, directory / name)
     link_or_copy(parts.gallery.directory / "gallery.npz", directory / "gallery.npz")
     for name in EVALUATION:
@@ -229,6 +231,7 @@ def _card(commit: str, params: Params, parts: Parts, lineage: Lineage, directory
         far=params.evaluation.far,
         groups=groups_markdown(parts.evaluation.summary["groups"], parts.evaluation.summary["group_notes"]),
         detector=detector_in_words(params.detector, directory / "detector"),
+        embedder=embedder_in_words(params.embedder, directory),
         compatible_with=lineage.compatible_with,
         compatibility=lineage.reason,
     )
