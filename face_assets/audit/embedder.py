@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
+from face_assets.core.files import read_json
 from face_assets.core.fingerprint import fingerprint
 from face_assets.core.params import SCRATCH, Params
 from face_assets.embedding.vectors import Embedding
@@ -38,6 +39,8 @@ def _production(workspace: Workspace, params: Params) -> AuditEmbedder | None:
         return None
     bundle = workspace.releases.bundle(assignment.release)
     embedding = Embedding.of_bundle(bundle, params.detector)
+    if embedding.pictures and read_json(bundle / "engine.json")["image_size"] != params.detector.image_size:
+        return None  # a network in ONNX takes crops of its own size alone
     return _of(f"embedder of {assignment.release.version}, in production", embedding)
 
 
