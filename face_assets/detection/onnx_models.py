@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from face_assets.core.fingerprint import content_digest, file_digest
 from face_assets.core.onnx_file import inspect_onnx, require_size
 from face_assets.core.params import MTCNN, Detector
 from face_assets.core.step_versions import step_version
+from face_assets.core.trial_process import answer_trial, try_apart
 from face_assets.detection.detector import DetectorConfig
 from face_assets.detection.detector_families import FAMILIES, WrongOutputsError
 from face_assets.detection.onnx_detector import FILE, OnnxDetector
@@ -18,6 +20,7 @@ from face_assets.registry.model_files import model_file
 from face_assets.registry.workspace import Workspace
 
 KEY = "detector.model"
+MODULE = "face_assets.detection.onnx_models"
 
 
 def onnx_networks(workspace: Workspace, detector: Detector, config: DetectorConfig) -> Path:
@@ -38,7 +41,8 @@ def onnx_networks(workspace: Workspace, detector: Detector, config: DetectorConf
             shutil.copyfile(file, aside / FILE)
             if file_digest(aside / FILE) != digest:
                 raise UserError(f"{KEY}: {detector.model} changed while it was copied: run again.")
-            require_detector(aside, detector.model, config)
+            subject = f"{KEY}: {detector.model}"
+            try_apart(MODULE, subject, str(aside), detector.model, str(config.family), str(config.input_size))
     return folder
 
 
@@ -70,3 +74,11 @@ def require_detector(networks: Path, shown: str, config: DetectorConfig) -> None
         if probabilities.size and not (probabilities.min() >= -1e-3 and probabilities.max() <= 1.001):
             found = f"{probabilities.min():.3g} to {probabilities.max():.3g}"
             raise UserError(f"{KEY}: {shown} gives scores of {found} instead of probabilities: export it with its sigmoid or softmax.")
+
+
+def _trial(networks: str, shown: str, family: Any, side: str) -> None:
+    require_detector(Path(networks), shown, DetectorConfig(family=family, input_size=int(side)))
+
+
+if __name__ == "__main__":
+    answer_trial(_trial)

@@ -6,6 +6,7 @@ predicts nothing, or the network sets it to one by itself, faces have no quality
 """
 
 import hashlib
+import json
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from face_assets.core.onnx_file import inspect_onnx, require_size
 from face_assets.core.outside_text import shown_in_markdown
 from face_assets.core.params import Embedder
 from face_assets.core.step_versions import step_version
+from face_assets.core.trial_process import answer_trial, try_apart
 from face_assets.embedding.engine_files import ONNX, SOURCE, save_network
 from face_assets.registry.workspace import Workspace
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     import openvino as ov
 
 KEY = "embedder.weights"
+MODULE = "face_assets.embedding.onnx_embedder"
 SIZES = range(8, 4097)
 VARYING = 1e-3
 """Share of its mean by which the length of the output varies at least where it can say anything."""
@@ -73,7 +76,7 @@ def onnx_engine(workspace: Workspace, file: Path, pictures: Pictures, side: int,
             shutil.copyfile(file, aside / SOURCE)
             if file_digest(aside / SOURCE) != digest:
                 raise UserError(f"{KEY}: {shown} changed while it was copied: run again.")
-            write_engine(aside, pictures, side, shown)
+            try_apart(MODULE, f"{KEY}: {shown}", str(aside), json.dumps(asdict(pictures)), str(side), shown)
     return folder
 
 
@@ -182,3 +185,11 @@ def _wrapped(file: Path, pictures: Pictures, side: int, has_quality: bool) -> "o
     if has_quality:
         outputs.append(ops.reduce_l2(flat, np.array([1])))
     return ov.Model(outputs, [crops], "embedder")
+
+
+def _write_engine(folder: str, pictures: str, side: str, shown: str) -> None:
+    write_engine(Path(folder), Pictures.of_engine(json.loads(pictures)), int(side), shown)
+
+
+if __name__ == "__main__":
+    answer_trial(_write_engine)
