@@ -31,7 +31,7 @@ class ToyDetector(nn.Module):
         super().__init__()
         self.family, self.side, self.anchors, self.broken = family, side, anchors, broken
         normalization = FAMILIES[family]
-        self.channels = [0, 1, 2] if normalization.colours == "rgb" else [2, 1, 0]
+        self.channels = [0, 1, 2] if normalization.channels == "rgb" else [2, 1, 0]
         self.mean, self.divisor = normalization.mean, normalization.divisor
 
     def forward(self, images: Tensor) -> list[Tensor]:

@@ -177,15 +177,15 @@ class Embedder(Section):
         "fixed",
         description="input normalization: fixed is (x - 127.5) / 128, facenet-pytorch's; per_image is (x - mean) / std, facenet's own",
     )
-    colours: Literal["rgb", "bgr"] = Field("rgb", description="of weights in ONNX: order of the colours of its input")
+    channels: Literal["rgb", "bgr"] = Field("rgb", description="of weights in ONNX: order of the channels of its input")
     mean: tuple[Pixel, Pixel, Pixel] = Field(
-        (127.5, 127.5, 127.5), description="of weights in ONNX: subtracted from pixels of 0 to 255, in the order of `colours`"
+        (127.5, 127.5, 127.5), description="of weights in ONNX: subtracted from pixels of 0 to 255, in the order of `channels`"
     )
     std: tuple[Positive, Positive, Positive] = Field((127.5, 127.5, 127.5), description="of weights in ONNX: by which that is divided")
 
     @model_validator(mode="after")
     def _normalizes_in_one_way(self) -> "Embedder":
-        stated = self.model_fields_set & {"colours", "mean", "std"}
+        stated = self.model_fields_set & {"channels", "mean", "std"}
         if self.is_onnx and self.whitening != "fixed":
             raise ValueError(f"embedder.whitening: {self.whitening} is not for weights in ONNX, which have `mean` and `std`")
         if not self.is_onnx and any(getattr(self, key) != type(self).model_fields[key].default for key in stated):

@@ -33,17 +33,17 @@ class WrongOutputsError(ValueError):
 
 @dataclass(frozen=True)
 class Family:
-    """A family. colours: order of the channels of its input; mean, divisor: of its normalization; decode: from its outputs, in any order,
+    """A family. channels: order of the channels of its input; mean, divisor: of its normalization; decode: from its outputs, in any order,
     and the side of the square. It raises WrongOutputsError."""
 
-    colours: str
+    channels: str
     mean: tuple[float, float, float]
     divisor: float
     decode: Callable[[Sequence[Floats], int], Found]
 
     def input_of(self, square: npt.NDArray[np.uint8]) -> Floats:
         """The input, float32 (1, 3, s, s), of a square photo, uint8 (s, s, 3), RGB."""
-        pixels = square if self.colours == "rgb" else square[..., ::-1]
+        pixels = square if self.channels == "rgb" else square[..., ::-1]
         normalized = (pixels.astype(np.float32) - np.array(self.mean, np.float32)) / np.float32(self.divisor)
         return np.ascontiguousarray(normalized.transpose(2, 0, 1)[None])
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 NETWORK = ("embedder.xml", "embedder.bin")
 SOURCE = "embedder.onnx"
 ONNX = "onnx"
-"""Input normalization (`whitening` of engine.json) of an engine of a network in ONNX, which has `colours`, `mean` and `std` instead."""
+"""Input normalization (`whitening` of engine.json) of an engine of a network in ONNX, which has `channels`, `mean` and `std` instead."""
 QUALITY_HEAD = "quality.npy"
 """The quality head, float32 (k, 1793). An engine of earlier versions has none."""
 

@@ -40,25 +40,25 @@ Three = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures that a network takes: order of the colours, and mean and divisor of each channel, in that order."""
+    """The pictures that a network takes: order of the channels, and mean and divisor of each channel, in that order."""
 
-    colours: Literal["rgb", "bgr"]
+    channels: Literal["rgb", "bgr"]
     mean: Three
     std: Three
 
     @staticmethod
     def of(embedder: Embedder) -> "Pictures":
         """Those of the parameters."""
-        return Pictures(embedder.colours, embedder.mean, embedder.std)
+        return Pictures(embedder.channels, embedder.mean, embedder.std)
 
     @staticmethod
     def of_engine(engine: dict[str, Any]) -> "Pictures":
         """Those of an engine.json."""
-        return Pictures(engine["colours"], tuple(engine["mean"]), tuple(engine["std"]))
+        return Pictures(engine["channels"], tuple(engine["mean"]), tuple(engine["std"]))
 
     def normalized(self, crops: np.ndarray) -> np.ndarray:
         """The network's input, float32 (n, 3, s, s), of crops uint8 (n, s, s, 3), RGB."""
-        ordered = crops if self.colours == "rgb" else crops[..., ::-1]
+        ordered = crops if self.channels == "rgb" else crops[..., ::-1]
         values = (ordered.astype(np.float32) - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
 
@@ -174,7 +174,7 @@ def _wrapped(file: Path, pictures: Pictures, side: int, has_quality: bool) -> "o
     network.reshape([-1, 3, side, side])
     crops = ops.parameter([-1, side, side, 3], np.uint8, name="crops")
     pixels = ops.convert(crops, "f32")
-    if pictures.colours == "bgr":
+    if pictures.channels == "bgr":
         pixels = ops.gather(pixels, np.array([2, 1, 0]), np.array(3))
     pixels = ops.subtract(pixels, np.array(pictures.mean, np.float32))
     pixels = ops.divide(pixels, np.array(pictures.std, np.float32))

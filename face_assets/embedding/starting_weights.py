@@ -75,7 +75,7 @@ def require_good(found: Separation, embedder: Embedder, floor: float, cure: str)
     if not floor or (found.auc >= floor and found.gap >= LEAST_GAP):
         return
     if embedder.is_onnx:
-        way = "embedder.colours, mean and std, and detector.align"
+        way = "embedder.channels, mean and std, and detector.align"
     else:
         way = f"embedder.whitening: {_other_normalization(embedder)}"
     raise RefusedError(

@@ -103,13 +103,13 @@ def test_an_engine_is_made_once_and_named_by_its_input(tmp_path: Path) -> None:
 
 
 def test_params_of_weights_in_onnx() -> None:
-    params = parse_params("embedder: {weights: models/E.ONNX, colours: bgr, mean: [0, 0, 0], std: [1, 1, 1]}")
+    params = parse_params("embedder: {weights: models/E.ONNX, channels: bgr, mean: [0, 0, 0], std: [1, 1, 1]}")
     assert Pictures.of(params.embedder) == Pictures("bgr", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     people = {f"person {number}": 5 for number in range(2000)}
     assert (plan_for(people, Params()).trains, plan_for(people, params).trains) == (True, False)
     for wrong, words in (
         ("{weights: a.onnx, whitening: per_image}", "per_image is not for weights in ONNX"),
-        ("{weights: a.pt, colours: bgr}", "embedder.colours is of weights in ONNX"),
+        ("{weights: a.pt, channels: bgr}", "embedder.channels is of weights in ONNX"),
         ("{weights: a.onnx, std: [1, 1, 0]}", "`embedder.std"),
         ("{weights: a.onnx, mean: [1, 1]}", "`embedder.mean"),
     ):

@@ -15,7 +15,7 @@ from tests.toy_networks import framed, write_detector, write_embedder
 
 PARAMS = """
 detector: {{model: {detector}, family: scrfd, input_size: 160, image_size: 96, margin: 0, align: box}}
-embedder: {{weights: {embedder}, colours: bgr, std: [128, 128, 128]}}
+embedder: {{weights: {embedder}, channels: bgr, std: [128, 128, 128]}}
 evaluation: {{far: 0.05, fpir: 0.1, min_auc: 0.0, min_accuracy: 0.0, stress: {{conditions: {{noise: [10]}}, photos: 4}}}}
 gallery: {{action: report}}
 serving: {{golden_requests: 2, max_latency_ms: 60000}}
