@@ -2,7 +2,7 @@
 
 import base64
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,23 +14,12 @@ from face_assets.core.errors import UserError
 from face_assets.core.files import SHARED, write_bytes, write_text
 from face_assets.core.outside_text import shown, shown_in_markdown, shown_lines
 from face_assets.core.rights import outside
-from face_assets.evaluation.hardest_pairs import Regression
-from face_assets.release.comparison import Comparison, DataChange, Row, compare
+from face_assets.release.comparison import Comparison, compare
+from face_assets.release.comparison_sections import BAD_PHOTOS, FIGURES, comparison_sections, names_of
 
-FIGURES, BAD_PHOTOS = "Figures", "On bad photos"
-LISTED = 10
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;margin:1rem 0}th,td{padding:.25rem .75rem;border-bottom:1px solid #ddd;text-align:left}
 td.n{text-align:right;font-variant-numeric:tabular-nums}code{background:#f3f3f3;padding:0 .2rem}img{max-width:100%}"""
-
-ON_BAD_PHOTOS = (
-    "Photos of test people, degraded before the face is looked for, with intervals of 95 % over people: TAR at each release's own gate "
-    "threshold, and the share in which the face is not found. Each release's photos are those of its own test people."
-)
-EACH_ITS_OWN = (
-    "At each release's own threshold, with intervals over people: how often two photos of one person are taken for one, and how often "
-    "those of two people are."
-)
 
 
 def compare_releases(repo: str | None, first: str, second: str) -> Comparison:
@@ -43,7 +32,7 @@ def compare_releases(repo: str | None, first: str, second: str) -> Comparison:
 @outside()
 def write_page(found: Comparison, output: Path) -> list[Path]:
     """Writes the page as .html (with the curve) or .md (the curve in another file). Returns the files. Raises UserError."""
-    names = _names(found)
+    names = names_of(found)
     measured = [side.evaluation for side in (found.first, found.second)]
     curve = roc_plot({name: (one["roc"], one["impostor"]) for name, one in zip(names, measured, strict=True)})
     pictures = {FIGURES: ("ROC of both", "roc", curve)}
@@ -64,7 +53,7 @@ def write_page(found: Comparison, output: Path) -> list[Path]:
 
 def as_markdown(found: Comparison, pictures: Mapping[str, tuple[str, str]] | None = None) -> str:
     """Returns the page as Markdown. pictures: heading of a section → title and file of its picture."""
-    title, sections = _content(found)
+    title, sections = comparison_sections(found)
     lines = [f"# {title}", ""]
     for heading, header, rows, sentences in sections:
         lines += [f"## {heading}", "", *(line for sentence in sentences for line in (sentence, ""))]
@@ -78,7 +67,7 @@ def as_markdown(found: Comparison, pictures: Mapping[str, tuple[str, str]] | Non
 def as_html(found: Comparison, pictures: Mapping[str, tuple[str, bytes]]) -> str:
     """Returns the page as one HTML file. pictures: heading of a section → title and PNG. Names come from the data repository, so all
     text is escaped."""
-    title, sections = _content(found)
+    title, sections = comparison_sections(found)
     parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>{_in_html(title)}</title><style>{STYLE}</style>"]
     parts.append(f"<h1>{_in_html(title)}</h1>")
     for heading, header, rows, sentences in sections:
@@ -94,83 +83,6 @@ def as_html(found: Comparison, pictures: Mapping[str, tuple[str, bytes]]) -> str
 
 def _in_html(text: str) -> str:
     return html.escape(shown(text))
-
-
-Section = tuple[str, list[str], list[list[str]], list[str]]
-
-
-def _content(found: Comparison) -> tuple[str, list[Section]]:
-    """Returns the title, and sections of (heading, header of the table, rows, sentences before it)."""
-    old, new = _names(found)
-    about = [
-        [name, side.commit[:12], side.dataset_version, f"{side.evaluation['people']:,}"]
-        for name, side in zip((old, new), (found.first, found.second), strict=True)
-    ]
-    figures = [[row.name, _number(row.first), _number(row.second), _difference(row)] for row in found.rows]
-    groups = [[f"{one.attribute}: {one.group}", one.figure, one.first, one.second] for one in found.groups]
-    stress = [[one.condition, *one.tar, *one.failures] for one in found.stress]
-    stress_header = ["condition", *(f"{figure}, {version}" for figure in ("TAR", "FTA") for version in (old, new))]
-    parameters = [[name, str(before), str(after)] for name, (before, after) in found.parameters.items()]
-    worse = [_regression(one) for one in found.regressions]
-    return f"{old} and {new}", [
-        ("Compared", ["name", "commit", "data set", "test people"], about, found.notes),
-        (FIGURES, ["figure", old, new, "difference"], figures, []),
-        *([("Figures by group", ["group", "figure", old, new], groups, [EACH_ITS_OWN])] if groups else []),
-        *([(BAD_PHOTOS, stress_header, stress, [ON_BAD_PHOTOS])] if stress else []),
-        *([("Photos and people", ["change", "number", "such as"], data_rows(found.data), [])] if found.data else []),
-        ("Parameters that differ", ["parameter", old, new], parameters, [] if parameters else ["None."]),
-        ("Pairs that became worse", ["pair", "first", "second", old, new, ""], worse, [_mistakes(found.regressions, old, new)]),
-    ]
-
-
-def data_rows(data: DataChange) -> list[list[str]]:
-    """Returns rows about the photos and people that the second side adds, removes and moves."""
-    moved = [f"{before} → {after}" for before, after in data.moved.items()]
-    people = [("people added", data.people_added), ("people removed", data.people_removed), ("photos under another name", moved)]
-    rows = [["photos added", f"{data.added:,}", ""], ["photos removed", f"{data.removed:,}", ""]]
-    return rows + [[what, f"{len(listed):,}", ", ".join(listed[:LISTED])] for what, listed in people]
-
-
-def _names(found: Comparison) -> tuple[str, str]:
-    """Returns the names of both sides, told apart where they are the same."""
-    names = found.first.name, found.second.name
-    return names if names[0] != names[1] else (f"{names[0]} (first)", f"{names[1]} (second)")
-
-
-def _mistakes(regressions: Sequence[Regression], old: str, new: str) -> str:
-    """Returns a sentence with the number of new mistakes, and of those for which the earlier result is unknown."""
-    if not regressions:
-        return "None is known."
-    counted = f"Of the pairs below, {sum(one.new_mistake for one in regressions)} are mistakes at {new}'s threshold that were none before."
-    unknown = sum(one.wrong and one.was_wrong is None for one in regressions)
-    return f"{counted} Of {unknown} more mistakes {old} kept no score, so they may have been mistakes before, too." if unknown else counted
-
-
-def _regression(one: Regression) -> list[str]:
-    before = f"{one.before:.3f}" if one.before is not None else f"{'over' if one.kind == 'genuine' else 'under'} {one.bound:.3f}"
-    kind = "one person" if one.kind == "genuine" else "two people"
-    return [kind, one.first, one.second, before, f"{one.after:.3f}", _verdict(one)]
-
-
-def _verdict(one: Regression) -> str:
-    if not one.wrong:
-        return "still right"
-    if one.was_wrong is None:
-        return "mistake, before unknown"
-    return "mistake before, too" if one.was_wrong else "new mistake"
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "not measurable"
-    return f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.4f}"
-
-
-def _difference(row: Row) -> str:
-    if row.first is None or row.second is None:
-        return ""
-    change = row.second - row.first
-    return f"{change:+,.0f}" if float(change).is_integer() and change else f"{change:+.4f}"
 
 
 def _line(cells: list[str]) -> str:

@@ -24,6 +24,7 @@ from face_assets.web import (
     people,
     people_pages,
     recognition,
+    release_pages,
     releases,
     review_page,
     status,
@@ -85,6 +86,7 @@ def create_app(
         try_page,
         people_pages,
         review_page,
+        release_pages,
         face_pictures,
         docs_page,
     ):

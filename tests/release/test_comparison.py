@@ -6,16 +6,14 @@ import pytest
 
 from face_assets.cli.comparison_page import as_markdown
 from face_assets.core.errors import UserError
-from face_assets.core.files import write_json
 from face_assets.core.identifiers import CommitId
 from face_assets.core.settings import load_settings, remember
-from face_assets.evaluation.hardest_pairs import Pair, write_pairs
 from face_assets.registry.folder_commit import DataChange, commit_data
 from face_assets.registry.git import git
 from face_assets.registry.person import PLATFORM
 from face_assets.registry.workspace import Workspace
 from face_assets.release.comparison import compare, data_change, group_rows, people_at
-from face_assets.storage.artifacts import Artifact
+from tests.release.made_evaluation import evaluate
 
 RATES = {"accept_rate": {"value": 0.9, "low": 0.8, "high": 0.95}, "false_accept_rate": {"value": None, "low": None, "high": None}}
 
@@ -27,18 +25,6 @@ def test_groups_of_both_releases_stand_side_by_side() -> None:
     assert rows["old", "accept_rate"] == ("too few: 5 people with two photos", "0.9000 (0.8000 to 0.9500)")
     assert rows["young", "false_accept_rate"] == ("", "not measurable")
     assert group_rows({}, {}) == []
-
-
-def evaluate(workspace: Workspace, commit: str, photos: list[str], scores: dict[tuple[str, str], float]) -> None:
-    """Stores an evaluation of a commit as if the platform had made it."""
-    folder = workspace.home.artifacts.root / "embedder_evaluation" / commit[:16]
-    folder.mkdir(parents=True)
-    figures = {"auc": 0.99, "accuracy": 0.98, "accuracy_std": 0.01, "eer": 0.02, "tar": [], "genuine": 9, "impostor": 90, "people": 3}
-    write_json(folder / "evaluation.json", {"trained": figures})
-    write_pairs(folder / "pairs.csv", [Pair("genuine", *pair, score) for pair, score in scores.items()])
-    (folder / "test_photos.txt").write_text("".join(f"{photo}\n" for photo in photos))
-    artifact = Artifact("embedder_evaluation", commit[:16], folder, {"verification_threshold": 0.5})
-    write_json(workspace.home.artifact_references / "embedder_evaluation" / f"{commit}.json", artifact.to_json())
 
 
 def test_any_two_evaluated_commits_are_compared_by_name(repository: Path, home: Path) -> None:
