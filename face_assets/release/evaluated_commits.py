@@ -67,5 +67,5 @@ def evaluated_commits(workspace: Workspace) -> list[EvaluatedCommit]:
 
 
 def decisions_about(workspace: Workspace, release: Release) -> list[Assignment]:
-    """Who put a release into production or took it out, the newest first."""
+    """The assignments by which a release came into production or left it, the newest first."""
     return [one for one in reversed(workspace.stages.history()) if one.release.version == release.version]
