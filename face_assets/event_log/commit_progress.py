@@ -10,6 +10,7 @@ from face_assets.event_log.outcomes import read_outcome
 from face_assets.orchestration.jobs import COMMIT_TO_LIVE
 from face_assets.orchestration.tags import PARTITION
 from face_assets.registry.workspace import Workspace
+from face_assets.release.promotion import needs_approval
 
 SECONDS_BETWEEN_LOOKS = 0.25
 ENDED = ("live", "refused", "failed", "held")
@@ -39,6 +40,9 @@ def progress_of(workspace: Workspace, instance: dg.DagsterInstance, commit: str)
     repository, production = workspace.repository, workspace.stages.production()
     if production and repository.is_within(commit, [production.commit]):
         return CommitProgress("live", run.run_id)
+    candidate = workspace.stages.candidate()
+    if candidate and candidate.commit == commit:
+        return CommitProgress("held", run.run_id, f"{candidate.release.version} is the candidate: {needs_approval(candidate.release)}.")
     version = production.release.version if production else "none"
     return CommitProgress("held", run.run_id, f"The release was made, and {version} stays in production: `face-assets releases` says why.")
 

@@ -18,6 +18,9 @@ from face_assets.cli.releases import approve_release, list_releases, promote_rel
 from face_assets.cli.status import _production, _production_lines
 from face_assets.core.errors import RefusedError, UserError
 from face_assets.core.settings import Settings, load_settings
+from face_assets.event_log.commit_progress import progress_of
+from face_assets.orchestration.jobs import COMMIT_TO_LIVE
+from face_assets.orchestration.tags import PARTITION
 from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.registry.approval import objection
 from face_assets.registry.decision import gate_message, machine_message, person_message
@@ -321,6 +324,10 @@ def test_the_requirement_is_the_machines_and_counts_from_when_it_is_set(
 
 def test_status_and_the_command_name_the_candidate_and_the_approver(data: Repository, one: tuple[str, Release]) -> None:
     assert "candidate   v1.0.0 of commit" in shown(data)
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_run(dg.DagsterRun(COMMIT_TO_LIVE, status=dg.DagsterRunStatus.SUCCESS, tags={PARTITION: one[0]}))
+        progress = progress_of(data.workspace, instance, one[0])
+    assert progress.state == "held" and "v1.0.0 is the candidate: `face-assets approve v1.0.0`" in progress.reason
     refused = CliRunner().invoke(main, ["approve", "v1.0.0", "--no-deploy", "--json"])
     assert refused.exit_code and "nobody approves a commit of their own" in refused.output
     variables = {"GIT_COMMITTER_NAME": "Bob", "GIT_COMMITTER_EMAIL": "bob@example.org"}
