@@ -80,7 +80,7 @@ compose-up:  # the platform in containers: FACE_ASSETS_REPO=path or URL of the d
 compose-down:  # stops it and what it launched; volumes and images stay
 	deploy/platform/down
 
-build/local-images/.ready: $(wildcard deploy/local-images/*)
+build/local-images/.ready: $(wildcard deploy/local-images/*) deploy/gateway.Dockerfile Makefile
 	deploy/base-image.sh
 	DOCKER_BUILDKIT=1 $(DOCKER) build --file deploy/local-images/postgres.Dockerfile --tag postgres:15.10-bookworm deploy/local-images
 	DOCKER_BUILDKIT=1 $(DOCKER) build --file deploy/local-images/prometheus.Dockerfile --tag prom/prometheus:v2.42.0 deploy/local-images
