@@ -31,14 +31,14 @@ def _changed(value: object, by: float) -> object:
 
 
 REMADE = {
-    "pillow": {"dataset_version", "inspection", "detection", "face_embedder", "degraded_faces"},
+    "pillow": {"dataset_version", "inspection", "detection", "onnx_detection", "face_embedder", "degraded_faces"},
     "openvino": {
-        *("detection", "features", "label_audit", "face_embedder", "export", "precision"),
+        *("detection", "onnx_detection", "features", "label_audit", "face_embedder", "onnx_embedder", "export", "precision"),
         *("degraded_faces", "embedder_evaluation", "gallery_audit", "face_gallery", "gallery_verdict"),
     },
     "torch": {"label_audit", "face_embedder", "export", "embedder_evaluation", "gallery_audit", "face_gallery", "gallery_verdict"},
     "numpy": {
-        *("detection", "label_audit", "face_embedder", "degraded_faces", "embedder_evaluation"),
+        *("detection", "onnx_detection", "label_audit", "face_embedder", "degraded_faces", "embedder_evaluation"),
         *("gallery_audit", "face_gallery", "gallery_verdict"),
     },
     "scikit-learn": {"label_audit", "precision", "embedder_evaluation", "gallery_audit"},
