@@ -81,9 +81,9 @@ def _entries() -> dict[str, Any]:
     return entries
 
 
-def known_key(weights_fingerprint: str, whitening: str) -> str:
-    """Key of weights with an input normalization in known_weights.json."""
-    return f"{weights_fingerprint} {whitening}"
+def known_key(weights_fingerprint: str, whitening: str, align: str) -> str:
+    """Key in known_weights.json of weights with an input normalization, on crops of an alignment: box and upright have one table."""
+    return f"{weights_fingerprint} {whitening}" + (" similarity" if align == "similarity" else "")
 
 
 def impostor_scores(key: str) -> ImpostorScores:

@@ -107,7 +107,7 @@ class Detector(Section):
         description="of mtcnn: longer photos are reduced to this side for the search; the crop is cut from the full photo",
     )
     align: Literal["box", "upright", "similarity"] = Field(
-        "upright",
+        "similarity",
         description="box: the crop shows the face as the photo does; upright: turned until it is upright where its tilt exceeds 10°, "
         "else as box; similarity: turned, scaled and moved so that eyes, nose and mouth come where ArcFace's crops have them, "
         "without `margin`",

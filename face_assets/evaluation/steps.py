@@ -179,7 +179,7 @@ def _weights_key(workspace: Workspace, commit: str, params: Params) -> str:
     """Key of the starting weights in known_weights.json."""
     from face_assets.embedding.weights import weights_fingerprint
 
-    return known_key(weights_fingerprint(resolve_weights(workspace, commit)), params.embedder.whitening)
+    return known_key(weights_fingerprint(resolve_weights(workspace, commit)), params.embedder.whitening, params.detector.align)
 
 
 def _recognition(params: Params, seen: Seen) -> "Recognition":

@@ -243,7 +243,7 @@ def test_without_a_repository_nothing_goes_that_one_may_need(machine: Machine, h
 @pytest.mark.slow
 def test_crops_stay_with_the_list_of_them_and_come_back_where_somebody_removed_them(tmp_path: Path, home: Path) -> None:
     write_people(tmp_path / "photos", 2, 2)
-    create_repository(tmp_path / "data", tmp_path / "photos", "detector: {image_size: 80, margin: 16}\n", None, None)
+    create_repository(tmp_path / "data", tmp_path / "photos", "detector: {image_size: 80, margin: 16, align: upright}\n", None, None)
     remember(repo=str(tmp_path / "data"))
     workspace = Workspace.load()
     commit = workspace.repository.resolve("HEAD")

@@ -17,7 +17,7 @@ from face_assets.embedding.network import TRUNK, InputNormalization
 from face_assets.embedding.normalization_choice import choose_normalization
 from face_assets.embedding.weights import load_embedder
 
-SMALL = "detector: {image_size: 80, margin: 16}\n"
+SMALL = "detector: {image_size: 80, margin: 16, align: upright}\n"
 
 
 def init(*arguments: str | Path) -> Result:

@@ -78,7 +78,7 @@ def test_former_settings_keep_their_crop_store(workspace: Workspace, tmp_path: P
     settings = {name: value for name, value in detector_config(former).__dict__.items() if name not in later}
     expected = fingerprint(tree_digest(detector_networks(workspace, former)), settings, step_version("detection"))
     assert detector_fingerprint(workspace, former) == expected
-    assert len({detector_fingerprint(workspace, one) for one in (former, Detector(), Detector(align="similarity"))}) == 3
+    assert len({detector_fingerprint(workspace, one) for one in (former, Detector(), Detector(align="upright"))}) == 3
     for made, settings_of in ((former, settings), (Detector(), Detector.model_fields)):  # the first, a release that was made before
         recorded = {name: value for name, value in made.model_dump(mode="json").items() if name in settings_of}
         write_json(tmp_path / "recognizer.json", {"detector": recorded})

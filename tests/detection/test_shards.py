@@ -44,7 +44,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_people(folder / "photos", PEOPLE, PHOTOS)
     first = min((folder / "photos").rglob("*.jpg"))
     (first.parent / "broken.jpg").write_bytes(first.read_bytes()[:2000])
-    create_repository(folder / "data", folder / "photos", "detector: {image_size: 80, margin: 16}\n", None, None)
+    create_repository(folder / "data", folder / "photos", "detector: {image_size: 80, margin: 16, align: upright}\n", None, None)
     return folder / "data"
 
 

@@ -28,7 +28,7 @@ from face_assets.storage.home import Home
 PEOPLE, PHOTOS = 8, 3
 PARAMS = """
 split: {validation: 0.1, test: 0.4, min_test_people: 2}
-detector: {image_size: 80, margin: 16, max_rejected: 0.5}
+detector: {image_size: 80, margin: 16, align: upright, max_rejected: 0.5}
 """
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "how-to" / "graphql.md").read_text(encoding="utf-8")
 

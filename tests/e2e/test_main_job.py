@@ -29,7 +29,7 @@ from tests.waiting import until
 PEOPLE, PHOTOS = 24, 5
 PARAMS = """
 split: {validation: 0.1, test: 0.45, min_test_people: 3}  # 10 people: enough for a reference
-detector: {image_size: 80, margin: 16, max_rejected: 0.3}
+detector: {image_size: 80, margin: 16, align: upright, max_rejected: 0.3}
 embedder: {weights: scratch, embedding_size: 64}
 train: {unfreeze: all, epochs: 2, batch_size: 32, learning_rate: 0.002, margin: 0.2, scale: 16.0, photos_per_person: 4,
   embedding_regularization: 0.0}

@@ -26,7 +26,7 @@ from tests.far_end import FarEnd
 PEOPLE, PHOTOS = 12, 3
 PARAMS = """
 split: {{validation: 0.1, test: 0.4, min_test_people: 2}}
-detector: {{image_size: 80, margin: 16, max_rejected: 0.5}}
+detector: {{image_size: 80, margin: 16, align: upright, max_rejected: 0.5}}
 embedder: {{weights: scratch, embedding_size: 32}}
 train: {{unfreeze: all, epochs: 0, batch_size: 16, embedding_regularization: 0.0, scale: 16.0}}
 evaluation: {{far: 0.05, fpir: {fpir}, min_auc: 0.0, min_accuracy: {min_accuracy}, max_regression: 1.0,

@@ -17,7 +17,7 @@ GROUPS = {"data", "dataset", "embedder", "release", "serving"}
 PEOPLE, PHOTOS = 10, 3
 PARAMS = """
 split: {validation: 0.1, test: 0.3, min_test_people: 2}
-detector: {image_size: 80, margin: 16, max_rejected: 0.3}
+detector: {image_size: 80, margin: 16, align: upright, max_rejected: 0.3}
 embedder: {weights: scratch, embedding_size: 64}
 """
 WATCHED = "experiment"

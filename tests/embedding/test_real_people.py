@@ -67,7 +67,7 @@ def test_real_people_come_apart(tmp_path: Path) -> None:
     vectors = faces_stored(model, None, "per_image", 160, store, keys, tmp_path / "features", 1, print)[0]
     figures = verification(vectors, np.repeat(np.arange(len(people)), PHOTOS))
     assert figures["validation_tar"] > 0.9, "at FAR 1e-3; 3 of the 120 photos show somebody else larger than their subject"
-    the_threshold_of_ten_people_holds_for_the_others(vectors, known_key(weights_fingerprint(weights), "per_image"))
+    the_threshold_of_ten_people_holds_for_the_others(vectors, known_key(weights_fingerprint(weights), "per_image", "box"))
     export_engine(model, "per_image", 160, tmp_path, vectors.shape[1])
     assert min(found["min"] for found in parity(model, "per_image", tmp_path, load_crops(store, keys[:16])).values()) > 0.9999
     quantize_engine(tmp_path, tmp_path / "int8", crops[::2])

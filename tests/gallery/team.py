@@ -28,7 +28,7 @@ from face_assets.storage.artifacts import Artifact
 from face_assets.storage.content_store import Entry
 
 PARAMS = """
-detector: {image_size: 80, margin: 16, choose: largest}
+detector: {image_size: 80, margin: 16, align: upright, choose: largest}
 evaluation: {fpir: 0.01}
 """
 DETECTOR = parse_params(PARAMS).detector

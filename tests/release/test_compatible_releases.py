@@ -12,7 +12,7 @@ from tests.release.test_steps import Made, commit, data, photos, stores, warm_ho
 __all__ = ["data", "photos", "stores", "warm_home"]
 PARAMS = """
 split: {{validation: 0.0, test: 0.6, min_test_people: 2}}
-detector: {{image_size: 80, margin: 16}}
+detector: {{image_size: 80, margin: 16, align: upright}}
 embedder: {{weights: {weights}, whitening: per_image}}
 train: {{epochs: 2, batch_size: 8, min_people: 2{train}}}
 evaluation: {{far: 0.1, fpir: 0.1, min_auc: 0.0, min_accuracy: 0.0, max_regression: 1.0, max_compatibility_loss: {loss},

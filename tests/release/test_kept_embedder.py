@@ -21,7 +21,7 @@ from tests.release.test_steps import Made
 PEOPLE, PHOTOS = 10, 3
 PARAMS = """
 split: {{validation: 0.1, test: 0.4, min_test_people: 2}}
-detector: {{image_size: 80, margin: 16}}
+detector: {{image_size: 80, margin: 16, align: upright}}
 embedder: {{weights: {weights}, whitening: per_image}}
 train: {{epochs: 1, min_people: 2, batch_size: 16, again_at: 0.2}}
 evaluation: {{far: 0.05, fpir: 0.1, min_auc: 0.0, min_accuracy: 0.0, max_regression: 1.0, max_people_lost: 1.0,

@@ -15,7 +15,7 @@ from face_assets.demo.synthetic import write_people
 from face_assets.embedding.weights import load_embedder
 from tests.release.test_steps import Made
 
-SMALL = "detector: {image_size: 80, margin: 16}\nserving: {golden_requests: 4}\n"
+SMALL = "detector: {image_size: 80, margin: 16, align: upright}\nserving: {golden_requests: 4}\n"
 RANDOM = (
     f"{SMALL}embedder: {{weights: scratch, embedding_size: 32}}\ntrain: {{epochs: 0}}\n"
     "evaluation: {min_auc: 0.0, stress: {photos: 1}}\n"

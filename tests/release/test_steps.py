@@ -26,7 +26,7 @@ from face_assets.release.steps import Parts, make_release
 PEOPLE, PHOTOS = 8, 4
 PARAMS = """
 split: {{validation: 0.1, test: 0.6, min_test_people: 2}}
-detector: {{image_size: 80, margin: 16, thresholds: [0.6, 0.7, {certain}]}}
+detector: {{image_size: 80, margin: 16, align: upright, thresholds: [0.6, 0.7, {certain}]}}
 embedder: {{weights: scratch, embedding_size: 32}}
 train: {{unfreeze: all, epochs: 0, batch_size: 16, embedding_regularization: 0.0, scale: 16.0}}
 evaluation: {{far: 0.05, fpir: 0.1, min_auc: 0.0, min_accuracy: 0.0, max_regression: 1.0{more},
