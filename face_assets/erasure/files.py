@@ -71,7 +71,7 @@ def erase_entries(file: Path, traces: Traces) -> int:
 
 
 def redact_database(file: Path, traces: Traces, pseudonym: str) -> int:
-    """Replaces the traces in every text of a database of SQLite; returns the number of changed rows."""
+    """Replaces the traces in every text of a database of SQLite, and removes pictures of faces; returns the number of changed rows."""
     with closing(_open(file)) as connection:
         changed = 0
         with connection:
@@ -114,8 +114,9 @@ def _redact_column(connection: sqlite3.Connection, table: str, column: str, trac
     rows = connection.execute(f"SELECT rowid, {name} FROM {where} WHERE typeof({name}) IN ('text', 'blob')")
     changed: list[tuple[str | bytes, int]] = []
     for row, value in rows:
-        if isinstance(value, str) and traces.count(value.encode(errors="surrogatepass")):
-            changed.append((traces.redacted_text(value, pseudonym), row))
+        if isinstance(value, str):
+            if (redacted := traces.redacted_row(value, pseudonym)) != value:
+                changed.append((redacted, row))
         elif isinstance(value, bytes) and traces.count(value):
             changed.append((traces.redacted(value, pseudonym), row))
     connection.executemany(f"UPDATE {where} SET {name} = ? WHERE rowid = ?", changed)

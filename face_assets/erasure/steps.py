@@ -189,7 +189,7 @@ class Erasure:
         traces, pseudonym = self.journal.traces, self.journal.pseudonym
         facts = state.redact_state(self.workspace, traces, pseudonym)
         for address in databases.addresses(self.workspace.home):
-            facts["rows"] += databases.rewrite(address, lambda text: traces.redacted_text(text, pseudonym))
+            facts["rows"] += databases.rewrite(address, lambda text: traces.redacted_row(text, pseudonym))
         self.journal.end_step("logs", facts)
 
     def verify(self) -> None:

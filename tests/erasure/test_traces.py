@@ -104,12 +104,14 @@ def test_a_database_and_a_log_keep_all_but_the_name(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE events (id INTEGER PRIMARY KEY, body TEXT, raw BLOB)")
         connection.execute("INSERT INTO events (body, raw) VALUES (?, ?)", (json.dumps({"said": "Enrol Zoë Müller"}), MD5.encode()))
         connection.execute("INSERT INTO events (body) VALUES ('Ann')")
+        shown = json.dumps({"md_str": "![sample](data:image/jpeg;base64,/9j+AbC=) ![roc](data:image/png;base64,iVBO)"})
+        connection.execute("INSERT INTO events (body) VALUES (?)", (shown,))
     connection.close()
-    assert redact_database(database, ZOE, "person-1") == 2
+    assert redact_database(database, ZOE, "person-1") == 3
     with sqlite3.connect(database) as connection:
         rows = connection.execute("SELECT body, raw FROM events ORDER BY id").fetchall()
     connection.close()
-    assert rows == [('{"said": "Enrol person-1"}', b"person-1"), ("Ann", None)]
+    assert rows == [('{"said": "Enrol person-1"}', b"person-1"), ("Ann", None), (shown.replace("image/jpeg;base64,/9j+AbC=", ","), None)]
     assert count_traces(database, ZOE) == 0
     log = tmp_path / "a.log"
     log.write_text("one\nEnrol Zoë Müller: 2 photos of a long line\n")
