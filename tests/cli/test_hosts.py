@@ -46,5 +46,5 @@ def test_in_compose_neither(opened: dict[str, str], published: str, tmp_path: Pa
     run = ["deploy/platform/compose", "--profile", "grafana", "config"]
     shown = subprocess.run(run, env=environment, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     ports = {name: str(service["ports"]) for name, service in yaml.safe_load(shown)["services"].items() if "ports" in service}
-    assert set(ports) == {"webserver", "prometheus", "grafana"}
+    assert set(ports) == {"signin", "signin-grafana"}
     assert all(published in text and "0.0.0.0" not in text for text in ports.values())
