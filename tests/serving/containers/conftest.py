@@ -17,6 +17,7 @@ from face_assets.serving.containers.images import Images, Recipe
 from face_assets.serving.containers.servers import Size
 from face_assets.serving.containers.target import ContainerTarget
 from face_assets.serving.model_repository import ModelVersion
+from face_assets.serving.rights import EMBEDDINGS, IDENTIFY
 from face_assets.serving.triton_server import Ports
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
@@ -119,7 +120,7 @@ def live(box: Box, target: ContainerTarget) -> ContainerTarget:
 
 @pytest.fixture(scope="session")
 def key(target: ContainerTarget) -> str:
-    """A caller's key."""
-    made = target.gateway.keys.add("caller")
+    """A caller's key, with which embeddings are returned too."""
+    made = target.gateway.keys.add("caller", [IDENTIFY, EMBEDDINGS])
     target.gateway.apply_keys()
     return made
