@@ -24,15 +24,19 @@ CLIENT_TIMEOUT = {"load_model", "unload_model", "get_model_repository_index", "g
 WAIT = {"wait", "communicate", "join", "get", "acquire"}
 """Methods of processes, threads, queues and locks that wait for ever where they are called with nothing."""
 FOR_EVER = {
+    ("face_assets/automation/", "watch.wait"): "a tick's watch ends after SECONDS_TO_WAIT",
+    ("face_assets/automation/code_server.py", "server.wait"): "it keeps the code server until a signal comes",
     ("face_assets/cli/exporter.py", "thread.join"): "the exporter serves until it is stopped",
     ("face_assets/serving/runtime/dynamic_batching.py", "thread.join"): "Triton ends a model's process that does not finish",
     ("face_assets/serving/runtime/dynamic_batching.py", "self._changed.wait"): "the embedder's threads wait for work",
+    ("face_assets/serving/runtime/use_record.py", "self._thread.join"): "Triton ends a model's process that does not finish",
     ("face_assets/serving/runtime/traffic.py", "self._thread.join"): "Triton ends a model's process that does not finish",
     ("triton_models/face_detector/model.py", "self.worker.join"): "Triton ends a model's process that does not finish",
     ("triton_models/face_detector/model.py", "self.waiting.get"): "the detector's thread waits for work",
     ("face_assets/serving/frontend/", "server.wait"): "the server's process serves until it is stopped, then by wait_for",
     ("face_assets/serving/frontend/", "stopped.wait"): "it serves until a signal comes",
     ("face_assets/embedding/distributed.py", "process_group.join"): "gloo has a time limit of its own",
+    ("face_assets/web/caller.py", "CALLER.get"): "a context variable",
     ("face_assets/web/people_service.py", "self._waiting.get"): "the writer's thread waits for changes",
 }
 

@@ -1,5 +1,7 @@
 """Trials of files from outside: a refusal, a crash and a hang each become a sentence."""
 
+from pathlib import Path
+
 import pytest
 
 from face_assets.core import trial_process
@@ -15,6 +17,12 @@ def trial(what: str) -> None:
         bytearray(trial_process.MOST_BYTES)
     while what == "hangs":
         pass
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the process import this module, which no installation has."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
 
 
 @pytest.mark.parametrize(

@@ -428,7 +428,7 @@ def test_a_photo_is_taken_by_the_camera(page: Page) -> None:
     page.goto("/")
     page.get_by_role("button", name="Use the camera").click()
     expect(page.get_by_role("button", name="Take the photo")).to_be_focused()
-    page.wait_for_function("document.getElementById('video').videoWidth > 0")
+    expect(page.locator("#video")).not_to_have_js_property("videoWidth", 0)
     page.get_by_role("button", name="Take the photo").click()
     expect(page.get_by_role("heading", name="No face was found")).to_be_focused()
 
