@@ -39,7 +39,8 @@ class References:
         found = {}
         for file in workspace.home.artifact_references.glob("*/*.json"):
             there = Path(read_json(file)["directory"])
-            found[file.stem, file.parent.name] = root / there.parent.name / there.name
+            if there.parent.parent.name == root.name:  # a release's is its bundle
+                found[file.stem, file.parent.name] = root / there.parent.name / there.name
         return References(found)
 
 
@@ -56,11 +57,9 @@ def erase_artifacts(workspace: Workspace, traces: Traces, commits: Collection[st
             continue
         _remove_folder(folder)
         removed += 1
-    for file in workspace.home.artifact_references.glob("*/*.json"):
-        there = Path(read_json(file)["directory"])
-        kept = workspace.home.artifacts.root / there.parent.name / there.name
-        if there.parent.parent.name == "artifacts" and not kept.is_dir():
-            file.unlink()
+    for (commit, asset), folder in references.folders.items():
+        if not folder.is_dir():
+            (workspace.home.artifact_references / asset / f"{commit}.json").unlink(missing_ok=True)
     return removed
 
 

@@ -15,12 +15,9 @@ from face_assets.serving.rights import EMBEDDINGS, IDENTIFY, OPERATE, PEOPLE, RI
 from face_assets.web.app import create_app
 from face_assets.web.caller import Caller, caller_of
 from face_assets.web.recognizer import Endpoint, Recognizer
+from tests.web.service import endpoint_of_nobody
 
 SECRET = "of the proxies"
-
-
-def endpoint_of_nobody() -> Endpoint:
-    raise UserError("No server was started: `face-assets up`.")
 
 
 @pytest.fixture

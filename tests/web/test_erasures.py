@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from face_assets.core.errors import UserError
 from face_assets.core.files import write_json
 from face_assets.core.settings import load_settings, remember
 from face_assets.erasure import runs
@@ -17,11 +16,8 @@ from face_assets.registry.erased import CERTIFICATE
 from face_assets.storage.home import Home
 from face_assets.web import erasures
 from face_assets.web.app import create_app
-from face_assets.web.recognizer import Endpoint, Recognizer
-
-
-def endpoint_of_nobody() -> Endpoint:
-    raise UserError("No server was started: `face-assets up`.")
+from face_assets.web.recognizer import Recognizer
+from tests.web.service import endpoint_of_nobody
 
 
 @pytest.fixture

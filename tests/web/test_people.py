@@ -20,19 +20,10 @@ from face_assets.registry.person import PLATFORM
 from face_assets.web.app import create_app
 from face_assets.web.people_service import PeopleWriter
 from face_assets.web.problems import WebError
-from face_assets.web.recognizer import Endpoint, Recognizer
+from face_assets.web.recognizer import Recognizer
+from tests.web.service import endpoint_of_nobody
 
 JPEG = b"\xff\xd8\xff"
-
-
-def endpoint_of_nobody() -> Endpoint:
-    raise UserError("No server was started: `face-assets up`.")
-
-
-@pytest.fixture
-def bare(repository: Path, tmp_path: Path) -> Path:
-    git("clone", "-q", "--bare", repository, tmp_path / "bare.git")
-    return tmp_path / "bare.git"
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from playwright.sync_api import expect
 
-from face_assets.core.errors import RefusedError, UnreachableError, UserError
+from face_assets.core.errors import RefusedError, UnreachableError
 from face_assets.core.params import Params
 from face_assets.core.settings import load_settings, remember
 from face_assets.detection.detectors import crop_store
@@ -22,26 +22,17 @@ from face_assets.registry.workspace import Workspace
 from face_assets.storage.content_store import Entry
 from face_assets.web.app import create_app
 from face_assets.web.people_service import PeopleService
-from face_assets.web.recognizer import Endpoint, Recognizer
+from face_assets.web.recognizer import Recognizer
 from tests.web.browser import browser, open_page, served
+from tests.web.service import endpoint_of_nobody
 
 HOSTILE = "<script>alert('Ann')</script>".replace("/", "∕") + "\"'&"
-
-
-def endpoint_of_nobody() -> Endpoint:
-    raise UserError("No server was started: `face-assets up`.")
 
 
 def picture(value: int) -> bytes:
     output = io.BytesIO()
     Image.fromarray(np.full((40, 40, 3), value, np.uint8)).save(output, "JPEG")
     return output.getvalue()
-
-
-@pytest.fixture
-def bare(repository: Path, tmp_path: Path) -> Path:
-    git("clone", "-q", "--bare", repository, tmp_path / "bare.git")
-    return tmp_path / "bare.git"
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from face_assets.web.app import create_app
 from face_assets.web.recognizer import Recognizer
 from tests.release.made_evaluation import evaluate
 from tests.web.browser import browser, open_page, served
-from tests.web.test_people_pages import HOSTILE, endpoint_of_nobody
+from tests.web.service import endpoint_of_nobody
+from tests.web.test_people_pages import HOSTILE
 
 PAIR = ("Ann/0 a.jpg", "Ann/1 a.jpg")
 

@@ -22,7 +22,8 @@ from face_assets.web.people_service import PeopleService
 from face_assets.web.recognizer import Recognizer
 from tests.review.made_audit import store_audit
 from tests.web.browser import browser, open_page, served
-from tests.web.test_people_pages import HOSTILE, endpoint_of_nobody
+from tests.web.service import endpoint_of_nobody
+from tests.web.test_people_pages import HOSTILE
 
 
 @pytest.fixture

@@ -11,19 +11,15 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from starlette.types import Message
 
-from face_assets.core.errors import UserError
 from face_assets.core.settings import Settings
 from face_assets.web import try_page
 from face_assets.web.app import create_app
 from face_assets.web.bounds import Bounds
 from face_assets.web.recognition import Face, Match, Recognition
-from face_assets.web.recognizer import Endpoint, Recognizer
+from face_assets.web.recognizer import Recognizer
+from tests.web.service import endpoint_of_nobody
 
 APP = "https://app.example.org"
-
-
-def endpoint_of_nobody() -> Endpoint:
-    raise UserError("No server was started: `face-assets up`.")
 
 
 @pytest.fixture
