@@ -198,9 +198,27 @@ class Embedder(Section):
         return self.weights.lower().endswith(".onnx")
 
 
+ROBUST: dict[str, Any] = {
+    "unfreeze": "repeat_3",
+    "epochs": 4,
+    "batch_size": 256,
+    "learning_rate": 0.0003,
+    "embedding_regularization": 4.0,
+    "degrade": {"camera": 3, "covered": 1},
+}
+"""What `train.recipe: robust` sets; chosen on validation people of LFW (docs/explanation/training.md)."""
+
+
 class Train(Section):
     """Training of the embedder."""
 
+    recipe: Literal["auto", "clean", "robust"] = Field(
+        "auto",
+        description="robust learns from degraded views too, and so sets those of unfreeze, epochs, batch_size, learning_rate, "
+        "embedding_regularization and degrade that are not stated here; clean sets none; auto is robust where none of them is stated and "
+        "there are `robust_from` people to train on",
+    )
+    robust_from: int = Field(1000, ge=2, le=10**9, description="people to train on from whom on recipe auto is robust; not from scratch")
     unfreeze: Block = Field("head", description="head (over stored trunk features), a block from which on to train, or all")
     epochs: int = Field(12, ge=0, le=10_000, description="0 keeps the starting weights")
     min_people: int = Field(
@@ -251,10 +269,19 @@ class Train(Section):
     )
     seed: SignedSeed = 0
 
+    def for_people(self, people: int) -> "Train":
+        """These settings with what the recipe sets for so many people to train on."""
+        stated = self.model_fields_set & set(ROBUST)
+        if self.recipe == "clean" or (self.recipe == "auto" and (stated or people < self.robust_from)):
+            return self
+        return self.model_copy(update={key: value for key, value in ROBUST.items() if key not in stated})
+
     def fingerprint(self) -> str:
-        """A digest of what decides a training by itself: not `min_people` and `again_at`, which decide whether there is one, nor what
-        compatibility adds, which is digested with production; nor `degrade` where it is empty, under which no name had it."""
-        unused = {"min_people", "again_at", "compatible_with", "compatibility"} | ({"degrade"} if not self.degrade else set())
+        """A digest of what decides a training by itself: not `min_people` and `again_at`, which decide whether there is one, nor the
+        recipe, whose values are digested, nor what compatibility adds, which is digested with production; nor `degrade` where it is
+        empty, under which no name had it."""
+        unused = {"recipe", "robust_from", "min_people", "again_at", "compatible_with", "compatibility"}
+        unused |= {"degrade"} if not self.degrade else set()
         return fingerprint(self.model_dump(mode="json", by_alias=True, exclude=unused))
 
 

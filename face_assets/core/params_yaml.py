@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from face_assets.core.errors import UserError
-from face_assets.core.params import RENAMED, Params
+from face_assets.core.params import RENAMED, ROBUST, Params
 from face_assets.core.yaml_io import parse_yaml
 
 MOST_SENTENCES, LONGEST_SHOWN = 10, 120
@@ -60,7 +60,7 @@ def _found(value: object) -> str:
 
 
 def default_params_yaml() -> str:
-    """A params.yaml that states every default, each with its description as a comment."""
+    """A params.yaml that states every default, each with its description as a comment; those that `train.recipe` sets are comments."""
     lines: list[str] = []
     for name, field in Params.model_fields.items():
         section = field.default
@@ -71,6 +71,7 @@ def default_params_yaml() -> str:
             plain = value.model_dump() if isinstance(value, BaseModel) else list(value) if isinstance(value, tuple) else value
             dumped = yaml.safe_dump(plain, default_flow_style=True, sort_keys=False, width=10_000).removesuffix("\n").removesuffix("\n...")
             comment = f"  # {info.description}" if info.description else ""
-            lines.append(f"  {key}: {dumped}{comment}")
+            by_recipe = "# " if name == "train" and key in ROBUST else ""  # stated, it would be set
+            lines.append(f"  {by_recipe}{key}: {dumped}{comment}")
         lines.append("")
     return "\n".join(lines)

@@ -41,6 +41,7 @@ def train_embedder(workspace: Workspace, commit: str, aligned: Artifact, log: Lo
         return _keep(workspace, commit, aligned, params, log)
     _require_people(aligned, params)
     weights = resolve_weights(workspace, commit)
+    params = _by_recipe(params, aligned)
     start = weights_fingerprint(weights)
     decided_by = (params.embedder.whitening, params.embedder.embedding_size, params.train.fingerprint())
     device = _device(workspace.settings.train_processes)
@@ -82,6 +83,8 @@ def train_embedder(workspace: Workspace, commit: str, aligned: Artifact, log: Lo
             "pulled_towards_release": towards.version if towards else None,
             "embedding_size": result.embedding_size,
             "epochs": result.epochs,
+            "unfreeze": params.train.unfreeze,
+            "degrade": params.train.degrade,
             "processes": workspace.settings.train_processes,
             "people": len({face.identity for face in training}),
             "photos": len(training),
@@ -96,6 +99,14 @@ def train_embedder(workspace: Workspace, commit: str, aligned: Artifact, log: Lo
     made = workspace.home.artifacts.make("face_embedder", name, fill)
     shutil.rmtree(workspace.home.training / name, ignore_errors=True)  # checkpoints of a training that has ended
     return replace(made, summary={**made.summary, **of_commit, "kept": None})
+
+
+def _by_recipe(params: Params, aligned: Artifact) -> Params:
+    """The parameters with what `train.recipe` sets for the people of the split train; random weights have no blocks to freeze."""
+    if params.embedder.weights == SCRATCH:
+        return params
+    people = len({face.identity for face in read_faces(aligned, "train")})
+    return params.model_copy(update={"train": params.train.for_people(people)})
 
 
 def is_trained(aligned: Artifact) -> bool:

@@ -83,7 +83,7 @@ def _how_trained(facts: CardFacts) -> list[str]:
         return [
             *_age(training),
             f"From {start}, {training['epochs']} epochs over {training['photos']:,} photos of {training['people']:,} people, "
-            f"seed {training['seed']}, CosFace loss{_pulled(training)}.",
+            f"seed {training['seed']}, CosFace loss{_learned(training)}{_pulled(training)}.",
         ]
     reason = facts.dataset.get("training", {}).get("reason", "for train.epochs was 0")  # artifacts of earlier versions have neither
     measured = training.get("measured")
@@ -109,6 +109,14 @@ def _age(training: Mapping[str, Any]) -> list[str]:
         "that were added since. All photos that it learned from are still among the photos.",
         "",
     ]
+
+
+def _learned(training: Mapping[str, Any]) -> str:
+    """What was trained, where that is more than the head over clean photos; artifacts of earlier versions do not record it."""
+    block, views = training.get("unfreeze", "head"), training.get("degrade") or {}
+    trained = "" if block == "head" else ", all blocks" if block == "all" else f", from block {block} on"
+    learned = ", ".join(f"{count} {kind}" for kind, count in views.items())
+    return f"{trained}, from each photo as it is and from degraded views ({learned})" if learned else trained
 
 
 def _pulled(training: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from face_assets.core.errors import UserError
-from face_assets.core.params import Params, current_names
+from face_assets.core.params import ROBUST, Params, current_names
 from face_assets.core.params_yaml import _warn_once, default_params_yaml, parse_params
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -88,6 +88,21 @@ def test_several_mistakes_are_all_named() -> None:
 
 def test_the_printed_defaults_are_the_defaults() -> None:
     assert parse_params(default_params_yaml()) == Params() == parse_params("")
+
+
+def test_a_recipe_sets_what_is_not_stated_where_there_are_enough_people() -> None:
+    default = parse_params("").train
+    assert default.for_people(999) == default, "the robust recipe needs 1,000 people"
+    robust = default.for_people(1000)
+    assert (robust.unfreeze, robust.epochs, robust.degrade) == ("repeat_3", 4, {"camera": 3, "covered": 1})
+    assert robust.fingerprint() != default.fingerprint()
+    stated = parse_params("train: {unfreeze: block8}").train
+    assert stated.for_people(5000) == stated, "auto is for who states none of what a recipe sets"
+    asked = parse_params("train: {recipe: robust, epochs: 6, anchor: 2}").train.for_people(2)
+    assert (asked.unfreeze, asked.epochs, asked.embedding_regularization) == ("repeat_3", 6, 2.0)
+    clean = parse_params("train: {recipe: clean}").train
+    assert clean.for_people(5000) == clean and clean.fingerprint() == default.fingerprint(), "the name of a recipe decides no result"
+    assert not parse_params(default_params_yaml()).train.model_fields_set & set(ROBUST), "a new repository leaves them to the recipe"
 
 
 def test_a_former_name_is_read_with_a_warning_and_changes_no_fingerprint(caplog: pytest.LogCaptureFixture) -> None:
