@@ -112,7 +112,7 @@ def _age(training: Mapping[str, Any]) -> list[str]:
 
 
 def _learned(training: Mapping[str, Any]) -> str:
-    """What was trained, where that is more than the head over clean photos; artifacts of earlier versions do not record it."""
+    """The trained blocks and views, where they are more than the head and clean photos; artifacts of earlier versions do not record it."""
     block, views = training.get("unfreeze", "head"), training.get("degrade") or {}
     trained = "" if block == "head" else ", all blocks" if block == "all" else f", from block {block} on"
     learned = ", ".join(f"{count} {kind}" for kind, count in views.items())
