@@ -12,7 +12,7 @@ from face_assets.core.user_identity import name_user
 COMMANDS = (
     *(data.init, data.commit, data.use, data.params, data.feedback),
     *(runs.run, runs.align, runs.audit, runs.launch, runs.watch, runs.history, runs.demo),
-    *(recognition.identify, recognition.verify, recognition.sort),
+    *(recognition.identify, recognition.verify, recognition.why, recognition.sort),
     *(people.people, people.enrol, people.unenrol, people.rename, people.review, people.forget, people.import_compreface),
     *(releases.releases, releases.approve, releases.sign, releases.promote, releases.rollback, releases.resume),
     *(releases.lineage, releases.compare),

@@ -26,7 +26,7 @@ def connect() -> RecognizerClient:
 def identify_photos(photos: Sequence[Path], progress: Progress = lambda done, whole: None) -> list[dict[str, Any]]:
     """Returns one result a photo; that of an unusable photo has an error."""
     connect().require_ready()
-    return [_result(photo, answer) for photo, answer in zip(photos, answers_of(photos, progress), strict=True)]
+    return [result_of(photo, answer) for photo, answer in zip(photos, answers_of(photos, progress), strict=True)]
 
 
 def answers_of(photos: Sequence[Path], progress: Progress) -> list[Answer | UserError]:
@@ -53,7 +53,7 @@ def identify_one_person(photos: Sequence[Path]) -> dict[str, Any]:
     """Returns the result for one person whom all photos show. Raises UserError, also where one of the photos is unusable."""
     client = connect()
     client.require_ready()
-    person = client.identify_person([_content(photo) for photo in photos])
+    person = client.identify_person([photo_content(photo) for photo in photos])
     shown = [
         {
             "photo": str(photo),
@@ -83,7 +83,7 @@ def _person_text(person: Person) -> str:
     return f"{verdict} by {len(found)} of {len(person.photos)} photos [{person.release}]"
 
 
-def _result(photo: Path, answer: Answer | UserError) -> dict[str, Any]:
+def result_of(photo: Path, answer: Answer | UserError) -> dict[str, Any]:
     if isinstance(answer, UserError):
         return {"photo": str(photo), "error": str(answer), "text": f"error: {answer}"}
     faces = [
@@ -144,7 +144,7 @@ def _subject(client: RecognizerClient, photo: Path) -> np.ndarray:
     return answer.faces[0].embedding
 
 
-def _content(photo: Path) -> bytes:
+def photo_content(photo: Path) -> bytes:
     try:
         return _read(photo)
     except UserError as error:

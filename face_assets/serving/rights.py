@@ -23,7 +23,7 @@ OPEN = r"^/api/v1/(status|alive)$|^/openapi\.json$"
 PATHS = {
     IDENTIFY: r"^/api/v1/(recognize|verify|detect|recognition/(embeddings/)?recognize|verification/(embeddings/)?verify|detection/detect|"
     r"recognition/(embeddings/)?faces/[^/]+/verify)$",
-    PEOPLE: r"^/api/v1/(people|commits|recognition/(subjects|faces)|static/[^/]+/images)(/.*)?$",
+    PEOPLE: r"^/api/v1/(explain|people|commits|recognition/(subjects|faces)|static/[^/]+/images)(/.*)?$",
 }
 """Right → paths that need it. The first that matches decides; other paths need OPERATE."""
 

@@ -20,6 +20,7 @@ from face_assets.web import (
     compreface_people,
     docs_page,
     erasures,
+    explanation,
     face_pictures,
     people,
     people_pages,
@@ -33,6 +34,7 @@ from face_assets.web import (
 from face_assets.web.bounds import Bounds
 from face_assets.web.caller import Callers, Rights, local_caller
 from face_assets.web.declared_subjects import DeclaredSubjects
+from face_assets.web.explanation import Explanations
 from face_assets.web.face_pictures import FacePictures
 from face_assets.web.origins import LOOPBACK, Origins
 from face_assets.web.pages import STATIC
@@ -74,10 +76,12 @@ def create_app(
     app.state.people = PeopleService()
     app.state.pictures = FacePictures()
     app.state.review = ReviewService()
+    app.state.explanations = Explanations()
     app.state.declared = DeclaredSubjects(Home(settings.home).root / "declared-subjects.json")
     for module in (
         status,
         recognition,
+        explanation,
         people,
         erasures,
         releases,

@@ -60,6 +60,22 @@ def verify(first: Path, second: Path, as_json: bool) -> None:
 
 
 @click.command()
+@click.argument("photo", type=click.Path(path_type=Path))
+@click.option("--people", type=click.IntRange(1, 10), default=3, show_default=True, help="Nearest people to explain, of each face.")
+@json_option
+def why(photo: Path, people: int, as_json: bool) -> None:
+    """Explain the live server's answer to PHOTO: the nearest people, the margin, and the photos that carry each score.
+
+    A template is the mean of a person's photos, so a score is a sum with a part for each of them. The release, its commit, and md5 and crop
+    of each photo lead back to the bytes.
+    """
+    from face_assets.cli.explanation import explain_photo, explanation_text
+
+    found = explain_photo(photo, people)
+    print_json(found) if as_json else echo(*explanation_text(found).split("\n"))
+
+
+@click.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--to", type=click.Path(path_type=Path), metavar="NEW", help="Copy the photos there, into one folder a person.")
 @json_option
