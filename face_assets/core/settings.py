@@ -94,6 +94,11 @@ class Settings(BaseSettings):
     web_port: int = Field(
         8004, ge=1, le=65535, description="the web service: its API and pages, on loopback; in Compose the port of its sign-in"
     )
+    web_url: str | None = Field(
+        None,
+        description="address by which browsers reach the web service, such as https://faces.example.org, for links from Dagster's UI; "
+        "without it its port on loopback",
+    )
     web_origins: Patterns = Field((), description="origins, such as https://app.example.org, whose pages may call the web service (CORS)")
     web_embeddings: bool = Field(
         False, description="whether the web service returns embeddings on loopback; behind the gateway the right of the key decides"
@@ -190,6 +195,16 @@ class Settings(BaseSettings):
     def _is_web_address(cls, value: SecretStr | None) -> SecretStr | None:
         return _address(value, ("http", "https"))
 
+    @field_validator("web_url")
+    @classmethod
+    def _is_address_of_pages(cls, value: str | None) -> str | None:
+        if not value:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
+            raise ValueError("must be an address such as `https://faces.example.org`")
+        return value.rstrip("/")
+
     @field_validator("web_origins")
     @classmethod
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -229,6 +244,11 @@ class Settings(BaseSettings):
     def web_address(self) -> str:
         """Address of the web service; it requires no key, so it has loopback alone."""
         return f"http://{LOOPBACK}:{self.web_port}"
+
+    @property
+    def pages_address(self) -> str:
+        """Address of the web service for people's browsers."""
+        return self.web_url or self.web_address
 
     @classmethod
     def settings_customise_sources(

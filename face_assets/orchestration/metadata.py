@@ -11,6 +11,7 @@ import dagster as dg
 from face_assets.core.errors import RefusedError, UnreachableError, UserError
 from face_assets.core.full_disk import mendable
 from face_assets.core.identifiers import CommitId, commit_id
+from face_assets.core.page_addresses import HOW_TO_START, sheets_page
 from face_assets.core.provenance import environment
 from face_assets.core.settings import default_home
 from face_assets.orchestration.partitions import commits
@@ -24,8 +25,9 @@ FIRST = ("made_from", "release", "live", "verdict", "passed", "stage_reason", "r
 HOW_MADE = ("dataset_version", "seed", "parameters", "commit", "author", "subject")
 LAST = (*HOW_MADE, "fingerprint", "made_now", "path", "code_version", "environment")
 """What the UI shows above the figures, and below them."""
-PLACES: dict[type, int] = {dg.MarkdownMetadataValue: 1, dg.JsonMetadataValue: 3}
-PICTURES = {".png": "image/png", ".jpg": "image/jpeg"}
+PLACES: dict[type, int] = {dg.MarkdownMetadataValue: 1, dg.UrlMetadataValue: 1, dg.JsonMetadataValue: 3}
+PLOT, SHEET = ".png", ".jpg"
+"""Endings of pictures: plots of figures, which the event log holds, and contact sheets of faces, which it links to."""
 RETRIES, SECONDS_BEFORE_A_RETRY = 3, 15
 ARTIFACT = dg.PythonObjectDagsterType(Artifact)
 
@@ -112,10 +114,17 @@ def materialized(
     checks: Callable[[], list[dg.AssetCheckResult]] = list,
     **more: Any,
 ) -> dg.MaterializeResult:
-    """The result of an asset that holds `artifact`: its facts, plots (names of pictures without their ending), provenance and checks."""
+    """The result of an asset that holds `artifact`: its facts, plots (names of pictures without their ending), provenance and checks.
+
+    Of a picture of faces it holds the address of the page that shows it.
+    """
     facts = more | provenance(context, workspace, context.partition_key) | artifact.summary
     facts |= {"fingerprint": artifact.fingerprint, "made_now": not artifact.reused, "path": dg.MetadataValue.path(str(artifact.directory))}
-    pictures = {name: picture(file) for name in plots for file in artifact.directory.glob(f"{name}.*") if file.suffix in PICTURES}
+    pictures: dict[str, Any] = {name: picture(file) for name in plots if (file := artifact.directory / f"{name}{PLOT}").is_file()}
+    if sheets := [name for name in plots if (artifact.directory / f"{name}{SHEET}").is_file()]:
+        service, asset = workspace.settings.pages_address, context.asset_key.to_user_string()
+        pictures |= {name: dg.MetadataValue.url(sheets_page(service, asset, context.partition_key, name)) for name in sheets}
+        pictures["pictures"] = HOW_TO_START
     return dg.MaterializeResult(
         value=artifact,
         metadata=as_metadata({**pictures, **facts}),
@@ -125,14 +134,14 @@ def materialized(
 
 
 def picture(path: Path) -> dg.MetadataValue:
-    """A picture as Markdown that the UI shows; a large one by its path, since large metadata freezes the UI."""
+    """A plot as Markdown that the UI shows; a large one by its path, since large metadata freezes the UI."""
     content = path.read_bytes()
-    return dg.MetadataValue.path(str(path)) if len(content) > LARGEST_PLOT else picture_of(content, path.stem, PICTURES[path.suffix])
+    return dg.MetadataValue.path(str(path)) if len(content) > LARGEST_PLOT else picture_of(content, path.stem)
 
 
-def picture_of(content: bytes, name: str, media_type: str = "image/png") -> dg.MetadataValue:
-    """A picture's bytes as Markdown."""
-    return dg.MetadataValue.md(f"![{name}](data:{media_type};base64,{base64.b64encode(content).decode()})")
+def picture_of(content: bytes, name: str) -> dg.MetadataValue:
+    """A plot's bytes, a PNG, as Markdown."""
+    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(content).decode()})")
 
 
 def as_metadata(facts: Mapping[str, Any]) -> dict[str, Any]:

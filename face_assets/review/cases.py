@@ -119,19 +119,38 @@ def people_of(workspace: Workspace, commit: str) -> dict[str, People]:
     return {name: People.of(repository.files(commit, name)) for name in (PHOTOS, GALLERY) if repository.pointer(commit, name)}
 
 
-def open_cases(workspace: Workspace, commit: str) -> list[Case]:
-    """The cases at a commit that nobody has reviewed, by kind: of the newest audits up to it, as far as their labels still stand there."""
-    found = newest_artifact(workspace, "label_audit", commit)
-    audits = [found[1]] if found else []
-    if in_gallery := newest_artifact(workspace, "gallery_audit", commit):
-        audits.append(in_gallery[1])
-    faces = Faces(people_of(workspace, commit), _rows(audits[0]) if found else [])
+@dataclass(frozen=True)
+class LabelCases:
+    """The cases of a commit's labels, with what they were read from. audits: fingerprints of the newest audits up to the commit."""
+
+    commit: str
+    audits: tuple[str, ...]
+    faces: Faces
+    cases: Sequence[Case]
+
+
+def label_cases(workspace: Workspace, commit: str, before: LabelCases | None = None) -> LabelCases:
+    """The cases of the newest audits up to a commit, as far as their labels still stand there.
+
+    before: is returned where commit and audits are still the same, since listings and audits of many photos take seconds to read.
+    """
+    of_photos = newest_artifact(workspace, "label_audit", commit)
+    of_gallery = newest_artifact(workspace, "gallery_audit", commit)
+    audits = [found[1] for found in (of_photos, of_gallery) if found]
+    names = tuple(f"{audit.kind} {audit.fingerprint}" for audit in audits)
+    if before and (before.commit, before.audits) == (commit, names):
+        return before
+    faces = Faces(people_of(workspace, commit), _rows(of_photos[1]) if of_photos else [])
     findings = [finding for audit in audits for finding in read_findings(audit.directory / FINDINGS)]
     doubtful = {md5 for finding in findings if (md5 := faces.md5_at(finding["path"]))}
-    every = [*_found(findings, faces, doubtful), *_answers(workspace, commit, faces), *_rejected(faces, doubtful)]
-    reviewed = reviewed_cases(workspace.repository, commit)
+    return LabelCases(commit, names, faces, [*_found(findings, faces, doubtful), *_rejected(faces, doubtful)])
+
+
+def open_cases(workspace: Workspace, labels: LabelCases) -> list[Case]:
+    """The cases that nobody has reviewed, by kind: those of a commit's labels, and the answers that users called wrong by now."""
+    reviewed = reviewed_cases(workspace.repository, labels.commit)
     once: dict[str, Case] = {}
-    for case in every:
+    for case in (*labels.cases, *_answers(workspace, labels.commit, labels.faces)):
         once.setdefault(case.id, case)
     order = list(HEADINGS)
     return sorted((case for case in once.values() if case.id not in reviewed), key=lambda case: order.index(case.kind))

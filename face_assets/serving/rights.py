@@ -9,7 +9,7 @@ IDENTIFY, EMBEDDINGS, PEOPLE, OPERATE = "identify", "embeddings", "people", "ope
 RIGHTS = {
     IDENTIFY: "send photos and learn who is on them",
     EMBEDDINGS: "receive embeddings, from which a face can be reconstructed",
-    PEOPLE: "list, enrol, change and remove people",
+    PEOPLE: "list, enrol, change and remove people; explain an answer by their photos",
     OPERATE: "everything else of the web service: reviews, releases, records",
 }
 TOKEN_HEADER, NAME_HEADER, RIGHTS_HEADER = "face-assets-proxy", "face-assets-caller", "face-assets-rights"

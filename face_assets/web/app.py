@@ -18,6 +18,7 @@ from face_assets.web import (
     compreface,
     compreface_embeddings,
     compreface_people,
+    contact_sheets,
     docs_page,
     erasures,
     explanation,
@@ -92,6 +93,7 @@ def create_app(
         review_page,
         release_pages,
         face_pictures,
+        contact_sheets,
         docs_page,
     ):
         app.include_router(module.router)

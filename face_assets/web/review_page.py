@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from face_assets.core.errors import UserError
 from face_assets.dataset.decoding import UnusablePhoto, decode
 from face_assets.registry.workspace import Workspace
-from face_assets.review.cases import HEADINGS, Case, open_cases, people_of
+from face_assets.review.cases import HEADINGS, Case, LabelCases, label_cases, open_cases
 from face_assets.review.decisions import Decision, Verdict, require_possible
 from face_assets.review.draft import Draft
 from face_assets.review.review_commit import Reviewed, commit_review
@@ -36,16 +36,20 @@ class ReviewService:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._labels: LabelCases | None = None
         self._found: dict[str, Case] = {}
         self._names: list[dict[str, str]] = []
 
     def collect(self, head: str) -> list[Case]:
-        """The open cases at a commit, by kind, anew. Raises UserError."""
+        """The open cases at a commit, by kind. Labels are read once a commit and audit. Raises UserError."""
         workspace = Workspace.load()
-        cases = open_cases(workspace, head)
-        names = [people.names for people in people_of(workspace, head).values()]
         with self._lock:
-            self._found, self._names = {case.id: case for case in cases}, names
+            before = self._labels
+        labels = label_cases(workspace, head, before)
+        cases = open_cases(workspace, labels)
+        names = [people.names for people in labels.faces.folders.values()]
+        with self._lock:
+            self._labels, self._found, self._names = labels, {case.id: case for case in cases}, names
         return cases
 
     def case(self, number: str, head: str) -> tuple[Case, list[dict[str, str]]]:

@@ -86,6 +86,26 @@ def test_every_materialization_says_where_it_comes_from(live: dict[str, Any]) ->
     for asset, facts in live["assets"].items():
         assert {"commit", "dataset_version", "parameters", "code_version", "seed", "environment", "path"} <= set(facts), asset
         assert facts["commit"] == live["commit"]
+    faces = live["assets"]["aligned_faces"]
+    assert f"/faces?asset=aligned_faces&commit={live['commit']}#sample" in faces["sample"]
+    assert "face-assets up" in faces["pictures"]
+
+
+def test_the_event_log_holds_no_face(cli: Any, live: dict[str, Any]) -> None:
+    files = [file for file in (cli.folder / "home" / "dagster").rglob("*.db*") if file.is_file()]
+    assert files and not [file for file in files if b"data:image/jpeg" in file.read_bytes()]
+
+
+def test_an_answer_is_explained_down_to_the_photos(cli: Any, live: dict[str, Any]) -> None:
+    photo = next((cli.folder / "photos").rglob("*.jpg"))
+    found = cli.json("why", photo, "--people", "2")
+    first, second = found["faces"][0]["nearest"]
+    assert first["score"] > second["score"]
+    assert sum(one["share"] for one in first["photos"]) == pytest.approx(first["score"], abs=1e-3)
+    if first["name"] == photo.parent.name:
+        assert first["photos"][0]["path"].endswith(photo.name), "the photo itself carries most"
+    assert found["origin"]["commit"] == live["commit"]
+    assert f"at commit {live['commit']}" in cli("why", photo)
 
 
 def test_the_live_server_answers_about_photos(cli: Any, live: dict[str, Any]) -> None:

@@ -182,6 +182,7 @@ class Team:
             "identification_threshold": gallery.summary["identification_threshold"],
         }
         write_json(bundle / "recognizer.json", recognizer)
+        write_json(bundle / "provenance.json", {"dataset_version": "d1.dir", "artifacts": {"gallery": gallery.fingerprint}})
         release = self.workspace.releases.register(bundle, commit, commit, Digests("1", commit, commit), {}, {})
         self.workspace.stages.assign(release.version, gate_message(LET_THROUGH, commit))
         self.base = commit

@@ -19,7 +19,7 @@ from face_assets.registry.git import git
 from face_assets.registry.person import Person
 from face_assets.registry.watch import REVIEWED
 from face_assets.registry.workspace import Workspace
-from face_assets.review.cases import Case, open_cases, people_of
+from face_assets.review.cases import Case, label_cases, open_cases, people_of
 from face_assets.review.decisions import Decision, Verdict, require_possible
 from face_assets.review.draft import Draft
 from face_assets.review.review_commit import commit_review
@@ -50,7 +50,7 @@ def listed(workspace: Workspace) -> list[str]:
 
 
 def cases(workspace: Workspace) -> dict[str, Case]:
-    return {case.kind: case for case in open_cases(workspace, workspace.repository.resolve("main"))}
+    return {case.kind: case for case in open_cases(workspace, label_cases(workspace, workspace.repository.resolve("main")))}
 
 
 def decide(workspace: Workspace, case: Case, verdict: Verdict, to: str = "", by: str = "Ada") -> Decision:
@@ -194,7 +194,7 @@ def test_the_photo_of_a_wrong_answer_is_filed_under_its_person(workspace: Worksp
     write_feedback(repository, Feedback("Ann", "Ann", "v1.0.0", time.time()))
     outside = Feedback("Bob", "Ann", "v1.0.0", time.time() - 9, photo="../../params.yaml")
     write_feedback(repository, outside)
-    found = [case for case in open_cases(workspace, workspace.repository.resolve("main")) if case.kind == "answer"]
+    found = [case for case in open_cases(workspace, label_cases(workspace, workspace.repository.resolve("main"))) if case.kind == "answer"]
     assert [case.answer.content() for case in found if case.answer] == [None, JPEG], "and no file outside the inbox"
     assert found[1].reason == "v1.0.0 found Bob, and a user says that it is Ann (<b>)"
     decide(workspace, found[1], "belongs", "Ann")

@@ -15,6 +15,7 @@ from face_assets.event_log import commit_progress
 from face_assets.event_log.commit_progress import CommitProgress
 from face_assets.monitoring.feedback import Feedback, write_feedback
 from face_assets.registry import folder_commit
+from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.git import git
 from face_assets.registry.workspace import Workspace
 from face_assets.web.app import create_app
@@ -128,3 +129,17 @@ def test_what_is_wrong_is_said_and_other_pages_decide_nothing(client: TestClient
     monkeypatch.setattr(PeopleService, "head", gone)
     found = client.get("/review")
     assert found.status_code == 503 and "cannot be reached" in found.text
+
+
+def test_labels_are_read_once_a_commit_and_answers_each_time(client: TestClient, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert client.get("/review").text.count("called wrong") > 0
+    read: list[str] = []
+    listed = DataRepository.files
+    monkeypatch.setattr(DataRepository, "files", lambda *arguments: read.append(arguments[1]) or listed(*arguments))
+    write_feedback(repository, Feedback("Ann", "Zoë Müller", "v1.0.0", time.time(), note="a new word"))
+    assert "a new word" in client.get("/review").text
+    assert read == []
+    git("commit", "-q", "--allow-empty", "-m", "Another commit", cwd=repository)
+    Workspace(load_settings()).repository.refresh()
+    assert client.get("/review").status_code == 200
+    assert set(read) == {git("rev-parse", "main", cwd=repository).decode().strip()}
