@@ -25,8 +25,8 @@ FIGURES = {
 
 @dataclass(frozen=True)
 class EvaluatedCommit:
-    """An evaluated commit. when: of the commit, ISO 8601; release: the newest of it; stage: production, or ""; passed: the gate, None where
-    the evaluation is not on this machine; figures: key of FIGURES → value."""
+    """An evaluated commit. when: of the commit, ISO 8601; release: the newest of it; stage: production, candidate or "";
+    passed: the gate, None where the evaluation is not on this machine; figures: key of FIGURES → value."""
 
     commit: str
     when: str
@@ -49,7 +49,9 @@ def evaluated_commits(workspace: Workspace) -> list[EvaluatedCommit]:
     folder = workspace.home.artifact_references / "embedder_evaluation"
     releases = {release.trained_commit: release for release in workspace.releases.all()}
     production = workspace.stages.production()
-    live = production.release.version if production else ""
+    candidate = workspace.stages.candidate()
+    stages = {candidate.release.version: "candidate"} if candidate else {}
+    stages |= {production.release.version: "production"} if production else {}
     names = {file.stem for file in folder.glob("*.json") if COMMIT_ID.fullmatch(file.stem)} | releases.keys()
     found = []
     for commit in names:
@@ -61,7 +63,7 @@ def evaluated_commits(workspace: Workspace) -> list[EvaluatedCommit]:
         summary: Mapping[str, Any] = artifact.summary if artifact else {}
         recognized = summary.get("recognition", {}).get("trained") or (release.metrics if release else {})
         figures = {key: recognized.get(key) if isinstance(recognized.get(key), int | float) else None for key in FIGURES}
-        stage = "production" if release and release.version == live else ""
+        stage = stages.get(release.version, "") if release else ""
         found.append(EvaluatedCommit(commit, info.time, info.subject, info.branches, release, stage, summary.get("passed"), figures))
     return sorted(found, key=lambda one: (one.when, one.commit), reverse=True)
 

@@ -10,12 +10,15 @@ from starlette.concurrency import run_in_threadpool
 
 from face_assets.biometrics.plots import roc_plot
 from face_assets.core.errors import UserError
+from face_assets.registry.approval import objection
+from face_assets.registry.person import Person
 from face_assets.registry.workspace import Workspace
 from face_assets.release.comparison import Comparison, Side, compare, people_at
 from face_assets.release.comparison_sections import WORSE, comparison_sections, names_of, verdict_of
 from face_assets.release.evaluated_commits import FIGURES, decisions_about, evaluated_commits
 from face_assets.web.pages import page
-from face_assets.web.people import problem_of
+from face_assets.web.people import AnAuthor, problem_of
+from face_assets.web.releases import approver
 
 TITLE = "Releases"
 MOST_PAIRS = 20
@@ -25,14 +28,31 @@ _drawing = threading.Lock()  # matplotlib draws one picture at a time
 
 
 @router.get("/releases")
-async def releases_page() -> HTMLResponse:
-    """The table of evaluated commits."""
+async def releases_page(author: AnAuthor) -> HTMLResponse:
+    """The table of evaluated commits, and the candidate that the caller may approve."""
     try:
-        found = await run_in_threadpool(lambda: evaluated_commits(Workspace.load()))
+        return await run_in_threadpool(_releases, approver(author))
     except UserError as error:
-        problem = problem_of(error)
-        return page("releases.html", TITLE, problem.status, error=str(problem), commits=[], figures=FIGURES)
-    return page("releases.html", TITLE, error=None, commits=found, figures=FIGURES)
+        return _refused(error)
+
+
+def _releases(who: Person) -> HTMLResponse:
+    workspace = Workspace.load()
+    candidate = workspace.stages.candidate()
+    waiting = candidate.release if candidate else None
+    production = workspace.stages.production()
+    about: dict[str, Any] = {
+        "candidate": waiting.version if waiting else "",
+        "production": production.release.version if production else "",
+        "who": str(who),
+        "objection": objection(workspace.repository, waiting, who) if waiting else None,
+    }
+    return page("releases.html", TITLE, error=None, commits=evaluated_commits(workspace), figures=FIGURES, **about)
+
+
+def _refused(error: UserError) -> HTMLResponse:
+    problem = problem_of(error)
+    return page("releases.html", TITLE, problem.status, error=str(problem), commits=[], figures=FIGURES, candidate="")
 
 
 @router.get("/compare")
@@ -41,8 +61,7 @@ async def compare_page(first: AName, second: AName) -> HTMLResponse:
     try:
         return await run_in_threadpool(_compare, first, second)
     except UserError as error:
-        problem = problem_of(error)
-        return page("releases.html", TITLE, problem.status, error=str(problem), commits=[], figures=FIGURES)
+        return _refused(error)
 
 
 def _compare(first: str, second: str) -> HTMLResponse:

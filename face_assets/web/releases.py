@@ -46,6 +46,10 @@ async def approve_release(author: AnAuthor, version: Annotated[str, Path(descrip
 
 
 def _approve(version: str, note: str, author: Person) -> Assignment:
-    if author.email == PLATFORM.email and "@" in author.name:  # a user who signed in by mail address
-        author = Person(author.name, author.name)
-    return approve(Workspace.load(), version, note, author)
+    return approve(Workspace.load(), version, note, approver(author))
+
+
+def approver(author: Person) -> Person:
+    """Returns the person in whose name an author of changes approves: of a user who signed in by mail address, that address."""
+    by_mail = author.email == PLATFORM.email and "@" in author.name
+    return Person(author.name, author.name) if by_mail else author

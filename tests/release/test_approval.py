@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner
 from fastapi.testclient import TestClient
+from playwright.sync_api import expect
 
 from face_assets.automation.stage_sensor import stage_sensor
 from face_assets.cli.main import main
@@ -37,6 +38,7 @@ from face_assets.web.app import create_app
 from face_assets.web.people import author_of
 from face_assets.web.recognizer import Recognizer
 from tests.serving.test_promotion import Repository
+from tests.web.browser import browser, open_page, served
 
 ANN, BOB = Person("Ann", "ann@example.org"), Person("Bob", "bob@example.org")
 """The author of every commit, and somebody else."""
@@ -356,3 +358,32 @@ def test_a_click_approves_in_the_name_of_who_signed_in(data: Repository, one: tu
     assert answer.status_code == 200, answer.text
     assert answer.json()["approved_by"] == "bob@example.org <bob@example.org>" and answer.json()["note"] == "Looks well"
     assert data.production == "v1.0.0"
+
+
+def test_the_button_approves_for_whom_it_names_and_is_not_shown_to_the_author(
+    data: Repository, one: tuple[str, Release], free_ports: Callable[[int], list[int]]
+) -> None:
+    def no_endpoint() -> None:
+        raise UserError("No server was started.")
+
+    app = create_app(Settings(), Recognizer(no_endpoint))  # type: ignore[arg-type]
+    caller = [ANN]
+    app.dependency_overrides[author_of] = lambda: caller[0]
+    with served(app, free_ports(1)[0]) as address, browser() as chromium:
+        page, errors = open_page(chromium, address)
+        page.goto("/releases")
+        expect(page.get_by_text("You cannot approve it: Ann <ann@example.org> made commit")).to_be_visible()
+        expect(page.get_by_role("button", name="Approve v1.0.0")).to_have_count(0)
+        caller[0] = BOB
+        page.reload()
+        page.get_by_label("What you looked at").fill("The card <b>")
+        with TestClient(app, "http://localhost:8004") as other:
+            refused = other.post("/api/v1/releases/v1.0.0/approve", json={"note": ""}, headers={"origin": "https://evil.example.org"})
+        assert refused.status_code == 403 and data.production is None
+        page.get_by_role("button", name="Approve v1.0.0 as Bob <bob@example.org>").click()
+        expect(page.get_by_role("status").first).to_contain_text("v1.0.0 was approved by Bob <bob@example.org>")
+        assert data.production == "v1.0.0" and errors == []
+        approval = data.workspace.stages.approval(one[1])
+        assert approval and (approval.person, approval.note) == (BOB, "The card <b>")
+        page.reload()
+        expect(page.get_by_role("heading", name="waits for approval")).to_have_count(0)
