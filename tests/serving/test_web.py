@@ -12,6 +12,7 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -30,6 +31,8 @@ from playwright.sync_api import Page, expect
 from face_assets.cli.compreface_import import import_subjects, reader
 from face_assets.core.settings import Settings, remember
 from face_assets.demo.synthetic import draw
+from face_assets.event_log import commit_progress
+from face_assets.event_log.commit_progress import CommitProgress
 from face_assets.registry import folder_commit
 from face_assets.registry.git import git
 from face_assets.serving.embedded import EmbeddedTarget
@@ -238,25 +241,52 @@ def example(kind: str, number: int, address: str) -> str:
     return re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL)[number].replace(LOCAL.replace("localhost", "127.0.0.1"), address)
 
 
-def test_the_examples_of_the_documentation_run_as_they_stand(address: str, kit: Kit, tmp_path: Path) -> None:
+def run_in(folder: Path, *command: str) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_examples_of_the_documentation_run_as_they_stand(address: str, live: EmbeddedTarget, kit: Kit, tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(kit.photo(1, 1))
     (tmp_path / "other.jpg").write_bytes(kit.photo(1, 0))
-
-    def run(*command: str) -> str:
-        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True, timeout=60).stdout
-
+    run = partial(run_in, tmp_path)
     answer = json.loads(run("sh", "-c", example("sh", 0, address)))
     stated = json.loads(example("json", 0, address))
     assert (set(answer), set(answer["faces"][0])) == (set(stated), set(stated["faces"][0]))
     assert set(answer["faces"][0]["match"]) == set(stated["faces"][0]["match"])
     assert '"same":' in run("sh", "-c", example("sh", 1, address))
     assert run(sys.executable, "-c", example("python", 0, address)).startswith("v2.0.0 1 accepted")
+    assert Image.open(tmp_path / "boxes.jpg").size == Image.open(tmp_path / "photo.jpg").size
+
+    of_triton = [(":8000", f":{live.ports.http}"), (":8001", f":{live.ports.grpc}")]
+    raw, python = (
+        reduce(lambda text, one: text.replace(*one), of_triton, example(*which, address)) for which in (("sh", 4), ("python", 2))
+    )
+    run("sh", "-c", raw)
+    assert b"v2.0.0 1" in (tmp_path / "answer.bin").read_bytes()
+    assert run(sys.executable, "-c", python).startswith("v2.0.0 1 ")
+
+
+def test_the_examples_that_enrol_run_as_they_stand(writable: str, kit: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commit_progress, "wait_for_commit", lambda *_: CommitProgress("live", "1"))
+    (tmp_path / "photo.jpg").write_bytes(kit.photo(1, 1))
+    (tmp_path / "other.jpg").write_bytes(kit.photo(1, 0))
+    both = f"{example('python', 0, writable)}\n{example('python', 1, writable)}"
+    assert run_in(tmp_path, sys.executable, "-c", both).splitlines()[-1] == "Enrol Ann Example: 2 photos is live "
+    again = json.loads(run_in(tmp_path, "sh", "-c", example("sh", 3, writable)))
+    assert again["code"] == "conflict"
 
 
 def test_the_example_in_javascript_runs_as_it_stands(page: Page, address: str, kit: Kit) -> None:
     page.goto("/")
-    ask = f"async (bytes) => {{ {example('js', 0, address)} return await recognize(new Blob([new Uint8Array(bytes)])); }}"
-    assert page.evaluate(ask, list(kit.photo(1, 1)))[0]["name"] == "v2.0.0 1"
+    ask = f"""async (bytes) => {{ {example("js", 0, address)}
+      const canvas = document.createElement("canvas"), photo = new Blob([new Uint8Array(bytes)]);
+      const refused = await enrol("Ann", []).catch((error) => error.message);
+      return [await drawBoxes(photo, canvas), canvas.width, refused]; }}"""
+    faces, width, refused = page.evaluate(ask, list(kit.photo(1, 1)))
+    assert (faces[0]["name"], width) == ("v2.0.0 1", Image.open(io.BytesIO(kit.photo(1, 1))).width)
+    assert re.match(r"[a-z_]+: \S", refused)
 
 
 def test_comprefaces_own_client_runs_unchanged(address: str, kit: Kit, two_people: bytes, nobody: bytes) -> None:
