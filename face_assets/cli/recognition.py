@@ -84,6 +84,7 @@ def _person_text(person: Person) -> str:
 
 
 def result_of(photo: Path, answer: Answer | UserError) -> dict[str, Any]:
+    """Returns the JSON-able result of a photo by the server's answer, or by the error in its place."""
     if isinstance(answer, UserError):
         return {"photo": str(photo), "error": str(answer), "text": f"error: {answer}"}
     faces = [
@@ -145,6 +146,7 @@ def _subject(client: RecognizerClient, photo: Path) -> np.ndarray:
 
 
 def photo_content(photo: Path) -> bytes:
+    """Returns the bytes of a photo. Raises UserError that names it."""
     try:
         return _read(photo)
     except UserError as error:
