@@ -25,7 +25,7 @@ def main(folder: Path) -> None:
         save(ui, folder / "lineage.png")
     with open_ui(ui_address(settings), width=1280, height=800) as ui:
         ui.open_asset("aligned_faces")
-        ui.page.goto(ui.row("sample").get_by_role("link").get_attribute("href") or "")
+        ui.page.goto(ui.row("sample").get_by_role("link").first.get_attribute("href") or "")
         save(ui, folder / "aligned_faces.png")
         ui.open_asset("embedder_evaluation")
         ui.open_plot("roc")

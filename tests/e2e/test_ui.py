@@ -106,10 +106,10 @@ def test_the_page_of_an_asset_shows_its_figures_and_its_plot(ui: DagsterUi, made
     expect(ui.row("commit")).to_contain_text(commit)
     expect(ui.row("photos").get_by_text(str(PEOPLE * PHOTOS), exact=True)).to_be_visible()
     with ui.page.context.expect_page() as opened:
-        ui.row("sample").get_by_role("link").click()
+        ui.row("sample").get_by_role("link").first.click()
     picture = opened.value.get_by_role("img", name="Faces as they were cut")
     expect(picture).to_be_visible()
-    assert picture.evaluate("image => image.complete && image.naturalWidth") > 0
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
 
 
 @pytest.mark.parametrize(("asset", "check"), [("dataset_version", "readable"), ("aligned_faces", "faces_found")])
