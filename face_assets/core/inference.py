@@ -1,7 +1,10 @@
 """OpenVINO networks compiled for some of this machine's processors, and run over more than one batch."""
 
 import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +24,35 @@ def compile_network(network: Any, threads: int, streams: int, precision: str = "
     settings |= {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": streams}
     # with pinning, every process of one thread would run on the first processor and leave the others idle
     return ov.Core().compile_model(network, "CPU", settings | {"ENABLE_CPU_PINNING": False})
+
+
+class Network:
+    """A network on the threads of one worker. Not thread-safe."""
+
+    def __init__(self, file: Path, shape: Sequence[int] | None, threads: int):
+        """file: .xml or .onnx; shape: of its input, where the file leaves open what is known."""
+        import openvino as ov
+
+        network = ov.Core().read_model(file)
+        if shape:
+            network.reshape(list(shape))
+        self._request = compile_network(network, threads, 1).create_infer_request()
+
+    def __call__(self, pixels: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+        """The outputs, float32 (n, …) each, for the input. They are overwritten by the next call."""
+        self._request.infer({0: pixels}, share_inputs=True)
+        return [tensor.data for tensor in self._request.output_tensors]
+
+
+Run = Callable[[npt.NDArray[Any]], list[npt.NDArray[Any]]]
+"""A network: its outputs for an input. They may be overwritten by the next call."""
+Opener = Callable[[Path, Sequence[int] | None], Run]
+"""Opens a network by its file and the shape of its input: on this CPU, on a GPU, or as a model of the server."""
+
+
+def on_cpu(threads: int) -> Opener:
+    """The opener of networks on `threads` threads of this CPU."""
+    return partial(Network, threads=threads)
 
 
 class Batches:

@@ -80,7 +80,14 @@ class Settings(BaseSettings):
     )
     signing_key: Path | None = Field(None, description="SSH key by which the platform signs its tags; with an ssh-agent the public one")
     cores: int = Field(default_factory=usable_cores, ge=1, description="processors to use")
-    train_processes: int = Field(1, ge=1, le=64, description="processes that train together, among which the cores are divided")
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|(cuda|tensorrt)(:[0-9]{1,2})?)$",
+        description="where networks run in bulk: `cpu`, `cuda`, `cuda:1`, `tensorrt`, or `auto`, a GPU that can be used, else the CPU",
+    )
+    train_processes: int = Field(
+        1, ge=1, le=64, description="processes that train together, each on a GPU of its own or on its share of the cores"
+    )
     host: str = Field("127.0.0.1", description="address that the gateway of the docker target binds to; the embedded server has loopback")
     ui_host: str = Field(
         "127.0.0.1", description="address of UI, Prometheus and exporter, which have no password outside Compose: the UI launches runs"

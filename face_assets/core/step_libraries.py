@@ -8,6 +8,8 @@ added.
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
+from face_assets.core.devices import result_facts
+
 SAME_RESULTS: dict[str, tuple[str, ...]] = {
     "lightning": ("2.6.6",),
     "nncf": ("3.4.0",),
@@ -39,11 +41,28 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "gallery_verdict": ("numpy", "openvino", "torch"),
 }
 """Step → the libraries whose arithmetic its result depends on. What a step takes from one upstream, as crops, is in that one's name."""
+ON_DEVICE = frozenset(
+    {
+        "detection",
+        "onnx_detection",
+        "features",
+        "label_audit",
+        "face_embedder",
+        "precision",
+        "degraded_faces",
+        "embedder_evaluation",
+        "gallery_audit",
+        "face_gallery",
+        "gallery_verdict",
+    }
+)
+"""Steps that compute on the device of the settings, or whose result depends on what is computed there. On the CPU nothing is added."""
 
 
 def other_libraries(step: str) -> dict[str, str]:
-    """The libraries of a step that are installed in another version than SAME_RESULTS has, with that version; mostly none."""
-    return {library: found for library in LIBRARIES.get(step, ()) if (found := installed(library)) not in SAME_RESULTS[library]}
+    """The libraries of a step that are installed in another version than SAME_RESULTS has, with that version, and a GPU; mostly none."""
+    others = {library: found for library in LIBRARIES.get(step, ()) if (found := installed(library)) not in SAME_RESULTS[library]}
+    return others | (result_facts() if step in ON_DEVICE else {})
 
 
 @cache

@@ -20,6 +20,7 @@ from face_assets.core.step_libraries import other_libraries
 FILE = Path(__file__).with_name("step_versions.json")
 # They pass on values and bytes, whose digests are in the fingerprints anyway: a change of this code changes no result.
 CARRIERS = (
+    "face_assets.core.devices",
     "face_assets.core.errors",
     "face_assets.core.files",
     "face_assets.core.fingerprint",

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from face_assets.core.batches import batched
+from face_assets.core.devices import Device, chosen
 from face_assets.core.files import read_content
 from face_assets.core.progress import Progress
 from face_assets.dataset.decoding import UnusablePhoto, decode
 from face_assets.dataset.file_kinds import NOW_READ
 from face_assets.detection.crop_keys import MOST_FACES, crop_keys, other_keys
 from face_assets.detection.detector import DetectorConfig, FaceDetector, Pixels, enough
+from face_assets.detection.device_networks import networks_for, open_detector_on
 from face_assets.detection.faces import Faces
-from face_assets.detection.opened_detector import open_detector
 from face_assets.storage.content_store import ContentStore, Entry
 
 BATCH = 32
@@ -51,11 +52,12 @@ def align_photos(
     """
     few = workers == 1 or len(photos) < WORTH_PROCESSES
     workers = min(workers, MOST_THREADS) if few else workers
-    align, done = partial(_align, networks, config, max_megapixels), 0
+    device, done = chosen(), 0
     several = {*every_face}
     asked = [(md5, path, md5 in several) for md5, path in sorted(photos.items())]
     batches = batched(asked, min(BATCH, -(-len(photos) // workers) or 1))
-    with store.kept_open(), worker_pool(few, workers) as pool:
+    with store.kept_open(), networks_for(device, networks, config) as opened, worker_pool(few, workers) as pool:
+        align = partial(_align, device, opened, config, max_megapixels)
         for entries in in_order(partial(pool.submit, align), batches, BATCHES_A_WORKER * workers):
             store.put(entries)
             done += sum(entry.key in photos for entry in entries)
@@ -119,10 +121,10 @@ def in_order(begin: "Callable[[T], Future[list[Entry]]]", batches: Iterable[T], 
             future.cancel()
 
 
-def _align(networks: Path, config: DetectorConfig, max_megapixels: float, batch: Batch) -> list[Entry]:
+def _align(device: Device, networks: Path, config: DetectorConfig, max_megapixels: float, batch: Batch) -> list[Entry]:
     """The entries of a batch, by this worker's own detector."""
     if not hasattr(_worker, "detector"):
-        _worker.detector = open_detector(networks, config)
+        _worker.detector = open_detector_on(device, networks, config)
     several = {md5 for md5, _, is_every in batch if is_every}
     return align_batch(_worker.detector, ((md5, read_content(path, md5)) for md5, path, _ in batch), max_megapixels, several)
 

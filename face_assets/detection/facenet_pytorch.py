@@ -11,6 +11,7 @@ from typing import Any
 
 from face_assets.core.errors import UserError
 
+OUTPUTS = {"pnet": ("boxes", "probabilities"), "rnet": ("boxes", "probabilities"), "onet": ("boxes", "landmarks", "probabilities")}
 TORCHVISION = ("torchvision", "torchvision.transforms", "torchvision.transforms.functional", "torchvision.ops", "torchvision.ops.boxes")
 
 
@@ -79,20 +80,49 @@ def _batched_nms(boxes: Any, scores: Any, groups: Any, threshold: float) -> Any:
 def export_detector(directory: Path) -> None:
     """Writes MTCNN's networks, with the wheel's weights, as pnet, rnet and onet (.xml, .bin): float32, any size or number of inputs."""
     import openvino as ov
-    import torch
 
-    facenet = import_facenet_pytorch()
-    networks = importlib.import_module(f"{facenet.__name__}.models.mtcnn")
-    inputs = {"pnet": (networks.PNet, -1), "rnet": (networks.RNet, 24), "onet": (networks.ONet, 48)}
-    for name, (network, side) in inputs.items():
-        example = torch.zeros((2, 3, 48 if side < 0 else side, 48 if side < 0 else side))
+    for name, (network, side) in _networks().items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # OpenVINO traces with torch.jit, which warns of intended constants
-            model = ov.convert_model(network().eval(), example_input=example, input=[ov.PartialShape([-1, 3, side, side])])
+            model = ov.convert_model(network, example_input=_example(side), input=[ov.PartialShape([-1, 3, side, side])])
         _pool_without_places(model)
         for number, operation in enumerate(model.get_ordered_ops()):
             operation.set_friendly_name(f"{operation.get_type_name()}_{number}")
         ov.save_model(model, directory / f"{name}.xml", compress_to_fp16=False)
+
+
+def export_detector_in_onnx(directory: Path) -> None:
+    """Writes the same networks as pnet.onnx, rnet.onnx and onet.onnx: the input `pixels`, outputs OUTPUTS in the same order."""
+    import torch
+
+    for name, (network, side) in _networks().items():
+        axes = {0: "n"} | ({2: "h", 3: "w"} if side < 0 else {})
+        outputs = OUTPUTS[name]
+        of_outputs = {output: axes if side < 0 else {0: "n"} for output in outputs}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the exporter, about tracing and its own deprecations
+            torch.onnx.export(
+                network,
+                (_example(side),),
+                directory / f"{name}.onnx",
+                dynamo=False,
+                opset_version=18,
+                input_names=["pixels"],
+                output_names=list(outputs),
+                dynamic_axes={"pixels": axes, **of_outputs},
+            )
+
+
+def _networks() -> dict[str, tuple[Any, int]]:
+    """MTCNN's networks with the wheel's weights, and the side of their input, -1 for any."""
+    networks = importlib.import_module(f"{import_facenet_pytorch().__name__}.models.mtcnn")
+    return {"pnet": (networks.PNet().eval(), -1), "rnet": (networks.RNet().eval(), 24), "onet": (networks.ONet().eval(), 48)}
+
+
+def _example(side: int) -> Any:
+    import torch
+
+    return torch.zeros((2, 3, 48 if side < 0 else side, 48 if side < 0 else side))
 
 
 def _pool_without_places(model: Any) -> None:

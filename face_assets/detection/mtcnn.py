@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from face_assets.core.inference import Opener, Run, on_cpu
 from face_assets.detection.detector import DetectorConfig, FaceDetector, Floats, Ints, Pixels
 from face_assets.detection.faces import Faces
-from face_assets.detection.mtcnn_networks import Network
 from face_assets.detection.resampling import Sums
 from face_assets.detection.suppression import suppress
 
@@ -26,10 +26,11 @@ CANDIDATES_AT_ONCE = 64  # larger batches fall out of the caches
 class Detector(FaceDetector):
     """MTCNN. Not thread-safe: make one for each thread."""
 
-    def __init__(self, networks: Path, config: DetectorConfig, threads: int = 1):
-        """networks: folder with pnet, rnet and onet as .xml and .bin."""
+    def __init__(self, networks: Path, config: DetectorConfig, threads: int = 1, opener: Opener | None = None):
+        """networks: folder with pnet, rnet and onet as .xml and .bin; opener: of a file's network, by default on the CPU."""
         super().__init__(config)
-        self._pnet, self._rnet, self._onet = (Network(networks / f"{name}.xml", threads) for name in ("pnet", "rnet", "onet"))
+        opened = opener or on_cpu(threads)
+        self._pnet, self._rnet, self._onet = (opened(networks / f"{name}.xml", None) for name in ("pnet", "rnet", "onet"))
 
     def reduce(self, image: Pixels) -> Pixels:
         """The photo as it is searched: its longer side at most `max_side`."""
@@ -111,7 +112,7 @@ class Detector(FaceDetector):
         return _square(np.concatenate([corners, boxes[:, 4:5]], axis=1)), photo
 
     def _refine(
-        self, network: Network, sums: Sums, boxes: Floats, photos: Ints, side: int, threshold: float
+        self, network: Run, sums: Sums, boxes: Floats, photos: Ints, side: int, threshold: float
     ) -> tuple[Floats, Ints, Floats, Floats]:
         """The boxes that pass R-Net or O-Net, with their new probability, index of the photo, regression and (O-Net) landmarks."""
         edges = np.trunc(boxes[:, :4]).astype(np.int64)

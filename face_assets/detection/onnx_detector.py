@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from face_assets.core.inference import compile_network
+from face_assets.core.inference import Opener, on_cpu
 from face_assets.detection.detector import DetectorConfig, FaceDetector, Floats, Pixels
 from face_assets.detection.detector_families import FAMILIES
 from face_assets.detection.faces import Faces
@@ -20,21 +20,16 @@ MOST_CANDIDATES = 1000
 class OnnxDetector(FaceDetector):
     """A detector of one of FAMILIES. Not thread-safe: make one for each thread."""
 
-    def __init__(self, networks: Path, config: DetectorConfig, threads: int = 1):
-        """networks: folder with detector.onnx, which `onnx_models` checks; config: with a family."""
-        import openvino as ov
-
+    def __init__(self, networks: Path, config: DetectorConfig, threads: int = 1, opener: Opener | None = None):
+        """networks: folder with detector.onnx, which `onnx_models` checks; config: with a family; opener: by default on the CPU."""
         super().__init__(config)
         assert config.family, "MTCNN is no network in ONNX"
         self._family = FAMILIES[config.family]
-        network = ov.Core().read_model(networks / FILE)
-        network.reshape([1, 3, config.input_size, config.input_size])
-        self._request = compile_network(network, threads, 1).create_infer_request()
+        self._network = (opener or on_cpu(threads))(networks / FILE, (1, 3, config.input_size, config.input_size))
 
     def outputs(self, square: Pixels) -> list[Floats]:
         """The network's outputs, float32, for a square photo, uint8 (input_size, input_size, 3), RGB."""
-        self._request.infer({0: self._family.input_of(square)}, share_inputs=True)
-        return [np.array(tensor.data, np.float32) for tensor in self._request.output_tensors]
+        return [np.array(output, np.float32) for output in self._network(self._family.input_of(square))]
 
     def reduce(self, image: Pixels) -> Pixels:
         """The photo with the longer side of the network's input, larger or smaller."""

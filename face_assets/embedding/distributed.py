@@ -1,4 +1,4 @@
-"""Training in several processes: torchrun starts them, gloo connects them, and the loss curve equals that of one process."""
+"""Training in several processes: torchrun starts them, gloo or NCCL connects them, and the loss curve equals that of one process."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def _main(request_file: Path) -> int:
 
     request, work, output, threads = pickle.loads(request_file.read_bytes())
     is_first = process_group.rank() == 0
-    process_group.join()
+    process_group.join(request.accelerator)
     try:
         log: Log = (lambda line: print(f"{LOG_LINE}{line}", flush=True)) if is_first else lambda line: None
         result = train(request, work, output, threads, log)

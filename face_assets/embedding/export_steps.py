@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from face_assets.core.devices import chosen
 from face_assets.core.files import link_or_copy, read_json, write_json
 from face_assets.core.fingerprint import fingerprint
 from face_assets.core.params import SCRATCH, Params
 from face_assets.core.step_versions import step_version
 from face_assets.detection.detectors import crop_store
 from face_assets.detection.steps import Face, labels_of, read_faces
+from face_assets.embedding.device_engine import device_cosines
 from face_assets.embedding.engine import has_bf16
 from face_assets.embedding.engine_files import engine_files
 from face_assets.embedding.steps import is_trained
@@ -65,6 +67,8 @@ def export_embedder(workspace: Workspace, commit: str, aligned: Artifact, embedd
             found = parity_of_onnx(directory, crops)
         else:
             found = _export(workspace, commit, params, embedder, directory, crops, log)
+        if (device := chosen()).is_gpu:
+            found[device.kind] = device_cosines(directory, crops, device, workspace.settings.cores)
         trials = [] if asked == "f32" else _lower(workspace, params, aligned, directory, log)
         return {
             "precision": trials[-1]["precision"] if trials else "f32",

@@ -1,4 +1,4 @@
-"""Outputs of frozen blocks for crops, above all the trunk's features: computed once with OpenVINO and stored by content."""
+"""Outputs of frozen blocks for crops, above all the trunk's features: computed once on the device of the settings, stored by content."""
 
 import hashlib
 import math
@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from face_assets.core.batches import batched
+from face_assets.core.devices import Device, chosen
 from face_assets.core.errors import UserError
 from face_assets.core.files import new_directory
 from face_assets.core.fingerprint import fingerprint
 from face_assets.core.inference import Batches, compile_network
+from face_assets.core.onnx_runtime import DeviceBatches, OnnxNetwork
 from face_assets.core.progress import Progress, progress_lines
 from face_assets.storage.content_store import ContentStore, Entry
 
@@ -28,7 +30,8 @@ HEAD_BATCH = 4096
 KEYS_AT_ONCE = 4 * HEAD_BATCH
 KEYS_A_TRANSACTION = 256  # lost by a kill at most: about four seconds of work
 FEATURES = 1792
-NETWORK = "network.xml"
+NETWORK, IN_ONNX = "network.xml", "network.onnx"
+OPSET = 18
 
 
 def trunk_fingerprint(model: "nn.Module", normalization: "InputNormalization", image_size: int) -> str:
@@ -59,8 +62,8 @@ def compute_features(
 ) -> int:
     """Adds missing features to `store` and returns their number.
 
-    A feature depends on its crop alone, to the bit: neither on the batch nor on `threads`. `progress` is called with (done, all) after
-    each transaction. Raises UserError if a crop is not in `crops`.
+    On a CPU a feature depends on its crop alone, to the bit: neither on the batch nor on `threads`. `progress` is called with (done, all)
+    after each transaction. Raises UserError if a crop is not in `crops`.
     """
     from face_assets.embedding.network import TrunkFeatures
 
@@ -81,14 +84,12 @@ def compute_rows(
     images_of: the images of keys; kind: of the stored numbers.
     """
     missing = store.missing(keys)
-    batches: Batches | None = None
+    batches: Batches | DeviceBatches | None = None
     for start in range(0, len(missing), KEYS_A_TRANSACTION):
         part = missing[start : start + KEYS_A_TRANSACTION]
         images = images_of(part)
         if batches is None:
-            kept = _kept(network, images.shape[1], store.path.with_suffix(""))
-            compiled = compile_network(kept, threads, streams=threads)  # single-threaded streams are fastest for many crops
-            batches = Batches(compiled, threads, BATCH)
+            batches = _batches(network, images.shape[1], store.path.with_suffix(""), threads, chosen())
         rows = batches.infer(images)
         if kind is not np.float32:  # half precision ends at 65,504
             rows = rows.clip(np.finfo(kind).min, np.finfo(kind).max).astype(kind)
@@ -203,13 +204,29 @@ def load_crops(store: ContentStore, keys: Sequence[str]) -> np.ndarray:
     return images
 
 
-def _kept(module: "nn.Module", image_size: int, folder: Path) -> Path:
-    """Path of `module` as an OpenVINO network in float32, stored in `folder`: tracing takes seconds, reading none."""
+def _batches(network: "nn.Module", image_size: int, folder: Path, threads: int, device: Device) -> Batches | DeviceBatches:
+    """`network` on a device: by OpenVINO on the CPU, by ONNX Runtime on a GPU. folder: where it is stored for the next time."""
+    if device.is_gpu:
+        return DeviceBatches(OnnxNetwork(_kept(network, image_size, folder, IN_ONNX), device), device)
+    kept = _kept(network, image_size, folder, NETWORK)
+    return Batches(compile_network(kept, threads, streams=threads), threads, BATCH)  # one-threaded streams are fastest for many crops
+
+
+def _kept(module: "nn.Module", image_size: int, folder: Path, name: str) -> Path:
+    """Path of `module` in float32, stored in `folder` as an OpenVINO network or as IN_ONNX: tracing takes seconds, reading none."""
+    if (folder / name).is_file():
+        return folder / name
+    with new_directory(folder) as directory:
+        if name == IN_ONNX:
+            _write_onnx(module, image_size, directory / name)
+        else:
+            _write_openvino(module, image_size, directory / name)
+    return folder / name
+
+
+def _write_openvino(module: "nn.Module", image_size: int, file: Path) -> None:
     import openvino as ov
     import torch
-
-    if folder.is_dir():
-        return folder / NETWORK
 
     with warnings.catch_warnings():
         # The crop's side is a constant of the graph on purpose, and OpenVINO still traces with torch.jit.
@@ -218,6 +235,14 @@ def _kept(module: "nn.Module", image_size: int, folder: Path) -> Path:
         # traced once: OpenVINO by itself has torch trace again and compare, which takes as long once more
         traced = torch.jit.trace(module.eval(), example, strict=False, check_trace=False)  # type: ignore[no-untyped-call]
         network = ov.convert_model(traced, example_input=example, input=[ov.PartialShape([-1, image_size, image_size, 3])])
-    with new_directory(folder) as directory:
-        ov.save_model(network, directory / NETWORK, compress_to_fp16=False)
-    return folder / NETWORK
+    ov.save_model(network, file, compress_to_fp16=False)
+
+
+def _write_onnx(module: "nn.Module", image_size: int, file: Path) -> None:
+    import torch
+
+    example = torch.zeros((2, image_size, image_size, 3), dtype=torch.uint8)
+    names, axes = {"input_names": ["crops"], "output_names": ["rows"]}, {"crops": {0: "n"}, "rows": {0: "n"}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter, about tracing and its own deprecations
+        torch.onnx.export(module.eval(), (example,), file, dynamo=False, opset_version=OPSET, dynamic_axes=axes, **names)  # type: ignore[arg-type]

@@ -170,7 +170,6 @@ class EmbedderModule(lightning.LightningModule):  # type: ignore[misc]  # lightn
         self.loss = CosFace(plan.people, self.head.last_linear.out_features, margin=settings.margin, scale=settings.scale)
         if centres is not None:
             self.loss.W.data.copy_(centres.T)
-        process_group.synchronize_batch_norm(self)
         self.strict_loading = False  # checkpoints leave the frozen blocks out
         self.curve: list[dict[str, float]] = []
         self.losses: list[Tensor] = []

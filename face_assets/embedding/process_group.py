@@ -1,4 +1,4 @@
-"""The group of processes of one training, started by torchrun: rank, shard of a batch, and collectives (gloo)."""
+"""The group of processes of one training, started by torchrun: rank, shard of a batch, and collectives (gloo, on GPUs NCCL)."""
 
 # ruff: noqa: TID253  (uses tensors; imported inside functions only)
 
@@ -25,10 +25,17 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
-def join() -> None:
+def backend(accelerator: str) -> str:
+    """torch.distributed's backend: NCCL for tensors of GPUs, each process's own; gloo for the rest, as decisions on the CPU."""
+    return "cpu:gloo,cuda:nccl" if accelerator == "cuda" else "gloo"
+
+
+def join(accelerator: str = "cpu") -> None:
     """Initializes the group, which Lightning then uses."""
     if world_size() > 1 and not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("gloo")
+        if accelerator == "cuda":
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        torch.distributed.init_process_group(backend(accelerator))
 
 
 @contextmanager
@@ -71,8 +78,11 @@ def broadcast_decision(decision: bool) -> bool:
     return bool(word)
 
 
-def synchronize_batch_norm(module: nn.Module) -> None:
-    """Makes every BatchNorm in `module` use the statistics of the whole batch; torch's SyncBatchNorm works on GPUs only."""
+def synchronize_batch_norm(module: nn.Module, accelerator: str = "cpu") -> None:
+    """Makes every BatchNorm in `module` use the statistics of the whole batch: on GPUs by torch's SyncBatchNorm, which no CPU has."""
+    if world_size() > 1 and accelerator == "cuda":
+        nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]  # in place: `module` is no BatchNorm itself
+        return
     for part in module.modules() if world_size() > 1 else ():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
             part.forward = partial(_normalize, part)  # type: ignore[method-assign]

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from face_assets.core.devices import gpu_number, training_accelerator
 from face_assets.core.errors import RefusedError
 from face_assets.core.fingerprint import fingerprint
 from face_assets.core.params import SCRATCH, Params
@@ -44,7 +45,8 @@ def train_embedder(workspace: Workspace, commit: str, aligned: Artifact, log: Lo
     params = _by_recipe(params, aligned)
     start = weights_fingerprint(weights)
     decided_by = (params.embedder.whitening, params.embedder.embedding_size, params.train.fingerprint())
-    device = _device(workspace.settings.train_processes)
+    accelerator = training_accelerator(workspace.settings.device, workspace.settings.train_processes)
+    device = [] if accelerator == "cpu" else [accelerator]  # names of a training on the CPU have none
     inputs = fingerprint(aligned.fingerprint, start, *decided_by, step_version("face_embedder"), *device)
     recipe = recipe_of(workspace, params, start)
     decision = decide(workspace, params, aligned, inputs, recipe, asked)
@@ -70,6 +72,8 @@ def train_embedder(workspace: Workspace, commit: str, aligned: Artifact, log: Lo
             validation_keys=[face.crop_key for face in validation],
             validation_labels=[people[face.identity] for face in validation],
             compatible=workspace.releases.bundle(towards) / EMBEDDER if towards else None,
+            accelerator=accelerator,
+            gpu=gpu_number(workspace.settings.device),
         )
         settings = workspace.settings
         result = train_on(settings.train_processes, request, workspace.home.training / name, directory, settings.cores, log)
@@ -163,15 +167,6 @@ def _keep(workspace: Workspace, commit: str, aligned: Artifact, params: Params, 
     made = workspace.home.artifacts.make("face_embedder", name, fill)
     require(made.summary["measured"])
     return replace(made, summary={**made.summary, "reason": plan.reason})
-
-
-def _device(processes: int) -> list[str]:
-    """The kind of device that Lightning chooses for the training; none for a CPU, under which no name had one: several processes use it."""
-    import torch
-
-    if processes > 1:
-        return []
-    return ["cuda"] if torch.cuda.is_available() else ["mps"] if torch.backends.mps.is_available() else []
 
 
 def _require_people(aligned: Artifact, params: Params) -> None:

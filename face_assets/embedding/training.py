@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -36,7 +36,8 @@ Log = Callable[[str], None]
 @dataclass(frozen=True)
 class TrainingRequest:
     """Inputs of a training. Labels are numbers of people; `features` is the folder of stored trunk features; `compatible`: the state_dict
-    of the embedder towards whose embeddings it pulls, None where it trains freely."""
+    of the embedder towards whose embeddings it pulls, None where it trains freely; `accelerator`: Lightning's, and `gpu` the number of the
+    GPU of one process."""
 
     weights: str
     embedder: params.Embedder
@@ -49,6 +50,8 @@ class TrainingRequest:
     validation_keys: list[str]
     validation_labels: list[int]
     compatible: Path | None = None
+    accelerator: Literal["cpu", "cuda", "mps"] = "cpu"
+    gpu: int = 0
 
     def fingerprint(self) -> str:
         """Digest of all inputs that determine the result. A checkpoint with another fingerprint is not resumed."""
@@ -155,6 +158,7 @@ def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: in
     plan = Plan(
         normalization, len(people), from_scratch, steps, request.fingerprint(), pull, inputs.kind, len(watched) if settings.degrade else 0
     )
+    process_group.synchronize_batch_norm(model, request.accelerator)
     module = EmbedderModule(model, settings, plan, centres)
     module.curve = curve
     validation = None
@@ -166,7 +170,7 @@ def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: in
             curve[0] |= module.measure(validation)
     many = f"{len(labels):,} photos of {len(people):,} people"
     log(f"training {settings.unfreeze} on {many}, {len(sampler)} batches of {sampler.size} an epoch")
-    photos, seconds = _fit(module, batches(inputs.training(*columns), sampler), validation, work, log)
+    photos, seconds = _fit(module, batches(inputs.training(*columns), sampler), validation, request, work, log)
     return TrainingResult(embedding_size, settings.epochs, seconds, photos / seconds if seconds else 0.0, module.curve)
 
 
@@ -196,9 +200,10 @@ def _features(request: TrainingRequest, model: "nn.Module", keys: list[str], thr
         return load_features(store, keys)
 
 
-def _fit(module: "EmbedderModule", training: Any, validation: Any, work: Path, log: Log) -> tuple[int, float]:
-    """Runs Lightning's loop. Returns photos and seconds of this process."""
+def _fit(module: "EmbedderModule", training: Any, validation: Any, request: TrainingRequest, work: Path, log: Log) -> tuple[int, float]:
+    """Runs Lightning's loop. Returns photos and seconds of this process. Raises UserError where a GPU has too little memory."""
     import lightning
+    import torch
 
     from face_assets.embedding import process_group
     from face_assets.embedding.training_callbacks import EpochLog, ResumeFile, resumable
@@ -211,7 +216,7 @@ def _fit(module: "EmbedderModule", training: Any, validation: Any, work: Path, l
     started = time.monotonic()
     with _quiet():
         trainer = lightning.Trainer(
-            **(_together(process_group.world_size()) if process_group.world_size() > 1 else {"accelerator": "auto", "devices": 1}),
+            **_processors(request.accelerator, request.gpu, process_group.world_size()),
             precision="bf16-mixed" if module.settings.precision == "bf16" and not module.over_features else "32-true",
             max_epochs=module.settings.epochs,
             callbacks=[lines, ResumeFile(checkpoint)],
@@ -223,17 +228,27 @@ def _fit(module: "EmbedderModule", training: Any, validation: Any, work: Path, l
             limit_val_batches=0 if validation is None else 1.0,
             use_distributed_sampler=False,
         )
-        trainer.fit(module, training, validation, ckpt_path=resume, weights_only=True)
+        try:
+            trainer.fit(module, training, validation, ckpt_path=resume, weights_only=True)
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"the GPU has too little memory to train {request.train.unfreeze} with batches of {sampler.size} photos, which "
+                "decide the result: set train.batch_size lower, or FACE_ASSETS_DEVICE=cpu"
+            ) from error
     return lines.photos, time.monotonic() - started
 
 
-def _together(processes: int) -> dict[str, Any]:
-    """Lightning's arguments for processes that torchrun started, on this machine or on several."""
+def _processors(accelerator: str, gpu: int, processes: int) -> dict[str, Any]:
+    """Lightning's arguments for one process, or for those that torchrun started, on one machine or several: gloo or NCCL connects them."""
+    if processes == 1:
+        return {"accelerator": accelerator, "devices": [gpu] if accelerator == "cuda" else 1}
     from lightning.pytorch.strategies import DDPStrategy
 
+    from face_assets.embedding import process_group
+
     here = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
-    strategy = DDPStrategy(process_group_backend="gloo")
-    return {"accelerator": "cpu", "devices": here, "num_nodes": processes // here, "strategy": strategy}
+    strategy = DDPStrategy(process_group_backend=process_group.backend(accelerator))
+    return {"accelerator": accelerator, "devices": here, "num_nodes": processes // here, "strategy": strategy}
 
 
 @contextmanager

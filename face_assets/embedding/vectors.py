@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from face_assets.core.batches import batched
+from face_assets.core.devices import chosen
 from face_assets.core.files import read_json
 from face_assets.core.fingerprint import file_digest, fingerprint
 from face_assets.core.params import Detector, Params
@@ -23,6 +24,9 @@ from face_assets.storage.content_store import ContentStore, Entry
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from face_assets.embedding.device_engine import DeviceEngine
+    from face_assets.embedding.engine import Engine
 
 CROPS_A_TRANSACTION = 512
 UNNAMED = "fc16846d60e1d8b9"
@@ -158,7 +162,6 @@ def _crops(workspace: Workspace, detector: Detector, shrunk: bool) -> ContentSto
 def _kept(
     workspace: Workspace, directory: Path, precision: str, detector: Detector, keys: Sequence[str], log: Log, shrunk: bool
 ) -> Embedded:
-    from face_assets.embedding.engine import Engine
     from face_assets.embedding.features import load_crops
 
     network = [file_digest(directory / name) for name in ("embedder.xml", "embedder.bin")]
@@ -167,7 +170,7 @@ def _kept(
     missing = store.missing(keys)
     if missing:  # else nothing needs the network, which takes a while to compile
         log(f"embedding {len(missing):,} crops in {precision}")
-        engine = Engine(directory / "embedder.xml", precision, workspace.settings.cores)
+        engine = _engine(directory, precision, workspace.settings.cores)
     for batch in batched(missing, CROPS_A_TRANSACTION):
         made = engine.rows(load_crops(_crops(workspace, detector, shrunk), batch))
         made = made if engine.has_quality else made[:, :-1]  # as engines of earlier versions are stored
@@ -175,3 +178,14 @@ def _kept(
     found = {entry.key: np.frombuffer(entry.blob or b"", np.float32) for entry in store.entries(keys)}
     rows, size = np.stack([found[key] for key in keys]), read_json(directory / "engine.json")["embedding_size"]
     return Embedded(np.ascontiguousarray(rows[:, :size]), rows[:, size] if rows.shape[1] > size else np.full(len(rows), np.nan, np.float32))
+
+
+def _engine(directory: Path, precision: str, threads: int) -> "Engine | DeviceEngine":
+    """The engine on the device of the settings; a lower precision stays on the CPU, where it was measured and serves."""
+    from face_assets.embedding.device_engine import DeviceEngine
+    from face_assets.embedding.engine import Engine
+
+    device = chosen()
+    if device.is_gpu and precision == "f32":
+        return DeviceEngine(directory, device)
+    return Engine(directory / "embedder.xml", precision, threads)

@@ -13,10 +13,13 @@ import pillow_heif
 import pytest
 from PIL import Image
 
+from face_assets.core import devices, onnx_runtime
+from face_assets.core.devices import CPU, Device
 from face_assets.dataset.decoding import decode
 from face_assets.demo.synthetic import draw
 from face_assets.detection.cropping import box_crop
 from face_assets.detection.detector import DetectorConfig
+from face_assets.detection.device_networks import networks_for, open_detector_on
 from face_assets.detection.facenet_pytorch import import_facenet_pytorch
 from face_assets.detection.mtcnn import Detector
 
@@ -153,3 +156,20 @@ def test_an_inference_is_bound_to_no_core(networks: Path) -> None:
     ended.set()
     watcher.join()
     assert seen == {frozenset(os.sched_getaffinity(0))}
+
+
+@pytest.mark.slow
+def test_a_devices_faces_are_those_of_the_cpu(tmp_path: Path, networks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ONNX Runtime's CPU provider in the place of a GPU's."""
+    monkeypatch.setitem(devices.PROVIDERS, "cuda", "CPUExecutionProvider")
+    monkeypatch.setattr(onnx_runtime, "_providers", lambda device, folder: ["CPUExecutionProvider"])
+    gpu, config = Device("tensorrt"), DetectorConfig()
+    images = [np.asarray(group((900, 420), 3)), np.asarray(group((420, 420), 1))]
+    with networks_for(gpu, networks, config) as folder:
+        found = open_detector_on(gpu, folder, config).detect_all(images)
+    for faces, expected in zip(found, Detector(networks, config).detect_all(images), strict=True):
+        assert len(expected.boxes)
+        np.testing.assert_allclose(faces.boxes, expected.boxes, atol=1e-2)
+        np.testing.assert_allclose(faces.landmarks, expected.landmarks, atol=1e-2)
+    with networks_for(CPU, networks, config) as folder:
+        assert folder == networks

@@ -1,10 +1,6 @@
 """Names of embedders, and the release towards whose embeddings a training pulls: the same inputs give the same embedder."""
 
-import pytest
-import torch
-
 from face_assets.embedding.pull import deciding_release
-from face_assets.embedding.steps import _device
 from face_assets.registry.releases import Digests, Lineage, Release
 
 
@@ -27,9 +23,3 @@ def test_a_training_that_was_free_by_choice_does_not_free_one_that_is_to_compare
     assert deciding_release([first, free], "a") == first
     taken_back = release("v1.1.0", inputs="b", towards="v1.0.0", compatible_with="production")
     assert deciding_release([first, taken_back, free], "b") == taken_back
-
-
-def test_an_embedder_is_named_by_the_device_that_trains_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several processes train on the CPU, also where there is a GPU, and give the embedder of one process there."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert (_device(1), _device(2)) == (["cuda"], [])
