@@ -28,6 +28,8 @@ class OnnxNetwork:
 
         if PROVIDERS[device.kind] not in providers():
             raise _not_loaded(device)
+        if device.is_gpu and hasattr(onnxruntime, "preload_dlls"):
+            onnxruntime.preload_dlls()  # CUDA and cuDNN of pip's packages, as torch brings them
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
