@@ -55,6 +55,9 @@ def main():
     """Runs Triton and the listener until Triton ends; returns its exit status as a shell does."""
     # the Python backend sets its stub's run bit at each start, which needs an own file on a writable file system
     shutil.copytree("/opt/tritonserver/backends/python", "/tmp/backends/python", dirs_exist_ok=True)
+    for backend in Path("/opt/tritonserver/backends").iterdir():  # NVIDIA's image has those that run networks
+        if backend.name != "python" and not (there := Path("/tmp/backends") / backend.name).is_symlink():
+            there.symlink_to(backend)
     triton = subprocess.Popen([*TRITON, *sys.argv[1:]])
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: triton.terminate())

@@ -119,6 +119,15 @@ class Settings(BaseSettings):
     )
     docker_server: str | None = Field(None, description="`nvidia` where nvcr.io can be reached: a Triton without known faults; or an image")
     docker_name: str = Field("face-assets/recognizer", pattern=IMAGE_NAME, description="name of the releases' images")
+    docker_gpus: str | None = Field(
+        None,
+        pattern=r"^(all|[0-9]{1,2}(,[0-9]{1,2})*)$",
+        description="GPUs of each server's container: `all`, or their numbers, such as 0,1; the engine needs NVIDIA's container toolkit",
+    )
+    triton_backend: Literal["python", "openvino", "onnxruntime", "tensorrt"] = Field(
+        "python",
+        description="who runs the networks: our Python models, or a backend of Triton, which NVIDIA's image has and brings",
+    )
     docker_registry: str | None = Field(None, description="registry that each release's image is pushed to, such as localhost:5000")
     docker_replicas: int = Field(1, ge=1, le=50, description="number of servers")
     docker_memory_mb: int = Field(2048, ge=64, description="memory of a server, in MiB")
@@ -171,6 +180,22 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"the embedded server checks no key, so it binds to loopback alone, and `host` is {host!r}: "
                 "set FACE_ASSETS_TARGET=docker, whose gateway requires one, or unset FACE_ASSETS_HOST"
+            )
+        return value
+
+    @field_validator("triton_backend")
+    @classmethod
+    def _is_a_backend_of_the_target(cls, value: str, others: ValidationInfo) -> str:
+        gpus = others.data.get("docker_gpus")
+        if value != "python" and others.data.get("target") != "docker":
+            raise ValueError(
+                "the embedded server has the Python backend alone: set FACE_ASSETS_TARGET=docker, or FACE_ASSETS_TRITON_BACKEND=python"
+            )
+        if value == "tensorrt" and gpus is None:
+            raise ValueError("TensorRT computes on a GPU: name it by FACE_ASSETS_DOCKER_GPUS")
+        if value in ("python", "openvino") and gpus is not None:
+            raise ValueError(
+                f"{value} computes on the CPU, and FACE_ASSETS_DOCKER_GPUS is {gpus}: set onnxruntime or tensorrt, or unset it"
             )
         return value
 

@@ -16,7 +16,7 @@ from face_assets.erasure.files import count_traces, erase_entries, is_database, 
 from face_assets.erasure.traces import Traces
 from face_assets.registry.erased import FOLDER
 from face_assets.registry.workspace import Workspace
-from face_assets.serving.model_repository import MODELS, VERSIONS
+from face_assets.serving.model_repository import MODELS, VERSIONS, networks
 
 EMBEDDERS = ("face_embedder", "exported_embedder")
 ALIGNED = ("label_audit", "aligned_faces")
@@ -90,7 +90,7 @@ def erase_releases(workspace: Workspace, releases: Collection[str]) -> int:
     file = models / VERSIONS
     rows = read_json(file) if file.is_file() else []
     old = [row["number"] for row in rows if row["release_commit"] in releases]
-    gone += [models / model / str(number) for number in old for model in (*MODELS, "configs")]
+    gone += [models / model / str(number) for number in old for model in (*MODELS, *networks(models, number), "configs")]
     there = [folder for folder in gone if folder.is_dir()]
     for folder in there:
         _remove_folder(folder)

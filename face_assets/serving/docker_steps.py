@@ -11,7 +11,7 @@ from face_assets.registry.workspace import Workspace
 from face_assets.serving.containers.docker_engine import DockerEngine
 from face_assets.serving.containers.gateway import Listeners
 from face_assets.serving.containers.haproxy import Limits
-from face_assets.serving.containers.images import Built, Images, Recipe
+from face_assets.serving.containers.images import NVIDIA, Built, Images, Recipe
 from face_assets.serving.containers.keys import Keys
 from face_assets.serving.containers.servers import Size
 from face_assets.serving.containers.target import ContainerTarget
@@ -30,7 +30,8 @@ def home_name(workspace: Workspace) -> str:
 def images(workspace: Workspace) -> Images:
     """Returns the images of this state directory."""
     settings = workspace.settings
-    recipe = Recipe(DEPLOY, settings.docker_base, settings.docker_server, settings.docker_name)
+    server = settings.docker_server if settings.triton_backend == "python" else settings.docker_server or NVIDIA
+    recipe = Recipe(DEPLOY, settings.docker_base, server, settings.docker_name)
     return Images(DockerEngine(home_name(workspace)), recipe, workspace.home.serving / "models", workspace.home.logs)
 
 
@@ -81,7 +82,7 @@ def container_target(workspace: Workspace) -> ContainerTarget:
         Limits(settings.gateway_rate, settings.max_request_mb),
         read_certificate(settings.gateway_certificate) if built.docker.is_here() else None,
     )
-    size = Size(settings.docker_replicas, settings.docker_memory_mb, settings.docker_cpus or float(settings.cores))
+    size = Size(settings.docker_replicas, settings.docker_memory_mb, settings.docker_cpus or float(settings.cores), settings.docker_gpus)
     return ContainerTarget(folder(workspace), built.docker, built, build, size, listeners)
 
 

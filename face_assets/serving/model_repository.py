@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 from face_assets.core.code_digest import PACKAGE, file_of, imports_of
 from face_assets.core.files import file_lock, link_or_copy, new_directory, read_json, write_json, write_text
 from face_assets.core.fingerprint import fingerprint
+from face_assets.serving import triton_networks
+from face_assets.serving.config_text import parse, render
+from face_assets.serving.runtime import native_networks
 from face_assets.serving.runtime.limits import MAX_WAITING
 from face_assets.serving.runtime.photos_of_person import MOST_PHOTOS
 
@@ -37,14 +40,21 @@ class ModelVersion:
 
 
 def write_models(
-    bundle: Path, release: str, release_commit: str, root: Path, templates: Path, cores: int, anew: bool = False
+    bundle: Path,
+    release: str,
+    release_commit: str,
+    root: Path,
+    templates: Path,
+    cores: int,
+    anew: bool = False,
+    how: triton_networks.Serving = triton_networks.BY_OUR_MODELS,
 ) -> ModelVersion:
     """Writes the version folders of a release's bundle, each whole, and returns the version.
 
     The same release and code have the same number; with `anew`, they get a new one from then on. Loaded models do not change: the target
-    does that, through `configure`.
+    does that, through `configure`. how: who runs the networks.
     """
-    digest = fingerprint(release_commit, runtime_digest(templates), cores)
+    digest = fingerprint(release_commit, runtime_digest(templates), cores, *([asdict(how)] if how.is_native else []))
     with file_lock(root / ".versions.lock"):
         for partial in root.glob("*/.partial-*"):  # of a killed run; by the lock nobody fills it now
             shutil.rmtree(partial)
@@ -53,14 +63,30 @@ def write_models(
             if not anew and version.digest == digest and all((root / model / str(version.number)).is_dir() for model in MODELS):
                 return version
         number = max((version.number for version in known), default=0) + 1
+        for folder in _folders(root, number):
+            shutil.rmtree(folder)  # of a run that was killed before it was recorded
+        configs = root / "configs" / str(number)
+        calls = triton_networks.write(bundle, root, number, configs, how, cores) if how.is_native else None
         for model in MODELS:
-            shutil.rmtree(root / model / str(number), ignore_errors=True)  # of a run that was killed before it was recorded
             with new_directory(root / model / str(number)) as folder:
                 _fill(folder, model, bundle, templates)
-        _write_configs(root / "configs" / str(number), bundle, release, release_commit, templates, cores)
+                if calls:
+                    write_text(folder / native_networks.FILE, calls)
+        _write_configs(configs, bundle, release, release_commit, templates, cores)
         version = ModelVersion(number, release, release_commit, digest)
         write_json(root / VERSIONS, [asdict(one) for one in (*known, version)])
         return version
+
+
+def networks(root: Path, number: int) -> list[str]:
+    """Returns the names of the models of a version's networks; none where our models run them."""
+    return sorted(folder.parent.name for folder in root.glob(f"{triton_networks.PREFIX}*/{number}"))
+
+
+def _folders(root: Path, number: int) -> list[Path]:
+    """Returns the version folders of a number that exist, of models, networks and configurations."""
+    named = (*MODELS, "configs", *networks(root, number))
+    return [folder for model in named if (folder := root / model / str(number)).is_dir()]
 
 
 def runtime_digest(templates: Path) -> str:
@@ -126,23 +152,6 @@ def _write_configs(folder: Path, bundle: Path, release: str, release_commit: str
         write_text(folder / f"{model}.pbtxt", render(config))
 
 
-def parse(text: str) -> "ModelConfig":
-    """Returns a config.pbtxt as Triton's protobuf message. Raises google.protobuf.text_format.ParseError."""
-    from google.protobuf import text_format
-    from tritonclient.grpc.model_config_pb2 import ModelConfig
-
-    return text_format.Parse(text, ModelConfig())
-
-
-def render(config: "ModelConfig") -> str:
-    """Returns the message as config.pbtxt, checked by parsing it back."""
-    from google.protobuf import text_format
-
-    text: str = text_format.MessageToString(config)
-    assert parse(text) == config, text
-    return text
-
-
 def configure(root: Path, model: str, numbers: Sequence[int], candidate: bool = False) -> str:
     """Writes the config.pbtxt by which Triton loads `numbers` of a model, with the last one's settings; returns the model's name.
 
@@ -194,5 +203,7 @@ def sweep(root: Path, keep: set[int]) -> None:
         if gone:
             write_json(root / VERSIONS, [asdict(version) for version in versions(root) if version.number in keep])
         for version in gone:
-            for folder in (*(root / model for model in MODELS), root / "configs"):
-                shutil.rmtree(folder / str(version.number), ignore_errors=True)
+            for folder in _folders(root, version.number):
+                shutil.rmtree(folder, ignore_errors=True)
+                if folder.parent.name.startswith(triton_networks.PREFIX):  # of this version alone
+                    shutil.rmtree(folder.parent, ignore_errors=True)

@@ -32,6 +32,7 @@ from face_assets.serving.machine_state import (
 from face_assets.serving.model_repository import ModelVersion, write_models
 from face_assets.serving.server_environment import ServingEnvironment, ensure_environment
 from face_assets.serving.target import DeploymentRefusedError, Status, Target
+from face_assets.serving.triton_networks import Serving as NetworkServing
 from face_assets.serving.triton_server import Ports, Recording
 
 SECONDS_TO_ANSWER = 8.0
@@ -90,7 +91,8 @@ def write_repository(workspace: Workspace, release: Release, anew: bool = False)
     """Writes a release's version folders of the Triton model repository; the same release has the same number, unless `anew`."""
     bundle = workspace.releases.bundle(release)
     models, cores = workspace.home.serving / "models", workspace.settings.cores
-    return write_models(bundle, release.version, release.commit, models, TRITON_MODELS, cores, anew)
+    how = NetworkServing(workspace.settings.triton_backend, workspace.settings.docker_gpus)
+    return write_models(bundle, release.version, release.commit, models, TRITON_MODELS, cores, anew, how)
 
 
 def target(workspace: Workspace) -> Target:

@@ -11,6 +11,7 @@ import pytest
 
 from face_assets.core.full_disk import full_disk
 from face_assets.serving import model_repository as models
+from face_assets.serving.config_text import parse, render
 from face_assets.serving.embedded import EmbeddedTarget
 from tests.small_disk import SmallDisk
 
@@ -38,8 +39,8 @@ def test_a_configuration_parses_back_with_its_parameters(kit: Any, tmp_path: Pat
     version = kit.write(tmp_path, "v1.0.0")
     for model in models.MODELS:
         name = models.configure(tmp_path, model, [version.number])
-        config = models.parse((tmp_path / name / "config.pbtxt").read_text(encoding="utf-8"))
-        assert models.parse(models.render(config)) == config
+        config = parse((tmp_path / name / "config.pbtxt").read_text(encoding="utf-8"))
+        assert parse(render(config)) == config
         assert (config.name, list(config.version_policy.specific.versions)) == (model, [version.number])
         assert len(config.instance_group) == 1
         assert {key: config.parameters[key].string_value for key in ("release", "release_commit", "identification_threshold")} == {
@@ -56,7 +57,7 @@ def test_a_configuration_parses_back_with_its_parameters(kit: Any, tmp_path: Pat
 def test_a_candidate_asks_parts_of_its_own(kit: Any, tmp_path: Path) -> None:
     version = kit.write(tmp_path, "v1.0.0")
     name = models.configure(tmp_path, models.RECOGNIZER, [version.number], candidate=True)
-    config = models.parse((tmp_path / name / "config.pbtxt").read_text(encoding="utf-8"))
+    config = parse((tmp_path / name / "config.pbtxt").read_text(encoding="utf-8"))
     assert config.parameters["detector"].string_value == "candidate_face_detector"
     assert config.parameters["embedder"].string_value == "candidate_face_embedder"
     assert (tmp_path / name / str(version.number) / "gallery.npz").is_file()

@@ -17,6 +17,7 @@ from face_assets.dataset.decoding import decode  # noqa: E402
 from face_assets.detection.detector import DetectorConfig, enough  # noqa: E402
 from face_assets.detection.opened_detector import open_detector  # noqa: E402
 from face_assets.serving.runtime.limits import DecodingRoom, Limits, require_waiting_caller, within  # noqa: E402
+from face_assets.serving.runtime.native_networks import native_networks  # noqa: E402
 from face_assets.serving.runtime.responses import error_message, error_response, send  # noqa: E402
 
 DETECTOR_BATCH = 4  # of releases without the parameter
@@ -30,7 +31,10 @@ class TritonPythonModel:
         settings, serving = recognizer["detector"], recognizer["serving"]
         if not serving.get("search_turned", True):
             settings["turned_below"] = 0.0
-        self.detector = open_detector(HERE / "detector", DetectorConfig(**{**settings, "thresholds": tuple(settings["thresholds"])}))
+        networks = native_networks(pb_utils, HERE, int(args["model_version"]))
+        opener = (lambda file, _: networks[file.stem]) if "pnet" in networks else None
+        config = DetectorConfig(**{**settings, "thresholds": tuple(settings["thresholds"])})
+        self.detector = open_detector(HERE / "detector", config, opener=opener)
         self.limits = Limits.of(recognizer)
         self.room = DecodingRoom(HERE / "recognizer.json")  # the same file for all instances
         self.batch = serving.get("detector_batch", DETECTOR_BATCH)

@@ -17,6 +17,7 @@ from face_assets.embedding.engine import Engine  # noqa: E402
 from face_assets.serving.runtime.dynamic_batching import DynamicBatcher  # noqa: E402
 from face_assets.serving.runtime.embedding_right import may_receive_embeddings  # noqa: E402
 from face_assets.serving.runtime.limits import Admission, BusyError, Limits  # noqa: E402
+from face_assets.serving.runtime.native_networks import face_rows, native_networks  # noqa: E402
 from face_assets.serving.runtime.responses import error_message, error_response, send  # noqa: E402
 
 
@@ -28,7 +29,11 @@ class TritonPythonModel:
         parameters = {name: value["string_value"] for name, value in json.loads(args["model_config"])["parameters"].items()}
         self.side = engine["image_size"]
         self.scale = QualityScale.from_json(json.loads((HERE / "recognizer.json").read_text(encoding="utf-8")).get("quality"))
-        embedders = Engine(HERE / "embedder.xml", engine["precision"], int(os.environ.get("FACE_ASSETS_CORES", "1"))).embedders()
+        network = native_networks(pb_utils, HERE, int(args["model_version"])).get("embedder")
+        cores = int(os.environ.get("FACE_ASSETS_CORES", "1"))
+        embedders = (
+            [partial(face_rows, network)] * cores if network else Engine(HERE / "embedder.xml", engine["precision"], cores).embedders()
+        )
         self.admission = Admission(Limits(max_waiting=int(parameters["max_waiting"])))
         self.batcher = DynamicBatcher(embedders, int(parameters["preferred_batch"]), int(parameters["queue_delay_us"]) / 1e6)
 

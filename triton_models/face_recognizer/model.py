@@ -16,10 +16,11 @@ import triton_python_backend_utils as pb_utils
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from face_assets.biometrics.quality import fused, too_poor  # noqa: E402
+from face_assets.biometrics.quality import QualityScale, fused, qualities, too_poor  # noqa: E402
 from face_assets.gallery.search import Gallery  # noqa: E402
 from face_assets.serving.runtime.embedding_right import may_receive_embeddings, own_parameters  # noqa: E402
 from face_assets.serving.runtime.limits import Admission, Limits, require_waiting_caller  # noqa: E402
+from face_assets.serving.runtime.native_networks import face_rows, native_networks  # noqa: E402
 from face_assets.serving.runtime.photos_of_person import unpack_photos  # noqa: E402
 from face_assets.serving.runtime.recorder import log_event  # noqa: E402
 from face_assets.serving.runtime.responses import BUSY, DROPPED, UNUSABLE, error_message, error_response, send  # noqa: E402
@@ -50,6 +51,8 @@ class TritonPythonModel:
         self.threshold = recognizer["identification_threshold"]
         self.size = recognizer["embedding_size"]
         self.floor = recognizer["serving"].get("min_quality", 0.0)
+        self.scale = QualityScale.from_json(recognizer.get("quality"))
+        self.embedder = native_networks(pb_utils, HERE, self.version).get("embedder")
         self.gallery = Gallery.load(HERE, int(os.environ.get("FACE_ASSETS_CORES", "1")))
         self.gallery.prepare()
         self.traffic = Traffic(args["model_name"], self.release, pb_utils.MetricFamily)
@@ -174,6 +177,11 @@ class TritonPythonModel:
         embeddings, quality = np.empty((len(crops), self.size), np.float32), np.empty(len(crops), np.float32)
         for start in range(0, len(crops), self.max_batch):
             require_waiting_caller(sender, came, self.limits.max_seconds)
+            if self.embedder:  # Triton batches crops over photos by itself
+                rows = face_rows(self.embedder, crops[start : start + self.max_batch])
+                embeddings[start : start + self.max_batch] = rows[:, :-1]
+                quality[start : start + self.max_batch] = qualities(self.scale, rows[:, -1])
+                continue
             part = pb_utils.Tensor("CROPS", np.ascontiguousarray(crops[start : start + self.max_batch]))
             answer = self._ask("embedder", [part], ["EMBEDDINGS", "QUALITY"])
             embeddings[start : start + self.max_batch] = self._array(answer, "EMBEDDINGS")

@@ -60,7 +60,8 @@ def _last(error: BaseException) -> str:
 
 @dataclass(frozen=True)
 class Spec:
-    """Specification of a container. memory: MiB; ports: of the container → (host, port); volumes: name or folder → path."""
+    """Specification of a container. memory: MiB; gpus: `all`, or numbers; ports: of the container → (host, port); volumes: name or folder →
+    path."""
 
     name: str
     image: str
@@ -69,6 +70,7 @@ class Spec:
     memory: int
     cpus: float
     shared_memory: int = 64
+    gpus: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     ports: Mapping[int, tuple[str, int]] = field(default_factory=dict)
     volumes: Mapping[str, str] = field(default_factory=dict)
@@ -152,6 +154,7 @@ class DockerEngine:
                 security_opt=["no-new-privileges"],
                 restart_policy={"Name": spec.restart},
                 log_config=LOG,
+                device_requests=_gpus(spec.gpus),
                 network_mode=network.name,
             )
             made = client.api.create_container(
@@ -258,6 +261,16 @@ class DockerEngine:
         if status:
             raise UserError(f"the command in {container.name} failed: {text.strip() or f'status {status}'}")
         return text
+
+
+def _gpus(named: str | None) -> list[Any]:
+    """Returns the engine's request for GPUs (`docker run --gpus`): all of them, or those with these numbers."""
+    from docker.types import DeviceRequest
+
+    if named is None:
+        return []
+    which = {"count": -1} if named == "all" else {"device_ids": named.split(",")}
+    return [DeviceRequest(driver="nvidia", capabilities=[["gpu"]], **which)]
 
 
 def _require_success(response: Any) -> None:

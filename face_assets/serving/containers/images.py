@@ -16,7 +16,7 @@ from face_assets.core.files import file_lock
 from face_assets.core.fingerprint import file_digest, fingerprint
 from face_assets.serving.containers.builder import build, fill
 from face_assets.serving.containers.docker_engine import HOME_LABEL, DockerEngine, DockerUnreachableError, docker_errors
-from face_assets.serving.model_repository import DETECTOR, EMBEDDER, MODELS, RECOGNIZER, ModelVersion, configuration
+from face_assets.serving.model_repository import DETECTOR, EMBEDDER, MODELS, RECOGNIZER, ModelVersion, configuration, networks
 
 NUMBER = 1  # of the version in an image: every image has one release, and the same number gives the same layers
 NVIDIA = "nvidia"  # as the setting's value: NVIDIA's own image with the packages of our models, where it can be pulled
@@ -120,7 +120,10 @@ class Images:
                 if not written.is_dir():
                     raise UserError(f"{written} is missing: run triton_model_repository again.")
                 files[f"{part}/{model}/{NUMBER}"] = written
-            for model in MODELS:
+            native = networks(self.models, version.number)
+            for model in native:
+                files[f"embedder/{model}/{NUMBER}"] = self.models / model / str(version.number)
+            for model in (*MODELS, *native):
                 config = configs / model
                 config.parent.mkdir(exist_ok=True)
                 config.write_text(configuration(self.models, model, version.number, NUMBER), encoding="utf-8")

@@ -36,11 +36,12 @@ SHARED_MEMORY = 512  # MiB, for photos on their way from Triton to its models
 
 @dataclass(frozen=True)
 class Size:
-    """Number of servers, and the memory (MiB) and processors of each."""
+    """Number of servers, and the memory (MiB), processors and GPUs (`all`, or numbers) of each."""
 
     replicas: int
     memory: int
     cpus: float
+    gpus: str | None = None
 
 
 class Servers:
@@ -99,6 +100,7 @@ class Servers:
                 memory=self.size.memory,
                 cpus=self.size.cpus,
                 shared_memory=SHARED_MEMORY,
+                gpus=self.size.gpus,
                 environment={
                     "FACE_ASSETS_CORES": str(max(1, int(self.size.cpus))),
                     TRAFFIC: INSIDE,
