@@ -17,7 +17,7 @@ PACKAGES := awk '/^(Collecting|Processing)/ && ++n % 25 == 0 { print "  " n " pa
 
 TEST := $(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
-.PHONY: help demo check test test-all bench docs lint lock format screenshots up down clean wheels platform-image local-images compose-up compose-down
+.PHONY: help demo check check-gpu test test-all bench docs lint lock format screenshots up down clean wheels platform-image local-images compose-up compose-down
 
 help:  # lists the targets
 	@awk -F ':.*#' '/^[a-z-]+:.*#/ { printf "  %-15s%s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,9 @@ test: $(VENV)/.ready-dev  # the tests with the real git, DVC, Triton and browser
 
 test-all: $(VENV)/.ready-dev  # every test: Docker, Compose, kills, full disks and real faces too
 	$(TEST) $(PYTEST)
+
+check-gpu: $(VENV)/.ready-dev  # what a GPU computes agrees with the CPU, and NVIDIA's image loads the networks; docs/how-to/devices.md says what to install
+	$(BIN)/python -m pytest -m gpu tests/test_gpu.py $(PYTEST)
 
 bench: $(VENV)/.ready-dev  # on FACE_ASSETS_REAL_DATA's photos where it is set; writes docs/reference/benchmarks.md
 	$(BIN)/python -m benchmarks

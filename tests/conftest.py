@@ -44,11 +44,15 @@ WORKER, WORKERS = (
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Real-face tests run where the photos are; elsewhere they alone are skipped, and say why.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Real-face tests run where the photos are; elsewhere they alone are skipped, and say why. Those of a GPU run where `-m` names them.
 
     What takes long comes first, so that no worker is left with it at the end.
     """
+    if "gpu" not in config.option.markexpr:
+        left_out = [item for item in items if item.get_closest_marker("gpu")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     items.sort(key=lambda item: (not uses_engine(item.nodeid), "tests/e2e/" not in item.nodeid))
     for item in items:
         if item.get_closest_marker("real") or any(place in item.nodeid for place in EXTENDED):

@@ -92,7 +92,7 @@ def test_another_backend_is_another_version(kit: Any, tmp_path: Path) -> None:
 def test_an_embedder_in_onnx_needs_openvino(kit: Any, tmp_path: Path) -> None:
     of_onnx = bundle(kit, tmp_path / "bundle", whitening="onnx")
     with pytest.raises(UserError, match="FACE_ASSETS_TRITON_BACKEND=openvino"):
-        models.write_models(bundle, "v1.0.0", "1" * 40, tmp_path / "models", ROOT / "triton_models", 2, how=Serving("tensorrt", "0"))
+        models.write_models(of_onnx, "v1.0.0", "1" * 40, tmp_path / "models", ROOT / "triton_models", 2, how=Serving("tensorrt", "0"))
     assert not models.versions(tmp_path / "models")
 
 
