@@ -1,4 +1,4 @@
-"""What only a machine with an NVIDIA GPU can show; `make check-gpu` runs it, and every other call of pytest leaves it out."""
+"""CPU and GPU agree, on a machine with an NVIDIA GPU: `make check-gpu` runs these, and every other call of pytest leaves them out."""
 
 import shutil
 import time

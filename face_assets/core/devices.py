@@ -47,7 +47,7 @@ class Device:
         return Device("cuda", self.number) if self.kind == "tensorrt" else self
 
     def facts(self) -> dict[str, str]:
-        """What decides results on this device beside the libraries of a step: nothing on the CPU, whose results keep their names."""
+        """Facts that decide results beside the libraries of a step; none on the CPU, whose results keep their names."""
         return {"device": self.kind, "onnxruntime": _installed_onnxruntime()} if self.is_gpu else {}
 
 

@@ -39,7 +39,7 @@ TYPES = {"uint8": "TYPE_UINT8", "float32": "TYPE_FP32"}
 
 @dataclass(frozen=True)
 class Serving:
-    """How Triton runs the networks: the backend, and GPUs by number, `all`, or None for the CPU's cores."""
+    """Runner of the networks: the backend, and GPUs by number, `all`, or None for the CPU's cores."""
 
     backend: Backend = "python"
     gpus: str | None = None
