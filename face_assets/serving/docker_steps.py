@@ -31,7 +31,7 @@ def images(workspace: Workspace) -> Images:
     """Returns the images of this state directory."""
     settings = workspace.settings
     server = settings.docker_server if settings.triton_backend == "python" else settings.docker_server or NVIDIA
-    recipe = Recipe(DEPLOY, settings.docker_base, server, settings.docker_name)
+    recipe = Recipe(DEPLOY, settings.docker_base, server, settings.docker_name, settings.triton_backend)
     return Images(DockerEngine(home_name(workspace)), recipe, workspace.home.serving / "models", workspace.home.logs)
 
 

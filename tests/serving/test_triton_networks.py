@@ -12,8 +12,11 @@ import pytest
 
 from face_assets.core.errors import UserError
 from face_assets.core.files import read_json, write_json
+from face_assets.core.settings import load_settings
 from face_assets.serving import model_repository as models
 from face_assets.serving.config_text import parse, render
+from face_assets.serving.containers.docker_engine import DockerEngine, _gpus
+from face_assets.serving.containers.images import NVIDIA, Images, Recipe
 from face_assets.serving.runtime.limits import BusyError
 from face_assets.serving.runtime.native_networks import FILE, NativeNetwork, NetworkError, face_rows, native_networks
 from face_assets.serving.triton_networks import Serving
@@ -140,3 +143,40 @@ def test_without_networks_json_our_models_run_them(tmp_path: Path) -> None:
     assert native_networks(sys, tmp_path, 1) == {}
     (tmp_path / FILE).write_text(json.dumps({"pnet": {"model": "m", "input": "i", "outputs": ["o"], "batch": 2}}))
     assert set(native_networks(sys, tmp_path, 1)) == {"pnet"}
+
+
+def test_the_engine_is_asked_for_the_gpus_of_the_setting() -> None:
+    assert _gpus(None) == []
+    (every,), (some,) = _gpus("all"), _gpus("1,3")
+    assert (every["Count"], every["Capabilities"]) == (-1, [["gpu"]])
+    assert (some["DeviceIDs"], some["Driver"]) == (["1", "3"], "nvidia")
+
+
+def test_a_native_backend_is_not_served_by_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unavailable(*_: Any) -> str:
+        raise UserError("An image is not available.")
+
+    monkeypatch.setattr(Images, "_server_image", unavailable)
+    images = Images(DockerEngine("home"), Recipe(ROOT / "deploy", "base", NVIDIA, "name", "tensorrt"), tmp_path, tmp_path)
+    with pytest.raises(UserError, match=r"tensorrt, which NVIDIA's image alone has.*not available"):
+        images.server()
+
+
+@pytest.mark.parametrize(
+    ("backend", "gpus", "target", "words"),
+    [
+        ("onnxruntime", None, "embedded", "FACE_ASSETS_TARGET=docker"),
+        ("tensorrt", None, "docker", "FACE_ASSETS_DOCKER_GPUS"),
+        ("openvino", "all", "docker", "computes on the CPU"),
+        ("python", "0", "docker", "computes on the CPU"),
+        ("onnxruntime", "0,", "docker", "docker_gpus"),
+    ],
+)
+def test_settings_that_do_not_fit_are_sentences(
+    monkeypatch: pytest.MonkeyPatch, backend: str, gpus: str | None, target: str, words: str
+) -> None:
+    named = {"TRITON_BACKEND": backend, "TARGET": target, **({"DOCKER_GPUS": gpus} if gpus else {})}
+    for name, value in named.items():
+        monkeypatch.setenv(f"FACE_ASSETS_{name}", value)
+    with pytest.raises(UserError, match=words):
+        load_settings()

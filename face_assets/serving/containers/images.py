@@ -27,12 +27,16 @@ SERVER = "server"  # folder of the scripts that start, protect and watch Triton 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Inputs of images: the folder deploy/, the base image, a replacement for the server's image, and the name of releases' images."""
+    """Inputs of images: the folder deploy/, the base image, a replacement for the server's image, and the name of releases' images.
+
+    backend: of Triton, that the releases need; the wheel's server has `python` alone.
+    """
 
     deploy: Path
     base: str
     server: str | None
     name: str
+    backend: str = "python"
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,11 @@ class Images:
         except DockerUnreachableError:
             raise
         except UserError as error:
+            if self.recipe.backend != "python":
+                raise UserError(
+                    f"FACE_ASSETS_TRITON_BACKEND is {self.recipe.backend}, which NVIDIA's image alone has, and its server cannot be built: {error} "
+                    "Set FACE_ASSETS_TRITON_BACKEND=python, or name an image of yours by FACE_ASSETS_DOCKER_SERVER."
+                ) from error
             logging.getLogger(__name__).warning("The wheel's server, which is older, replaces NVIDIA's image: %s", error)
             return None
 
