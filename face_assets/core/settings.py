@@ -126,6 +126,7 @@ class Settings(BaseSettings):
     )
     triton_backend: Literal["python", "openvino", "onnxruntime", "tensorrt"] = Field(
         "python",
+        validate_default=True,
         description="who runs the networks: our Python models, or a backend of Triton, which NVIDIA's image has and brings",
     )
     docker_registry: str | None = Field(None, description="registry that each release's image is pushed to, such as localhost:5000")

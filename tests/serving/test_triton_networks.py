@@ -168,7 +168,7 @@ def test_a_native_backend_is_not_served_by_the_wheel(tmp_path: Path, monkeypatch
         ("onnxruntime", None, "embedded", "FACE_ASSETS_TARGET=docker"),
         ("tensorrt", None, "docker", "FACE_ASSETS_DOCKER_GPUS"),
         ("openvino", "all", "docker", "computes on the CPU"),
-        ("python", "0", "docker", "computes on the CPU"),
+        ("", "0", "docker", "python computes on the CPU"),
         ("onnxruntime", "0,", "docker", "docker_gpus"),
     ],
 )

@@ -87,8 +87,8 @@ class Images:
         except UserError as error:
             if self.recipe.backend != "python":
                 raise UserError(
-                    f"FACE_ASSETS_TRITON_BACKEND is {self.recipe.backend}, which NVIDIA's image alone has, and its server cannot be built: {error} "
-                    "Set FACE_ASSETS_TRITON_BACKEND=python, or name an image of yours by FACE_ASSETS_DOCKER_SERVER."
+                    f"FACE_ASSETS_TRITON_BACKEND is {self.recipe.backend}, which NVIDIA's image alone has, and its server cannot be built: "
+                    f"{error} Set FACE_ASSETS_TRITON_BACKEND=python, or name an image of yours by FACE_ASSETS_DOCKER_SERVER."
                 ) from error
             logging.getLogger(__name__).warning("The wheel's server, which is older, replaces NVIDIA's image: %s", error)
             return None
