@@ -17,6 +17,8 @@ from face_assets.embedding.engine import Engine
 from face_assets.embedding.export import export_engine
 from face_assets.embedding.features import compute_features, load_features
 from face_assets.embedding.onnx_embedder import write_engine
+from face_assets.embedding.process_group import backend
+from face_assets.embedding.training import _processors
 from face_assets.embedding.weights import load_embedder
 from face_assets.storage.content_store import ContentStore
 from tests.embedding.conftest import draw_crops
@@ -71,3 +73,11 @@ def test_so_are_those_of_a_network_in_onnx(tmp_path: Path) -> None:
     assert device_cosines(tmp_path, CROPS, CPU, 1)["min"] > 0.999999
     rows = DeviceEngine(tmp_path, CPU).rows(CROPS)
     np.testing.assert_allclose(rows[:, -1], Engine(tmp_path / "embedder.xml", "f32", 1).rows(CROPS)[:, -1], rtol=1e-4)
+
+
+def test_a_training_takes_the_gpu_of_its_number_or_each_process_its_own() -> None:
+    assert _processors("cuda", 1, 1) == {"accelerator": "cuda", "devices": [1]}
+    assert _processors("cpu", 0, 1) == {"accelerator": "cpu", "devices": 1}
+    together = _processors("cuda", 0, 4)
+    assert (together["accelerator"], together["devices"], together["num_nodes"]) == ("cuda", 4, 1)
+    assert (backend("cuda"), backend("cpu")) == ("cpu:gloo,cuda:nccl", "gloo"), "decisions are tensors of the CPU"
