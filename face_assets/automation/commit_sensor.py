@@ -20,7 +20,7 @@ from face_assets.orchestration.tags import PARTITION, commit_tags
 from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.registry.availability import missing_bytes
 from face_assets.registry.versions import parameters_version, photos_version
-from face_assets.registry.watch import Branches, NewCommit, inputs_of, new_commits
+from face_assets.registry.watch import Branches, NewCommit, inputs_of, new_commits, tracked_by
 from face_assets.registry.workspace import Workspace
 
 SECONDS_BETWEEN_TICKS = 2
@@ -195,7 +195,7 @@ def _try_commit(
     pointers = {name: blob for name, blob in inputs_of(workspace.repository, one.commit).items() if name.endswith(".dvc")}
     where = fingerprint(pointers, str(workspace.repository.read(one.commit, ".dvc/config")))
     if where not in known:
-        known[where] = _lacking(workspace, one.commit, tuple(name.removesuffix(".dvc") for name in pointers))
+        known[where] = _lacking(workspace, one.commit, tracked_by(pointers))
     if known[where]:
         return known[where]
     # Dagster runs a key only once, and a branch may return to a commit that ran before

@@ -121,19 +121,29 @@ def _changed_folders(root: Path) -> dict[str, str]:
         files = {kind: sum(one.startswith(path) and not one.endswith("/") for one in paths) for kind, paths in kinds.items()}
         found[name] = ", ".join(f"{count:,} {kind}" for kind, count in files.items() if count)
     for name in FOLDERS:
-        if (root / name).is_dir() and not _is_tracked(root, name):
-            found[name] = f"new, {len(survey(root / name).files):,} files"
+        for path in _untracked(root, name):
+            found[path] = f"new, {len(survey(root / path).files):,} files"
     return found
 
 
-def _is_tracked(root: Path, name: str) -> bool:
-    """Returns True where DVC or git tracks the folder or a part of it, or it is empty."""
-    return (
-        (root / f"{name}.dvc").exists()
-        or any((root / name).rglob("*.dvc"))
-        or not any((root / name).iterdir())
-        or bool(git("ls-files", "-z", "--", name, cwd=root))
-    )
+def _untracked(root: Path, name: str) -> list[str]:
+    """Returns the folder where neither DVC nor git tracks it or a part of it; with pointers in it, those next to them that have none."""
+    if not (root / name).is_dir() or (root / f"{name}.dvc").exists() or not any((root / name).iterdir()):
+        return []
+    listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", name, cwd=root).decode(errors="surrogateescape")
+    pointers = {PurePosixPath(path.removesuffix(".dvc")) for path in listed.split("\0") if path.endswith(".dvc")}
+    if not pointers:
+        return [] if git("ls-files", "-z", "--", name, cwd=root) else [name]
+    known = {str(path) for pointer in pointers for path in (pointer, *pointer.parents)}
+    return sorted(
+        path
+        for parent in {pointer.parent for pointer in pointers}
+        for folder in (root / parent).iterdir()
+        if folder.is_dir() and not folder.is_symlink() and not folder.name.startswith(".")
+        and (path := str(parent / folder.name)) not in known
+        and any(folder.iterdir())
+        and not git("ls-files", "-z", "--", path, cwd=root)
+    )  # fmt: skip
 
 
 def _states(root: Path) -> dict[str, tuple[str, str]]:

@@ -38,6 +38,7 @@ def init_repository(
     weights: str | None,
     remote: str | None,
     note: Note = lambda line: None,
+    shards: int = 0,
 ) -> str:
     """Makes the data repository and returns its commit. Raises UserError before anything is made when the input does not fit.
 
@@ -62,7 +63,7 @@ def init_repository(
     model = _checked(params.embedder)
     if model is not None and not is_stated and not params.detector.family:  # a file in ONNX is not in a repository yet
         text = _with_embedder(text, "whitening", _whitening(model, photos, found, params, note))
-    return create_repository(path, photos, text, remote, gallery, note)
+    return create_repository(path, photos, text, remote, gallery, note, shards)
 
 
 def _named(weights: str) -> str:

@@ -1,6 +1,8 @@
 """Creation of data repositories: photos under DVC, parameters under git, and a DVC remote."""
 
+import hashlib
 import shutil
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +13,7 @@ from face_assets.core.outside_text import echo, shown
 from face_assets.core.progress import progress_bar
 from face_assets.core.rights import outside
 from face_assets.core.yaml_io import is_path
+from face_assets.dataset.photo_folders import identity_of, person_key
 from face_assets.dataset.photo_survey import survey
 from face_assets.registry.dvc import run_dvc
 from face_assets.registry.dvc_config import read_config
@@ -35,9 +38,11 @@ def create_repository(
     remote: str | None,
     gallery: Path | None,
     note: Callable[[str], None] = lambda line: None,
+    shards: int = 0,
 ) -> str:
     """Makes the repository, or ends what a killed call began; returns the commit. Raises UserError.
 
+    shards: number of pointers below photos/ by which the people are divided, 0 for the one pointer photos.dvc.
     `note` gets a line on each kind of file that is not copied, and on people with several spellings of their names.
     """
     require_new(path)
@@ -52,8 +57,13 @@ def create_repository(
     path.mkdir(parents=True, exist_ok=True)
     if not (path / ".git").exists():
         git("init", "-q", "-b", "main", cwd=path)
+    tracked = []
     for name, found in surveys.items():
-        copy_photos(folders[name], found.files, path / name)
+        if shards and name == "photos":
+            tracked += copy_shards(folders[name], found.files, path / name, shards)
+        else:
+            copy_photos(folders[name], found.files, path / name)
+            tracked.append(name)
     if not (path / "params.yaml").is_file():
         write_text(path / "params.yaml", params_text, SHARED)
     if not (path / "README.md").is_file():
@@ -64,12 +74,12 @@ def create_repository(
         before.append(["init", "-f"])
     if remote or not read_config(path / ".dvc" / "config").get("core", {}).get("remote"):
         before.append(["remote", "add", "-f", "-d", "storage", url])
-    return _commit(path, list(folders), "Keep face photos under DVC", before)
+    return _commit(path, tracked, "Keep face photos under DVC", before)
 
 
 def require_new(path: Path) -> None:
     """Raises UserError where no data repository can be made at `path`."""
-    if _is_committed(path, "photos.dvc"):
+    if _is_committed(path, "photos.dvc") or _is_committed(path, "photos"):
         raise UserError(f"{path} is a data repository already: add photos there, and `face-assets commit` them.")
     if path.exists() and not path.is_dir():
         raise UserError(f"{path} is not a folder.")
@@ -80,7 +90,7 @@ def require_new(path: Path) -> None:
 def _is_committed(path: Path, name: str) -> bool:
     """True where the repository's last commit contains the file: a killed call may have left it without a commit."""
     if not (path / ".git").exists():
-        return (path / name).is_file()
+        return name.endswith(".dvc") and (path / name).is_file()
     try:
         return bool(git("ls-tree", "HEAD", "--", name, cwd=path))
     except GitError as error:
@@ -91,7 +101,7 @@ def _is_committed(path: Path, name: str) -> bool:
 
 @outside()
 def commit_photos(path: Path, added: Path, message: str) -> str:
-    """Copies a folder of photos into the repository's photos, commits and pushes to the DVC remote; returns the commit."""
+    """Copies photos into the repository's one folder of them, commits and pushes to the DVC remote; returns the commit."""
     copy_photos(added, survey(added).files, path / "photos")
     return _commit(path, ["photos"], message)
 
@@ -101,7 +111,7 @@ def _commit(path: Path, tracked: list[str], message: str, before: Sequence[Seque
     paths = [f"{name}.dvc" for name in tracked]
     more = [
         name
-        for name in (".gitignore", "params.yaml", "README.md", ".dvc/config", ".dvc/.gitignore", ".dvcignore")
+        for name in (".gitignore", "photos/.gitignore", "params.yaml", "README.md", ".dvc/config", ".dvc/.gitignore", ".dvcignore")
         if (path / name).exists()
     ]
     git("add", "--", *paths, *more, cwd=path)
@@ -131,6 +141,18 @@ def copy_photos(source: Path, files: list[Path], target: Path) -> None:
     with ThreadPoolExecutor(COPIES_AT_ONCE) as pool, progress_bar(f"copying {target.name}", "files") as progress:
         for number, _ in enumerate(pool.map(lambda file: _copy(root / file, target / file), files), 1):
             progress(number, len(files))
+
+
+def copy_shards(source: Path, files: list[Path], target: Path, count: int) -> list[str]:
+    """Copies the files into folders of `target`, by a hash of each person's name; returns the folders' names, as photos/07."""
+    shards: defaultdict[str, list[Path]] = defaultdict(list)
+    digits = len(str(count - 1))
+    for file in files:
+        digest = hashlib.sha256(person_key(identity_of(file.parts[0])).encode()).digest()
+        shards[f"{int.from_bytes(digest[:8], 'big') % count:0{digits}d}"].append(file)
+    for name, some in sorted(shards.items()):
+        copy_photos(source, some, target / name)
+    return [f"{target.name}/{name}" for name in sorted(shards)]
 
 
 def _copy(photo: Path, to: Path) -> None:

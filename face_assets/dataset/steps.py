@@ -36,7 +36,7 @@ def version_dataset(workspace: Workspace, commit: str, log: Log) -> Artifact:
     params = workspace.params(commit)
     pointer = workspace.repository.pointer(commit, PHOTOS)
     if pointer is None:
-        raise UserError(f"photos.dvc is missing at commit {commit[:12]}: track the folder with `dvc add photos` and commit photos.dvc.")
+        raise UserError(f"photos.dvc is missing at commit {commit[:12]}, as are pointers below photos/: `dvc add photos`, and commit.")
     decide_training = (params.train.epochs > 0, params.train.min_people, params.embedder.weights == SCRATCH)
     listed = fingerprint(pointer.md5, params.split.fingerprint(), params.photos.fingerprint(), step_version("dataset_version"))
 

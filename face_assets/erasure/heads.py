@@ -8,8 +8,10 @@ from face_assets.erasure.person import is_of
 from face_assets.erasure.traces import Traces
 from face_assets.monitoring.feedback import INBOX
 from face_assets.registry.data_repository import DataRepository
-from face_assets.registry.folder_commit import FolderChange, commit_folder
+from face_assets.registry.folder_commit import DataChange, commit_data
+from face_assets.registry.listing import TrackedFile
 from face_assets.registry.person import Person
+from face_assets.registry.pointer_parts import FOLDERS
 
 MOST_OF_A_TEXT = 5_000_000
 BY_LINES = (".csv", ".tsv", ".txt")
@@ -18,37 +20,43 @@ BY_LINES = (".csv", ".tsv", ".txt")
 def commit_without(
     repository: DataRepository, branch: str, folders: tuple[str, ...], traces: Traces, pseudonym: str, author: Person
 ) -> list[CommitId]:
-    """The commits on a branch after which its head has nothing of the person; none where it has nothing. Raises UserError.
+    """The commit on a branch after which its head has nothing of the person; none where it has nothing. Raises UserError.
 
-    folders: that list the person; texts that git tracks are changed with the first of them.
+    folders: names of the pointers that list the person.
     """
-    made = []
-    for name in folders or ("photos",):
 
-        def change(commit: CommitId, name: str = name) -> FolderChange | None:
+    def change(commit: CommitId) -> DataChange | None:
+        changed: dict[str, list[TrackedFile]] = {}
+        for name in folders or ("photos",):
             if repository.pointer(commit, name) is None:
-                return None
+                continue
             try:
                 before = repository.files(commit, name)
             except UserError:  # of a branch whose photos nobody pushed: none of the person's was found there
                 if folders:
                     raise
-                return None
+                continue
             after = [file for file in before if not is_of(traces, file)]
-            texts = texts_without(repository, commit, traces, pseudonym)
-            if len(after) == len(before) and not texts:
-                return None
-            if not after:
-                raise UserError(
-                    f"Nobody else is in {name}.dvc of the branch {branch}: a folder of nobody cannot be committed. Add people, or delete "
-                    "that branch, and run again."
-                )
-            message = f"Erase a person on request\n\nThe person is {pseudonym} in the certificate of the erasure.\n"
-            return FolderChange(after, {}, message, author, texts=texts)
+            changed |= {name: after} if len(after) < len(before) else {}
+        if nobody := next((name for name in changed if not _is_somebody_left(repository, commit, name, changed)), None):
+            raise UserError(
+                f"Nobody else is in {nobody}.dvc of the branch {branch}: a folder of nobody cannot be committed. Add people, or delete "
+                "that branch, and run again."
+            )
+        texts = texts_without(repository, commit, traces, pseudonym)
+        if not changed and not texts:
+            return None
+        message = f"Erase a person on request\n\nThe person is {pseudonym} in the certificate of the erasure.\n"
+        return DataChange(changed, texts, message, author)
 
-        commit = commit_folder(repository, branch, name, change)
-        made += [commit] if commit else []
-    return made
+    commit = commit_data(repository, branch, change)
+    return [commit] if commit else []
+
+
+def _is_somebody_left(repository: DataRepository, commit: CommitId, name: str, changed: Mapping[str, list[TrackedFile]]) -> bool:
+    """True where a folder, with its other pointers, holds files after the change."""
+    top = name.partition("/")[0]
+    return any(changed.get(part, True) for part in (repository.pointers(commit, top) if top in FOLDERS else [name]))
 
 
 def texts_without(repository: DataRepository, commit: str, traces: Traces, pseudonym: str) -> Mapping[str, bytes | None]:

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import yaml
 
@@ -77,6 +78,7 @@ def config_commits(repository: DataRepository) -> list[str]:
     return list(dict.fromkeys([*repository.mirrored_heads().values(), *(line[:40] for line in tagged)]))
 
 
+@lru_cache(maxsize=16_384)
 def _listing_of(content: bytes) -> str | None:
     """The md5 of the folder that a pointer tracks; None for a file, and for what is no pointer."""
     with suppress(yaml.YAMLError, KeyError, IndexError, TypeError, AttributeError):

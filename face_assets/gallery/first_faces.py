@@ -47,8 +47,11 @@ def first_releases(
 def had_gallery(workspace: Workspace, line: Sequence[Assignment]) -> str | None:
     """The newest version of the line that enrolled a folder of its own, None without one."""
     commits = [one.release.trained_commit for one in line[:MOST]]
-    pointers = workspace.repository.read_many([f"{commit}:{GALLERY}.dvc" for commit in commits], most=1_000_000)
-    return next((one.release.version for one, pointer in zip(line, pointers, strict=False) if pointer is not None), None)
+    repository = workspace.repository
+    pointers = repository.read_many([f"{commit}:{GALLERY}.dvc" for commit in commits], most=1_000_000)
+    parts = repository.read_many([f"{commit}:{GALLERY}" for commit in commits], most=1_000_000, kind="tree")  # git has its pointers alone
+    found = zip(line, pointers, parts, strict=False)
+    return next((one.release.version for one, pointer, tree in found if pointer is not None or tree is not None), None)
 
 
 def _first_with(workspace: Workspace, commit: str, starts: Sequence[str]) -> int:

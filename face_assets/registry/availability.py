@@ -11,16 +11,29 @@ from face_assets.core.subprocesses import python
 from face_assets.registry.data_repository import DataRepository
 
 SECONDS_TO_ANSWER = 15.0
+NAMED = 3
+_FOUND: set[tuple[str, str]] = set()
+"""State directories and md5s of folders whose files were all in a cache: a folder of a thousand pointers has millions of files."""
 
 
 def missing_bytes(repository: DataRepository, commit: str, tracked: tuple[str, ...]) -> str | None:
     """A message about bytes of the commit that are neither in a cache nor in its DVC remote; None where none are missing.
 
-    The remote is checked for a folder's listing alone: DVC pushes it after the files it lists. Raises UserError for a pointer that cannot
-    be read.
+    tracked: folders and files, of which a folder may have several pointers. The remote is checked for a folder's listing alone: DVC pushes
+    it after the files it lists. Files found once are not looked for again by
+    this process while their listing is there. Raises UserError for a pointer that cannot be
+    read.
     """
-    pointers = {name: pointer for name in tracked if (pointer := repository.pointer(commit, name))}
-    absent = {name: pointer for name, pointer in pointers.items() if not repository.is_cached(pointer.md5)}
+    pointers = {part: pointer for name in tracked for part, pointer in repository.pointers(commit, name).items()}
+    absent = {}
+    for part, pointer in pointers.items():
+        key = (str(repository.home), pointer.md5)
+        if key in _FOUND and repository.cached([pointer.md5]):
+            continue
+        if repository.is_cached(pointer.md5):
+            _FOUND.add(key)
+        else:
+            absent[part] = pointer
     for pointer in absent.values():
         if pointer.not_pushed:
             raise UserError(pointer.not_pushed)
@@ -34,7 +47,8 @@ def missing_bytes(repository: DataRepository, commit: str, tracked: tuple[str, .
         return f"the DVC remote of commit {commit[:12]} cannot be reached: {error}"
     if not missing:
         return None
-    return f"{' and '.join(missing)} of commit {commit[:12]} are not in the DVC remote yet: run `dvc push`"
+    named = " and ".join(missing) if len(missing) <= NAMED else f"{', '.join([*missing][:NAMED])} and {len(missing) - NAMED:,} more"
+    return f"{named} of commit {commit[:12]} are not in the DVC remote yet: run `dvc push`"
 
 
 def not_in_remote(repository: DataRepository, commit: str, wanted: dict[str, str], patience: int = 1) -> dict[str, str]:

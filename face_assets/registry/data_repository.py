@@ -1,8 +1,9 @@
 """The user's Git + DVC repository: what DVC tracks at a commit, and its bytes on this machine."""
 
+import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -10,16 +11,18 @@ from pathlib import Path, PurePosixPath
 from face_assets.core import identifiers
 from face_assets.core.errors import UnreachableError, UserError
 from face_assets.core.files import file_lock, is_locked, write_text
-from face_assets.core.yaml_io import expanded, is_path
+from face_assets.core.yaml_io import MOST_BYTES, expanded, is_path
 from face_assets.registry import dvc_config
 from face_assets.registry.dvc import last_line, try_dvc
 from face_assets.registry.git import NO_FILTERS, OURS, config_options, git
 from face_assets.registry.git_mirror import GitMirror
 from face_assets.registry.listing import TrackedFile, read_listing
 from face_assets.registry.pointer import Pointer, parse_pointer
+from face_assets.registry.pointer_parts import FOLDERS, require_apart, together, whole
 from face_assets.registry.signatures import Signing
 
 MEMORY_OF_AN_INDEX = 2_000_000_000  # 12 million files; trees may name one another, and so list any number in a few kilobytes
+LISTED_MD5 = re.compile(rb'"md5"\s*:\s*"([0-9a-f]{32})"')
 MOST_FOLDERS, DEEPEST = 100, 4
 """Limits of the search for DVC projects: folders at each depth, and depth."""
 
@@ -34,21 +37,87 @@ class DataRepository(GitMirror):
         self.cache = home / "dvc-cache"
 
     def pointer(self, commit: str, name: str) -> Pointer | None:
-        """The pointer NAME.dvc at the commit, None where there is none. Raises UserError for one that cannot be read."""
-        content = self.read(commit, f"{name}.dvc")
-        return None if content is None else parse_pointer(content, name, f"{name}.dvc at commit {commit[:12]}")
+        """The pointer of a tracked folder or file at the commit: NAME.dvc, or those below NAME/ together (`pointer_parts.whole`).
+
+        None where there is none. Raises UserError for one that cannot be read.
+        """
+        parts = self.pointers(commit, name)
+        return whole(name, parts) if parts else None
+
+    def pointers(self, commit: str, name: str) -> dict[str, Pointer]:
+        """The pointers of a tracked folder: {NAME: of NAME.dvc}, or {NAME/PART: of NAME/PART.dvc}, in order; none where there is none.
+
+        Raises UserError for one that cannot be read, and where two track the same files.
+        """
+        own = self.read(commit, f"{name}.dvc")
+        found = {} if own is None else {name: own}
+        if name in FOLDERS:
+            found |= self._pointers_below(commit, name)
+        at = f"commit {commit[:12]}"
+        parts = {part: parse_pointer(content, part, f"{part}.dvc at {at}") for part, content in found.items()}
+        if len(parts) > 1 or name not in parts:
+            require_apart(parts, at)
+        return parts
+
+    def _pointers_below(self, commit: str, name: str) -> dict[str, bytes]:
+        listed = self.git("ls-tree", "-r", "-z", "--end-of-options", commit, f"{name}/").decode(errors="replace")
+        rows = [row.split("\t", 1) for row in listed.split("\0") if row.endswith(".dvc")]
+        contents = self.read_many([facts.split()[2] for facts, _ in rows], MOST_BYTES) if rows else []
+        found = {}
+        for (facts, path), content in zip(rows, contents, strict=True):
+            part = identifiers.tracked_path(path.removesuffix(".dvc"))
+            if content is None or not facts.startswith("100"):
+                raise UserError(
+                    f"{path} at commit {commit[:12]} is no pointer of DVC but a link or a large file: `dvc add {part}`, and commit."
+                )
+            found[str(part)] = content
+        return found
 
     def files(self, commit: str, name: str) -> list[TrackedFile]:
         """The files of a tracked folder in path order, or the one tracked file. Raises UserError."""
-        pointer = self._required(commit, name)
-        if not pointer.md5.endswith(".dir"):
-            return [TrackedFile(PurePosixPath(pointer.path).name, pointer.md5)]
-        listing = self._bytes_of(commit, name, [pointer.md5])[pointer.md5]
-        return read_listing(listing, f"{name}.dvc at commit {commit[:12]}")
+        return together(name, self.listings(commit, name), f"commit {commit[:12]}")
+
+    def listings(self, commit: str, name: str) -> dict[str, list[TrackedFile]]:
+        """The files of each pointer of a tracked folder, in path order. Raises UserError."""
+        parts = self._required(commit, name)
+        located = self._listings(commit, name, parts)
+        return {part: _listed(part, pointer, located, commit) for part, pointer in parts.items()}
 
     def locate(self, commit: str, name: str, md5s: Iterable[str]) -> dict[str, Path]:
-        """Read-only paths of `md5s` on this machine, fetched from the DVC remote where they are in no cache."""
-        return self._bytes_of(commit, name, list(dict.fromkeys(md5s)))
+        """Read-only paths of `md5s` on this machine, fetched from the DVC remote where they are in no cache.
+
+        Of several pointers, those alone are fetched whose listings have what is missing.
+        """
+        wanted = list(dict.fromkeys(md5s))
+        found = self.cached(wanted)
+        missing = {md5 for md5 in wanted if md5 not in found}
+        if missing:
+            parts = self._required(commit, name)
+            found |= self._fetch_missing(commit, name, self._parts_with(commit, name, parts, missing), missing, len(wanted))
+        return found
+
+    def _parts_with(self, commit: str, name: str, parts: Mapping[str, Pointer], md5s: set[str]) -> dict[str, Pointer]:
+        """The pointers that list `md5s`, those fetched last first; all where some are listed by none."""
+        if len(parts) == 1:
+            return dict(parts)
+        located, left, found = self._listings(commit, name, parts), set(md5s), {}
+        for part in sorted(parts, key=lambda part: -located[parts[part].md5].stat().st_mtime):
+            listed = {md5.decode() for md5 in LISTED_MD5.findall(located[parts[part].md5].read_bytes())}
+            if left & listed:
+                found[part] = parts[part]
+                left -= listed
+            if not left:
+                return found
+        return dict(parts)
+
+    def _listings(self, commit: str, name: str, parts: Mapping[str, Pointer]) -> dict[str, Path]:
+        """The listings of pointers by md5, fetched where they are in no cache."""
+        wanted = {part: pointer for part, pointer in parts.items() if pointer.md5.endswith(".dir")}
+        found = self.cached(pointer.md5 for pointer in wanted.values())
+        absent = {part: pointer for part, pointer in wanted.items() if pointer.md5 not in found}
+        if not absent:
+            return found
+        return found | self._fetch_missing(commit, name, absent, {pointer.md5 for pointer in absent.values()}, len(wanted))
 
     def is_cached(self, md5: str) -> bool:
         """True where the bytes, and of a folder those of all its files, are in a cache of this machine."""
@@ -68,24 +137,25 @@ class DataRepository(GitMirror):
         """
         if self.cache.is_symlink() or self.cache.resolve() in [cache.resolve() for cache in self._caches[1:]]:
             return []
-        listing = self.cached_path(self.cache, self._required(commit, name).md5)
-        if not listing.is_file():
+        listings = [self.cached_path(self.cache, pointer.md5) for pointer in self._required(commit, name).values()]
+        if not all(listing.is_file() for listing in listings):
             return []
         files = {self.cached_path(self.cache, file.md5) for file in self.files(commit, name)}
-        return [*sorted(path for path in files if path.is_file()), listing]
+        return [*sorted(path for path in files if path.is_file()), *listings]
 
     def is_listed(self, commit: str, name: str) -> bool:
-        """True where a tracked folder's listing is in a cache."""
-        return bool(self.cached([self._required(commit, name).md5]))
+        """True where the listings of all pointers of a tracked folder are in a cache."""
+        md5s = {pointer.md5 for pointer in self._required(commit, name).values()}
+        return self.cached(md5s).keys() == md5s
 
-    def _required(self, commit: str, name: str) -> Pointer:
-        pointer = self.pointer(commit, name)
-        if pointer is None:
+    def _required(self, commit: str, name: str) -> dict[str, Pointer]:
+        parts = self.pointers(commit, name)
+        if not parts:
             where = self._elsewhere(commit)
             raise UserError(
                 f"{name}.dvc is missing at commit {commit[:12]}: {where or f'track it with `dvc add {name}` and commit {name}.dvc.'}"
             )
-        return pointer
+        return parts
 
     def _elsewhere(self, commit: str) -> str:
         """A message about a DVC project of the commit that is not at its root; empty where there is none."""
@@ -102,19 +172,18 @@ class DataRepository(GitMirror):
                 break
         return ""
 
-    def _bytes_of(self, commit: str, name: str, md5s: list[str]) -> dict[str, Path]:
+    def _fetch_missing(self, commit: str, name: str, parts: Mapping[str, Pointer], md5s: set[str], of: int) -> dict[str, Path]:
+        """Read-only paths of `md5s`, fetched by pointers that have them. of: number of files that are wanted, for the message."""
+        if reason := next((pointer.not_pushed for pointer in parts.values() if pointer.not_pushed), None):
+            raise UserError(reason)
+        reason = self._dvc_fetch(commit, parts)
         found = self.cached(md5s)
-        if len(found) < len(md5s):
-            if reason := self._required(commit, name).not_pushed:
-                raise UserError(reason)
-            reason = self._dvc_fetch(commit, name)
-            found |= self.cached([md5 for md5 in md5s if md5 not in found])
-            missing = [md5 for md5 in md5s if md5 not in found]
-            if missing:
-                raise UnreachableError(
-                    f"{len(missing)} of {len(md5s)} files of {name}.dvc at commit {commit[:12]} are neither in a cache nor in the DVC "
-                    f"remote (such as {missing[0]}): `dvc push` from the machine that has them. DVC's message: {reason}"
-                )
+        if missing := sorted(md5s - found.keys()):
+            named = f"{next(iter(parts))}.dvc" if len(parts) == 1 else f"{len(parts):,} pointers of {name}/"
+            raise UnreachableError(
+                f"{len(missing)} of {of} files of {named} at commit {commit[:12]} are neither in a cache nor in the DVC "
+                f"remote (such as {missing[0]}): `dvc push` from the machine that has them. DVC's message: {reason}"
+            )
         return found
 
     def cached(self, md5s: Iterable[str]) -> dict[str, Path]:
@@ -150,11 +219,13 @@ class DataRepository(GitMirror):
         """The DVC caches of the clone on this machine, none for another source."""
         return self._caches[1:]
 
-    def _dvc_fetch(self, commit: str, name: str) -> str:
+    def _dvc_fetch(self, commit: str, parts: Mapping[str, Pointer]) -> str:
         """Fetches into our cache; returns DVC's last message, since it fails when a single file is missing."""
         with self.checkout(commit) as clone:
-            write_text(clone / f"{name}.dvc", self._required(commit, name).plain(name))
-            return last_line(try_dvc(clone, ["fetch", f"{name}.dvc"]))
+            for part, pointer in parts.items():
+                (clone / part).parent.mkdir(parents=True, exist_ok=True)
+                write_text(clone / f"{part}.dvc", pointer.plain(part))
+            return last_line(try_dvc(clone, ["fetch", *(f"{part}.dvc" for part in parts)]))
 
     @contextmanager
     def checkout(self, commit: str) -> Iterator[Path]:
@@ -201,3 +272,9 @@ class DataRepository(GitMirror):
                 yield folder
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _listed(part: str, pointer: Pointer, located: Mapping[str, Path], commit: str) -> list[TrackedFile]:
+    if pointer.md5.endswith(".dir"):
+        return read_listing(located[pointer.md5], f"{part}.dvc at commit {commit[:12]}")
+    return [TrackedFile(PurePosixPath(pointer.path).name, pointer.md5)]

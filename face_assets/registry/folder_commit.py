@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from face_assets.core import subprocesses
 from face_assets.core.credentials import without_credentials
@@ -22,7 +22,8 @@ from face_assets.registry.dvc import DVC_ENVIRONMENT
 from face_assets.registry.git import GitError, environment, git
 from face_assets.registry.listing import TrackedFile, listing_of
 from face_assets.registry.person import Person
-from face_assets.registry.pointer import pointer_to
+from face_assets.registry.pointer import Pointer, pointer_to
+from face_assets.registry.pointer_parts import divided
 from face_assets.registry.release_commits import AUTHOR, EMAIL
 from face_assets.registry.working_tree import WorkingTree
 
@@ -132,14 +133,32 @@ class _Folder:
     tree: WorkingTree | None
 
 
+def _folders(repository: DataRepository, branch: str, head: CommitId, change: DataChange) -> dict[str, _Folder]:
+    """The changed folders, by the name of the pointer: of a folder with several, those that the change is about."""
+    found = {}
+    for name, files in change.folders.items():
+        pointers = repository.pointers(head, name)
+        if reason := next((pointer.not_pushed for pointer in pointers.values() if pointer.not_pushed), None):
+            raise UserError(reason)
+        before = repository.listings(head, name) if pointers else {}
+        for part, after in divided(name, before, files).items():
+            if len(before) <= 1 or after != before[part]:
+                found[part] = _folder(repository, branch, head, part, pointers.get(part), before.get(part, []), after, change)
+    return found
+
+
 def _folder(
-    repository: DataRepository, branch: str, head: CommitId, name: str, files: Sequence[TrackedFile], change: DataChange
+    repository: DataRepository,
+    branch: str,
+    head: CommitId,
+    name: str,
+    pointer: Pointer | None,
+    before: Sequence[TrackedFile],
+    files: Sequence[TrackedFile],
+    change: DataChange,
 ) -> _Folder:
     where = f"{name}.dvc at commit {head[:12]}"
-    pointer, committed = repository.pointer(head, name), repository.read(head, f"{name}.dvc")
-    if pointer and pointer.not_pushed:
-        raise UserError(pointer.not_pushed)
-    before = repository.files(head, name) if pointer else []
+    committed = repository.read(head, f"{name}.dvc")
     listing = listing_of(files)
     md5 = f"{hashlib.md5(listing, usedforsecurity=False).hexdigest()}.dir"
     size = _size(repository, pointer.size if pointer else None, before, files, change.contents)
@@ -150,7 +169,7 @@ def _folder(
 
 def _try(repository: DataRepository, branch: str, head: CommitId, change: DataChange) -> CommitId | None:
     """The pushed commit; None where somebody committed first."""
-    folders = {name: _folder(repository, branch, head, name, files, change) for name, files in change.folders.items()}
+    folders = _folders(repository, branch, head, change)
     contents = {**change.contents, **{folder.md5: folder.listing for folder in folders.values()}}
     trees = [(folder.tree, folder.md5) for folder in folders.values() if folder.tree]
     _keep(repository.cache, contents)
@@ -210,11 +229,11 @@ def _upload(clone: Path, remote: str | None, *batches: Sequence[str]) -> None:
 def _commit(repository: DataRepository, clone: Path, head: CommitId, folders: Mapping[str, _Folder], change: DataChange) -> CommitId:
     """Makes the commit in our own clone, whose index is that of `head`."""
     files: dict[str, bytes | None] = {**change.texts, **{f"{name}.dvc": folder.pointer for name, folder in folders.items()}}
-    ignored = repository.read(head, ".gitignore") or b""
     for name in folders:
-        if f"/{name}".encode() not in ignored.split(b"\n"):
-            ignored = (ignored if ignored.endswith(b"\n") or not ignored else ignored + b"\n") + f"/{name}\n".encode()
-            files[".gitignore"] = ignored
+        path = str(PurePosixPath(name).with_name(".gitignore"))
+        ignored, line = files.get(path) or repository.read(head, path) or b"", f"/{PurePosixPath(name).name}".encode()
+        if line not in ignored.split(b"\n"):
+            files[path] = (ignored if ignored.endswith(b"\n") or not ignored else ignored + b"\n") + line + b"\n"
     for path, content in files.items():
         if content is None:
             git("update-index", "--force-remove", "--end-of-options", path, cwd=clone)

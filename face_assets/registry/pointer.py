@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -13,6 +14,7 @@ from face_assets.core.yaml_io import is_path, parse_yaml
 
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 MOST = 2**63
+SHORT = 1024  # bytes; a folder of a thousand pointers is read at every commit
 CONFLICT = re.compile(rb"^(<{7}|>{7})( |$)", re.MULTILINE)
 
 
@@ -39,7 +41,7 @@ def parse_pointer(content: bytes, name: str, where: str) -> Pointer:
     if CONFLICT.search(content):
         raise UserError(f"{where} holds a merge conflict (<<<<<<<): choose a side, or `dvc add {name}` again, and commit.")
     try:
-        parsed = parse_yaml(content)
+        parsed = (_parse_short if len(content) <= SHORT else parse_yaml)(content)
         out = _out(parsed["outs"], PurePosixPath(name).name)
         source = _source(parsed)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
@@ -76,6 +78,12 @@ def parse_pointer(content: bytes, name: str, where: str) -> Pointer:
     return Pointer(md5, size, files, path, remote or None, not_pushed)
 
 
+@lru_cache(maxsize=16_384)
+def _parse_short(content: bytes) -> Any:
+    """The parsed text, which nobody may change."""
+    return parse_yaml(content)
+
+
 def pointer_to(committed: bytes | None, name: str, md5: str, size: int | None, files: int, where: str, remote: str | None = None) -> bytes:
     """The text of NAME.dvc that points to a folder: the committed one with other contents, or a new one, of the DVC remote `remote`.
 
@@ -83,15 +91,16 @@ def pointer_to(committed: bytes | None, name: str, md5: str, size: int | None, f
     """
     found = {"md5": md5, **({} if size is None else {"size": size}), "nfiles": files, "hash": "md5"}
     if committed is None:
-        return yaml.safe_dump({"outs": [{**found, "path": name, **({"remote": remote} if remote else {})}]}, sort_keys=False).encode()
+        out = {**found, "path": PurePosixPath(name).name, **({"remote": remote} if remote else {})}
+        return yaml.safe_dump({"outs": [out]}, sort_keys=False).encode()
     before, parsed = parse_pointer(committed, name, where), parse_yaml(committed)
     if not before.md5.endswith(".dir") or parsed.get("deps"):
         raise UserError(f"{where} was imported, or tracks no folder: make it yours by `rm {name}.dvc` and `dvc add {name}`, and commit.")
-    out = _out(parsed["outs"], name)
-    assert out is not None
+    changed = _out(parsed["outs"], PurePosixPath(name).name)
+    assert changed is not None
     for key in ("size", "isexec"):
-        out.pop(key, None)
-    out.update(found)
+        changed.pop(key, None)
+    changed.update(found)
     parsed.pop("md5", None)  # of the whole file, as DVC writes it for some kinds
     return yaml.safe_dump(parsed, sort_keys=False, allow_unicode=True).encode()
 

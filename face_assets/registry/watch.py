@@ -1,6 +1,6 @@
 """New commits on the branches of the data repository, and those that change the pipeline's inputs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -8,8 +8,9 @@ from face_assets.core.yaml_io import MOST_BYTES, is_path, parse_yaml
 from face_assets.registry.acknowledgements import acknowledges
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.git import GitError
+from face_assets.registry.pointer_parts import FOLDERS
 
-POINTERS = ("photos.dvc", "gallery.dvc")
+PHOTOS = "photos.dvc"
 PARAMETERS = "params.yaml"
 REGISTER = "people.csv"
 REVIEWED = "reviewed.csv"
@@ -122,7 +123,8 @@ def _is_known(repository: DataRepository, commit: str) -> bool:
 
 def _why_not(inputs: Inputs, earlier: Inputs | None) -> str | None:
     """The reason for which a commit needs no run; None where it needs one."""
-    missing = [name for name in ("photos.dvc", PARAMETERS) if name not in inputs]
+    missing = [PHOTOS] if not any(name == PHOTOS or name.startswith("photos/") for name in inputs) else []
+    missing += [] if PARAMETERS in inputs else [PARAMETERS]
     if missing:
         return f"holds no {' and no '.join(missing)}"
     return UNCHANGED if inputs == earlier else None
@@ -134,14 +136,25 @@ def inputs_of(repository: DataRepository, commit: str) -> Inputs:
 
     Raises GitError for a commit that the mirror does not have.
     """
-    found = _objects(repository, commit, (*POINTERS, REGISTER, REVIEWED, PARAMETERS))
+    found = _objects(repository, commit, (*(f"{name}.dvc" for name in FOLDERS), REGISTER, REVIEWED, PARAMETERS))
+    found |= {
+        path: blob
+        for path, blob in _objects(repository, commit, tuple(f"{name}/" for name in FOLDERS), "-r").items()
+        if path.endswith(".dvc")
+    }
     named = _named_files(repository, commit) if PARAMETERS in found else []
     paths = tuple(path for name in named for path in (name, f"{name}.dvc"))
     return found | _objects(repository, commit, paths) if paths else found
 
 
-def _objects(repository: DataRepository, commit: str, paths: tuple[str, ...]) -> dict[str, str]:
-    listed = repository.git("ls-tree", "-z", "--end-of-options", commit, *paths).decode(errors="replace")
+def tracked_by(pointers: Iterable[str]) -> tuple[str, ...]:
+    """The folders and files that pointers track, by the paths of the pointers; a folder with several pointers once."""
+    names = (path.removesuffix(".dvc") for path in pointers)
+    return tuple(dict.fromkeys(top if (top := name.partition("/")[0]) in FOLDERS else name for name in names))
+
+
+def _objects(repository: DataRepository, commit: str, paths: tuple[str, ...], *options: str) -> dict[str, str]:
+    listed = repository.git("ls-tree", "-z", *options, "--end-of-options", commit, *paths).decode(errors="replace")
     rows = [row.split("\t", 1) for row in listed.split("\0") if row]
     return {path: facts.split()[2] for facts, path in rows}
 

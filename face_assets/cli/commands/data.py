@@ -18,12 +18,20 @@ from face_assets.core.outside_text import echo
 @click.option("--params", "params_file", type=click.Path(path_type=Path), help="A params.yaml to start with; without it the defaults.")
 @click.option("--weights", help="embedder.weights of the new params.yaml: vggface2, casia-webface, scratch, or a file.")
 @click.option("--remote", help="URL of the DVC remote; without it a folder next to REPO.")
-def init(repo: Path, photos: Path, gallery: Path | None, params_file: Path | None, weights: str | None, remote: str | None) -> None:
+@click.option(
+    "--shards",
+    type=click.IntRange(0, 10_000),
+    default=0,
+    help="Divide the people into this many pointers of DVC below photos/; 0 for one pointer, photos.dvc.",
+)
+def init(
+    repo: Path, photos: Path, gallery: Path | None, params_file: Path | None, weights: str | None, remote: str | None, shards: int
+) -> None:
     """Make a Git + DVC data repository of a folder of photos."""
     from face_assets.cli.new_repository import init_repository
 
     note = partial(echo, err=True)
-    commit = init_repository(repo, photos, gallery, params_file, weights, remote, note)
+    commit = init_repository(repo, photos, gallery, params_file, weights, remote, note, shards)
     echo(
         "Faces are biometric data: name a basis for each person, and assess the impact before you start (docs/how-to/impact-assessment.md)."
     )
