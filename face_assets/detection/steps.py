@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from sys import intern
 from time import monotonic
 from typing import Any
 
@@ -32,7 +33,7 @@ SEEN = "seen"
 """Status of a usable face of a person whom training or validation has under another name: enrolled, and no part of any split."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Face:
     """A photo with a crop, as training and evaluation use it. crop_key: of its subject's face, in stores of crops, features and embeddings;
     that of the detector's first choice is the photo's md5."""
@@ -152,15 +153,19 @@ def read_photos(aligned: Artifact) -> list[Photo]:
         return [Photo(row["path"], row["md5"], row["identity"], split_name(row["split"])) for row in csv.DictReader(file)]
 
 
-def read_faces(aligned: Artifact, *splits: str) -> list[Face]:
+def read_faces(aligned: Artifact, *splits: str, people: Collection[str] | None = None) -> list[Face]:
     """The photos with a usable face, in path order; of the named splits, or of all. Without a column `crop` it is the first choice's.
 
-    Those of people who are SEEN belong to no split.
+    Those of people who are SEEN belong to no split. people: those whose photos are read; None for all.
     """
     with open(aligned.directory / "faces.csv", encoding="utf-8", newline="") as file:
-        usable = (row for row in csv.DictReader(file) if row["status"] in ("face", SEEN))
-        rows = [row for row in usable if not splits or (row["status"] == "face" and row["split"] in splits)]
-    return [Face(row["path"], row["md5"], row["identity"], row["split"], row.get("crop", row["md5"])) for row in rows]
+        return [
+            Face(row["path"], row["md5"], intern(row["identity"]), intern(row["split"]), row.get("crop", row["md5"]))
+            for row in csv.DictReader(file)
+            if row["status"] in ("face", SEEN)
+            and (not splits or (row["status"] == "face" and row["split"] in splits))
+            and (people is None or row["identity"] in people)
+        ]
 
 
 def labels_of(faces: Sequence[Face]) -> list[int]:

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-ROWS_AT_ONCE = 1024
+from face_assets.biometrics.labelled import rows_at_once
+
 KEPT = 2000
 Kind = Literal["genuine", "impostor"]
 KINDS: tuple[Kind, Kind] = ("genuine", "impostor")
@@ -37,17 +38,22 @@ def hardest_pairs(embeddings: npt.NDArray[np.float32], people: npt.NDArray[Any],
     embeddings: (n, d) of unit length; people, ids: (n,).
     """
     best: dict[Kind, tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]] = {}
-    for start in range(0, len(embeddings), ROWS_AT_ONCE):
-        scores = embeddings[start : start + ROWS_AT_ONCE] @ embeddings[start:].T
+    step = rows_at_once(len(embeddings))
+    for start in range(0, len(embeddings), step):
+        scores = embeddings[start : start + step] @ embeddings[start:].T
         later = np.arange(scores.shape[1])[None] > np.arange(len(scores))[:, None]
-        same = people[start : start + ROWS_AT_ONCE, None] == people[None, start:]
+        same = people[start : start + step, None] == people[None, start:]
         for kind, chosen, sign in (("genuine", same & later, 1.0), ("impostor", ~same & later, -1.0)):
+            known, hardness = best.get(kind), sign * scores  # type: ignore[call-overload]
+            if known and len(known[2]) == kept:
+                chosen &= hardness < known[2][-1]  # the others come after all that are known
+            elif chosen.sum() > kept:
+                chosen &= hardness <= np.partition(hardness[chosen], kept - 1)[kept - 1]
             rows, columns = np.nonzero(chosen)
-            hardness = sign * scores[rows, columns]
+            hardness = hardness[rows, columns]
             if len(hardness) > kept:
                 place = np.argpartition(hardness, kept)[:kept]
                 rows, columns, hardness = rows[place], columns[place], hardness[place]
-            known = best.get(kind)  # type: ignore[call-overload]
             joined = [rows + start, columns + start, hardness]
             if known:
                 joined = [np.concatenate(both) for both in zip(known, joined, strict=True)]

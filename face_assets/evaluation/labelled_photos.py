@@ -1,9 +1,12 @@
 """Labelled photos of a split, and their embeddings by the candidate or by a release: those without a found face are among them."""
 
 import csv
-from collections.abc import Sequence
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from sys import intern
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,19 +27,26 @@ from face_assets.storage.artifacts import Artifact
 if TYPE_CHECKING:
     from face_assets.biometrics.labelled import Labelled
 
+MOST_PHOTOS = 50_000
+"""Photos of a split of which all pairs are compared, 1.25 billion. Figures of more would take the square of their number in time."""
 STATUSES = ("face", "no_face", "unusable")
 """Statuses of photos whose label counts. A photo that stands under two people, or twice under one, is not among them."""
 
 
 @dataclass(frozen=True)
 class LabelledPhotos:
-    """Photos of a split, in path order. rows: places of `faces`, the photos in which the candidate's detector finds a face."""
+    """Photos of a split, in path order. rows: places of `faces`, the photos in which the candidate's detector finds a face.
+
+    of_photos, of_people: those of the whole split, where the people of these photos are drawn from it; else 0.
+    """
 
     paths: list[str]
     md5s: list[str]
     identities: list[str]
     faces: list[Face]
     rows: np.ndarray
+    of_photos: int = 0
+    of_people: int = 0
 
     @cached_property
     def names(self) -> list[str]:
@@ -61,15 +71,40 @@ class LabelledPhotos:
         return Labelled(self.people, self.rows if rows is None else rows, embeddings)
 
 
-def read_labelled(aligned: Artifact, split: str) -> LabelledPhotos:
-    """The labelled photos of a split."""
+def read_labelled(aligned: Artifact, split: str, most: int = MOST_PHOTOS) -> LabelledPhotos:
+    """The labelled photos of a split: all up to `most`, and beyond that all those of people drawn from the split."""
     with open(aligned.directory / "faces.csv", encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["status"] in STATUSES and row["split"] == split]
-    faces = read_faces(aligned, split)
-    places = {row["path"]: place for place, row in enumerate(rows)}
+        rows = [
+            (row["path"], row["md5"], intern(row["identity"]))
+            for row in csv.DictReader(file)
+            if row["status"] in STATUSES and row["split"] == split
+        ]
+    photos = Counter(identity for _, _, identity in rows)
+    people = people_drawn(photos, most)
+    chosen = [row for row in rows if row[2] in people]
+    faces = read_faces(aligned, split, people=people)
+    places = {path: place for place, (path, _, _) in enumerate(chosen)}
     found = np.array([places[face.path] for face in faces], np.int64)
-    paths, md5s, identities = ([row[key] for row in rows] for key in ("path", "md5", "identity"))
-    return LabelledPhotos(paths, md5s, identities, faces, found)
+    paths, md5s, identities = ([row[column] for row in chosen] for column in range(3))
+    whole = (len(rows), len(photos)) if len(chosen) < len(rows) else ()
+    return LabelledPhotos(paths, md5s, identities, faces, found, *whole)
+
+
+def people_drawn(photos: Mapping[str, int], most: int) -> Collection[str]:
+    """The people of whom there are `most` photos together, or somewhat less; all where there are no more, and two at least.
+
+    photos: number of each person's. They are drawn in the order of a hash of their names, so that hardly anybody changes when others are
+    added.
+    """
+    if sum(photos.values()) <= most:
+        return photos.keys()
+    drawn: set[str] = set()
+    left = most
+    for name in sorted(photos, key=lambda name: hashlib.sha256(name.encode()).digest()):
+        if photos[name] <= left or len(drawn) < 2:
+            drawn.add(name)
+            left -= photos[name]
+    return drawn
 
 
 def seen_by_release(workspace: Workspace, commit: str, release: Release, photos: LabelledPhotos, log: Log) -> "Labelled":

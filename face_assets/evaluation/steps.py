@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from face_assets.registry.releases import Release
 
 PEOPLE_LISTED = 200
+IN_INTERVAL = 0.95
 CALIBRATION = "validation"
 """The split by whose people the gate's thresholds are chosen; training watches them and does not learn from them."""
 
@@ -96,7 +97,15 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
         for key, measured in figures.items():
             log(f"{key}: {_measured(measured)} over {measured.pairs:,} pairs of {measured.photos:,} photos")
         verdict = gate.judge(recognized, comparisons, params.evaluation, params.split.min_test_people)
-        gate_notes = [*_not_compared(line, comparisons), *_failures(seen), *_own_people(recognized), *verdict.notes, *stressed.notes]
+        drawn = _drawn(photos["test"], recognized, params)
+        gate_notes = [
+            *_drawn_notes(photos, drawn),
+            *_not_compared(line, comparisons),
+            *_failures(seen),
+            *_own_people(recognized),
+            *verdict.notes,
+            *stressed.notes,
+        ]
         trained, test = figures["trained"], photos["test"]
         names = [face.identity for face in test.faces]
         chosen = threshold_figures(seen["trained"].test.embeddings, names, params.evaluation, weights)
@@ -126,6 +135,7 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
             "failures_to_acquire": trained.failures,
             "figures": {key: _headline(one) for key, one in figures.items()},
             "recognition": recognition,
+            **({"drawn": drawn} if drawn else {}),
             "verification_threshold": threshold,
             "verification": chosen,
             "quality": quality.to_json(),
@@ -241,6 +251,32 @@ def _not_compared(line: Line, comparisons: "list[Comparison]") -> list[str]:
         for release in line.releases
         if release.version not in compared
     ]
+
+
+def _drawn(photos: LabelledPhotos, found: "Recognition", params: Params) -> dict[str, Any]:
+    """The size of the whole test split where people are drawn from it, and the recognizer's shares with the intervals in which those of
+    the whole split lie at IN_INTERVAL; empty where all photos are compared."""
+    from face_assets.biometrics.paired_bootstrap import share_interval
+
+    if not photos.of_photos:
+        return {}
+    side = 1 - (1 - IN_INTERVAL) / 2
+    shares = {"tar": found.accepted, "found_in_gallery": found.found}
+    intervals = {name: share_interval(counts, side, params.evaluation.seed).to_json() for name, counts in shares.items() if counts}
+    return {"of_photos": photos.of_photos, "of_people": photos.of_people, **intervals}
+
+
+def _drawn_notes(photos: Mapping[str, LabelledPhotos], drawn: Mapping[str, Any]) -> list[str]:
+    """Sentences about splits from which people are drawn."""
+    notes = [
+        f"the figures are of {len(one.paths):,} photos of {len(one.names):,} people drawn from the {one.of_photos:,} photos of "
+        f"{one.of_people:,} people of the split {split}: all pairs of more would take the square of their number in time"
+        for split, one in photos.items()
+        if one.of_photos
+    ]
+    named = {"tar": "TAR", "found_in_gallery": "1 - FNIR"}
+    ranges = [f"{named[key]} {one['low']:.4f} to {one['high']:.4f}" for key, one in drawn.items() if key in named]
+    return notes + ([f"of the whole split, at {IN_INTERVAL:.0%}: {', '.join(ranges)}"] if ranges else [])
 
 
 def _failures(seen: Mapping[str, Seen]) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from face_assets.core import identifiers
 from face_assets.core.errors import UnreachableError, UserError
 from face_assets.core.files import file_lock, is_locked, write_text
+from face_assets.core.identifiers import COMMIT_ID
 from face_assets.core.yaml_io import MOST_BYTES, expanded, is_path
 from face_assets.registry import dvc_config
 from face_assets.registry.dvc import last_line, try_dvc
@@ -35,6 +36,7 @@ class DataRepository(GitMirror):
         self.signing = signing
         self.clones = home / "clones"
         self.cache = home / "dvc-cache"
+        self._pointers: dict[tuple[str, str], dict[str, Pointer]] = {}
 
     def pointer(self, commit: str, name: str) -> Pointer | None:
         """The pointer of a tracked folder or file at the commit: NAME.dvc, or those below NAME/ together (`pointer_parts.whole`).
@@ -49,6 +51,8 @@ class DataRepository(GitMirror):
 
         Raises UserError for one that cannot be read, and where two track the same files.
         """
+        if (commit, name) in self._pointers:
+            return dict(self._pointers[commit, name])
         own = self.read(commit, f"{name}.dvc")
         found = {} if own is None else {name: own}
         if name in FOLDERS:
@@ -57,7 +61,9 @@ class DataRepository(GitMirror):
         parts = {part: parse_pointer(content, part, f"{part}.dvc at {at}") for part, content in found.items()}
         if len(parts) > 1 or name not in parts:
             require_apart(parts, at)
-        return parts
+        if len(parts) > 1 and COMMIT_ID.fullmatch(commit):  # one step looks several times, and a thousand take some hundredths of a second
+            self._pointers = {(commit, name): parts}
+        return dict(parts)
 
     def _pointers_below(self, commit: str, name: str) -> dict[str, bytes]:
         listed = self.git("ls-tree", "-r", "-z", "--end-of-options", commit, f"{name}/").decode(errors="replace")

@@ -1,8 +1,10 @@
 """The hardest pairs, and what became worse from one embedder to the next."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from face_assets.evaluation import hardest_pairs as pairs
 from face_assets.evaluation.hardest_pairs import Pair, hardest_pairs, read_pairs, worst_regressions, write_pairs
@@ -13,7 +15,7 @@ def vectors(count: int, seed: int = 0) -> np.ndarray:
     return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True))
 
 
-def test_the_hardest_are_those_of_all_pairs_scored_at_once(tmp_path: Path) -> None:
+def test_the_hardest_are_those_of_all_pairs_scored_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     embeddings, people = vectors(70), np.arange(70) // 5
     ids = [f"{person}/{number}.jpg" for number, person in enumerate(people)]
     scores = embeddings @ embeddings.T
@@ -23,9 +25,8 @@ def test_the_hardest_are_those_of_all_pairs_scored_at_once(tmp_path: Path) -> No
         "genuine": np.sort(scores[first, second][same])[:9],
         "impostor": np.sort(scores[first, second][~same])[::-1][:9],
     }
-    before, pairs.ROWS_AT_ONCE = pairs.ROWS_AT_ONCE, 16
+    monkeypatch.setattr(pairs, "rows_at_once", lambda columns: 16)
     found = hardest_pairs(embeddings, people, ids, kept=9)
-    pairs.ROWS_AT_ONCE = before
     for kind, best in expected.items():
         mine = [pair for pair in found if pair.kind == kind]
         np.testing.assert_allclose([pair.score for pair in mine], best, atol=1e-5)
@@ -33,6 +34,16 @@ def test_the_hardest_are_those_of_all_pairs_scored_at_once(tmp_path: Path) -> No
             assert abs(scores[ids.index(pair.first), ids.index(pair.second)] - pair.score) < 1e-5
     write_pairs(tmp_path / "pairs.csv", found)
     assert list(read_pairs(tmp_path / "pairs.csv")) == found
+
+
+def test_the_places_of_a_block_of_scores_are_not_kept() -> None:
+    count = 3000
+    embeddings = vectors(count)
+    tracemalloc.start()
+    hardest_pairs(embeddings, np.arange(count) // 5, [""] * count)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 30 * 1024 * count, "some bytes for each score of a block, and not the places of all"
 
 
 def test_new_mistakes_come_first_and_what_was_easy_before_is_bounded() -> None:
