@@ -83,15 +83,15 @@ def measure(number: int, pointers: int, folder: Path) -> None:
     splits = {split: read_labelled(Artifact("aligned_faces", "", folder, {}), split) for split in ("test", "validation")}
     seen = {split: some.seen(_vectors(len(some.faces))) for split, some in splits.items()}
     clock.step(f"labelled photos of the evaluation ({len(splits['test'].paths):,} test)")
+    templates_of(_vectors(len(identities)), identities)
+    del identities
+    clock.step("gallery: templates of everybody")
     asked = Params().evaluation
     point = operating_point((seen["validation"], seen["test"]), asked.far, asked.fpir, seen["test"].count, 0)
     recognition(seen["test"], point)
     evaluate_labelled(seen["test"], asked.far, 0)
     hardest_pairs(seen["test"].embeddings, seen["test"].found_people, splits["test"].paths)
     clock.step("evaluation: all pairs, hardest pairs")
-    del splits, seen
-    templates_of(_vectors(len(identities)), identities)
-    clock.step("gallery: templates of everybody")
 
 
 def _files(number: int, pointers: int, part: int, changed: bool) -> list[TrackedFile]:

@@ -1,6 +1,5 @@
 """Photos filed under more than one person, exact or near duplicates."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -28,10 +27,13 @@ class NearDuplicates:
 
 def exact(photos: Iterable[Photo]) -> list[list[Photo]]:
     """Groups of photos with the same bytes under more than one identity."""
-    groups: dict[str, list[Photo]] = defaultdict(list)
+    first: dict[str, Photo] = {}
+    groups: dict[str, list[Photo]] = {}  # of the few md5s that are there twice
     for photo in photos:
-        groups[photo.md5].append(photo)
-    return [group for group in groups.values() if len({photo.identity for photo in group}) > 1]
+        if (one := first.setdefault(photo.md5, photo)) is not photo:
+            groups.setdefault(photo.md5, [one]).append(photo)
+    named = [groups[md5] for md5 in first if md5 in groups] if groups else []
+    return [group for group in named if len({photo.identity for photo in group}) > 1]
 
 
 def once(photos: Iterable[Photo]) -> list[Photo]:

@@ -3,9 +3,10 @@
 import csv
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from sys import intern
 from typing import Any, Literal, get_args
 
 from face_assets.core.errors import UserError
@@ -14,6 +15,7 @@ from face_assets.dataset.photo_folders import identity_of, left_out_as, person_k
 
 EXAMPLES = 20
 SplitName = Literal["train", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 FIELDS = ("path", "md5", "identity", "split")
 
 
@@ -78,14 +80,14 @@ class Manifest:
         with open(path, encoding="utf-8", newline="") as file:
             rows = csv.reader(file)
             next(rows)
-            return Manifest([Photo(path, md5, identity, split_name(split)) for path, md5, identity, split in rows])
+            return Manifest([Photo(path, md5, intern(identity), split_name(split)) for path, md5, identity, split in rows])
 
 
 def split_name(name: str) -> SplitName:
     """The split of that name. Raises ValueError for another name."""
-    for split in get_args(SplitName):
+    for split in SPLITS:
         if name == split:
-            return split  # type: ignore[no-any-return]
+            return split
     raise ValueError(f"no split is called {name!r}")
 
 
@@ -100,7 +102,9 @@ def make_manifest(files: Iterable[tuple[str, str]], split: Split, known: Iterabl
     misplaced: list[str] = []
     left_out: defaultdict[str, list[str]] = defaultdict(list)
     for path, md5 in files:
-        parts = PurePosixPath(path).parts
+        parts: Sequence[str] = path.split("/")
+        if "" in parts or "." in parts:
+            parts = PurePosixPath(path).parts
         if not parts or path.startswith("/") or ".." in parts:
             raise UserError(f"The data set lists {path!r}, which is no file in its folder: add the folder again.")
         require_unicode(path)
@@ -110,11 +114,12 @@ def make_manifest(files: Iterable[tuple[str, str]], split: Split, known: Iterabl
         elif len(parts) < 2:
             misplaced.append(path)
         else:
-            found.append((path, md5, parts[0]))
+            found.append((path, md5, intern(parts[0])))
     names = Counter(folder for _, _, folder in found)
     identities = _identities(names, known)
     splits = {identity: assign_split(identity, split) for identity in identities.values()}
-    photos = [Photo(path, md5, identities[folder], splits[identities[folder]]) for path, md5, folder in sorted(found)]
+    found.sort()
+    photos = [Photo(path, md5, identities[folder], splits[identities[folder]]) for path, md5, folder in found]
     folders: defaultdict[str, list[str]] = defaultdict(list)
     for folder in sorted(names):
         folders[identities[folder]].append(folder)

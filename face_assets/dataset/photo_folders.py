@@ -3,7 +3,6 @@
 import re
 import unicodedata
 from collections.abc import Sequence
-from pathlib import PurePath
 
 from face_assets.core.errors import UserError
 
@@ -43,7 +42,9 @@ def left_out_as(parts: Sequence[str], is_folder: bool = False) -> str | None:
         if name.startswith("."):
             return HIDDEN
     last = parts[-1].lower()
-    is_other = not is_folder and (PurePath(last).suffix in OTHER_ENDINGS or last.endswith("~") or last.startswith("~$"))
+    place = last.rfind(".")
+    suffix = last[place:] if 0 < place < len(last) - 1 else ""
+    is_other = not is_folder and (suffix in OTHER_ENDINGS or last.endswith("~") or last.startswith("~$"))
     return OTHER_KIND if is_other else None
 
 

@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from face_assets.dataset.manifest import Manifest, Photo, make_manifest, moved
 from face_assets.dataset.photo_folders import LOOSE
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.storage.artifacts import Artifact
+from face_assets.storage.content_store import ContentStore
 
 PHOTOS = "photos"
 LISTED = 200
@@ -53,9 +54,10 @@ def version_dataset(workspace: Workspace, commit: str, log: Log) -> Artifact:
         plan = plan_of(manifest.photos, params)
         manifest = planned(manifest, plan)
         log(plan.refusal or plan.reason)
-        facts = _inspect(workspace, commit, manifest.photos, params, log)
-        problems = {photo.path: facts[photo.md5]["problem"] for photo in manifest.photos if "problem" in facts[photo.md5]}
-        hashes = {md5: int(fact["hash"], 16) for md5, fact in facts.items() if "hash" in fact}
+        seen = _inspect(workspace, commit, manifest.photos, params, log)
+        problems = {photo.path: problem for photo in manifest.photos if isinstance(problem := seen[photo.md5], str)}
+        hashes = {md5: one for md5, one in seen.items() if isinstance(one, int)}
+        del seen
         exact = duplicates.exact(manifest.photos)
         searched = duplicates.search(hashes, manifest.photos, params.photos.near_duplicate_distance)
         near = searched.pairs
@@ -123,13 +125,20 @@ def moved_since_production(workspace: Workspace, dataset: Artifact) -> list[str]
     return moved(before, after)
 
 
-def _inspect(workspace: Workspace, commit: str, photos: list[Photo], params: Params, log: Log) -> dict[str, dict[str, Any]]:
+def _inspect(workspace: Workspace, commit: str, photos: list[Photo], params: Params, log: Log) -> dict[str, int | str | None]:
+    """The perceptual hash of each photo, by md5; for one that is unusable the problem, and None for one without a hash."""
     store = workspace.home.inspections(fingerprint(params.photos.max_megapixels, step_version("inspection")))
     md5s = [photo.md5 for photo in photos]
-    store.drop(md5 for md5, fact in store.facts(md5s).items() if fact.get("problem") in NOW_READ)
-    missing = store.missing(md5s)
+    found = _inspected(store, md5s)
+    store.drop(again := [md5 for md5, one in found.items() if one in NOW_READ])
+    missing = list(dict.fromkeys([*again, *(md5 for md5 in md5s if md5 not in found)]))
     if missing:
         log(f"inspecting {len(missing):,} new photos of {len(set(md5s)):,}")
         files = workspace.repository.locate(commit, PHOTOS, missing)
         inspect_photos(files, store, params.photos.max_megapixels, workspace.settings.cores, progress_lines(log, "inspected"))
-    return store.facts(md5s)
+        found |= _inspected(store, missing)
+    return found
+
+
+def _inspected(store: ContentStore, md5s: Iterable[str]) -> dict[str, int | str | None]:
+    return {md5: fact.get("problem") or (int(fact["hash"], 16) if "hash" in fact else None) for md5, fact in store.each_fact(md5s)}

@@ -69,7 +69,11 @@ class ContentStore:
 
     def facts(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
         """The facts of those keys that have an entry, without reading blobs."""
-        return {entry.key: entry.facts for entry in self._select(list(dict.fromkeys(keys)), "key, facts, NULL")}
+        return dict(self.each_fact(keys))
+
+    def each_fact(self, keys: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yields the same one by one, in no particular order: the facts of millions of keys need not be in memory."""
+        return ((entry.key, entry.facts) for entry in self._select(list(dict.fromkeys(keys)), "key, facts, NULL"))
 
     def entries(self, keys: Iterable[str]) -> Iterator[Entry]:
         """The entries of `keys` that exist, in no particular order, with their blobs, a few hundred in memory at a time."""
