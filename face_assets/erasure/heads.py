@@ -56,7 +56,9 @@ def commit_without(
 def _is_somebody_left(repository: DataRepository, commit: CommitId, name: str, changed: Mapping[str, list[TrackedFile]]) -> bool:
     """True where a folder, with its other pointers, holds files after the change."""
     top = name.partition("/")[0]
-    return any(changed.get(part, True) for part in (repository.pointers(commit, top) if top in FOLDERS else [name]))
+    if top not in FOLDERS:
+        return bool(changed[name])
+    return any(changed.get(part, pointer.files != 0) for part, pointer in repository.pointers(commit, top).items())
 
 
 def texts_without(repository: DataRepository, commit: str, traces: Traces, pseudonym: str) -> Mapping[str, bytes | None]:

@@ -37,8 +37,8 @@ def listed(*paths: str) -> list[TrackedFile]:
     return [TrackedFile(path, md5("a")) for path in paths]
 
 
-def folder(letter: str, name: str = "x", **facts: object) -> Pointer:
-    return Pointer(f"{md5(letter)}.dir", 10, 2, name, **facts)
+def folder(letter: str, name: str = "x") -> Pointer:
+    return Pointer(f"{md5(letter)}.dir", 10, 2, name)
 
 
 def test_the_version_of_a_folder_changes_with_any_of_its_pointers() -> None:
