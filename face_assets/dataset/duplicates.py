@@ -46,14 +46,14 @@ def once(photos: Iterable[Photo]) -> list[Photo]:
     return list(first.values())
 
 
-def search(hashes: Mapping[str, int], photos: Sequence[Photo], distance: int) -> NearDuplicates:
+def search(hashes: Mapping[str, int | str | None], photos: Sequence[Photo], distance: int) -> NearDuplicates:
     """Photos of two people whose 64-bit hashes (by md5) differ in at most `distance` bits, exact duplicates left out.
 
     Two such hashes agree in one of distance + 1 bands (multi-index hashing, Norouzi et al. 2012), so only photos that share a band are
-    compared. Nearly flat images, whose hashes say nothing, are left out.
+    compared. Nearly flat images, whose hashes say nothing, are left out, and photos that have a problem in place of a hash.
     """
     first = {photo.md5: photo for photo in reversed(photos)}
-    md5s = sorted(md5 for md5, value in hashes.items() if md5 in first and FLAT_BITS <= value.bit_count() <= BITS - FLAT_BITS)
+    md5s = sorted(md5 for md5, value in hashes.items() if md5 in first and isinstance(value, int) and _is_telling(value))
     values = np.array([hashes[md5] for md5 in md5s], np.uint64)
     numbers = {identity: number for number, identity in enumerate(dict.fromkeys(first[md5].identity for md5 in md5s))}
     people = np.array([numbers[first[md5].identity] for md5 in md5s], np.int64)
@@ -67,6 +67,10 @@ def search(hashes: Mapping[str, int], photos: Sequence[Photo], distance: int) ->
         not_compared += left
     named = [(first[md5s[one]], first[md5s[other]], int(values[one] ^ values[other]).bit_count()) for one, other in found]
     return NearDuplicates(sorted(named, key=lambda pair: (pair[2], pair[0].path, pair[1].path)), not_compared)
+
+
+def _is_telling(value: int) -> bool:
+    return FLAT_BITS <= value.bit_count() <= BITS - FLAT_BITS
 
 
 def _sharing(

@@ -79,7 +79,7 @@ def create_repository(
 
 def require_new(path: Path) -> None:
     """Raises UserError where no data repository can be made at `path`."""
-    if _is_committed(path, "photos.dvc") or _is_committed(path, "photos"):
+    if _has_photos(path):
         raise UserError(f"{path} is a data repository already: add photos there, and `face-assets commit` them.")
     if path.exists() and not path.is_dir():
         raise UserError(f"{path} is not a folder.")
@@ -87,16 +87,17 @@ def require_new(path: Path) -> None:
         raise UserError(f"{path} is not empty and no git repository: name a new folder, or run `git init` there.")
 
 
-def _is_committed(path: Path, name: str) -> bool:
-    """True where the repository's last commit contains the file: a killed call may have left it without a commit."""
+def _has_photos(path: Path) -> bool:
+    """True where the repository's last commit has a pointer to photos: a killed call may have left one without a commit."""
     if not (path / ".git").exists():
-        return name.endswith(".dvc") and (path / name).is_file()
+        return (path / "photos.dvc").is_file()
     try:
-        return bool(git("ls-tree", "HEAD", "--", name, cwd=path))
+        listed = git("ls-tree", "-r", "-z", "--name-only", "HEAD", "--", "photos.dvc", "photos/", cwd=path)
     except GitError as error:
         if "object name HEAD" not in str(error):
             raise UserError(f"{path} cannot be read: {error}") from error
         return False  # no commit yet
+    return any(name.endswith(b".dvc") for name in listed.split(b"\0"))
 
 
 @outside()

@@ -51,15 +51,14 @@ def version_dataset(workspace: Workspace, commit: str, log: Log) -> Artifact:
                 f"The data set at commit {commit[:12]} is empty: photos.dvc lists {len(tracked)} files, none in a person's folder"
                 f"{left_out_text(manifest.notes())}. It needs one folder a person, with that person's photos in it."
             )
+        del tracked
         plan = plan_of(manifest.photos, params)
         manifest = planned(manifest, plan)
         log(plan.refusal or plan.reason)
         seen = _inspect(workspace, commit, manifest.photos, params, log)
         problems = {photo.path: problem for photo in manifest.photos if isinstance(problem := seen[photo.md5], str)}
-        hashes = {md5: one for md5, one in seen.items() if isinstance(one, int)}
-        del seen
         exact = duplicates.exact(manifest.photos)
-        searched = duplicates.search(hashes, manifest.photos, params.photos.near_duplicate_distance)
+        searched = duplicates.search(seen, manifest.photos, params.photos.near_duplicate_distance)
         near = searched.pairs
         manifest.write(directory / "manifest.csv")
         write_rows(directory / "unreadable.csv", ("path", "problem"), sorted(problems.items()))
@@ -128,12 +127,11 @@ def moved_since_production(workspace: Workspace, dataset: Artifact) -> list[str]
 def _inspect(workspace: Workspace, commit: str, photos: list[Photo], params: Params, log: Log) -> dict[str, int | str | None]:
     """The perceptual hash of each photo, by md5; for one that is unusable the problem, and None for one without a hash."""
     store = workspace.home.inspections(fingerprint(params.photos.max_megapixels, step_version("inspection")))
-    md5s = [photo.md5 for photo in photos]
-    found = _inspected(store, md5s)
+    found = _inspected(store, (photo.md5 for photo in photos))
     store.drop(again := [md5 for md5, one in found.items() if one in NOW_READ])
-    missing = list(dict.fromkeys([*again, *(md5 for md5 in md5s if md5 not in found)]))
+    missing = list(dict.fromkeys([*again, *(photo.md5 for photo in photos if photo.md5 not in found)]))
     if missing:
-        log(f"inspecting {len(missing):,} new photos of {len(set(md5s)):,}")
+        log(f"inspecting {len(missing):,} new photos of {len({photo.md5 for photo in photos}):,}")
         files = workspace.repository.locate(commit, PHOTOS, missing)
         inspect_photos(files, store, params.photos.max_megapixels, workspace.settings.cores, progress_lines(log, "inspected"))
         found |= _inspected(store, missing)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from face_assets.core.batches import batched
 from face_assets.core.files import file_lock, lock_path
 
 KEYS_A_QUERY = 500
@@ -72,17 +73,17 @@ class ContentStore:
         return dict(self.each_fact(keys))
 
     def each_fact(self, keys: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yields the same one by one, in no particular order: the facts of millions of keys need not be in memory."""
-        return ((entry.key, entry.facts) for entry in self._select(list(dict.fromkeys(keys)), "key, facts, NULL"))
+        """Yields the same one by one, in no particular order, and of a key that is asked twice perhaps twice: the facts of millions of keys
+        need not be in memory."""
+        return ((entry.key, entry.facts) for entry in self._select(keys, "key, facts, NULL"))
 
     def entries(self, keys: Iterable[str]) -> Iterator[Entry]:
         """The entries of `keys` that exist, in no particular order, with their blobs, a few hundred in memory at a time."""
         yield from self._select(list(dict.fromkeys(keys)), "key, facts, blob")
 
-    def _select(self, keys: list[str], columns: str) -> Iterator[Entry]:
+    def _select(self, keys: Iterable[str], columns: str) -> Iterator[Entry]:
         with closing(self._connect()) as connection:
-            for start in range(0, len(keys), KEYS_A_QUERY):
-                part = keys[start : start + KEYS_A_QUERY]
+            for part in batched(keys, KEYS_A_QUERY):
                 placeholders = ",".join("?" * len(part))
                 for key, facts, blob in connection.execute(f"SELECT {columns} FROM entries WHERE key IN ({placeholders})", part):
                     yield Entry(key, json.loads(facts), blob)
