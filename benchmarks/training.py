@@ -14,6 +14,7 @@ from face_assets.core import params
 from face_assets.dataset.photo_survey import survey
 from face_assets.embedding.training import TrainingRequest, train
 from face_assets.storage.content_store import ContentStore, Entry
+from face_assets.storage.home import StoreFolder
 
 IMAGES, BATCH, SIDE, THREADS = 256, 32, 160, 2
 ROUNDS = 2
@@ -57,7 +58,7 @@ def _ours(encoded: list[bytes], labels: list[int]) -> float:
             train=params.Train(unfreeze="all", epochs=1, batch_size=BATCH, precision="bf16"),
             crops=crops,
             image_size=SIDE,
-            features=place / "features",
+            features=StoreFolder(place / "features"),
             train_keys=[str(i) for i in range(len(encoded))],
             train_labels=labels,
             validation_keys=[],

@@ -65,6 +65,10 @@ class Settings(BaseSettings):
     dagster_home: Path | None = Field(
         None, description="DAGSTER_HOME with a dagster.yaml of its own, as in containers; without it `dagster/` in the state directory"
     )
+    store: str | None = Field(
+        None,
+        description="s3://bucket/prefix, or a folder, where machines share what they made, so that each thing is made once; unset: none",
+    )
     repo: str | None = Field(None, description="the data repository: a path or git URL; `use`, `run --repo` and `up --repo` store it")
     production_branches: Patterns = Field(("main", "master"), description="branches whose commits go live, by shell patterns")
     experiment_branches: Patterns = Field(("*",), description="branches whose commits stop after the evaluation; production's win")
@@ -172,6 +176,21 @@ class Settings(BaseSettings):
         if not path.is_absolute():
             raise ValueError("must be an absolute path, since the daemon and the webserver run in another folder")
         return path
+
+    @field_validator("store")
+    @classmethod
+    def _is_a_bucket_or_folder(cls, value: str | None) -> str | None:
+        if not value:
+            return None
+        if "://" in value:
+            parts = urlsplit(value)
+            if parts.scheme != "s3" or not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
+                raise ValueError("must be s3://bucket/prefix, with keys in the environment (AWS_…), or an absolute path")
+            return value.rstrip("/")
+        path = expanded(value)
+        if not path.is_absolute():
+            raise ValueError("must be an absolute path, or s3://bucket/prefix")
+        return str(path)
 
     @field_validator("target")
     @classmethod

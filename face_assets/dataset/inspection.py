@@ -34,3 +34,4 @@ def inspect_photos(photos: Mapping[str, Path], store: ContentStore, max_megapixe
             store.put(pool.map(one, batch))
             done += len(batch)
             progress(done, len(photos))
+    store.publish()

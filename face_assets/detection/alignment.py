@@ -62,6 +62,7 @@ def align_photos(
             store.put(entries)
             done += sum(entry.key in photos for entry in entries)
             progress(done, len(photos))
+    store.publish()
 
 
 def unaligned(

@@ -81,6 +81,7 @@ def gather_shards(workspace: Workspace, commit: str, log: Log) -> int:
         others = [key for keys in other_keys(part.facts(lacking)).values() for key in keys]
         for entries in batched(part.entries([*lacking, *others]), ENTRIES_A_TRANSACTION):
             store.put(entries)
+    store.publish()
     missing = store.missing(lacking)
     if missing:
         raise UserError(

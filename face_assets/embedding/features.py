@@ -19,6 +19,7 @@ from face_assets.core.inference import Batches, compile_network
 from face_assets.core.onnx_runtime import DeviceBatches, OnnxNetwork
 from face_assets.core.progress import Progress, progress_lines
 from face_assets.storage.content_store import ContentStore, Entry
+from face_assets.storage.home import StoreFolder
 
 if TYPE_CHECKING:
     from torch import nn
@@ -96,6 +97,7 @@ def compute_rows(
         store.put(Entry(key, {}, row.tobytes()) for key, row in zip(part, rows, strict=True))
         if progress is not None:
             progress(start + len(part), len(missing))
+    store.publish()
     return len(missing)
 
 
@@ -124,7 +126,7 @@ def faces_stored(
     image_size: int,
     crops: ContentStore,
     keys: Sequence[str],
-    folder: Path,
+    folder: StoreFolder,
     threads: int,
     log: Callable[[str], None],
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -149,12 +151,12 @@ def feature_store(
     image_size: int,
     crops: ContentStore,
     keys: Sequence[str],
-    folder: Path,
+    folder: StoreFolder,
     threads: int,
     log: Callable[[str], None],
 ) -> ContentStore:
     """The store of this trunk's features; computes those of `keys` that it lacks and logs the rate."""
-    store = ContentStore(folder / f"{trunk_fingerprint(model, normalization, image_size)}.sqlite")
+    store = folder.open(trunk_fingerprint(model, normalization, image_size))
     compute_features(model, normalization, crops, keys, store, threads, progress_lines(log, "trunk features of", "crops"))
     return store
 

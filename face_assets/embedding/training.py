@@ -21,6 +21,7 @@ from face_assets.embedding.learning_curve import evenly, verification, write_cur
 from face_assets.embedding.training_inputs import training_inputs
 from face_assets.embedding.weights import load_embedder, save_embedder, weights_fingerprint
 from face_assets.storage.content_store import ContentStore
+from face_assets.storage.home import StoreFolder
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -44,7 +45,7 @@ class TrainingRequest:
     train: params.Train
     crops: ContentStore
     image_size: int
-    features: Path
+    features: StoreFolder
     train_keys: list[str]
     train_labels: list[int]
     validation_keys: list[str]

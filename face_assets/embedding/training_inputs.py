@@ -44,7 +44,7 @@ def training_inputs(
         return _in_memory("features", features[:count], features[count:])
     if settings.unfreeze != "all":
         views = (False, True) if settings.flip else (False,)
-        stored = StoredActivations(model, settings.unfreeze, request.embedder.whitening, request.image_size, request.features)
+        stored = StoredActivations(model, settings.unfreeze, request.embedder.whitening, request.image_size, request.features.path)
         if stored.fit(count * len(views) + len(keys) - count):
             inputs = np.empty((count, len(views), *stored.shape), np.float32)
             for view, mirrored in enumerate(views):
@@ -81,7 +81,7 @@ def _view_inputs(request: "TrainingRequest", model: "nn.Module", keys: list[str]
     read: Read = views.read
     kind: InputKind = "views of crops"
     if settings.unfreeze != "all":
-        stored = ViewActivations(model, settings, request.embedder.whitening, views, request.features, request.image_size)
+        stored = ViewActivations(model, settings, request.embedder.whitening, views, request.features.path, request.image_size)
         watched = [divmod(row, len(watched_names)) for row in watched_rows]
         wanted = chain(product(keys[:count], names), ((keys[count + photo], watched_names[view]) for photo, view in watched))
         if stored.make(wanted, threads, log):

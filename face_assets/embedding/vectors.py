@@ -21,6 +21,7 @@ from face_assets.embedding.shrunk_crops import ShrunkCrops
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.storage.artifacts import Artifact
 from face_assets.storage.content_store import ContentStore, Entry
+from face_assets.storage.home import StoreFolder
 
 if TYPE_CHECKING:
     from torch import nn
@@ -66,9 +67,9 @@ class Embedding:
         return Embedding(str(bundle / "embedder.pt"), engine["whitening"], engine["embedding_size"], detector)
 
 
-def feature_folder(workspace: Workspace, detector: Detector) -> Path:
+def feature_folder(workspace: Workspace, detector: Detector) -> StoreFolder:
     """Folder of the stored trunk features of a detector's crops."""
-    return workspace.home.features / "-".join([detector_fingerprint(workspace, detector), *_version()])
+    return workspace.home.features("-".join([detector_fingerprint(workspace, detector), *_version()]))
 
 
 def _version() -> list[str]:
@@ -175,6 +176,7 @@ def _kept(
         made = engine.rows(load_crops(_crops(workspace, detector, shrunk), batch))
         made = made if engine.has_quality else made[:, :-1]  # as engines of earlier versions are stored
         store.put(Entry(key, {}, row.tobytes()) for key, row in zip(batch, made, strict=True))
+    store.publish()
     found = {entry.key: np.frombuffer(entry.blob or b"", np.float32) for entry in store.entries(keys)}
     rows, size = np.stack([found[key] for key in keys]), read_json(directory / "engine.json")["embedding_size"]
     return Embedded(np.ascontiguousarray(rows[:, :size]), rows[:, size] if rows.shape[1] > size else np.full(len(rows), np.nan, np.float32))

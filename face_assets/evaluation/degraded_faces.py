@@ -97,6 +97,7 @@ def degraded_faces(
                 store.put(entries)
                 done += len(entries)
                 progress(done, len(missing))
+        store.publish()
     facts = store.facts(key for row in keys for key in row)
     return [[key if facts[key]["status"] == "face" else None for key in row] for row in keys]
 

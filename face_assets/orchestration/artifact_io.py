@@ -5,10 +5,11 @@ from pathlib import Path
 import dagster as dg
 
 from face_assets.core.errors import UserError
-from face_assets.core.files import file_lock, lock_path, read_json, write_json
+from face_assets.core.files import read_json, write_json
 from face_assets.core.identifiers import commit_id
 from face_assets.core.settings import load_settings
 from face_assets.storage.artifacts import Artifact
+from face_assets.storage.home import Home
 
 
 class ArtifactIOManager(dg.ConfigurableIOManager):
@@ -16,7 +17,7 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Artifact) -> None:
         """Writes the reference to the artifact."""
-        write_json(_file(context), obj.to_json())
+        write_json(_file(context), obj.to_json(load_settings().home))
 
     def load_input(self, context: dg.InputContext) -> Artifact:
         """The upstream asset's artifact for the same commit. Raises Failure if it was not made or is deleted."""
@@ -24,21 +25,14 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
         asset, commit = context.asset_key.to_user_string(), context.partition_key
         if not file.is_file():
             raise dg.Failure(f"{asset} has not been materialized for commit {commit[:12]}: materialize it first.", allow_retries=False)
-        artifact = Artifact.from_json(read_json(file))
-        if not _is_there(artifact.directory):
+        settings = load_settings()
+        artifact = Artifact.from_json(read_json(file), settings.home)
+        if not Home(settings.home, settings.store).artifacts.restore(artifact):
             raise dg.Failure(
                 f"The files of {asset} for commit {commit[:12]} are gone from {artifact.directory}: materialize it again.",
                 allow_retries=False,
             )
         return artifact
-
-
-def _is_there(directory: Path) -> bool:
-    """True if an artifact exists. The lock counts as a use of it (face_assets.automation.retention)."""
-    if not directory.parent.is_dir():
-        return False
-    with file_lock(lock_path(directory)):
-        return directory.is_dir()
 
 
 def _file(context: dg.OutputContext | dg.InputContext) -> Path:

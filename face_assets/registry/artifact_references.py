@@ -11,7 +11,7 @@ MOST_COMMITS = 200
 def artifact_of(workspace: Workspace, asset: str, commit: str) -> Artifact | None:
     """The artifact of an asset for a commit; None where it was not made on this machine, or is deleted."""
     file = workspace.home.artifact_references / asset / f"{commit}.json"
-    artifact = Artifact.from_json(read_json(file)) if file.is_file() else None
+    artifact = Artifact.from_json(read_json(file), workspace.home.root) if file.is_file() else None
     return artifact if artifact and artifact.directory.is_dir() else None
 
 

@@ -32,7 +32,7 @@ class Workspace:
     @cached_property
     def home(self) -> Home:
         """Paths and stores of the state directory."""
-        return Home(self.settings.home)
+        return Home(self.settings.home, self.settings.store)
 
     @cached_property
     def repository(self) -> DataRepository:

@@ -57,6 +57,9 @@ class ContentStore:
         with closing(self._connect()) as connection, connection:
             connection.executemany("INSERT OR IGNORE INTO entries VALUES (?, ?, ?)", rows)
 
+    def publish(self) -> None:
+        """Makes the entries known to other machines, where the store is shared (shared_rows.py); called by who computed entries."""
+
     def drop(self, keys: Iterable[str]) -> None:
         """Removes the entries of `keys`."""
         with closing(self._connect()) as connection, connection:

@@ -1,21 +1,41 @@
 """The state directory: one folder with all state of this machine, and the stores in it."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from face_assets.core.yaml_io import expanded
 from face_assets.storage.artifacts import ArtifactStore
 from face_assets.storage.content_store import ContentStore
+from face_assets.storage.shared_store import SharedStore, open_shared
 
 DAGSTER_HOME = "FACE_ASSETS_DAGSTER_HOME"
+
+
+@dataclass(frozen=True)
+class StoreFolder:
+    """A folder of content stores. shared: the store that several machines share, and the folder's name there, where there is one."""
+
+    path: Path
+    shared: tuple[SharedStore, str] | None = None
+
+    def open(self, name: str) -> ContentStore:
+        """The content store of a name, with the rows of all machines where there is a shared store."""
+        path = self.path / f"{name}.sqlite"
+        if self.shared is None:
+            return ContentStore(path)
+        store, folder = self.shared
+        return store.content_store(path, f"{folder}/{name}")
 
 
 class Home:
     """Paths and stores below FACE_ASSETS_HOME. docs/how-to/backup.md lists what cannot be made again from the data repository."""
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, store: str | None = None):
+        """store: address of the store that several machines share."""
         self.root = root
-        self.artifacts = ArtifactStore(root / "artifacts")
+        self.shared = open_shared(store, root)
+        self.artifacts = ArtifactStore(root / "artifacts", self.shared)
 
     @property
     def dagster(self) -> Path:
@@ -26,11 +46,6 @@ class Home:
     def artifact_references(self) -> Path:
         """References to the artifact of each asset and commit."""
         return self.root / "handles"
-
-    @property
-    def features(self) -> Path:
-        """Stored trunk features, a file for each trunk."""
-        return self.root / "features"
 
     @property
     def training(self) -> Path:
@@ -74,12 +89,20 @@ class Home:
 
     def crops(self, detector: str) -> ContentStore:
         """The crop store of a detector's fingerprint: key = that of the crop."""
-        return ContentStore(self.root / "crops" / f"{detector}.sqlite")
+        return self.stores("crops").open(detector)
 
     def inspections(self, version: str) -> ContentStore:
         """The store of inspected photo files: key = the photo's md5."""
-        return ContentStore(self.root / "inspections" / f"{version}.sqlite")
+        return self.stores("inspections").open(version)
 
     def embeddings(self, engine: str) -> ContentStore:
         """Embeddings by an engine's fingerprint: key = that of the crop."""
-        return ContentStore(self.root / "embeddings" / f"{engine}.sqlite")
+        return self.stores("embeddings").open(engine)
+
+    def features(self, crops: str) -> StoreFolder:
+        """Stored trunk features of the crops of a detector and version, a content store for each trunk."""
+        return self.stores(f"features/{crops}")
+
+    def stores(self, folder: str) -> StoreFolder:
+        """A folder of content stores, by its path below the state directory."""
+        return StoreFolder(self.root / folder, (self.shared, folder) if self.shared else None)

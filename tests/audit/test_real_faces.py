@@ -64,8 +64,8 @@ def test_wrong_labels_of_real_photos_are_found_reported_and_left_out(workspace: 
     assert swapped == {"p3", "p4"}
     assert (gallery.summary["photos"], gallery.summary["left_out"]) == (2 * PEOPLE, 4)
     references = workspace.home.artifact_references
-    write_json(references / "label_audit" / f"{commit}.json", audited.to_json())
-    write_json(references / "gallery_audit" / f"{commit}.json", gallery.to_json())
+    write_json(references / "label_audit" / f"{commit}.json", audited.to_json(workspace.home.root))
+    write_json(references / "gallery_audit" / f"{commit}.json", gallery.to_json(workspace.home.root))
     printed: Any = CliRunner().invoke(main, ["audit"])
     assert printed.exit_code == 0
     assert "wrong_person p1/wrong.jpg: shows p0 and not p1 (own 0." in printed.output

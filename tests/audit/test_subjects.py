@@ -87,7 +87,7 @@ def test_the_subject_agrees_with_the_person_s_other_photos(workspace: Workspace,
         assert store.facts([face.crop_key])[face.crop_key]["box"][0] < 250 or face.identity == "Hu_Jintao"
     reference = workspace.home.artifact_references / "label_audit" / f"{commit}.json"
     reference.parent.mkdir(parents=True)
-    write_json(reference, audited.to_json())
+    write_json(reference, audited.to_json(workspace.home.root))
     report = audit_text(audit_report("HEAD"))
     assert "3 subjects chosen by agreement" in report
     assert all(f"subject      {path}: a face agrees" in report for path in pasted)

@@ -67,7 +67,7 @@ class Machine:
 
         home = self.workspace.home
         made = home.artifacts.make("face_embedder", fingerprint, fill)
-        write_json(home.artifact_references / "face_embedder" / f"{commit}.json", made.to_json())
+        write_json(home.artifact_references / "face_embedder" / f"{commit}.json", made.to_json(home.root))
         return made
 
     def release(self, content: bytes, stage: bool = False) -> Release:
@@ -253,7 +253,7 @@ def test_crops_stay_with_the_list_of_them_and_come_back_where_somebody_removed_t
 
     store = crop_store(workspace, workspace.params(commit).detector)
     made = align()
-    write_json(home / "handles" / "aligned_faces" / f"{commit}.json", made.to_json())
+    write_json(home / "handles" / "aligned_faces" / f"{commit}.json", made.to_json(home))
     md5s = [face.md5 for face in read_faces(made)]
     age(home, 31)
     ContentStore(home / "crops" / "of today.sqlite")

@@ -17,6 +17,7 @@ from face_assets.embedding.distributed import train_on
 from face_assets.embedding.training import TrainingRequest
 from face_assets.embedding.weights import load_embedder
 from face_assets.storage.content_store import ContentStore
+from face_assets.storage.home import StoreFolder
 
 EPOCHS = 200
 KEYS = [str(i) for i in range(24)]
@@ -33,7 +34,7 @@ def request(place: Path, crops: ContentStore, weights: str, **settings: object) 
         train=params.Train.model_validate({"epochs": 3, "batch_size": 6, "learning_rate": 0.0005, **settings}),
         crops=crops,
         image_size=80,
-        features=place / "features",
+        features=StoreFolder(place / "features"),
         train_keys=KEYS[:15],
         train_labels=labels[:15],
         validation_keys=KEYS[16:],
@@ -65,6 +66,7 @@ SMALL_NETWORK = """
 import json, sys, torch
 from torch import nn
 from face_assets.embedding import process_group
+from face_assets.storage.home import StoreFolder
 torch.set_num_threads(1)
 torch.manual_seed(0)
 # no biases before a normalisation: their gradient is nothing but noise, which AdamW would make steps of

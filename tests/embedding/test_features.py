@@ -12,6 +12,7 @@ from face_assets.embedding.features import compute_features, faces_stored, load_
 from face_assets.embedding.network import ServedEmbedder, TrunkFeatures, normalize_input
 from face_assets.embedding.weights import load_embedder
 from face_assets.storage.content_store import ContentStore
+from face_assets.storage.home import StoreFolder
 
 KEYS = [str(i) for i in range(24)]
 
@@ -46,12 +47,15 @@ def test_a_feature_depends_on_its_crop_alone(tmp_path: Path, crop_store: Content
 def test_stored_crops_embed_as_served(tmp_path: Path, crop_store: ContentStore, model: torch.nn.Module) -> None:
     said: list[str] = []
     keys = ["7", "3", "7"]
-    vectors = faces_stored(model, None, "per_image", 80, crop_store, keys, tmp_path / "features", 1, said.append)[0]
+    vectors = faces_stored(model, None, "per_image", 80, crop_store, keys, StoreFolder(tmp_path / "features"), 1, said.append)[0]
     with torch.inference_mode():
         expected = ServedEmbedder(model, "per_image").eval()(torch.from_numpy(load_crops(crop_store, keys))).numpy()
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
     assert len(said) == 1
-    assert faces_stored(model, None, "per_image", 80, crop_store, [], tmp_path / "features", 1, said.append)[0].shape == (0, 16)
+    assert faces_stored(model, None, "per_image", 80, crop_store, [], StoreFolder(tmp_path / "features"), 1, said.append)[0].shape == (
+        0,
+        16,
+    )
 
 
 def test_a_missing_crop_is_named_before_anything_is_computed(tmp_path: Path, crop_store: ContentStore, model: torch.nn.Module) -> None:

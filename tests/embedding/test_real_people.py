@@ -17,6 +17,7 @@ from face_assets.embedding.learning_curve import verification
 from face_assets.embedding.quantization import quantize_engine
 from face_assets.embedding.weights import load_embedder, weights_fingerprint
 from face_assets.storage.content_store import ContentStore, Entry
+from face_assets.storage.home import StoreFolder
 
 PEOPLE, PHOTOS = 40, 3
 DATA = os.environ.get("FACE_ASSETS_REAL_DATA")
@@ -64,7 +65,7 @@ def test_real_people_come_apart(tmp_path: Path) -> None:
     store.put(Entry(key, {}, crop.tobytes()) for key, crop in zip(keys, crops, strict=True))
     weights = next((data / "weights").glob("*.pt"))
     model = load_embedder(str(weights), 512, 0)
-    vectors = faces_stored(model, None, "per_image", 160, store, keys, tmp_path / "features", 1, print)[0]
+    vectors = faces_stored(model, None, "per_image", 160, store, keys, StoreFolder(tmp_path / "features"), 1, print)[0]
     figures = verification(vectors, np.repeat(np.arange(len(people)), PHOTOS))
     assert figures["validation_tar"] > 0.9, "at FAR 1e-3; 3 of the 120 photos show somebody else larger than their subject"
     the_threshold_of_ten_people_holds_for_the_others(vectors, known_key(weights_fingerprint(weights), "per_image", "box"))

@@ -24,6 +24,7 @@ from face_assets.embedding.training import TrainingRequest, train
 from face_assets.embedding.training_callbacks import resumable
 from face_assets.embedding.weights import load_embedder
 from face_assets.storage.content_store import ContentStore
+from face_assets.storage.home import StoreFolder
 from tests.embedding.fitted_weights import write_fitted_weights
 
 KEYS = [str(i) for i in range(24)]
@@ -48,7 +49,7 @@ def request(place: Path, crops: ContentStore, weights: str, **settings: object) 
         train=params.Train.model_validate({"epochs": 4, "batch_size": 8, **settings}),
         crops=crops,
         image_size=80,
-        features=place / "features",
+        features=StoreFolder(place / "features"),
         train_keys=KEYS[:16],
         train_labels=labels[:16],
         validation_keys=KEYS[16:],
@@ -115,7 +116,7 @@ def test_from_scratch_people_come_apart(tmp_path: Path, crop_store: ContentStore
     assert result.curve[-1]["loss"] < result.curve[0]["loss"]
     model = load_embedder(str(tmp_path / "out" / "embedder.pt"), 512, 0)
     assert model.last_linear.out_features == 16
-    seen = faces_stored(model, None, "per_image", 80, crop_store, KEYS[:16], tmp_path / "after", 1, silent)[0]
+    seen = faces_stored(model, None, "per_image", 80, crop_store, KEYS[:16], StoreFolder(tmp_path / "after"), 1, silent)[0]
     assert verification(seen, np.arange(16) // 4)["validation_auc"] > 0.9
 
 
@@ -131,7 +132,9 @@ def test_a_strong_pull_keeps_the_starting_embeddings(tmp_path: Path, crop_store:
             silent,
         )
         vectors = [
-            faces_stored(load_embedder(name, 512, 0), None, "per_image", 80, crop_store, KEYS, tmp_path / "features", 1, silent)[0]
+            faces_stored(
+                load_embedder(name, 512, 0), None, "per_image", 80, crop_store, KEYS, StoreFolder(tmp_path / "features"), 1, silent
+            )[0]
             for name in (weights, str(out / "embedder.pt"))
         ]
         return float(1 - (vectors[0] * vectors[1]).sum(1).mean())
@@ -152,7 +155,7 @@ def test_a_pull_towards_production_keeps_its_embeddings_and_repeats_to_the_byte(
 
     def embeddings(name: str) -> np.ndarray:
         model = load_embedder(tmp_path / name / "embedder.pt", 16, 0)
-        return faces_stored(model, None, "per_image", 80, crop_store, KEYS, tmp_path / "features", 1, silent)[0]
+        return faces_stored(model, None, "per_image", 80, crop_store, KEYS, StoreFolder(tmp_path / "features"), 1, silent)[0]
 
     there = embeddings("production")
     distances = {name: float(1 - (embeddings(name) * there).sum(axis=1).mean()) for name in ("free", "pulled")}
@@ -190,7 +193,9 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_training import request, silent
 from face_assets.storage.content_store import ContentStore
+from face_assets.storage.home import StoreFolder
 from face_assets.embedding.training import train
+from face_assets.storage.home import StoreFolder
 place, work, out, weights, unfreeze = Path(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]), sys.argv[5], sys.argv[6]
 settings = {"epochs": int(sys.argv[7]), "unfreeze": unfreeze, "photos_per_person": 2 if unfreeze == "all" else 0}
 settings["degrade"] = {"camera": 2, "turned": 1} if unfreeze == "block8" else {}

@@ -35,6 +35,7 @@ from face_assets.evaluation.degraded_faces import entries_of
 from face_assets.evaluation.threshold_figures import threshold_figures
 from face_assets.gallery.enrolment import calibrate, templates_of
 from face_assets.storage.content_store import ContentStore, Entry
+from face_assets.storage.home import StoreFolder
 
 FILE = Path(__file__).with_name("results.json")
 PHOTOS = Path(__file__).with_name("photos")
@@ -198,7 +199,7 @@ def _embedder() -> dict[str, dict[str, Any]]:
             train=params.Train(epochs=3, batch_size=8),
             crops=store,
             image_size=SIDE,
-            features=place / "features",
+            features=StoreFolder(place / "features"),
             train_keys=keys[:16],
             train_labels=labels[:16],
             validation_keys=keys[16:],

@@ -15,4 +15,4 @@ def evaluate(workspace: Workspace, commit: str, photos: list[str], scores: dict[
     write_pairs(folder / "pairs.csv", [Pair("genuine", *pair, score) for pair, score in scores.items()])
     (folder / "test_photos.txt").write_text("".join(f"{photo}\n" for photo in photos))
     artifact = Artifact("embedder_evaluation", commit[:16], folder, {"verification_threshold": 0.5})
-    write_json(workspace.home.artifact_references / "embedder_evaluation" / f"{commit}.json", artifact.to_json())
+    write_json(workspace.home.artifact_references / "embedder_evaluation" / f"{commit}.json", artifact.to_json(workspace.home.root))

@@ -23,5 +23,5 @@ def store_audit(workspace: Workspace, commit: str, findings: Sequence[Finding], 
     write_rows(folder / "faces.csv", COLUMNS, rows)
     write_findings(folder / "findings.csv", findings)
     artifact = Artifact("label_audit", commit[:16], folder, {"photos": len(rows)})
-    write_json(workspace.home.artifact_references / "label_audit" / f"{commit}.json", artifact.to_json())
+    write_json(workspace.home.artifact_references / "label_audit" / f"{commit}.json", artifact.to_json(workspace.home.root))
     return folder
