@@ -17,10 +17,15 @@ from face_assets.registry.releases import Release
 from face_assets.registry.workspace import Workspace
 from face_assets.serving.model_repository import versions
 from face_assets.storage.artifacts import SUMMARY
+from face_assets.storage.store_upkeep import StorePruned, prune_store
 
 DAY = 86_400.0
 BLOCK = 512
 ALIGNED = "aligned_faces"
+STORES = (
+    *("crops/*.sqlite", "crops/parts/*/*.sqlite", "inspections/*.sqlite", "embeddings/*.sqlite", "features/*/*.sqlite"),
+    "shared/**/*.sqlite",
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class Pruned:
     removed: list[PruningCandidate]
     freed: int
     notes: list[str]
+    store: StorePruned | None = None
 
 
 def prune(workspace: Workspace, days: int, dry_run: bool = False) -> Pruned:
@@ -67,7 +73,16 @@ def prune(workspace: Workspace, days: int, dry_run: bool = False) -> Pruned:
     unused = [candidate for candidate in candidates if candidate.used < before and not kept.intersection(candidate.paths)]
     sizes = {candidate: _sizes(candidate) for candidate in unused}
     removed = unused if dry_run else [candidate for candidate in unused if _remove(candidate, notes)]
-    return Pruned(removed, _freed([sizes[candidate] for candidate in removed]), notes)
+    return Pruned(removed, _freed([sizes[candidate] for candidate in removed]), notes, _store(workspace, days, dry_run, notes))
+
+
+def _store(workspace: Workspace, days: int, dry_run: bool, notes: list[str]) -> StorePruned | None:
+    """Prunes the store that machines share, where there is one that can be written."""
+    try:
+        return prune_store(workspace.home.shared, days, dry_run) if workspace.home.shared else None
+    except UserError as error:
+        notes.append(f"{error} It stays as it is.")
+        return None
 
 
 def _kept(workspace: Workspace, notes: list[str]) -> set[Path]:
@@ -100,7 +115,14 @@ def _artifacts(workspace: Workspace) -> Iterator[PruningCandidate]:
 
 def _stores(workspace: Workspace) -> Iterator[PruningCandidate]:
     """Content stores, those of trunk features with the folder of their network."""
-    for pattern in ("crops/*.sqlite", "crops/parts/*/*.sqlite", "inspections/*.sqlite", "embeddings/*.sqlite", "features/*/*.sqlite"):
+    for pattern in (
+        "crops/*.sqlite",
+        "crops/parts/*/*.sqlite",
+        "inspections/*.sqlite",
+        "embeddings/*.sqlite",
+        "features/*/*.sqlite",
+        "shared/**/*.sqlite",
+    ):
         for file in workspace.home.root.glob(pattern):
             # the journal first: SQLite reads a store without its journal, but not one with a foreign journal
             paths = [*(file.with_name(file.name + end) for end in ("-wal", "-shm")), file, file.with_suffix("")]

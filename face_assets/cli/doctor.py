@@ -39,6 +39,7 @@ from face_assets.serving.triton_server import SHARED_MEMORY
 SERVED_PYTHONS = ((3, 11), (3, 12))  # for which the embedded server has a Python backend
 MEMORY_NEEDED, DISK_NEEDED, SHARED_NEEDED = 3_000_000_000, 5_000_000_000, 64_000_000  # bytes
 SECONDS_AHEAD = 60.0
+SLOW_STORE = 3.0  # seconds
 
 State = Literal["ok", "warning", "failed"]
 
@@ -119,6 +120,19 @@ def _disk(plan: Plan) -> Found:
     _, free = preflight.free_space(plan)
     found = f"{free / 1e9:.1f} GB free for {plan.workspace.home.root}"
     return ("ok", found) if free > DISK_NEEDED else ("warning", f"{found}: the first release may take {DISK_NEEDED / 1e9:.0f} GB.")
+
+
+def _store(plan: Plan) -> Found:
+    shared = plan.workspace.home.shared
+    if shared is None:
+        return "ok", "none: this machine makes what it needs"
+    started, here = time.monotonic(), time.time()
+    ahead, took = shared.objects.now() - here, time.monotonic() - started
+    if abs(ahead) > took + SECONDS_AHEAD:
+        return "warning", f"{shared.address} answers, and its clock is {ahead / 60:+,.0f} minutes off this machine's: set one of them."
+    if took > SLOW_STORE:
+        return "warning", f"{shared.address} can be written, and is slow: {took:.1f} s for four calls. Runs wait for it."
+    return "ok", f"{shared.address} answers, and can be written"
 
 
 def _shared_memory(plan: Plan) -> Found:
@@ -235,6 +249,7 @@ MACHINE: dict[str, Callable[[Plan], Found]] = {
     "cores": _cores,
     "memory": _memory,
     "disk": _disk,
+    "store": _store,
     "shared memory": _shared_memory,
     "ports": _ports,
     "server": _server,

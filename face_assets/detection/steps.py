@@ -129,7 +129,6 @@ def align_dataset(workspace: Workspace, commit: str, dataset: Artifact, log: Log
             "detected_now": detected,
             "photos_a_second": round(detected / seconds, 1) if detected else 0.0,
             "detector": detector,
-            "crops": str(workspace.home.root / "crops" / f"{detector}.sqlite"),
         }
 
     made = workspace.home.artifacts.make("aligned_faces", name, fill)

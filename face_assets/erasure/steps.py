@@ -24,6 +24,7 @@ from face_assets.registry.person import Person
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.serving.docker_steps import containers_started, images
 from face_assets.serving.steps import target
+from face_assets.storage.store_upkeep import erase_person, rows_of
 
 
 @dataclass(frozen=True)
@@ -184,6 +185,19 @@ class Erasure:
         """Removes the person's entries from the content stores."""
         self.journal.end_step("stores", {"entries": state.erase_stores(self.workspace, self.journal.traces)})
 
+    def erase_shared(self) -> None:
+        """Removes the person's rows and artifacts from the store that machines share, and has no machine add such rows again."""
+        shared, artifacts = self.workspace.home.shared, self.workspace.home.artifacts
+        if shared is None:
+            return self.journal.end_step("shared", {"store": None})
+
+        def kept(kind: str, fingerprint: str) -> Path | None:
+            found = artifacts.find(kind, fingerprint)
+            return found.directory if found else None
+
+        done = erase_person(shared, self.journal.pseudonym, self.journal.traces.md5s, kept)
+        return self.journal.end_step("shared", {"store": shared.address, **done})
+
     def redact(self) -> None:
         """Puts the pseudonym into logs and databases."""
         traces, pseudonym = self.journal.traces, self.journal.pseudonym
@@ -195,9 +209,11 @@ class Erasure:
     def verify(self) -> None:
         """Looks for traces everywhere once more. Raises UserError where there are some."""
         found = scan_all(self.workspace, self.journal.traces, self.journal.pseudonym, set(self.journal.facts.get("objects", ())))
+        if (shared := self.workspace.home.shared) and (rows := rows_of(shared, self.journal.traces.md5s)):
+            found.hits[shared.address] = rows
         if found.hits:
             places = ", ".join(sorted(found.hits)[:5])
-            self.journal.reopen("caches", "artifacts", "stores", "logs")  # something was written meanwhile, as by a log
+            self.journal.reopen("caches", "artifacts", "stores", "shared", "logs")  # something was written meanwhile, as by a log
             raise UserError(f"Traces of the person are still in {len(found.hits)} files ({places}): run again, or see to them.")
         self.journal.end_step("scan", found.to_json())
 
@@ -211,6 +227,7 @@ STEPS: dict[str, Callable[[Erasure], None]] = {
     "caches": Erasure.erase_caches,
     "artifacts": Erasure.erase_artifacts,
     "stores": Erasure.erase_stores,
+    "shared": Erasure.erase_shared,
     "logs": Erasure.redact,
     "scan": Erasure.verify,
 }
@@ -223,6 +240,7 @@ SENTENCES = {
     "caches": "erasing from the DVC caches",
     "artifacts": "removing artifacts, bundles and models made with the person",
     "stores": "removing crops, inspections, features and embeddings",
+    "shared": "removing rows and artifacts from the store that machines share",
     "logs": "putting a pseudonym into logs and the event log",
     "scan": "looking for traces in every file",
 }

@@ -5,9 +5,10 @@ import io
 import json
 import os
 import secrets
+import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from face_assets.core.batches import batched
 from face_assets.core.errors import UnreachableError
 from face_assets.core.files import file_lock
 from face_assets.storage.content_store import ContentStore, Entry
-from face_assets.storage.object_store import ObjectStore, StoreError, in_parallel, warn
+from face_assets.storage.object_store import ObjectStore, Stored, StoreError, in_parallel, warn
 from face_assets.storage.row_parts import DamagedPartError, part_bytes, read_group, read_index
 
-SUFFIX = ".parquet"
+SUFFIX, USED = ".parquet", "used"
+DAY = 86_400.0
 PART_BYTES = 64 << 20
 """Bytes of rows that make a part; so many may be lost to other machines, and to no other, by a kill."""
 ROW_BYTES = 1000  # counted for the facts of a row
@@ -41,11 +43,21 @@ class SharedRows:
     def refresh(self) -> "PartIndex":
         """The index with the parts that are there now: one listing, and a read of each new part's keys and facts. Raises StoreError."""
         index = self.index()
-        there, known = {one.name for one in self.objects.listed(self.prefix) if one.name.endswith(SUFFIX)}, index.parts()
+        listed = self.objects.listed(self.prefix)
+        there, known = {one.name for one in listed if one.name.endswith(SUFFIX)}, index.parts()
         for name, groups in zip(new := sorted(there - known), in_parallel(self._keys, new), strict=True):
             index.add(name, groups)
         index.forget(known - there)
+        self._note_use(listed)
         return index
+
+    def _note_use(self, listed: list[Stored]) -> None:
+        """Notes that a machine uses the rows, once a day; by it they are pruned."""
+        name = f"{self.prefix}/{USED}"
+        noted = next((one.modified for one in listed if one.name == name), 0.0)
+        if listed and abs(time.time() - noted) > DAY:
+            with suppress(StoreError):  # who may only read may use them
+                self.objects.write(name, b"")
 
     def _keys(self, part: str) -> list[tuple[int, list[Entry]]]:
         try:
@@ -64,17 +76,23 @@ class SharedRows:
 
     def add(self, entries: list[Entry]) -> None:
         """Adds rows as a part, without those of erased people. Raises StoreError."""
-        erased = erased_photos(self.objects)
-        while rows := [entry for entry in entries if photo_digest(entry.key) not in erased]:
-            name = f"{self.prefix}/{secrets.token_hex(16)}{SUFFIX}"
-            content = part_bytes(rows)
-            self.objects.write(name, content)
-            now = erased_photos(self.objects)
-            if not any(photo_digest(entry.key) in now for entry in rows):
-                self.index().add(name, read_index(io.BytesIO(content)))
-                return
-            self.objects.remove([name])  # an erasure began meanwhile, and may have listed the parts before this one was there
-            erased = now
+        if written := write_part(self.objects, self.prefix, entries):
+            name, content = written
+            self.index().add(name, read_index(io.BytesIO(content)))
+
+
+def write_part(objects: ObjectStore, folder: str, entries: list[Entry]) -> tuple[str, bytes] | None:
+    """The name and bytes of a new part with the rows, without those of erased people; None where none is left. Raises StoreError."""
+    erased = erased_photos(objects)
+    while rows := [entry for entry in entries if photo_digest(entry.key) not in erased]:
+        name, content = f"{folder}/{secrets.token_hex(16)}{SUFFIX}", part_bytes(rows)
+        objects.write(name, content)
+        now = erased_photos(objects)
+        if now <= erased or not any(photo_digest(entry.key) in now for entry in rows):
+            return name, content
+        objects.remove([name])  # an erasure began meanwhile, and may have listed the parts before this one was there
+        erased = now
+    return None
 
 
 class PartIndex(ContentStore):

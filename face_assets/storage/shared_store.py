@@ -17,10 +17,9 @@ from face_assets.core.credentials import without_credentials
 from face_assets.core.files import new_directory, write_text
 from face_assets.storage.content_store import ContentStore
 from face_assets.storage.object_store import ObjectStore, StoreError, in_parallel, object_store, warn
-from face_assets.storage.shared_rows import SharedContentStore, SharedRows
+from face_assets.storage.shared_rows import DAY, SharedContentStore, SharedRows
 
-ARTIFACTS, OBJECTS, ROWS, ERASED = "artifacts", "objects", "rows", "erased"
-DAY = 86_400.0
+ARTIFACTS, OBJECTS, ROWS = "artifacts", "objects", "rows"
 Manifest = dict[str, dict[str, Any]]
 """Path of a file in an artifact → its `sha256` and `size`."""
 

@@ -1,14 +1,11 @@
 """A DVC remote on S3, as moto's server gives one that checks signatures: keys come from the environment and stand nowhere else."""
 
-import json
 import shutil
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from face_assets.core.credentials import without_credentials
 from face_assets.core.errors import UserError
@@ -17,52 +14,20 @@ from face_assets.registry.availability import missing_bytes
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.dvc_objects import erase_objects
 from face_assets.registry.releases import Digests, Releases
+from tests.s3_server import BUCKET, s3_server
 
 Bundle = Callable[[bytes], Path]
-BUCKET = "faces"
-EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
 NO_SUCH_SECRET = "a-secret-that-nobody-may-read"
 
 
 @pytest.fixture(scope="module")
-def environment() -> Iterator[pytest.MonkeyPatch]:
-    """The environment of this module's tests."""
-    with pytest.MonkeyPatch.context() as patch:
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server with one bucket and one user, whose keys stand in the environment; gives the secret key."""
+    with pytest.MonkeyPatch.context() as patch, s3_server(patch, tmp_path_factory.getbasetemp() / "nowhere") as secret:
         for who in ("AUTHOR", "COMMITTER"):
             patch.setenv(f"GIT_{who}_NAME", "Ann")
             patch.setenv(f"GIT_{who}_EMAIL", "ann@example.org")
-        yield patch
-
-
-@pytest.fixture(scope="module")
-def s3(environment: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server with one bucket and one user, whose keys stand in the environment; gives the secret key."""
-    for name, value in {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_DEFAULT_REGION": "us-east-1"}.items():
-        environment.setenv(name, value)
-    environment.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
-        environment.setenv(name, str(tmp_path_factory.getbasetemp() / "nowhere"))
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    environment.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    _tell(f"http://{host}:{port}/moto-api/reset-auth", b"1000")
-    boto3.client("s3").create_bucket(Bucket=BUCKET)
-    iam = boto3.client("iam")
-    iam.create_user(UserName="platform")
-    iam.put_user_policy(UserName="platform", PolicyName="all", PolicyDocument=json.dumps(EVERYTHING))
-    keys = iam.create_access_key(UserName="platform")["AccessKey"]
-    _tell(f"http://{host}:{port}/moto-api/reset-auth", b"0")  # from here on every request needs a good signature
-    environment.setenv("AWS_ACCESS_KEY_ID", keys["AccessKeyId"])
-    environment.setenv("AWS_SECRET_ACCESS_KEY", keys["SecretAccessKey"])
-    yield keys["SecretAccessKey"]
-    _tell(f"http://{host}:{port}/moto-api/reset", b"")
-    server.stop()
-
-
-def _tell(address: str, words: bytes) -> None:
-    with urllib.request.urlopen(urllib.request.Request(address, words, {"Content-Type": "text/plain"})):
-        return
+        yield secret
 
 
 @pytest.fixture(scope="module")

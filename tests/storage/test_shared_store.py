@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 
 from face_assets.core.errors import UnreachableError
-from face_assets.storage import object_store, shared_rows
+from face_assets.storage import object_store, row_parts, shared_rows
 from face_assets.storage.artifacts import Artifact
 from face_assets.storage.content_store import ContentStore, Entry
 from face_assets.storage.home import Home
 from face_assets.storage.object_store import Folder, StoreError
 from face_assets.storage.row_parts import DamagedPartError, part_bytes, read_all, read_index
 from face_assets.storage.shared_rows import SharedContentStore
+from face_assets.storage.store_upkeep import StorePruned, erase_person, prune_store, rows_of
 from tests.small_disk import SmallDisk
 
 
@@ -360,3 +361,81 @@ def test_what_a_store_holds_is_plain(machine: Callable[[str], Home], store: Path
     assert listed["format"] == 1
     assert listed["files"]["folder/weights"] == {"sha256": hashlib.sha256(b"a").hexdigest(), "size": 1}
     assert {file.stat().st_mode & 0o077 for file in files(store)} == {0}
+
+
+def test_small_parts_are_merged_while_others_read_and_write(machine: Callable[[str], Home], store: Path) -> None:
+    for number in range(9):
+        ours = machine("a").crops("detector")
+        ours.put(rows(number))
+        ours.publish()
+    theirs = machine("b").crops("detector")
+    assert theirs.missing([md5(0)]) == []
+    shared = machine("a").shared
+    assert prune_store(shared, 30, dry_run=True).merged == 9
+    assert len(files(store / "rows", ".parquet")) == 9
+    assert prune_store(shared, 30, dry_run=False).merged == 9
+    assert len(files(store / "rows", ".parquet")) == 1
+    assert sorted(entry.facts["n"] for entry in theirs.entries(map(md5, range(9)))) == [*range(9)], "whose index names the former parts"
+    assert machine("a").crops("detector").missing(map(md5, range(9))) == []
+
+
+def test_what_no_machine_used_for_long_goes_from_the_store_and_is_made_again(machine: Callable[[str], Home], store: Path) -> None:
+    machine("a").artifacts.make("kind", "old", fill(b"old"))
+    machine("a").crops("old").put(rows(1))
+    machine("a").crops("old").publish()
+    for file in files(store):
+        os.utime(file, (0, 0))
+    shared = machine("a").shared
+    assert prune_store(shared, 30, dry_run=False) == StorePruned(0, 0, 0, 0, 0), "nothing has run since: nothing is old"
+    machine("a").artifacts.make("kind", "new", fill(b"new"))
+    machine("a").crops("new").put(rows(2))
+    machine("a").crops("new").publish()
+    done = prune_store(shared, 30, dry_run=False)
+    assert (done.artifacts, done.content_stores, done.objects) == (1, 1, 2)
+    assert machine("b").artifacts.make("kind", "new", never).summary["by"] == "new"
+    assert machine("b").crops("new").missing([md5(2)]) == []
+    assert not machine("b").artifacts.make("kind", "old", fill(b"old")).reused
+    assert machine("b").crops("old").missing([md5(1)]) == [md5(1)]
+
+
+def test_an_erased_person_is_gone_from_every_part_and_does_not_return(machine: Callable[[str], Home], store: Path) -> None:
+    person = [md5(1), md5(2)]
+    ours, theirs = machine("a"), machine("b")
+    ours.crops("detector").put([*rows(*range(10)), Entry(f"{md5(1)} shrunk-20", {"n": 1}, b"her face")])
+    ours.crops("detector").publish()
+    theirs.crops("detector").put(rows(2, 11))
+    theirs.crops("detector").publish()
+    for name in ("with her", "without"):
+        ours.artifacts.make("kind", name, fill(name.encode()))
+    kept = ours.artifacts.find("kind", "without")
+    done = erase_person(ours.shared, "person-1", person, lambda kind, name: kept.directory if name == "without" else None)
+    assert (done["rows"], done["artifacts"]) == (3, 1)
+    assert rows_of(ours.shared, person) == 0
+    everything = b"".join(file.read_bytes() for file in files(store))
+    assert not [trace for trace in (*person, "her face", "with her") if trace.encode() in everything]
+    fresh = machine("c").crops("detector")
+    assert fresh.missing(map(md5, range(12))) == person
+    assert len(list(fresh.entries(map(md5, range(12))))) == 10
+    theirs.crops("detector").put(rows(12))
+    shared_rows._published.clear()
+    theirs.crops("detector").publish()
+    assert rows_of(ours.shared, person) == 0, "though the other machine has the rows still"
+    assert machine("d").crops("detector").missing([md5(12)]) == []
+
+
+def test_a_writer_that_an_erasure_overtakes_takes_its_rows_back(
+    machine: Callable[[str], Home], store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = machine("b").crops("detector")
+    theirs.put(rows(1, 2))
+    before = row_parts.part_bytes
+
+    def overtaken(entries: list[Entry]) -> bytes:
+        monkeypatch.setattr(shared_rows, "part_bytes", before)
+        erase_person(machine("a").shared, "person-1", [md5(1)], lambda *_: None)
+        return before(entries)
+
+    monkeypatch.setattr(shared_rows, "part_bytes", overtaken)
+    theirs.publish()
+    assert rows_of(machine("a").shared, [md5(1)]) == 0
+    assert rows_of(machine("a").shared, [md5(2)]) == 1
