@@ -23,7 +23,7 @@ PSEUDONYM = re.compile(r"[A-Za-z0-9-]+")
 
 @dataclass(frozen=True)
 class StorePruned:
-    """What was removed from a store: artifacts, content stores, objects of no artifact, and their bytes; and the number of merged parts."""
+    """The removed things of a store: artifacts, content stores, objects of no artifact, and their bytes; and the number of merged parts."""
 
     artifacts: int
     content_stores: int
