@@ -21,6 +21,7 @@ from face_assets.core.errors import UnreachableError
 from face_assets.core.files import PARTIAL, write_bytes
 
 S3 = "s3://"
+TRIALS = "trials"
 CONNECTIONS = 8
 DELETED_AT_ONCE = 1000
 COPIED_AT_ONCE = 8 << 20  # bytes
@@ -94,14 +95,17 @@ class ObjectStore(ABC):
 
     @abstractmethod
     def purge(self) -> int:
-        """Removes the bytes of all that was removed or overwritten, where the storage keeps versions; returns their number."""
+        """Removes the bytes of all that was removed, overwritten or never finished, where the storage keeps them; returns their number.
+
+        A writer that is at work may fail, and adds its object again later.
+        """
 
     def now(self) -> float:
         """The time by the store's clock. Writes and removes an object, so it is also a trial of the rights."""
-        name = f"trials/{secrets.token_hex(8)}"
+        name = f"{TRIALS}/{secrets.token_hex(8)}"
         self.write(name, b"")
         try:
-            return next(one.modified for one in self.listed("trials") if one.name == name)
+            return next(one.modified for one in self.listed(TRIALS) if one.name == name)
         finally:
             self.remove([name])
 
@@ -251,7 +255,7 @@ class Folder(ObjectStore):
 
     @_reported
     def purge(self) -> int:
-        """Removes what killed writers left; one that is writing fails, and writes again. A folder keeps no versions."""
+        """Removes what killed writers left; a folder keeps no versions."""
         self._require_root()
         left = [path for path in self.root.rglob(".*") if path.is_file()]
         for path in left:
@@ -403,12 +407,15 @@ class Bucket(ObjectStore):
 
     @_reported
     def purge(self) -> int:
-        """Removes former versions and delete markers (ListObjectVersions)."""
-        removed = 0
+        """Removes former versions and delete markers (ListObjectVersions), and aborts uploads in several parts."""
+        uploads = self._s3.call_s3("list_multipart_uploads", Bucket=self.bucket, Prefix=self._key("")).get("Uploads", ())
+        for one in uploads:
+            self._s3.call_s3("abort_multipart_upload", Bucket=self.bucket, Key=one["Key"], UploadId=one["UploadId"])
+        removed = len(uploads)
         more: dict[str, str] = {}
         while True:
             page = self._s3.call_s3("list_object_versions", Bucket=self.bucket, Prefix=self._key(""), **more)
-            rows = [row for row in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))]
+            rows = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
             old = [row for row in rows if not row["IsLatest"] or "Size" not in row]
             self._delete([{"Key": row["Key"], "VersionId": row["VersionId"]} for row in old])
             removed += len(old)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from face_assets.storage.content_store import Entry
-from face_assets.storage.object_store import Stored, in_parallel
+from face_assets.storage.object_store import TRIALS, Stored, in_parallel
 from face_assets.storage.row_parts import DamagedPartError, read_all, read_index
 from face_assets.storage.shared_rows import DAY, ERASED, MD5_DIGITS, PART_BYTES, SUFFIX, photo_digest, write_part
 from face_assets.storage.shared_store import ARTIFACTS, OBJECTS, ROWS, SharedStore, manifest_of, object_name
@@ -44,12 +44,11 @@ def prune_store(shared: SharedStore, days: int, dry_run: bool) -> StorePruned:
     unused = [one for one in artifacts if one.modified < before]
     kept = {one.name for one in artifacts} - {one.name for one in unused}
     settled = newest - DAY  # newer objects may belong to an artifact that is being added
-    loose = [one for one in _unlisted(shared, kept) if one.modified < settled]
+    loose = [one for one in (*_unlisted(shared, kept), *objects.listed(TRIALS)) if one.modified < settled]
     idle = {name: parts for name, parts in stores.items() if max(one.modified for one in parts) < before}
     gone = [*unused, *loose, *(part for parts in idle.values() for part in parts)]
     if not dry_run:
         objects.remove([one.name for one in gone])
-        objects.purge()
     merged = sum(_merge(shared, name, parts, dry_run) for name, parts in stores.items() if name not in idle)
     return StorePruned(len(unused), len(idle), len(loose), sum(one.size for one in gone), merged)
 

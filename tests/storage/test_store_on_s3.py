@@ -64,7 +64,9 @@ def test_what_was_removed_from_a_bucket_with_versions_is_gone_after_a_purge(s3: 
     client.put_object(Bucket="versions", Key="elsewhere", Body=b"1")
     client.delete_object(Bucket="versions", Key="elsewhere")
     store.remove(["face"])
-    assert store.purge() == 3
+    client.create_multipart_upload(Bucket="versions", Key="store/killed")
+    assert store.purge() == 4
+    assert "Uploads" not in client.list_multipart_uploads(Bucket="versions")
     assert {row["Key"] for row in client.list_object_versions(Bucket="versions")["Versions"]} == {"store/other", "elsewhere"}
 
 
