@@ -26,9 +26,8 @@ def test_sheets_are_shown_for_their_commit_alone(repository: Path, home: Path) -
     folder.mkdir(parents=True)
     (folder / "sample.jpg").write_bytes(JPEG)
     (folder / "secret.jpg").write_bytes(b"another picture")
-    write_json(
-        workspace.home.artifact_references / "aligned_faces" / f"{commit}.json", Artifact("aligned_faces", "f1", folder, {}).to_json()
-    )
+    made = Artifact("aligned_faces", "f1", folder, {})
+    write_json(workspace.home.artifact_references / "aligned_faces" / f"{commit}.json", made.to_json(home))
 
     found = client.get(sheets_page(SERVICE, "aligned_faces", commit, "sample"))
     assert found.status_code == 200
