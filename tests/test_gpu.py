@@ -25,6 +25,7 @@ from face_assets.embedding.weights import load_embedder
 from face_assets.serving.config_text import render
 from face_assets.serving.triton_networks import Serving, config_of, networks_of, write_networks
 from face_assets.storage.content_store import ContentStore, Entry
+from face_assets.storage.home import StoreFolder
 
 pytestmark = pytest.mark.gpu
 
@@ -73,7 +74,7 @@ def trained(crops: ContentStore, folder: Path, processes: int, accelerator: str,
         train=params.Train(epochs=2, batch_size=8, unfreeze=unfreeze, degrade={}),  # type: ignore[arg-type]
         crops=crops,
         image_size=SIDE,
-        features=folder / "features",
+        features=StoreFolder(folder / "features"),
         train_keys=keys,
         train_labels=labels,
         validation_keys=keys[::2],
