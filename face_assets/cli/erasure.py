@@ -16,12 +16,12 @@ from face_assets.registry.person import git_identity
 from face_assets.registry.workspace import Workspace
 
 
-def show_plan(name: str) -> dict[str, Any]:
+def show_plan(name: str, rewrite_history: bool = False) -> dict[str, Any]:
     """Returns what an erasure would do, or how far one that is under way has come. Raises UserError where nothing is found."""
     workspace = Workspace.load()
     if journal := Journal.find(workspace.home.root, name):
         return {"under_way": journal.pseudonym, "done": list(journal.done), "to_do": [step for step in STEPS if step not in journal.done]}
-    return make_plan(workspace, name).to_json()
+    return make_plan(workspace, name, rewrite_history).to_json()
 
 
 def plan_text(plan: Mapping[str, Any]) -> str:
@@ -42,17 +42,24 @@ def plan_text(plan: Mapping[str, Any]) -> str:
         lines.append(f"Photos of the person are filed under other names, too, and go there: {', '.join(plan['also_filed_under'])}.")
     if plan["unreadable_listings"]:
         lines.append(f"{plan['unreadable_listings']:,} lists of files of old revisions are in no cache and no remote.")
+    if plan["rewritten_commits_at_most"]:
+        lines.append(
+            f"The git history is rewritten and force-pushed: up to {plan['rewritten_commits_at_most']:,} commits, all tags on them. "
+            "Commits get other ids, signatures of people are lost, and everybody else clones anew."
+        )
     time = f"about {max(1, round(plan['seconds'] / 60)):,} min" + (", and a run" if plan["production"] else "")
     return shown_lines([*lines, f"Time: {time}. Nothing is changed yet: --yes does it, and it cannot be taken back."])
 
 
-def forget(name: str, quiet: bool) -> dict[str, Any]:
+def forget(name: str, quiet: bool, rewrite_history: bool = False) -> dict[str, Any]:
     """Erases a person by a run of the job forget_person, or goes on with it; returns its report. Raises UserError."""
     workspace = Workspace.load()
     root = workspace.home.root
     with erasing(root):
         who = git_identity(workspace.repository.local or Path.home())
-        journal = Journal.find(root, name) or begin(workspace, make_plan(workspace, name), who)
+        journal = Journal.find(root, name) or begin(workspace, make_plan(workspace, name, rewrite_history), who)
+        if rewrite_history:
+            journal.want_rewriting()
     report = shown_on_terminal(quiet, lambda show: run_erasure(workspace.home, journal.pseudonym, show))
     folder = erasures(root) / journal.pseudonym
     done = (folder / CERTIFICATE).is_file() and report["success"]

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -37,20 +37,27 @@ def count_traces(file: Path, traces: Traces) -> int:
 
 
 def redact_file(file: Path, traces: Traces, pseudonym: str) -> bool:
-    """Replaces the traces in a text, in place, for a process may be appending to it; False for other files, which stay."""
+    """Replaces the traces in a text; False for other files, which stay."""
+
+    def redacted(content: bytes) -> bytes:
+        try:
+            return traces.redacted_text(content.decode(), pseudonym).encode()
+        except UnicodeDecodeError:
+            return traces.redacted(content, pseudonym)
+
+    return b"\0" not in file.read_bytes() and change_file(file, redacted)
+
+
+def change_file(file: Path, change: Callable[[bytes], bytes]) -> bool:
+    """Changes a text in place, for a process may be appending to it; False where nothing changes."""
     content = file.read_bytes()
-    if b"\0" in content:
+    changed = change(content)
+    if changed == content:
         return False
-    try:
-        text = content.decode()
-    except UnicodeDecodeError:
-        redacted = traces.redacted(content, pseudonym)
-    else:
-        redacted = traces.redacted_text(text, pseudonym).encode()
     mode = file.stat().st_mode
     file.chmod(mode | 0o200)
     with open(file, "r+b") as output:
-        output.write(redacted)
+        output.write(changed)
         output.truncate()
         os.fsync(output.fileno())
     file.chmod(mode)
@@ -72,11 +79,20 @@ def erase_entries(file: Path, traces: Traces) -> int:
 
 def redact_database(file: Path, traces: Traces, pseudonym: str) -> int:
     """Replaces the traces in every text of a database of SQLite, and removes pictures of faces; returns the number of changed rows."""
+
+    def redacted(content: bytes) -> bytes:
+        return traces.redacted(content, pseudonym) if traces.count(content) else content
+
+    return change_database(file, lambda text: traces.redacted_row(text, pseudonym), redacted)
+
+
+def change_database(file: Path, text: Callable[[str], str], blob: Callable[[bytes], bytes]) -> int:
+    """Changes the texts and blobs of a database of SQLite, and leaves no byte of the former ones; returns the number of changed rows."""
     with closing(_open(file)) as connection:
         changed = 0
         with connection:
             for table, column in list(_columns(connection)):
-                changed += _redact_column(connection, table, column, traces, pseudonym)
+                changed += _change_column(connection, table, column, text, blob)
         (free,) = connection.execute("PRAGMA freelist_count").fetchone()
         if changed or free:
             connection.execute("VACUUM")
@@ -109,15 +125,15 @@ def _columns(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
             yield table, column
 
 
-def _redact_column(connection: sqlite3.Connection, table: str, column: str, traces: Traces, pseudonym: str) -> int:
+def _change_column(
+    connection: sqlite3.Connection, table: str, column: str, text: Callable[[str], str], blob: Callable[[bytes], bytes]
+) -> int:
     name, where = ('"{}"'.format(one.replace('"', '""')) for one in (column, table))
     rows = connection.execute(f"SELECT rowid, {name} FROM {where} WHERE typeof({name}) IN ('text', 'blob')")
     changed: list[tuple[str | bytes, int]] = []
     for row, value in rows:
-        if isinstance(value, str):
-            if (redacted := traces.redacted_row(value, pseudonym)) != value:
-                changed.append((redacted, row))
-        elif isinstance(value, bytes) and traces.count(value):
-            changed.append((traces.redacted(value, pseudonym), row))
+        after = text(value) if isinstance(value, str) else blob(value)
+        if after != value:
+            changed.append((after, row))
     connection.executemany(f"UPDATE {where} SET {name} = ? WHERE rowid = ?", changed)
     return len(changed)

@@ -74,10 +74,14 @@ def texts_without(repository: DataRepository, commit: str, traces: Traces, pseud
         if traces.count(path.encode()):
             found[path] = None
         elif content and traces.count(content) and b"\0" not in content:
-            if path.startswith(f"{INBOX}/"):
-                found[path] = None
-            elif path.endswith(BY_LINES):
-                found[path] = b"".join(line for line in content.splitlines(keepends=True) if not traces.count(line))
-            else:
-                found[path] = traces.redacted(content, pseudonym)
+            found[path] = text_without(path, content, traces, pseudonym)
     return found
+
+
+def text_without(path: str, content: bytes, traces: Traces, pseudonym: str) -> bytes | None:
+    """The text of a file that names the person without the person; None for one that goes."""
+    if path.startswith(f"{INBOX}/"):
+        return None
+    if path.endswith(BY_LINES):
+        return b"".join(line for line in content.splitlines(keepends=True) if not traces.count(line))
+    return traces.redacted(content, pseudonym)

@@ -7,9 +7,9 @@ from face_assets.erasure.journal import Journal, erasing
 from face_assets.erasure.steps import Erasure
 from face_assets.event_log.instance import open_instance
 from face_assets.event_log.runs import UNDER_WAY, run_job
-from face_assets.orchestration.jobs import COMMIT_TO_LIVE, FORGET_PERSON
+from face_assets.orchestration.jobs import COMMIT_TO_LIVE, DEPLOY_PRODUCTION, FORGET_PERSON
 from face_assets.orchestration.metadata import user_errors
-from face_assets.orchestration.tags import MANUAL, commit_tags
+from face_assets.orchestration.tags import MANUAL, commit_tags, stage_tags
 from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.registry.workspace import Workspace
 
@@ -32,7 +32,14 @@ def erased_person(context: dg.OpExecutionContext, platform: WorkspaceResource, c
                 raise UserError(f"No erasure of {config.pseudonym} is under way on this machine.")
             workspace.repository.refresh()
             log = context.log.info
-            certificate = Erasure(workspace, journal, lambda commit: _make_live(workspace, commit), lambda: _busy(workspace), log).run()
+            certificate = Erasure(
+                workspace,
+                journal,
+                make_live=lambda commit: _make_live(workspace, commit),
+                under_way=lambda: _busy(workspace),
+                deploy=lambda: _deploy(workspace),
+                log=log,
+            ).run()
             log(f"erased: {certificate} is the certificate")
 
 
@@ -41,6 +48,14 @@ def _make_live(workspace: Workspace, commit: str) -> list[str]:
     report = run_job(workspace.home, COMMIT_TO_LIVE, commit, commit_tags(workspace, commit, MANUAL), lambda step: None)
     staged = report.assets.get("recognizer_release", {}).get("stage_reason")
     return report.reasons or ([str(staged)] if staged else [])
+
+
+def _deploy(workspace: Workspace) -> list[str]:
+    """Deploys the release in production; returns the reasons for which it was not deployed."""
+    production = workspace.stages.production()
+    if production is None:
+        return []
+    return run_job(workspace.home, DEPLOY_PRODUCTION, None, stage_tags(production, MANUAL), lambda step: None).reasons
 
 
 def _busy(workspace: Workspace) -> list[str]:

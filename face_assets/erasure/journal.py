@@ -60,10 +60,21 @@ class Journal:
         self.facts = {**self.facts, **changed, "done": {**self.done, name: dict(facts)}}
         write_json(self.folder / JOURNAL, self.facts)
 
+    def note(self, **changed: Any) -> None:
+        """Records facts."""
+        self.facts = {**self.facts, **changed}
+        write_json(self.folder / JOURNAL, self.facts)
+
     def reopen(self, *names: str) -> None:
         """Has steps done once more."""
         self.facts = {**self.facts, "done": {name: facts for name, facts in self.done.items() if name not in names}}
         write_json(self.folder / JOURNAL, self.facts)
+
+    def want_rewriting(self) -> None:
+        """Has the git history rewritten, too, in an erasure that was begun without."""
+        if not self.facts.get("rewrite_history"):
+            self.note(rewrite_history=True)
+            self.reopen("history")
 
     def end(self) -> None:
         """Removes the journal, and with it the name."""

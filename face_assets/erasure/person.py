@@ -1,6 +1,7 @@
 """The person to erase: the names and photos in every revision of the data repository and in what this machine recorded of them."""
 
 import csv
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -21,6 +22,8 @@ from face_assets.registry.release_commits import RELEASE
 from face_assets.registry.workspace import Workspace
 
 MOST_OF_A_POINTER = 1_000_000
+MOST_OF_AN_OBJECT = 20_000_000
+OBJECTS_AT_ONCE = 500
 RECORDS = ("manifest.csv", "faces.csv", "enrolled.csv")
 """Files of artifacts with the columns identity and md5."""
 
@@ -60,7 +63,7 @@ def read_history(repository: DataRepository) -> History:
     for path in sorted(paths - {f"{RELEASE}.dvc"}):
         contents = repository.read_many([f"{commit}:{path}" for commit in commits], MOST_OF_A_POINTER)
         for commit, content in zip(commits, contents, strict=True):
-            if content is not None and (md5 := _listing_of(content)):
+            if content is not None and (md5 := listing_of_pointer(content)):
                 history.pointers[commit][path.removesuffix(".dvc")] = md5
     wanted = {md5 for folders in history.pointers.values() for md5 in folders.values()}
     history.lost = fetch_objects(repository, config_commits(repository), wanted)
@@ -79,7 +82,7 @@ def config_commits(repository: DataRepository) -> list[str]:
 
 
 @lru_cache(maxsize=16_384)
-def _listing_of(content: bytes) -> str | None:
+def listing_of_pointer(content: bytes) -> str | None:
     """The md5 of the folder that a pointer tracks; None for a file, and for what is no pointer."""
     with suppress(yaml.YAMLError, KeyError, IndexError, TypeError, AttributeError):
         md5 = yaml.safe_load(content)["outs"][0]["md5"]
@@ -87,8 +90,11 @@ def _listing_of(content: bytes) -> str | None:
     return None
 
 
-def find_person(workspace: Workspace, name: str) -> Person:
-    """The person of that name in the refreshed data repository and on this machine. Raises UserError for one of whom nothing is found."""
+def find_person(workspace: Workspace, name: str, in_history: bool = False) -> Person:
+    """The person of that name in the refreshed data repository and on this machine. Raises UserError for one of whom nothing is found.
+
+    in_history: one of whom only the name is left, in messages and files of git, is found, too.
+    """
     repository, key = workspace.repository, person_key(valid_name(name))
     history = read_history(repository)
     owners: dict[str, set[str]] = defaultdict(set)  # md5 → keys of the people whose photo it is anywhere
@@ -112,6 +118,9 @@ def find_person(workspace: Workspace, name: str) -> Person:
         if not more:
             break
         keys |= more
+    others = frozenset(one for owner, names in spelled.items() if owner not in keys for one in names)
+    if not md5s and in_history and traces_in_history(repository, traces := Traces(frozenset({valid_name(name)}), frozenset(), others)):
+        return Person(traces, {}, frozenset(), frozenset(), (), len(history.lost))
     if not md5s:
         lost = f" {len(history.lost)} listings of old revisions are in no cache and no remote." if history.lost else ""
         raise UserError(f"Nothing of {name!r} is in any revision of {repository.shown}, nor on this machine.{lost}")
@@ -119,7 +128,6 @@ def find_person(workspace: Workspace, name: str) -> Person:
     if key not in now and any(md5s <= photos[owner] for owner in current):
         raise UserError(f"{name!r} is called {min(spelled[min(current)])!r} by now: `face-assets forget` takes that name.")
     shared = tuple(sorted({min(spelled[owner]) for md5 in md5s for owner in owners[md5]} - {n for k in keys for n in spelled[k]}))
-    others = frozenset(one for owner, names in spelled.items() if owner not in keys for one in names)
     names = frozenset(one for k in keys for one in spelled[k]) or frozenset({valid_name(name)})
     traces = Traces(names, frozenset(md5s), others)
     listings = {md5 for md5, files in history.listings.items() if any(is_of(traces, file) for file in files)}
@@ -158,3 +166,21 @@ def _recorded(workspace: Workspace) -> Iterator[tuple[str, str, str]]:
             with open(file, encoding="utf-8", newline="") as rows, suppress(KeyError, UserError):
                 for row in csv.DictReader(rows):
                     yield person_key(row["identity"]), row["identity"], row["md5"]
+
+
+def traces_in_history(repository: DataRepository, traces: Traces) -> dict[str, int]:
+    """The number of git's objects with traces, or with the bytes of a photo, by kind, of those that a branch or tag reaches."""
+    listed = repository.git("rev-list", "--objects", "--branches", "--tags").decode(errors="replace").split("\n")[:-1]
+    tags = repository.git("for-each-ref", "--format=%(objectname)", "refs/tags").decode().split()
+    names = list(dict.fromkeys([*(line[:40] for line in listed), *tags]))
+    counts: dict[str, int] = {}
+    for kind in ("commit", "tag", "tree", "blob"):
+        for start in range(0, len(names), OBJECTS_AT_ONCE):
+            contents = repository.read_many(names[start : start + OBJECTS_AT_ONCE], MOST_OF_AN_OBJECT, kind)
+            if count := sum(bool(content and (traces.count(content) or _is_photo(content, traces))) for content in contents):
+                counts[kind] = counts.get(kind, 0) + count
+    return counts
+
+
+def _is_photo(content: bytes, traces: Traces) -> bool:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest() in traces.md5s

@@ -10,6 +10,7 @@ from face_assets.erasure.journal import Journal
 from face_assets.erasure.person import Person, config_commits, find_person
 from face_assets.erasure.traces import Traces
 from face_assets.registry.dvc_objects import fetch_objects
+from face_assets.registry.history_refs import require_replaceable
 from face_assets.registry.listing import TrackedFile, read_listing
 from face_assets.registry.person import Person as Identity
 from face_assets.registry.release_commits import RELEASE
@@ -32,12 +33,17 @@ class KnowingRelease:
 
 @dataclass(frozen=True)
 class Plan:
-    """The erasure to do. production: the release in production, if that is among `releases`; state_bytes: of the state directory."""
+    """The erasure to do.
+
+    production: the release in production, if that is among `releases`; state_bytes: of the state directory; rewrites: number of commits of
+    the data repository, which may all get other ids, 0 where the history stays.
+    """
 
     person: Person
     releases: tuple[KnowingRelease, ...]
     production: str | None
     state_bytes: int
+    rewrites: int = 0
 
     @property
     def seconds(self) -> float:
@@ -57,19 +63,26 @@ class Plan:
             "unreadable_listings": self.person.lost,
             "releases": [asdict(one) for one in self.releases],
             "production": self.production,
+            "rewritten_commits_at_most": self.rewrites,
             "seconds": round(self.seconds),
         }
 
 
-def make_plan(workspace: Workspace, name: str) -> Plan:
-    """The plan for a person of that name. Raises UserError where nothing of the person is found."""
-    workspace.repository.refresh()
-    person = find_person(workspace, name)
+def make_plan(workspace: Workspace, name: str, rewrite_history: bool = False) -> Plan:
+    """The plan for a person of that name. Raises UserError where nothing is found, or the history cannot be rewritten."""
+    repository = workspace.repository
+    repository.refresh()
+    if rewrite_history:
+        require_replaceable(repository)
+        if repository.signing.signers:
+            repository.signing.require_key()
+    person = find_person(workspace, name, in_history=rewrite_history)
     releases = knowing_releases(workspace, person)
     now = workspace.stages.production()
     production = now.release.version if now and now.release.commit in {one.commit for one in releases} else None
     size = sum(file.stat().st_size for file in workspace.home.root.rglob("*") if file.is_file() and not file.is_symlink())
-    return Plan(person, tuple(releases), production, size)
+    commits = int(repository.git("rev-list", "--count", "--branches", "--tags")) if rewrite_history else 0
+    return Plan(person, tuple(releases), production, size, commits)
 
 
 def begin(workspace: Workspace, plan: Plan, by: Identity) -> Journal:
@@ -84,6 +97,7 @@ def begin(workspace: Workspace, plan: Plan, by: Identity) -> Journal:
         "listings": sorted(plan.person.listings),
         "releases": [asdict(one) for one in plan.releases],
         "unreadable_listings": plan.person.lost,
+        "rewrite_history": bool(plan.rewrites),
         "by": asdict(by),
         "repository": workspace.repository.shown,
     }

@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from face_assets.erasure.files import count_traces
+from face_assets.erasure.person import traces_in_history
 from face_assets.erasure.state import GIT_OR_DVC, state_files
 from face_assets.erasure.traces import Traces
 from face_assets.event_log import databases
 from face_assets.registry.dvc_objects import caches
 from face_assets.registry.workspace import Workspace
-
-MOST_OF_AN_OBJECT = 20_000_000
-OBJECTS_AT_ONCE = 500
 
 
 @dataclass
@@ -58,24 +56,9 @@ def scan_all(workspace: Workspace, traces: Traces, pseudonym: str, objects: Coll
             if count := traces.count(text.encode(errors="surrogatepass")):
                 place = f"{table}.{column} of the event log"
                 found.hits[place] = found.hits.get(place, 0) + count
-    found.history = _in_history(workspace, traces)
+    found.history = traces_in_history(workspace.repository, traces)
     return found
 
 
 def _below(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
-
-
-def _in_history(workspace: Workspace, traces: Traces) -> dict[str, int]:
-    """The number of git's objects with traces, by kind, of those that a branch or tag reaches."""
-    repository = workspace.repository
-    listed = repository.git("rev-list", "--objects", "--branches", "--tags").decode().split("\n")[:-1]
-    tags = repository.git("for-each-ref", "--format=%(objectname)", "refs/tags").decode().split()
-    names = list(dict.fromkeys([*(line[:40] for line in listed), *tags]))
-    counts: dict[str, int] = {}
-    for kind in ("commit", "tag", "tree", "blob"):
-        for start in range(0, len(names), OBJECTS_AT_ONCE):
-            contents = repository.read_many(names[start : start + OBJECTS_AT_ONCE], MOST_OF_AN_OBJECT, kind)
-            if count := sum(bool(content and traces.count(content)) for content in contents):
-                counts[kind] = counts.get(kind, 0) + count
-    return counts

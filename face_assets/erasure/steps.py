@@ -15,6 +15,7 @@ from face_assets.erasure.heads import commit_without
 from face_assets.erasure.journal import Journal
 from face_assets.erasure.person import config_commits
 from face_assets.erasure.plan import release_files
+from face_assets.erasure.rewriting import rewrite_history
 from face_assets.erasure.scan import scan_all
 from face_assets.event_log import databases
 from face_assets.monitoring.feedback import INBOX, PHOTOS
@@ -32,13 +33,14 @@ class Erasure:
     """An erasure that is under way.
 
     make_live: runs a commit up to its deployment and returns the reasons for which it did not get there; under_way: names of runs that
-    may still read what is to be erased.
+    may still read what is to be erased; deploy: deploys the release in production again, and returns such reasons.
     """
 
     workspace: Workspace
     journal: Journal
     make_live: Callable[[str], list[str]]
     under_way: Callable[[], list[str]]
+    deploy: Callable[[], list[str]]
     log: Log
 
     def run(self) -> Path:
@@ -141,6 +143,24 @@ class Erasure:
             removed = images(self.workspace).erase_releases(set(self.releases()))
         self.journal.end_step("images", {"removed": removed})
 
+    def rewrite(self) -> None:
+        """Rewrites the git history without the person, where that is wanted."""
+        if not self.journal.facts.get("rewrite_history"):
+            self.journal.end_step("history", {"rewritten": False})
+            return
+        self._require_nobody_reads()
+        facts = rewrite_history(self.workspace, self.journal)
+        production, live = self.workspace.stages.production(), target(self.workspace).status().live
+        if production and live and live.release_commit != production.release.commit and (reasons := self.deploy()):
+            raise UserError(
+                f"{production.release.version} was not deployed by its new id ({'; '.join(reasons)}): mend that, and run again."
+            )
+        self.journal.end_step("history", {"rewritten": True, **facts})
+
+    def _require_nobody_reads(self) -> None:
+        if busy := self.under_way():
+            raise UserError(f"{', '.join(busy)} may still read what is to be erased: wait for the end, or cancel it, and run again.")
+
     def erase_remotes(self) -> None:
         """Erases the objects from every DVC remote, with all versions."""
         repository = self.workspace.repository
@@ -171,8 +191,7 @@ class Erasure:
 
     def erase_artifacts(self) -> None:
         """Removes what this machine made with the person."""
-        if busy := self.under_way():
-            raise UserError(f"{', '.join(busy)} may still read what is to be erased: wait for the end, or cancel it, and run again.")
+        self._require_nobody_reads()
         workspace, traces = self.workspace, self.journal.traces
         facts = {
             "bundles": state.erase_releases(workspace, self.releases()),
@@ -215,6 +234,10 @@ class Erasure:
             places = ", ".join(sorted(found.hits)[:5])
             self.journal.reopen("caches", "artifacts", "stores", "shared", "logs")  # something was written meanwhile, as by a log
             raise UserError(f"Traces of the person are still in {len(found.hits)} files ({places}): run again, or see to them.")
+        if found.history and self.journal.facts.get("rewrite_history"):
+            self.journal.reopen("history")
+            listed = ", ".join(f"{count:,} {kind}s" for kind, count in sorted(found.history.items()))
+            raise UserError(f"{listed} of git name the person, for somebody has pushed the former history again: run again.")
         self.journal.end_step("scan", found.to_json())
 
 
@@ -223,6 +246,7 @@ STEPS: dict[str, Callable[[Erasure], None]] = {
     "live": Erasure.replace_live,
     "tags": Erasure.deprecate,
     "images": Erasure.erase_images,
+    "history": Erasure.rewrite,
     "remotes": Erasure.erase_remotes,
     "caches": Erasure.erase_caches,
     "artifacts": Erasure.erase_artifacts,
@@ -236,6 +260,7 @@ SENTENCES = {
     "live": "having a release without the person made and deployed, where the live one knows the person",
     "tags": "deprecating the releases that know the person",
     "images": "removing images of these releases",
+    "history": "rewriting the git history, where that is wanted",
     "remotes": "erasing from the DVC remotes",
     "caches": "erasing from the DVC caches",
     "artifacts": "removing artifacts, bundles and models made with the person",

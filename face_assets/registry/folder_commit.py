@@ -29,6 +29,7 @@ from face_assets.registry.working_tree import WorkingTree
 
 TRIES = 8
 SECONDS_TO_WAIT = 120.0  # for another writer on this machine
+LOCK = ".folder-commit.lock"
 SECONDS_TO_PUSH = 120.0
 SECONDS_TO_UPLOAD = 900.0
 READ_ONLY = 0o444  # as DVC keeps what is in its cache
@@ -106,7 +107,7 @@ def commit_data(repository: DataRepository, branch: str, change: Callable[[Commi
     A branch that is checked out in a clone on this machine moves there as by `git pull` and `dvc checkout`, and not at all where files of
     that clone differ from its last commit. Raises UserError, then with nothing changed; also what `change` raises.
     """
-    with file_lock(repository.home / ".folder-commit.lock", seconds=SECONDS_TO_WAIT):
+    with file_lock(repository.home / LOCK, seconds=SECONDS_TO_WAIT):
         WorkingTree.finish(repository)
         for _ in range(TRIES):
             repository.refresh()
@@ -204,6 +205,13 @@ def _size(
     if before is None or not sizes.keys() >= {*gone, *come}:
         return None
     return before + sum(sizes[md5] for md5 in come) - sum(sizes[md5] for md5 in gone)
+
+
+def keep_listings(repository: DataRepository, commit: str, listings: Mapping[str, bytes], remote: str | None) -> None:
+    """Puts listings of folders, by md5, into the cache and a DVC remote of the commit's configuration. Raises UserError."""
+    _keep(repository.cache, listings)
+    with repository.checkout(commit) as clone:
+        _upload(clone, remote, [*listings])
 
 
 def _keep(cache: Path, contents: Mapping[str, bytes]) -> None:

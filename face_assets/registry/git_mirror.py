@@ -15,6 +15,7 @@ from face_assets.core.files import file_lock
 from face_assets.core.fingerprint import fingerprint
 from face_assets.core.identifiers import COMMIT_ID, CommitId
 from face_assets.core.outside_text import shown
+from face_assets.registry.erased import renamed_commit
 from face_assets.registry.git import OURS, GitError, config_options, git
 
 LISTED_REFS = ("refs/heads/*", "refs/tags/face-recognizer[@#]*")
@@ -140,7 +141,9 @@ class GitMirror:
         return git(*arguments, cwd=self.mirror, content=content)
 
     def resolve(self, revision: str) -> CommitId:
-        """The commit of a revision. Raises UserError."""
+        """The commit of a revision, also by an id that it had before an erasure rewrote the history. Raises UserError."""
+        if COMMIT_ID.fullmatch(revision):
+            revision = renamed_commit(self.home, revision)
         name = re.sub(r"^HEAD(?=$|[~^])", "refs/source/HEAD", identifiers.revision(revision))
         commit = self._commit_of(name)
         if commit is None:

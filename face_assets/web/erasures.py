@@ -31,6 +31,7 @@ class Wanted(BaseModel):
     """An erasure to plan, or to do."""
 
     name: str = Field(description="the person's name")
+    rewrite_history: bool = Field(False, description="take the name out of the git history, too: commits get other ids")
     confirmed: bool = Field(False, description="true to do it, which cannot be taken back; else the response is the plan")
 
 
@@ -51,7 +52,7 @@ class ErasureState(BaseModel):
 async def erase_person(response: Response, author: AnAuthor, wanted: Wanted) -> ErasureState:
     """Plan the erasure of a person, or begin it. A confirmed request for one that stopped goes on with it."""
     try:
-        found = await run_in_threadpool(_begin if wanted.confirmed else _plan, wanted.name, author)
+        found = await run_in_threadpool(_begin if wanted.confirmed else _plan, wanted, author)
     except UserError as error:
         raise of_user_error(error) from error
     response.status_code = 202 if wanted.confirmed else 200
@@ -64,19 +65,24 @@ async def get_erasure(pseudonym: Annotated[str, Path(pattern=PSEUDONYM)]) -> Era
     return await run_in_threadpool(_state, Workspace.load(), pseudonym)
 
 
-def _plan(name: str, _: Person) -> ErasureState:
+def _plan(wanted: Wanted, _: Person) -> ErasureState:
     workspace = Workspace.load()
-    if journal := Journal.find(workspace.home.root, name):
+    if journal := Journal.find(workspace.home.root, wanted.name):
         return _state(workspace, journal.pseudonym)
-    return ErasureState(state="planned", plan=make_plan(workspace, name).to_json(), to_do=list(STEPS))
+    plan = make_plan(workspace, wanted.name, wanted.rewrite_history)
+    return ErasureState(state="planned", plan=plan.to_json(), to_do=list(STEPS))
 
 
-def _begin(name: str, author: Person) -> ErasureState:
+def _begin(wanted: Wanted, author: Person) -> ErasureState:
     from face_assets.erasure.runs import run_erasure  # with Dagster, which takes a second to import
 
     workspace = Workspace.load()
     with erasing(workspace.home.root):
-        journal = Journal.find(workspace.home.root, name) or begin(workspace, make_plan(workspace, name), author)
+        journal = Journal.find(workspace.home.root, wanted.name) or begin(
+            workspace, make_plan(workspace, wanted.name, wanted.rewrite_history), author
+        )
+        if wanted.rewrite_history:
+            journal.want_rewriting()
     if journal.pseudonym not in _runs or _runs[journal.pseudonym].done():
         _runs[journal.pseudonym] = _pool.submit(run_erasure, workspace.home, journal.pseudonym)
     return _state(workspace, journal.pseudonym)

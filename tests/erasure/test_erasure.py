@@ -114,6 +114,12 @@ def traces(workspace: Workspace, data: Path, md5s: set[str]) -> set[Path]:
     return {file for file in places(workspace, data) if file.name in names or any(one in file.read_bytes() for one in wanted)}
 
 
+def objects(folder: Path) -> bytes:
+    """The bytes of all objects of a git repository, whether a ref reaches them or not."""
+    listed = git("cat-file", "--batch-all-objects", "--batch-check=%(objectname)", cwd=folder)
+    return git("cat-file", "--batch", cwd=folder, content=listed)
+
+
 def erasure(workspace: Workspace, journal: Journal) -> Erasure:
     """The erasure with a run that makes a release of the head's people, in place of a training."""
 
@@ -121,7 +127,7 @@ def erasure(workspace: Workspace, journal: Journal) -> Erasure:
         release(workspace, b"2", commit)
         return []
 
-    return Erasure(workspace, journal, make_live, list, lambda line: None)
+    return Erasure(workspace, journal, make_live, list, list, lambda line: None)
 
 
 def kill_after(workspace: Workspace, step: str) -> None:
@@ -149,14 +155,15 @@ def test_a_person_is_erased_everywhere_whatever_is_killed(workspace: Workspace, 
     md5s = plant(workspace, repository)
     assert len(traces(workspace, repository, md5s)) > 10
     assert releases_that_enrol(workspace, ZOE) == ["v1.0.0"]
-    plan = make_plan(workspace, "zoë müller")
+    plan = make_plan(workspace, "zoë müller", rewrite_history=True)
     assert (plan.production, [one.version for one in plan.releases], plan.releases[0].learned) == ("v1.0.0", ["v1.0.0"], True)
     assert plan.person.heads == {"main": ("gallery", "photos"), "other": ("photos",)}
     others = {file.md5 for file in workspace.repository.files(workspace.repository.resolve("main"), "photos")} - md5s
     journal, known = begin(workspace, plan, ADA), workspace.releases.get("v1.0.0")
     assert releases_of_erased(workspace.home.root).keys() == {known.commit}
+    former = workspace.repository.resolve("main")
     kill_after(workspace, "heads")
-    stuck = Erasure(workspace, journal, lambda commit: ["the gate refused it"], list, lambda line: None)
+    stuck = Erasure(workspace, journal, lambda commit: ["the gate refused it"], list, list, lambda line: None)
     with pytest.raises(UserError, match=r"v1\.0\.0 still knows the person.*the gate refused it"):
         stuck.run()
     assert workspace.repository.cached(md5s).keys() == md5s
@@ -168,10 +175,14 @@ def test_a_person_is_erased_everywhere_whatever_is_killed(workspace: Workspace, 
     certificate = erasure(workspace, found).run()
 
     assert traces(workspace, repository, md5s) == set()
-    assert {path.name for path in certificate.parent.iterdir()} == {"certificate.json", PAGE}
+    assert not [form for form in FORMS for folder in (repository, workspace.repository.mirror) if form in objects(folder)]
+    assert {path.name for path in certificate.parent.iterdir()} == {"certificate.json", "commits.json", PAGE}
     facts = json.loads(certificate.read_text())
     assert (facts["photos"], facts["production"], facts["by"]["name"]) == (len(md5s), "v2.0.0", "Ada")
-    assert "Names in the history of git" in facts["left"][0]  # "Add 1 photo of …", by which she was enrolled
+    assert "The history of git was rewritten" in facts["left"][0]  # it had "Add 1 photo of …", by which she was enrolled
+    assert facts["revisions_no_longer_fetchable"] == []
+    rewritten = workspace.repository.resolve(former)
+    assert {file.md5 for file in workspace.repository.files(rewritten, "photos")} == others
     assert facts["pseudonym"] in certificate.with_name(PAGE).read_text()
 
     assert workspace.repository.cached(others).keys() == others  # nobody else lost a photo
@@ -197,7 +208,7 @@ def test_a_person_is_erased_everywhere_whatever_is_killed(workspace: Workspace, 
 
 def test_what_may_still_read_the_person_is_waited_for(workspace: Workspace) -> None:
     journal = Journal.begin(workspace.home.root, {"names": [ZOE], "md5s": [], "others": [], "releases": []})
-    busy = Erasure(workspace, journal, lambda commit: [], lambda: ["run 12345678 of commit_to_live"], lambda line: None)
+    busy = Erasure(workspace, journal, lambda commit: [], lambda: ["run 12345678 of commit_to_live"], list, lambda line: None)
     with pytest.raises(UserError, match="run 12345678 of commit_to_live may still read"):
         busy.erase_artifacts()
     assert not journal.done

@@ -77,8 +77,11 @@ def rename(name: str, to: str, merge: bool, wait: bool, as_json: bool) -> None:
 @click.command()
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do it. Without this the command shows what it would do.")
+@click.option(
+    "--rewrite-history", is_flag=True, help="Take the name out of the git history, too: commits get other ids, clones are made anew."
+)
 @json_option
-def forget(name: str, yes: bool, as_json: bool) -> None:
+def forget(name: str, yes: bool, rewrite_history: bool, as_json: bool) -> None:
     """Erase NAME everywhere: photos, crops, embeddings, templates, releases, logs, in every revision.
 
     Without --yes the command shows what it would do. An erasure that was killed goes on when it is run again. At its end stands a
@@ -87,10 +90,10 @@ def forget(name: str, yes: bool, as_json: bool) -> None:
     from face_assets.cli import erasure
 
     if not yes:
-        plan = erasure.show_plan(name)
+        plan = erasure.show_plan(name, rewrite_history)
         print_json(plan) if as_json else click.echo(erasure.plan_text(plan))
         return
-    report = erasure.forget(name, quiet=as_json)
+    report = erasure.forget(name, as_json, rewrite_history)
     if as_json:
         print_json(report)
     elif report["success"]:
