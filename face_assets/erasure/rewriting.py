@@ -92,10 +92,11 @@ def _listings_without(workspace: Workspace, journal: Journal) -> dict[str, tuple
         without = f"{hashlib.md5(content, usedforsecurity=False).hexdigest()}.dir"
         found[md5] = (without, len(files)) if files else None
         contents |= {without: content} if files else {}
-    if contents:
+    if sorted(contents) != journal.facts.get("kept", []):
         commit = next(iter(workspace.production_heads()), None) or next(iter(repository.mirrored_heads().values()))
         for remote in sorted(_remotes(workspace, journal, commit), key=str):
             keep_listings(repository, commit, contents, remote)
+        journal.note(kept=sorted(contents))
     return found
 
 

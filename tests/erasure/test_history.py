@@ -165,3 +165,15 @@ def test_what_would_keep_the_former_history_is_refused_and_the_platforms_signatu
     facts = rewrite_history(workspace, begun(workspace))
     assert [one.version for one in workspace.releases.all()] == ["v1.0.0"]
     assert workspace.stages.production() and facts["tags_unsigned"] == []
+
+
+def test_a_name_that_git_alone_has_is_found_for_a_rewriting(workspace: Workspace, repository: Path) -> None:
+    git("commit", "-q", "--allow-empty", "-m", "Enrol Nora Nobody", cwd=repository)
+    with pytest.raises(UserError, match="Nothing of 'Nora Nobody'"):
+        make_plan(workspace, "Nora Nobody")
+    plan = make_plan(workspace, "nora nobody", rewrite_history=True)
+    journal = begin(workspace, plan, ADA)
+    assert (plan.to_json()["photos"], rewrite_history(workspace, journal)["commits"]) == (0, 1)
+    assert git("log", "-1", "--format=%s", "main", cwd=repository).decode() == f"Enrol {journal.pseudonym}\n"
+    with pytest.raises(UserError, match="Nothing of 'Nora Nobody'"):
+        make_plan(workspace, "Nora Nobody", rewrite_history=True)
