@@ -18,7 +18,7 @@ from face_assets.automation.code_change_sensor import code_change_sensor
 from face_assets.automation.commit_sensor import commit_sensor
 from face_assets.automation.container_sweep import STACK, container_sweep
 from face_assets.automation.drift_sensors import drift_sensor, traffic_sensor
-from face_assets.automation.due_people import due_people_sensor, end_enrolment
+from face_assets.automation.due_people import due_people_sensor, end_enrolment, erase_due_people
 from face_assets.automation.failures import failed_runs, refused_runs, succeeded_runs, unsent_messages
 from face_assets.automation.health_sensor import health_sensor
 from face_assets.automation.machine_sensor import machine_sensor
@@ -57,6 +57,7 @@ defs = dg.Definitions(
         jobs.deploy_production,
         jobs.observe_traffic,
         end_enrolment,
+        erase_due_people,
         shard_jobs.align_in_processes,
         shard_jobs.align_in_containers,
         forget_person,

@@ -16,6 +16,7 @@ from face_assets.registry.person import Person, git_identity
 from face_assets.registry.stages import Assignment
 from face_assets.registry.workspace import Workspace
 from face_assets.release.approval import approve
+from face_assets.release.consent import require_entries_in_force
 from face_assets.release.promotion import is_of_production
 from face_assets.release.signing import sign_release
 from face_assets.serving.machine_state import ask_to_retry
@@ -139,6 +140,7 @@ def resume_following(reason: str, quiet: bool) -> dict[str, Any]:
 
 def _promote(workspace: Workspace, version: str, reason: str, follow: bool, quiet: bool) -> dict[str, Any]:
     named = version if version.startswith("v") else f"v{version}"
+    require_entries_in_force(workspace, named)
     with promotion_lock(workspace.home.root):
         assigned = _assign(workspace, named, reason, follow, quiet)
         report = run_on_terminal(workspace.home, jobs.DEPLOY_PRODUCTION, None, stage_tags(assigned, MANUAL), quiet)

@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     production_approval: Literal["none", "required"] = Field(
         "none", description="`required`: a second person approves each release before this machine takes it for production"
     )
+    after_consent: Literal["erase", "unenrol"] = Field(
+        "erase", description="what is done about people whose time in people.csv has passed; `unenrol` takes them out of the gallery alone"
+    )
     model_folders: Patterns = Field(
         (),
         description="folders below which alone a commit may name networks by absolute path; empty: any readable file",

@@ -2,7 +2,8 @@
 
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from face_assets.core.files import file_lock, read_json, write_json
 from face_assets.dataset.photo_folders import person_key
 from face_assets.erasure.traces import Traces
 from face_assets.registry.erased import JOURNAL, erasures
+from face_assets.registry.person import Person
 
 
 class Journal:
@@ -39,6 +41,17 @@ class Journal:
             if journal.pseudonym == name or person_key(name) in journal.traces.keys:
                 return journal
         return None
+
+    @staticmethod
+    def under_way(home: Path, by: Person) -> list[str]:
+        """The pseudonyms of the erasures under way that somebody began, oldest first."""
+        found = []
+        for file in erasures(home).glob(f"*/{JOURNAL}"):
+            with suppress(FileNotFoundError):  # that erasure has just ended
+                facts = read_json(file)
+                if facts.get("by") == asdict(by):
+                    found.append((facts["began"], facts["pseudonym"]))
+        return [pseudonym for _, pseudonym in sorted(found)]
 
     @property
     def pseudonym(self) -> str:

@@ -11,6 +11,7 @@ ALIGN_IN_PROCESSES = "align_in_processes"
 ALIGN_IN_CONTAINERS = "align_in_containers"
 OBSERVE_TRAFFIC = "observe_traffic"
 FORGET_PERSON = "forget_person"
+ERASE_DUE_PEOPLE = "erase_due_people"
 HOOKS = {again_after_storage_loss}
 DEPLOY_PRIORITY = "10"  # of the queue: before commits that wait to be trained
 

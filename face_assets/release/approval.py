@@ -7,6 +7,7 @@ from face_assets.registry.decision import approval_message
 from face_assets.registry.person import Person
 from face_assets.registry.stages import Assignment
 from face_assets.registry.workspace import Workspace
+from face_assets.release.consent import require_entries_in_force
 from face_assets.release.promotion import is_of_production
 
 
@@ -43,6 +44,7 @@ def approve(workspace: Workspace, version: str, note: str, who: Person) -> Assig
             f"{release.version} is not approved: the gate judged it before {now.release.version} went into production, by {now.tag}. "
             f"`face-assets run --commit {passed.commit[:12]}` has it judged again."
         )
+    require_entries_in_force(workspace, release.version)
     assigned = stages.assign(release.version, approval_message(note), who, again=True)
     assert assigned is not None
     return assigned

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 STATIC = FOLDER / "static"
-PAGES = (("Try", "."), ("People", "people"), ("Review", "review"), ("Releases", "releases"), ("API", "docs"))
+PAGES = (("Try", "."), ("People", "people"), ("Due", "due"), ("Review", "review"), ("Releases", "releases"), ("API", "docs"))
 """Names and addresses of the pages in the navigation, relative to the service's own."""
 
 

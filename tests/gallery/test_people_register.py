@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from face_assets.automation.due_people import due_people_sensor, end_enrolment
+from face_assets.automation.due_people import due_people_sensor, end_enrolment, erase_due_people
 from face_assets.cli.people import due_people, due_text
 from face_assets.core.errors import RefusedError, UserError
 from face_assets.core.settings import remember
@@ -141,6 +141,7 @@ def test_nobody_is_enrolled_without_an_entry_and_who_is_past_is_enrolled_no_long
     assert [(row["name"], row["state"], row["enrolled"]) for row in found] == [(first, "past", True), (second, "no entry", True)]
     assert f"{first}: ended on 2026-05-01, and is enrolled" in due_text(found)
 
+    monkeypatch.setenv("FACE_ASSETS_AFTER_CONSENT", "unenrol")
     with dg.DagsterInstance.ephemeral() as instance:
         with dg.build_sensor_context(instance) as context:
             (request,) = due_people_sensor(context, platform=WorkspaceResource()).run_requests or ()
@@ -154,3 +155,17 @@ def test_nobody_is_enrolled_without_an_entry_and_who_is_past_is_enrolled_no_long
     workspace.repository.refresh()
     assert set(people_at(workspace, workspace.repository.resolve("main")).names.values()) == {second, *others}
     assert [(row["name"], row["enrolled"]) for row in due_people()] == [(first, False), (second, True)]
+
+    monkeypatch.delenv("FACE_ASSETS_AFTER_CONSENT")
+    with dg.DagsterInstance.ephemeral() as instance:
+        with dg.build_sensor_context(instance) as context:
+            (request,) = due_people_sensor(context, platform=WorkspaceResource()).run_requests or ()
+        assert request.job_name == "erase_due_people" and first not in str(request)
+        done = erase_due_people.execute_in_process(instance=instance, resources={"platform": WorkspaceResource()})
+        assert done.success
+        assert not any(first in str(event) for event in instance.all_logs(done.run_id))
+        with dg.build_sensor_context(instance) as context:
+            assert isinstance(due_people_sensor(context, platform=WorkspaceResource()), dg.SkipReason)
+    (certificate,) = home.glob("erasures/*/certificate.json")
+    assert first not in certificate.read_text() and "face-assets@localhost" in certificate.read_text()
+    assert [row["name"] for row in due_people()] == [second]

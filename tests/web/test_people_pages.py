@@ -17,7 +17,9 @@ from face_assets.detection.detectors import crop_store
 from face_assets.event_log import commit_progress
 from face_assets.event_log.commit_progress import CommitProgress
 from face_assets.gallery.photo_checks import PhotoChecks
+from face_assets.registry.folder_commit import DataChange, commit_data
 from face_assets.registry.git import git
+from face_assets.registry.person import PLATFORM
 from face_assets.registry.workspace import Workspace
 from face_assets.storage.content_store import Entry
 from face_assets.web.app import create_app
@@ -64,6 +66,20 @@ def test_people_are_listed_in_pages_and_found_by_a_part_of_the_name(client: Test
     found = client.get("/people?q=zOë").text
     assert "1 of 3 people" in found and "Bob" not in found
     assert client.get(f"/people?q={'x' * 301}").status_code == 422
+
+
+def test_the_page_of_what_is_due_names_people_and_their_time(client: TestClient) -> None:
+    assert "has no people.csv" in client.get("/due").text
+    workspace, entries = (
+        Workspace.load(),
+        "identity,basis,since,until\nAnn,consent,2020-01-01,2021-01-01\nBob,<b>contract</b>,2020-01-01,\n",
+    )
+    change = DataChange({}, {"people.csv": entries.encode()}, "Write the register", PLATFORM)
+    assert commit_data(workspace.repository, "main", lambda _: change)
+    found = client.get("/due").text
+    assert "2 people are due" in found and "erased everywhere" in found
+    assert ">Ann</th><td>time has passed</td><td>consent</td><td>2020-01-01</td><td>2021-01-01</td>" in found
+    assert ">Zoë Müller</th><td>no entry</td>" in found and "contract" not in found
 
 
 def test_a_name_is_text_on_its_pages(client: TestClient) -> None:
