@@ -10,11 +10,15 @@ from face_assets.core.errors import UserError
 from face_assets.core.files import file_lock, is_locked
 from face_assets.core.fingerprint import fingerprint
 from face_assets.event_log.runs import UNDER_WAY
+from face_assets.notification.ledger import Ledger
+from face_assets.notification.message import Message
+from face_assets.notification.notifier import Log, report_firing, report_resolved
 from face_assets.orchestration import jobs
 from face_assets.orchestration.tags import PARTITION, stage_tags
 from face_assets.orchestration.workspace_resource import WorkspaceResource
-from face_assets.registry.stages import Assignment
+from face_assets.registry.stages import CANDIDATE, Assignment
 from face_assets.registry.workspace import Workspace
+from face_assets.release.promotion import needs_approval
 from face_assets.serving.steps import target
 
 SECONDS_BETWEEN_TICKS = 2
@@ -39,6 +43,7 @@ def stage_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResourc
         if seen == context.cursor:
             return dg.SkipReason("No tag of a release or stage is new.")
         workspace.repository.refresh()
+        _report_candidate(workspace, context.log.warning)
         assignment = workspace.stages.production()
         deploying = deployment_under_way(context.instance, workspace, assignment) if assignment else None
         live = target(workspace).status().live  # read afterwards: a run that ends in between has made it live
@@ -51,6 +56,22 @@ def stage_sensor(context: dg.SensorEvaluationContext, platform: WorkspaceResourc
     if live and live.release_commit == assignment.release.commit:
         return dg.SensorResult(skip_reason=f"{assignment.release.version} is live already.", cursor=seen)
     return dg.SensorResult(run_requests=[_request(assignment)], cursor=seen)
+
+
+def _report_candidate(workspace: Workspace, log: Log) -> None:
+    """Notifies people once that a release waits for approval, and once that none does."""
+    found = workspace.stages.candidate()
+    cause = f"{CANDIDATE}: {found.release.version}" if found else ""
+    waiting = [one.cause for one in Ledger(workspace.settings.home).firing() if one.cause.startswith(f"{CANDIDATE}: ")]
+    if gone := [one for one in waiting if one != cause]:
+        message = Message("resolved", gone[-1], f"{gone[-1].partition(': ')[2]} does not wait for approval any more")
+        report_resolved(workspace.settings, message, gone, log=log)
+    if found and cause not in waiting:
+        title = f"{found.release.version} waits for the approval of a second person"
+        figures = {name: value for name, value in found.release.metrics.items() if isinstance(value, float)}
+        report_firing(
+            workspace.settings, Message("firing", cause, title, needs_approval(found.release), found.commit, figures=figures), log
+        )
 
 
 def _tags_seen(workspace: Workspace) -> str:

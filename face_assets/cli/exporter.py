@@ -121,9 +121,11 @@ class Platform:
         workspace = self.workspace()
         if not workspace.settings.repo:
             return []
-        waiting = workspace.stages.waiting()
-        when = datetime.fromisoformat(waiting.time).timestamp() if waiting else None
-        return facts.decision_metrics(workspace.stages.hold() is not None, when)
+        waits = [
+            datetime.fromisoformat(one.time).timestamp() if one else None
+            for one in (workspace.stages.waiting(), workspace.stages.candidate())
+        ]
+        return facts.decision_metrics(workspace.stages.hold() is not None, *waits)
 
     def _drift(self) -> Iterable[Metric]:
         found = pipeline_facts.last_drift(self.instance)

@@ -145,11 +145,16 @@ def release_metrics(facts: ReleaseFacts | None) -> Iterable[Metric]:
     yield figures
 
 
-def decision_metrics(held: bool, waiting: float | None) -> Iterable[Metric]:
-    """Returns metrics of the last decision about production. waiting: begin of a release's wait for `resume`, seconds since the epoch."""
+def decision_metrics(held: bool, waiting: float | None, candidate: float | None = None) -> Iterable[Metric]:
+    """Returns metrics of the last decision about production.
+
+    waiting: begin of a release's wait for `resume`, seconds since the epoch; candidate: that of the wait for a second person's approval.
+    """
     yield _single("production_held", "1 where a person's decision keeps commits out of production.", float(held))
     if waiting is not None:
         yield _single("release_waiting_timestamp_seconds", "Time at which the waiting release passed the gate.", waiting)
+    if candidate is not None:
+        yield _single("candidate_waiting_timestamp_seconds", "Time at which the release that needs approval passed the gate.", candidate)
 
 
 def dataset_metrics(found: Iterable[DatasetFacts]) -> Iterable[Metric]:

@@ -18,6 +18,7 @@ from face_assets.erasure.journal import Journal
 from face_assets.erasure.plan import begin, make_plan
 from face_assets.erasure.rewriting import rewrite_history
 from face_assets.registry.git import git
+from face_assets.registry.history_refs import replace_refs
 from face_assets.registry.signatures import Signing
 from face_assets.registry.workspace import Workspace
 from tests.erasure.test_erasure import ADA, FORMS, ZOE, objects, release, workspace
@@ -125,7 +126,7 @@ def test_killed_anywhere_it_goes_on_and_what_others_push_meanwhile_stays(
 ) -> None:
     named = plant(workspace, repository)["named"]
     write_json(workspace.home.artifact_references / "aligned_faces" / f"{named}.json", {"commit": named})
-    journal, function = begun(workspace), rewriting.replace_refs
+    journal, function = begun(workspace), replace_refs
     kill_after(workspace, journal, "_note")
 
     def meanwhile(*arguments: object) -> bool:

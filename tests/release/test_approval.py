@@ -14,12 +14,14 @@ from fastapi.testclient import TestClient
 from playwright.sync_api import expect
 
 from face_assets.automation.stage_sensor import stage_sensor
+from face_assets.cli.exporter import Platform
 from face_assets.cli.main import main
 from face_assets.cli.releases import approve_release, list_releases, promote_release, resume_following, roll_back
 from face_assets.cli.status import _production, _production_lines
 from face_assets.core.errors import RefusedError, UserError
 from face_assets.core.settings import Settings, load_settings
 from face_assets.event_log.commit_progress import progress_of
+from face_assets.notification.ledger import Ledger
 from face_assets.orchestration.jobs import COMMIT_TO_LIVE
 from face_assets.orchestration.tags import PARTITION
 from face_assets.orchestration.workspace_resource import WorkspaceResource
@@ -387,3 +389,18 @@ def test_the_button_approves_for_whom_it_names_and_is_not_shown_to_the_author(
         assert approval and (approval.person, approval.note) == (BOB, "The card <b>")
         page.reload()
         expect(page.get_by_role("heading", name="waits for approval")).to_have_count(0)
+
+
+def test_people_are_notified_once_of_a_candidate_and_once_that_none_waits(data: Repository, one: tuple[str, Release], home: Path) -> None:
+    def look() -> list[tuple[str, str]]:
+        with dg.DagsterInstance.ephemeral() as instance, dg.build_sensor_context(instance) as context:
+            stage_sensor(context, platform=WorkspaceResource())
+        return [(message.cause, message.title) for message in Ledger(home).firing()]
+
+    waits = [("candidate: v1.0.0", "v1.0.0 waits for the approval of a second person")]
+    assert look() == waits == look()
+    with dg.DagsterInstance.ephemeral() as instance:
+        names = [metric.name for metric in Platform(instance)._decision()]
+    assert "face_assets_candidate_waiting_timestamp_seconds" in names
+    approve(data.workspace, "v1.0.0", "Read the card", BOB)
+    assert look() == []
