@@ -1,5 +1,6 @@
 """The refs of the data repository replaced by those of a rewritten history, and the former history removed from this machine."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +14,8 @@ from face_assets.registry.git_mirror import MACHINES
 
 OURS = ("HEAD", "refs/heads/", "refs/tags/", "refs/remotes/", f"{MACHINES}/")
 """Refs that are rewritten, that a fetch makes again, or that reach no history."""
+DRAFTS = ("COMMIT_EDITMSG", "TAG_EDITMSG", "NOTES_EDITMSG")
+"""Files in which git leaves the last message that somebody wrote."""
 SECONDS_TO_PUSH = 900.0
 SECONDS_TO_PACK = 3600.0
 SHOWN = 3
@@ -95,7 +98,7 @@ def _refs(repository: DataRepository) -> dict[str, str]:
 
 
 def forget_former_history(repository: DataRepository) -> None:
-    """Removes what no ref reaches from the mirror, and from the clone on this machine with its reflogs and remote-tracking refs.
+    """Removes what no ref reaches from the mirror, and from the clone on this machine with its reflogs, remote-tracking refs and drafts.
 
     Raises UserError.
     """
@@ -106,6 +109,9 @@ def forget_former_history(repository: DataRepository) -> None:
         with outside():
             tracked = git("for-each-ref", "--format=delete %(refname)", "refs/remotes", cwd=repository.local)
             git("update-ref", "--no-deref", "--stdin", cwd=repository.local, content=tracked)
+            for name in DRAFTS:
+                draft = os.fsdecode(git("rev-parse", "--git-path", name, cwd=repository.local)).rstrip("\n")
+                (repository.local / draft).unlink(missing_ok=True)
             _prune(repository.local)
 
 

@@ -1,5 +1,6 @@
 """The application: routes, bounds and errors of the web service."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -36,15 +37,11 @@ from face_assets.web import (
 from face_assets.web.bounds import Bounds
 from face_assets.web.caller import Callers, Rights, local_caller
 from face_assets.web.declared_subjects import DeclaredSubjects
-from face_assets.web.explanation import Explanations
-from face_assets.web.face_pictures import FacePictures
+from face_assets.web.memory import Memory
 from face_assets.web.origins import LOOPBACK, Origins
 from face_assets.web.pages import STATIC
-from face_assets.web.people_service import PeopleService
 from face_assets.web.problems import PROBLEMS, add_handlers
 from face_assets.web.recognizer import Recognizer
-from face_assets.web.release_files import ReleaseFolders
-from face_assets.web.review_page import ReviewService
 
 SUMMARY = "Faces on photos, the people they are, and the people who are enrolled."
 
@@ -65,7 +62,9 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        watch = asyncio.create_task(memory.watch())
         yield
+        watch.cancel()
         await recognizer.close()
         await run_in_threadpool(app.state.people.writer.close)
 
@@ -74,11 +73,7 @@ def create_app(
     )
     app.state.settings = settings
     app.state.recognizer = recognizer
-    app.state.folders = ReleaseFolders(models or Home(settings.home).serving / "models")
-    app.state.people = PeopleService()
-    app.state.pictures = FacePictures()
-    app.state.review = ReviewService()
-    app.state.explanations = Explanations()
+    app.state.memory = memory = Memory(app, settings, models)
     app.state.declared = DeclaredSubjects(Home(settings.home).root / "declared-subjects.json")
     for module in (
         status,

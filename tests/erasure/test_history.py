@@ -75,6 +75,9 @@ def test_no_object_of_git_names_the_person_and_all_that_refers_to_commits_follow
     assert "about-zoë-müller" not in git("for-each-ref", cwd=repository).decode()
     assert f"about-{journal.pseudonym}" in git("for-each-ref", cwd=repository).decode()
     assert git("status", "--porcelain", cwd=repository) == b""
+    assert not [
+        file for file in (repository / ".git").rglob("*") if file.is_file() and ZOE.encode() in file.read_bytes()
+    ]  # its last message
     new = workspace.repository.resolve(named)
     assert new != named and facts["commits"] >= 3
     assert git("log", "-1", "--format=%an %ae %at", named if named == new else new, cwd=repository)

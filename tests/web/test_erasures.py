@@ -54,6 +54,9 @@ def test_an_erasure_is_planned_confirmed_and_certified(client: TestClient, home:
     again = client.post("/api/v1/erasures", json=wanted).json()
     assert again["pseudonym"] == stopped["pseudonym"]
     erasures._runs[again["pseudonym"]].result()
+    former = client.app.state.people  # type: ignore[attr-defined]
+    assert client.app.state.memory.empty_after_erasure() and client.app.state.people is not former  # type: ignore[attr-defined]
+    assert not client.app.state.memory.empty_after_erasure()  # type: ignore[attr-defined]
     done = client.get(again["follow"]).json()
     assert (done["state"], done["certificate"]["pseudonym"]) == ("done", again["pseudonym"])
     assert client.get("/api/v1/erasures/person-000000000000").status_code == 404
