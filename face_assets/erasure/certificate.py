@@ -10,6 +10,7 @@ from typing import Any
 
 from face_assets import __version__
 from face_assets.core.files import write_json, write_text
+from face_assets.erasure.alike import SIMILAR
 from face_assets.erasure.journal import Journal
 from face_assets.registry.erased import CERTIFICATE, RENAMED
 from face_assets.registry.workspace import Workspace
@@ -36,6 +37,11 @@ def certificate_of(journal: Journal, machine: str) -> dict[str, Any]:
     """The certificate as JSON-able values; `digest` is the SHA-256 of the others as compact JSON with sorted keys."""
     facts, done = journal.facts, journal.done
     left = [*_left_in_git(done)]
+    if similar := sum(done["scan"]["similar_embeddings"].values()):
+        left.append(
+            f"{similar} stored embeddings of photos that stand under other names have a cosine over {SIMILAR} to the person's: the person "
+            "may be on these photos. `face-assets audit` lists photos under a wrong name."
+        )
     if lost := facts["unreadable_listings"]:
         left.append(f"{lost} lists of files of old revisions were in no cache and no remote, and could not be read.")
     left.append("Other clones, backups, and the state directories of other machines: each machine runs the same command.")

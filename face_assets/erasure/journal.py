@@ -90,7 +90,9 @@ class Journal:
             self.reopen("history")
 
     def end(self) -> None:
-        """Removes the journal, and with it the name."""
+        """Removes the journal, and with it the name and the embeddings."""
+        for file in self.folder.glob("*.npz"):
+            file.unlink()
         (self.folder / JOURNAL).unlink()
 
 

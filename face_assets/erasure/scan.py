@@ -16,16 +16,24 @@ from face_assets.registry.workspace import Workspace
 
 @dataclass
 class Found:
-    """The outcome of a search. hits: path, redacted → number of traces; history: objects of git with traces, by their kind."""
+    """The outcome of a search. hits: path, redacted → number of traces; history: objects of git with traces, by their kind; similar: file →
+    number of stored embeddings like the person's."""
 
     files: int = 0
     bytes: int = 0
     hits: dict[str, int] = field(default_factory=dict)
     history: dict[str, int] = field(default_factory=dict)
+    similar: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The outcome as JSON-able values."""
-        return {"files": self.files, "bytes": self.bytes, "traces": sum(self.hits.values()), "git_objects_with_traces": self.history}
+        return {
+            "files": self.files,
+            "bytes": self.bytes,
+            "traces": sum(self.hits.values()),
+            "git_objects_with_traces": self.history,
+            "similar_embeddings": self.similar,
+        }
 
 
 def scan_all(workspace: Workspace, traces: Traces, pseudonym: str, objects: Collection[str]) -> Found:

@@ -10,6 +10,7 @@ from face_assets.core.errors import UserError
 from face_assets.core.rights import outside
 from face_assets.dataset.photo_folders import person_key
 from face_assets.erasure import state
+from face_assets.erasure.alike import keep_vectors, similar_vectors
 from face_assets.erasure.certificate import write_certificate
 from face_assets.erasure.heads import commit_without
 from face_assets.erasure.journal import Journal
@@ -66,6 +67,7 @@ class Erasure:
     def commit_heads(self) -> None:
         """Takes the person out of every branch's head."""
         made: dict[str, list[str]] = {}
+        keep_vectors(self.workspace, self.journal.traces, self.journal.folder)
         repository, journal = self.workspace.repository, self.journal
         for branch, folders in journal.facts["heads"].items():
             if branch in repository.mirrored_heads():
@@ -241,6 +243,7 @@ class Erasure:
             self.journal.reopen("history")
             listed = ", ".join(f"{count:,} {kind}s" for kind, count in sorted(found.history.items()))
             raise UserError(f"{listed} of git name the person, for somebody has pushed the former history again: run again.")
+        found.similar = similar_vectors(self.workspace, self.journal.folder)
         self.journal.end_step("scan", found.to_json())
 
 

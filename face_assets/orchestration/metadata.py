@@ -18,7 +18,7 @@ from face_assets.orchestration.partitions import commits
 from face_assets.orchestration.step_failures import REFUSED_BY_CHECK, USER_ERROR, StepFailure, refusal
 from face_assets.orchestration.tags import BRANCH, COMMIT, MANUAL, named, trigger_of
 from face_assets.registry.workspace import Workspace
-from face_assets.storage.artifacts import Artifact
+from face_assets.storage.artifacts import SUMMARY, Artifact
 
 LARGEST_PLOT = 300_000
 FIRST = ("made_from", "release", "live", "verdict", "passed", "stage_reason", "reason", "reasons")
@@ -28,6 +28,8 @@ LAST = (*HOW_MADE, "fingerprint", "made_now", "path", "code_version", "environme
 PLACES: dict[type, int] = {dg.MarkdownMetadataValue: 1, dg.UrlMetadataValue: 1, dg.JsonMetadataValue: 3}
 PLOT, SHEET = ".png", ".jpg"
 """Endings of pictures: plots of figures, which the event log holds, and contact sheets of faces, which it links to."""
+NAMING, EXAMPLES = ("findings", "examples", "without_a_face", "people_without_face"), "_examples"
+"""Facts whose values name people, and the end of the names of others."""
 RETRIES, SECONDS_BEFORE_A_RETRY = 3, 15
 ARTIFACT = dg.PythonObjectDagsterType(Artifact)
 
@@ -129,7 +131,7 @@ def materialized(
         value=artifact,
         metadata=as_metadata({**pictures, **facts}),
         data_version=dg.DataVersion(artifact.fingerprint),
-        check_results=checks(),
+        check_results=[one._replace(metadata=without_names(one.metadata)) for one in checks()],
     )
 
 
@@ -147,8 +149,20 @@ def picture_of(content: bytes, name: str) -> dg.MetadataValue:
 def as_metadata(facts: Mapping[str, Any]) -> dict[str, Any]:
     """JSON-able facts as Dagster's metadata, in the order in which the UI shows them: what it is and the verdict, pictures, figures, lists,
     and last what it was made from and with."""
-    values = {key: _value(value) for key, value in facts.items()}
+    values = {key: _value(value) for key, value in without_names(facts).items()}
     return {key: values[key] for key in sorted(values, key=lambda key: _place(key, values[key]))}
+
+
+def without_names(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts with counts in place of lists of people, photos and findings, whose paths name people: the event log keeps all for ever."""
+    return {key: _counted(value) if key in NAMING or key.endswith(EXAMPLES) else value for key, value in facts.items()}
+
+
+def _counted(value: Any) -> Any:
+    found = value.data if isinstance(value, dg.JsonMetadataValue) else value
+    if not isinstance(found, (list, tuple, dict)):
+        return value
+    return f"{len(found):,}, in {SUMMARY} of the artifact" if found else "none"
 
 
 def _place(key: str, value: Any) -> tuple[int, int]:

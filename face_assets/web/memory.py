@@ -1,4 +1,4 @@
-"""What the web service keeps in memory about people, which goes when an erasure has ended on this machine."""
+"""Memory of the web service about people, which is emptied when an erasure has ended on this machine."""
 
 import asyncio
 import gc

@@ -80,6 +80,9 @@ def plant(workspace: Workspace, data: Path) -> set[str]:
     for store in (home.crops("d"), home.inspections("i"), home.embeddings("e")):
         store.put([Entry(key, {"at": 1}, FACE) for key in (md5, f"{md5}.2", f"{md5}~1")])
         store.put([Entry("1" * 32, {}, b"another face")])
+    vector = np.zeros((3, 128), np.float32)
+    vector[:2, 0] = vector[2, 1] = 1.0
+    home.embeddings("v").put(Entry(key, {}, row.tobytes()) for key, row in zip((md5, "2" * 32, "3" * 32), vector, strict=True))
     folder = home.artifacts.root / "aligned_faces" / "abc"
     folder.mkdir(parents=True)
     (folder / "faces.csv").write_text(f"path,md5,identity,split\n{ZOE}/1.jpg,{md5},{ZOE},train\nAnn/1.jpg,{'1' * 32},Ann,train\n")
@@ -181,6 +184,8 @@ def test_a_person_is_erased_everywhere_whatever_is_killed(workspace: Workspace, 
     assert (facts["photos"], facts["production"], facts["by"]["name"]) == (len(md5s), "v2.0.0", "Ada")
     assert "The history of git was rewritten" in facts["left"][0]  # it had "Add 1 photo of …", by which she was enrolled
     assert facts["revisions_no_longer_fetchable"] == []
+    assert facts["steps"]["scan"]["similar_embeddings"] == {"embeddings/v.sqlite": 1}  # of a photo under another name
+    assert "1 stored embeddings of photos that stand under other names" in facts["left"][1]
     rewritten = workspace.repository.resolve(former)
     assert {file.md5 for file in workspace.repository.files(rewritten, "photos")} == others
     assert facts["pseudonym"] in certificate.with_name(PAGE).read_text()

@@ -5,7 +5,7 @@ import pytest
 
 from face_assets.core.errors import UnreachableError, UserError
 from face_assets.orchestration import metadata
-from face_assets.orchestration.metadata import as_metadata, picture_of, user_errors
+from face_assets.orchestration.metadata import as_metadata, picture_of, user_errors, without_names
 from face_assets.orchestration.tags import TRIGGER, named
 from face_assets.registry.git_mirror import CommitInfo
 
@@ -65,3 +65,19 @@ def test_a_commit_is_named_by_date_branch_and_subject() -> None:
     assert named(info) == "2026-11-30 10:12, main: Add photos"
     assert named(info, "try/1") == "2026-11-30 10:12, try/1: Add photos"
     assert named(CommitInfo(info.sha, info.author, info.time, info.subject, ())) == "2026-11-30 10:12: Add photos"
+
+
+def test_metadata_counts_people_and_photos_and_names_none() -> None:
+    facts = {
+        "people_without_face": ["Ann", "Bob"],
+        "people_without_face_examples": [],
+        "rejected_examples": {"Ann/1.jpg": "no face"},
+        "findings": [{"path": "Ann/1.jpg"}],
+        "people": {"train": 3},
+    }
+    found = as_metadata(facts)
+    assert found["people_without_face"] == "2, in summary.json of the artifact" and found["people_without_face_examples"] == "none"
+    assert found["people"].data == {"train": 3}
+    checked = dg.AssetCheckResult(passed=True, metadata={"examples": {"Ann/1.jpg": "no face"}, "rejected_rate": 0.1}).metadata
+    assert without_names(checked)["examples"] == "1, in summary.json of the artifact"
+    assert "Ann" not in str(found) and "Ann" not in str(without_names(checked))
