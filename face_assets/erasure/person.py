@@ -12,7 +12,7 @@ import yaml
 
 from face_assets.core.errors import UserError
 from face_assets.dataset.photo_folders import identity_of, person_key
-from face_assets.erasure.traces import Traces
+from face_assets.erasure.traces import Traces, forms
 from face_assets.gallery.people import valid_name
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.dvc_objects import fetch_objects
@@ -119,6 +119,8 @@ def find_person(workspace: Workspace, name: str, in_history: bool = False) -> Pe
             break
         keys |= more
     others = frozenset(one for owner, names in spelled.items() if owner not in keys for one in names)
+    if not md5s and (alike := sorted(one for one in others if forms(one) & forms(name))):
+        raise UserError(f"Nothing of {name!r} is there, but of {alike[0]!r}: `face-assets forget` takes that name.")
     if not md5s and in_history and traces_in_history(repository, traces := Traces(frozenset({valid_name(name)}), frozenset(), others)):
         return Person(traces, {}, frozenset(), frozenset(), (), len(history.lost))
     if not md5s:

@@ -175,6 +175,8 @@ def test_a_name_that_git_alone_has_is_found_for_a_rewriting(workspace: Workspace
     git("commit", "-q", "--allow-empty", "-m", "Enrol Nora Nobody", cwd=repository)
     with pytest.raises(UserError, match="Nothing of 'Nora Nobody'"):
         make_plan(workspace, "Nora Nobody")
+    with pytest.raises(UserError, match="Nothing of 'Zoë_Müller' is there, but of 'Zoë Müller'"):
+        make_plan(workspace, "Zoë_Müller", rewrite_history=True)
     plan = make_plan(workspace, "nora nobody", rewrite_history=True)
     journal = begin(workspace, plan, ADA)
     assert (plan.to_json()["photos"], rewrite_history(workspace, journal)["commits"]) == (0, 1)
