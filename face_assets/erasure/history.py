@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 import pygit2
@@ -192,7 +193,7 @@ class _Writer:
             return None
         md5, files = without
         try:
-            return pointer_to(content, name, md5, None, files, f"{name}{POINTER}")
+            return pointer_to(content, PurePosixPath(name).name, md5, None, files, f"{name}{POINTER}")
         except UserError:  # one that an earlier DVC wrote
             return content.replace(before.encode(), md5.encode())
 

@@ -192,7 +192,7 @@ def test_a_person_is_erased_everywhere_whatever_is_killed(workspace: Workspace, 
 
     assert workspace.repository.cached(others).keys() == others  # nobody else lost a photo
     subjects = git("log", "--format=%s", "-2", "main", cwd=repository).decode().split("\n")
-    assert subjects[:2] == ["Erase a person on request", "Add 1 photo of Zoë Müller"], "photos and gallery in one commit"
+    assert subjects[:2] == ["Erase a person on request", f"Add 1 photo of {facts['pseudonym']}"], "photos and gallery in one commit"
     assert git("show", "other:attributes.csv", cwd=repository).decode() == "identity,group\nAnn,a\n"
     assert (workspace.home.artifacts.root / "exported_embedder" / "def").is_dir()
     with pytest.raises(UserError, match="Nothing of"):
