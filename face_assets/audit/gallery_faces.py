@@ -1,6 +1,6 @@
 """The faces of gallery.dvc's photos."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +27,25 @@ class GalleryFaces:
     notes: dict[str, Any]
 
 
+_found: dict[tuple[Any, ...], GalleryFaces] = {}
+
+
 def gallery_faces(workspace: Workspace, commit: str, params: Params, known: Iterable[str], log: Log) -> GalleryFaces:
-    """The faces of gallery.dvc's subjects, detected where they are new. known: people of the photos, whose spelling of a name is taken."""
+    """The faces of gallery.dvc's subjects, detected where they are new. known: people of the photos, whose spelling of a name is taken.
+
+    What one step of a run found is kept for the one that asks next.
+    """
+    people = frozenset(known)
+    key = (workspace.settings.home, workspace.repository.source, commit, people)
+    found = _found.pop(key, None)
+    if found is None:
+        found = _find(workspace, commit, params, people, log)
+        _found.clear()
+        _found[key] = found
+    return found
+
+
+def _find(workspace: Workspace, commit: str, params: Params, known: Collection[str], log: Log) -> GalleryFaces:
     tracked = workspace.repository.files(commit, GALLERY)
     manifest = make_manifest(((file.path, file.md5) for file in tracked), params.split, known)
     listed = manifest.photos

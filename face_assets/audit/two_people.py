@@ -1,5 +1,7 @@
 """People whose photos fall into two groups that show two people."""
 
+import heapq
+
 import numpy as np
 
 from face_assets.audit.scores import Floats, Ints, Scale
@@ -33,10 +35,31 @@ def divided(embeddings: Floats, people: Ints, scale: Scale) -> tuple[Ints, dict[
 
 def _clusters(vectors: Floats, distance: float) -> Ints:
     """The cluster of each photo, int64 (n,)."""
-    from sklearn.cluster import AgglomerativeClustering
-
     distances = np.clip(1 - vectors @ vectors.T, 0, 2)
     if distances.max() < distance:  # which spares nearly all people the clustering
         return np.zeros(len(vectors), np.int64)
-    trees = AgglomerativeClustering(n_clusters=None, metric="precomputed", linkage="average", distance_threshold=distance)
-    return np.asarray(trees.fit_predict(distances), np.int64)
+    from scipy.cluster.hierarchy import linkage
+
+    tree = linkage(distances[np.triu_indices(len(vectors), k=1)], "average")
+    return _cut(tree[:, :2].astype(np.int64), int((tree[:, 2] >= distance).sum()) + 1)
+
+
+def _cut(children: Ints, clusters: int) -> Ints:
+    """The cluster of each leaf, int64 (n,), of a tree of merges int64 (n - 1, 2), numbered as scikit-learn's AgglomerativeClustering
+    does, which takes a second to import."""
+    leaves = len(children) + 1
+    nodes = [-2 * (leaves - 1)]  # a heap of the negative numbers of the clusters' roots
+    for _ in range(clusters - 1):
+        one, other = children[-nodes[0] - leaves].tolist()
+        heapq.heappush(nodes, -one)
+        heapq.heappushpop(nodes, -other)
+    found = np.zeros(leaves, np.int64)
+    for number, node in enumerate(nodes):
+        below = [-node]
+        while below:
+            one = below.pop()
+            if one < leaves:
+                found[one] = number
+            else:
+                below += children[one - leaves].tolist()
+    return found

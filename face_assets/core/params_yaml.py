@@ -2,7 +2,7 @@
 
 import logging
 import reprlib
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import yaml
@@ -13,6 +13,8 @@ from face_assets.core.params import RENAMED, ROBUST, Params
 from face_assets.core.yaml_io import parse_yaml
 
 MOST_SENTENCES, LONGEST_SHOWN = 10, 120
+KEPT = 16
+"""Texts whose parameters stay in memory: the steps of a run read the same commit's some fifty times."""
 
 
 @cache
@@ -21,6 +23,7 @@ def _warn_once(sentence: str) -> None:
     logging.getLogger(__name__).warning(sentence)
 
 
+@lru_cache(maxsize=KEPT)
 def parse_params(text: str, where: str = "params.yaml") -> Params:
     """Params from YAML text. Raises UserError that names each wrong key, the value found, and what fits."""
     try:

@@ -1,7 +1,8 @@
 """Embeddings of stored crops: by weights in float32, and by an exported engine in its precision."""
 
+import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -93,23 +94,45 @@ class Embedded:
 
 
 def embed(workspace: Workspace, how: Embedding, keys: Sequence[str], log: Log) -> np.ndarray:
-    """Embeddings float32 (n, d) of stored crops in f32, in their order. Only crops without stored features pass through the trunk."""
+    """Embeddings float32 (n, d) of stored crops in f32, in their order. Only crops without stored features pass through the trunk, and
+    only those without a stored embedding through the head."""
     return _embed(workspace, how, keys, log).embeddings
 
 
 def _embed(
     workspace: Workspace, how: Embedding, keys: Sequence[str], log: Log, quality: np.ndarray | None = None, shrunk: bool = False
 ) -> Embedded:
-    from face_assets.embedding.features import faces_stored
+    """Faces by weights in float32, stored by content: torch and the network are loaded for those alone that are not stored yet."""
     from face_assets.embedding.weights import weights_fingerprint
 
     if how.pictures:
         engine = onnx_engine(workspace, Path(how.weights), how.pictures, how.detector.image_size, how.weights)
         return engine_faces(workspace, engine, how.detector, keys, log, shrunk)
-    model = _model(weights_fingerprint(how.weights), how)
-    store, folder = _crops(workspace, how.detector, shrunk), feature_folder(workspace, how.detector)
-    side, threads = how.detector.image_size, workspace.settings.cores
-    return Embedded(*faces_stored(model, quality, how.normalization, side, store, keys, folder, threads, log))
+    digest, head = weights_fingerprint(how.weights), None if quality is None else hashlib.sha256(quality.tobytes()).hexdigest()
+    decided_by = (how.normalization, how.embedding_size, how.seed, detector_fingerprint(workspace, how.detector), head, *_version())
+    store = workspace.home.embeddings(fingerprint("float32", digest, *decided_by))
+
+    def compute(missing: Sequence[str]) -> np.ndarray:
+        from face_assets.embedding.features import faces_stored
+
+        crops, folder = _crops(workspace, how.detector, shrunk), feature_folder(workspace, how.detector)
+        side, threads = how.detector.image_size, workspace.settings.cores
+        made = faces_stored(_model(digest, how), quality, how.normalization, side, crops, missing, folder, threads, log)
+        return np.column_stack(made)
+
+    rows = _stored_rows(store, keys, compute) if keys else compute(keys)
+    return Embedded(np.ascontiguousarray(rows[:, :-1]), np.ascontiguousarray(rows[:, -1]))
+
+
+def _stored_rows(store: ContentStore, keys: Sequence[str], compute: Callable[[Sequence[str]], np.ndarray]) -> np.ndarray:
+    """Rows float32 (n, k) of `keys`, in their order; `compute` makes those that the store lacks, which are then stored."""
+    found = {entry.key: np.frombuffer(entry.blob or b"", np.float32) for entry in store.entries(keys)}
+    missing = [key for key in dict.fromkeys(keys) if key not in found]
+    if missing:
+        made = compute(missing)
+        store.put(Entry(key, {}, row.tobytes()) for key, row in zip(missing, made, strict=True))
+        found |= zip(missing, made, strict=True)
+    return np.stack([found[key] for key in keys])
 
 
 def _model(digest: str, how: Embedding) -> "nn.Module":
@@ -144,7 +167,7 @@ def engine_faces(
     """Embeddings and raw qualities of stored crops by the engine in `directory`, in its precision; of `shrunk` ones by their own keys.
 
     In f32 those of an InceptionResnetV1 are computed from the stored trunk features and torch's head, which equals the engine within its
-    checked parity, so a new head needs no pass over the crops. Otherwise the engine computes them, and they are stored by content.
+    checked parity, so a new head needs no pass over the crops. Otherwise the engine computes them. Both are stored by content.
     """
     engine = read_json(directory / "engine.json")
     if not keys:

@@ -4,6 +4,7 @@ import http.client
 import io
 import os
 import socket
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,15 @@ def weights_fingerprint(weights: str | Path) -> str:
     """
     if str(weights) == SCRATCH or str(weights) in PUBLISHED:
         return str(weights)
-    return file_digest(_existing(Path(weights)))
+    path = _existing(Path(weights))
+    state = path.stat()
+    return _digest(path, (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
+
+
+@lru_cache(maxsize=8)
+def _digest(path: Path, state: tuple[int, ...]) -> str:
+    """The digest of a file in this state; the steps of a run ask for that of the same 90 MB a dozen times."""
+    return file_digest(path)
 
 
 def load_embedder(weights: str | Path, embedding_size: int, seed: int) -> "nn.Module":

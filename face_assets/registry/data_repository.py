@@ -24,6 +24,7 @@ from face_assets.registry.signatures import Signing
 
 MEMORY_OF_AN_INDEX = 2_000_000_000  # 12 million files; trees may name one another, and so list any number in a few kilobytes
 LISTED_MD5 = re.compile(rb'"md5"\s*:\s*"([0-9a-f]{32})"')
+LISTINGS_KEPT, LARGEST_KEPT = 3, 8_000_000  # listings in memory, and bytes of the largest
 MOST_FOLDERS, DEEPEST = 100, 4
 """Limits of the search for DVC projects: folders at each depth, and depth."""
 
@@ -282,5 +283,21 @@ class DataRepository(GitMirror):
 
 def _listed(part: str, pointer: Pointer, located: Mapping[str, Path], commit: str) -> list[TrackedFile]:
     if pointer.md5.endswith(".dir"):
-        return read_listing(located[pointer.md5], f"{part}.dvc at commit {commit[:12]}")
+        return _read_listing(located[pointer.md5], f"{part}.dvc at commit {commit[:12]}")
     return [TrackedFile(PurePosixPath(pointer.path).name, pointer.md5)]
+
+
+_listings: dict[tuple[Path, int, int], list[TrackedFile]] = {}
+
+
+def _read_listing(file: Path, where: str) -> list[TrackedFile]:
+    """`read_listing`, of which the last few stay in memory: the steps of a run read the same one several times."""
+    state = file.stat()
+    key = (file, state.st_size, state.st_mtime_ns)
+    found = _listings.pop(key, None) or read_listing(file, where)
+    if state.st_size > LARGEST_KEPT:
+        return found
+    _listings[key] = found
+    while len(_listings) > LISTINGS_KEPT:
+        _listings.pop(next(iter(_listings)), None)
+    return [*found]

@@ -21,6 +21,8 @@ from face_assets.registry.git import OURS, GitError, config_options, git
 LISTED_REFS = ("refs/heads/*", "refs/tags/face-recognizer[@#]*")
 MOST_BYTES = 20_000_000  # of a file in git; weights may be larger
 MOST_IN_ALL = 200_000_000
+MOST_KEPT, LARGEST_KEPT = 200, 65_536
+"""Files that stay in memory and bytes of the largest: a commit's never change, and the steps of a run read the same few a hundred times."""
 SECONDS_TO_LIST = 20.0
 SECONDS_TO_TRANSFER = 900.0
 SHA1_LENGTH = 40
@@ -29,6 +31,9 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 MACHINES = "refs/face-assets/machines"
 """Prefix of the refs with the state of each machine on the repository."""
 HOUSEKEEPING = {"gc.autoDetach": "false", "maintenance.autoDetach": "false"}
+
+
+_kept: dict[tuple[Path, str, str], bytes | None] = {}
 
 
 @dataclass(frozen=True)
@@ -173,6 +178,17 @@ class GitMirror:
         """A file's bytes at the commit, None where there is none. Raises UserError for a symbolic link, for a pointer of Git LFS, and for
         a file of more than `most` bytes."""
         path = identifiers.tracked_path(path)
+        key = (self.mirror, commit, path)
+        if key in _kept:
+            return _kept[key]
+        content = self._read(commit, path, most)
+        if COMMIT_ID.fullmatch(commit) and len(content or b"") <= LARGEST_KEPT:
+            _kept[key] = content
+            while len(_kept) > MOST_KEPT:
+                _kept.pop(next(iter(_kept)), None)
+        return content
+
+    def _read(self, commit: str, path: str, most: int) -> bytes | None:
         entry = self.git("ls-tree", "-z", "-l", "--end-of-options", commit, path).decode(errors="replace")  # `--` would be taken for a path
         if not entry:
             return None

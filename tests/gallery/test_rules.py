@@ -70,7 +70,7 @@ def test_a_person_renamed_to_somebody_who_is_not_enrolled_has_vanished() -> None
 
 
 def test_the_steps_that_judge_people_are_made_again_under_other_libraries_and_code() -> None:
-    assert {"scikit-learn", "openvino", "torch"} <= set(LIBRARIES["gallery_audit"]) & set(LIBRARIES["label_audit"])
+    assert {"scipy", "openvino", "torch"} <= set(LIBRARIES["gallery_audit"]) & set(LIBRARIES["label_audit"])
     assert {"numpy", "openvino", "torch"} <= set(LIBRARIES["gallery_verdict"])
     assert _steps()["gallery_verdict"]["modules"] == ["face_assets.gallery.verdict"]
 
