@@ -18,7 +18,7 @@ from face_assets.orchestration import tags
 from face_assets.orchestration.workspace_resource import WorkspaceResource
 from face_assets.registry.workspace import Workspace
 
-SECONDS_BETWEEN_TICKS = 3
+SECONDS_BETWEEN_TICKS = 30  # a tick of Dagster's own sensors of runs cannot wait for a change
 SECONDS_BETWEEN_TRIES = 5
 PRODUCTION = "production"
 """The line of work of runs that follow the stage; those for commits belong to a branch."""
