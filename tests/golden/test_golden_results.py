@@ -41,8 +41,8 @@ REMADE = {
         *("detection", "onnx_detection", "label_audit", "face_embedder", "degraded_faces", "embedder_evaluation"),
         *("gallery_audit", "face_gallery", "gallery_verdict"),
     },
-    "scikit-learn": {"label_audit", "precision", "embedder_evaluation", "gallery_audit"},
-    "scipy": {"degraded_faces", "embedder_evaluation", "face_gallery"},
+    "scikit-learn": {"precision", "embedder_evaluation"},
+    "scipy": {"label_audit", "degraded_faces", "embedder_evaluation", "gallery_audit", "face_gallery"},
 }
 
 
