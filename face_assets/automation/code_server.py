@@ -12,8 +12,10 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from face_assets.automation import forked_runs
 from face_assets.core.files import write_text
 from face_assets.core.project_files import ROOT
+from face_assets.core.subprocesses import python
 
 NAME = "face-assets"
 SECONDS_BETWEEN_STARTS = 2.0
@@ -43,7 +45,7 @@ def write_workspace(home: Path) -> Path:
 def main() -> None:
     """Runs the code server on the socket that is the argument until TERM."""
     socket = Path(sys.argv[1])
-    command = [str(Path(sys.executable).with_name("dagster")), "api", "grpc", "--socket", str(socket), "--location-name", NAME]
+    command = python("-m", forked_runs.__name__, "--socket", str(socket), "--location-name", NAME)
     keep([*command, "--python-file", str(ROOT / "definitions.py"), "--working-directory", str(ROOT)], socket)
 
 

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -43,5 +43,11 @@ def _job(name: str) -> dg.JobDefinition:
     return defs.resolve_job_def(name)
 
 
+def main(arguments: Sequence[str]) -> None:
+    """Executes the run that the arguments name; exits with 0 on success, else with 1."""
+    job, run_id, commit, tags, config = arguments
+    sys.exit(0 if execute(job, run_id, commit or None, json.loads(tags), json.loads(config)) else 1)
+
+
 if __name__ == "__main__":
-    sys.exit(0 if execute(sys.argv[1], sys.argv[2], sys.argv[3] or None, json.loads(sys.argv[4]), json.loads(sys.argv[5])) else 1)
+    main(sys.argv[1:])

@@ -2,8 +2,6 @@
 
 import json
 import logging
-import os
-import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -14,9 +12,9 @@ import dagster as dg
 
 from face_assets.core.errors import UserError
 from face_assets.core.full_disk import FULL, is_full
-from face_assets.core.subprocesses import OWN_MODULES, python
 from face_assets.event_log.dead_runs import close, close_dead_runs
 from face_assets.event_log.instance import open_instance
+from face_assets.event_log.run_process import RunProcess
 from face_assets.orchestration.partitions import add_commit
 from face_assets.orchestration.step_failures import REFUSALS, REFUSED
 from face_assets.orchestration.tags import reason_tag
@@ -32,7 +30,6 @@ UNDER_WAY = (
     dg.DagsterRunStatus.CANCELING,
 )
 LISTED = 5
-SECONDS_TO_END = 60.0
 NO_RETRIES = "dagster/max_retries"
 QUEUED = "queued"
 SENTENCES = {
@@ -108,35 +105,22 @@ def run_job(
         close_dead_runs(instance)
         if commit:
             add_commit(instance, commit)
-        words = json.dumps({**tags, NO_RETRIES: "0"})  # the caller can try again
-        command = python("-m", "face_assets.automation.execute", job, run_id, commit or "", words, json.dumps(config or {}))
-        variables = {**os.environ, **OWN_MODULES}
-        with open(log, "wb") as output:
-            child = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=variables)
-            try:
-                report = _follow(instance, run_id, lambda: child.poll() is not None, show)
-            finally:
-                if child.poll() is None:
-                    child.terminate()
-                    _wait_or_kill(child)
-                close(instance, run_id)
-        if child.returncode and report.reasons:  # with a daemon, the sensor tags every run
+    words = json.dumps({**tags, NO_RETRIES: "0"})  # the caller can try again
+    child = RunProcess([job, run_id, commit or "", words, json.dumps(config or {})], log)  # with no database open: it may be a fork
+    with open_instance(home) as instance:
+        try:
+            report = _follow(instance, run_id, lambda: child.status() is not None, show)
+        finally:
+            child.end()
+            close(instance, run_id)
+        if child.status() and report.reasons:  # with a daemon, the sensor tags every run
             instance.add_run_tags(run_id, reason_tag(report.reasons[0]))
-    report.success = child.returncode == 0
+    report.success = child.status() == 0
     report.log = str(log)
     if not report.success and not report.reasons:
-        why = FULL if is_full(home.root) else f"the run ended unexpectedly (exit status {child.returncode})"
+        why = FULL if is_full(home.root) else f"the run ended unexpectedly (exit status {child.status()})"
         report.reasons.append(f"{why.removesuffix('.')}; its log is {log}")
     return report
-
-
-def _wait_or_kill(child: "subprocess.Popen[bytes]") -> None:
-    """Waits for an interrupted run's process to end its steps, then kills it."""
-    try:
-        child.wait(SECONDS_TO_END)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait(SECONDS_TO_END)
 
 
 def follow_run(instance: dg.DagsterInstance, run_id: str, show: ShowProgress) -> RunReport:
