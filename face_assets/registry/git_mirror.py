@@ -3,7 +3,9 @@
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +23,7 @@ from face_assets.registry.git import OURS, GitError, config_options, git
 LISTED_REFS = ("refs/heads/*", "refs/tags/face-recognizer[@#]*")
 MOST_BYTES = 20_000_000  # of a file in git; weights may be larger
 MOST_IN_ALL = 200_000_000
-MOST_KEPT, LARGEST_KEPT = 200, 65_536
+MOST_KEPT, LARGEST_KEPT = 1_000, 65_536
 """Files that stay in memory and bytes of the largest: a commit's never change, and the steps of a run read the same few a hundred times."""
 SECONDS_TO_LIST = 20.0
 SECONDS_TO_TRANSFER = 900.0
@@ -31,9 +33,12 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 MACHINES = "refs/face-assets/machines"
 """Prefix of the refs with the state of each machine on the repository."""
 HOUSEKEEPING = {"gc.autoDetach": "false", "maintenance.autoDetach": "false"}
-
+NEVER_CHANGES = re.compile(r"[0-9a-f]{40}(:|$)")
+"""Names of objects whose content is always the same."""
 
 _kept: dict[tuple[Path, str, str], bytes | None] = {}
+"""Contents by mirror, commit and path, or by mirror, kind and name of `read_many`."""
+_keeping = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -179,13 +184,11 @@ class GitMirror:
         a file of more than `most` bytes."""
         path = identifiers.tracked_path(path)
         key = (self.mirror, commit, path)
-        if key in _kept:
+        with suppress(KeyError):
             return _kept[key]
         content = self._read(commit, path, most)
         if COMMIT_ID.fullmatch(commit) and len(content or b"") <= LARGEST_KEPT:
-            _kept[key] = content
-            while len(_kept) > MOST_KEPT:
-                _kept.pop(next(iter(_kept)), None)
+            _keep(key, content)
         return content
 
     def _read(self, commit: str, path: str, most: int) -> bytes | None:
@@ -207,6 +210,19 @@ class GitMirror:
 
         None for one that does not exist, is of another kind, has more than `most` bytes, or comes after MOST_IN_ALL bytes in all.
         """
+        keys = [(self.mirror, kind, name) for name in names]
+        with _keeping:
+            known = {key: _kept[key] for key in keys if key in _kept}
+        left = [name for name, key in zip(names, keys, strict=True) if key not in known]
+        if left:
+            read = dict(zip(left, self._read_many(left, most, kind), strict=True))
+            known |= {key: read[key[2]] for key in keys if key[2] in read}
+            for name, content in read.items():
+                if NEVER_CHANGES.match(name) and content is not None and len(content) <= LARGEST_KEPT:
+                    _keep((self.mirror, kind, name), content)
+        return [content if (content := known[key]) is None or len(content) <= most else None for key in keys]
+
+    def _read_many(self, names: Sequence[str], most: int, kind: str) -> list[bytes | None]:
         sizes = self.git("cat-file", "--batch-check", content="".join(f"{name}\n" for name in names).encode()).split(b"\n")[:-1]
         wanted: dict[bytes, bytes | None] = {}
         chosen, left = [], MOST_IN_ALL
@@ -249,6 +265,13 @@ class GitMirror:
             return bool(self.git("for-each-ref", "--count=1", f"--contains={commit}", "refs/heads"))
         except GitError:
             return False
+
+
+def _keep(key: tuple[Path, str, str], content: bytes | None) -> None:
+    with _keeping:
+        _kept[key] = content
+        while len(_kept) > MOST_KEPT:
+            _kept.pop(next(iter(_kept)))
 
 
 def _ref_folders(git_folder: Path) -> list[Path]:

@@ -146,10 +146,14 @@ def refused_tags(repository: DataRepository) -> list[tuple[GtoTag, str]]:
 
 def _read(repository: DataRepository) -> list[tuple[GtoTag, bytes]]:
     """All tags with their bytes."""
-    rows = repository.git("for-each-ref", "--format=%(objecttype) %(refname)", f"refs/tags/{NAME}[@#]*").decode(errors="replace")
-    refs = [ref for kind, _, ref in (row.partition(" ") for row in rows.split("\n")) if kind == "tag"]
-    contents = repository.read_many(refs, MOST_BYTES, "tag")
-    tags = ((_parse(ref.removeprefix("refs/tags/"), content or b""), content or b"") for ref, content in zip(refs, contents, strict=True))
+    rows = repository.git("for-each-ref", "--format=%(objecttype) %(objectname) %(refname)", f"refs/tags/{NAME}[@#]*").decode(
+        errors="replace"
+    )
+    refs = [tuple(words[1:]) for row in rows.split("\n") if (words := row.split(" ", 2))[0] == "tag"]
+    contents = repository.read_many([name for name, _ in refs], MOST_BYTES, "tag")  # by object, so that known ones stay in memory
+    tags = (
+        (_parse(ref.removeprefix("refs/tags/"), content or b""), content or b"") for (_, ref), content in zip(refs, contents, strict=True)
+    )
     return sorted(((tag, content) for tag, content in tags if tag), key=lambda one: (one[0].when, one[0].name))
 
 

@@ -13,7 +13,7 @@ from face_assets.core.files import link_or_copy, write_json, write_text
 from face_assets.core.rights import outside
 from face_assets.core.yaml_io import parse_yaml
 from face_assets.registry.data_repository import DataRepository
-from face_assets.registry.dvc import run_dvc
+from face_assets.registry.dvc import last_line, try_dvc
 from face_assets.registry.git import GitError, git
 from face_assets.registry.gto_tags import NAME, write_tag
 from face_assets.registry.signatures import digests_text
@@ -24,6 +24,7 @@ AUTHOR, EMAIL = "Face Assets", "face-assets@localhost"
 OUR_FILES = ("release.dvc", "release.json", "metrics.json", "dvc.yaml")
 MOST_BYTES = 8_000_000  # of a dvc.yaml, which programs write it, too
 SECONDS_TO_PUSH = 120.0
+PUSHING = 2  # the number of the command
 AXES: dict[str, dict[str, str]] = {
     "roc.csv": {"x": "far", "y": "tar"},
     "det.csv": {"x": "fmr", "y": "fnmr"},
@@ -45,7 +46,6 @@ def push_release(repository: DataRepository, bundle: Path, facts: Mapping[str, A
             (clone / "plots").mkdir(exist_ok=True)
             shutil.copyfile(file, clone / "plots" / name)
         write_json(clone / "release.json", dict(facts))
-        run_dvc(clone, ["add", RELEASE])
         _push_bytes(clone)
         declared = _declared(repository.read(trained_commit, "dvc.yaml"), sorted(plots))
         write_text(clone / "dvc.yaml", declared)  # after DVC's commands, which do not need its other declarations
@@ -63,10 +63,12 @@ def push_release(repository: DataRepository, bundle: Path, facts: Mapping[str, A
 
 @outside()
 def _push_bytes(clone: Path) -> None:
-    try:
-        run_dvc(clone, ["push", "release.dvc"])
-    except UserError as error:
-        raise UnreachableError(f"The release could not be pushed to the DVC remote: {error}") from error
+    """Adds the release's folder to DVC and pushes it, in one process. Raises UserError, and UnreachableError where the remote fails."""
+    done = try_dvc(clone, ["add", RELEASE], ["push", f"{RELEASE}.dvc"])
+    if done.returncode == PUSHING:
+        raise UnreachableError(f"The release could not be pushed to the DVC remote: dvc push: {last_line(done)}")
+    if done.returncode:
+        raise UserError(f"dvc add: {last_line(done)}")
 
 
 def identity(when: str) -> dict[str, str]:

@@ -73,3 +73,18 @@ def test_a_failed_statement_is_undone(tmp_path: Path) -> None:
     with storage.index_connection() as connection:
         assert connection.exec_driver_sql("SELECT COUNT(*) FROM dynamic_partitions").scalar() == 0
     storage.dispose()
+
+
+def test_migrations_are_loaded_for_a_new_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_instance(Home(tmp_path)) as instance:
+        run_id = job.execute_in_process(instance=instance).run_id
+
+    def forbidden(*_: object) -> None:
+        raise AssertionError("migrations were loaded")
+
+    for module in ("event_log.sqlite.sqlite_event_log", "runs.sqlite.sqlite_run_storage", "schedules.sqlite.sqlite_schedule_storage"):
+        monkeypatch.setattr(f"dagster._core.storage.{module}.check_alembic_revision", forbidden)
+    with open_instance(Home(tmp_path)) as instance:
+        assert instance.all_logs(run_id)
+        assert instance.get_dynamic_partitions("commits") == []
+        assert instance.all_instigator_state() == []
