@@ -15,7 +15,7 @@ V2 = ("v2.0.0", "b" * 40)
 def _started(
     monkeypatch: pytest.MonkeyPatch, production: tuple[str, str] | None, live: tuple[str, str] | None, error: Exception | None = None
 ) -> list[str]:
-    """What `up` starts, in order, for releases (version, commit)."""
+    """The services that `up` starts, in order, for releases (version, commit)."""
     started: list[str] = []
 
     def start() -> None:
