@@ -2,6 +2,7 @@
 
 import ctypes
 import logging
+import sys
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -127,11 +128,18 @@ def result_facts() -> dict[str, str]:
     return (resolve(asked) if asked == AUTO else Device.of(asked)).facts()
 
 
+def _torch_is_for_cpus() -> bool:
+    """True for torch's build for CPUs on Linux, found without the import of torch, which takes seconds in a run that does not train."""
+    return sys.platform == "linux" and version("torch").endswith("+cpu")
+
+
 def training_accelerator(asked: str, processes: int) -> Literal["cpu", "cuda", "mps"]:
     """Lightning's accelerator for a training in `processes` processes, each on a GPU of its own: torch's CUDA where it is there.
 
     With `auto`, fewer GPUs than processes mean the CPU. Raises UserError for a named GPU that is not there, or that torch cannot use.
     """
+    if asked == AUTO and _torch_is_for_cpus():
+        return "cpu"
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0

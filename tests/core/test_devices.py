@@ -87,6 +87,7 @@ def test_wrong_settings_do_not_stop_names(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def torch_with(monkeypatch: pytest.MonkeyPatch, gpus: int, cuda: Any = "12.8") -> None:
+    monkeypatch.setattr("face_assets.core.devices._torch_is_for_cpus", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     monkeypatch.setattr(torch.version, "cuda", cuda)
