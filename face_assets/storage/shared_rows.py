@@ -25,6 +25,7 @@ PART_BYTES = 64 << 20
 """Bytes of rows that make a part; so many may be lost to other machines, and to no other, by a kill."""
 ROW_BYTES = 1000  # counted for the facts of a row
 FETCHED_AT_ONCE = 8
+KEYS_AT_ONCE = 5000
 MD5_DIGITS = 32
 ERASED = "erased"
 INDEXED = "SELECT key FROM shared.entries"
@@ -174,13 +175,15 @@ class SharedContentStore(ContentStore):
         index = self._refreshed() if missing else None
         return index.missing(missing) if index else missing
 
-    def facts(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """The facts of those keys that have an entry, without reading blobs."""
-        wanted = list(dict.fromkeys(keys))
-        found = super().facts(wanted)
-        lacking = [key for key in wanted if key not in found]
-        index = self._refreshed() if lacking else None
-        return found | index.facts(lacking) if index else found
+    def each_fact(self, keys: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yields the facts of those keys that have an entry on any machine, a few thousand keys at a time, without reading blobs."""
+        for part in batched(keys, KEYS_AT_ONCE):
+            found = dict(super().each_fact(part))
+            yield from found.items()
+            lacking = [key for key in part if key not in found]
+            index = self._refreshed() if lacking else None
+            if index:
+                yield from index.each_fact(lacking)
 
     def entries(self, keys: Iterable[str]) -> Iterator[Entry]:
         """The entries of `keys` that exist, in no particular order; those of other machines are fetched, and stay on this one.

@@ -42,7 +42,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> "Counter[str]":
         monkeypatch.setattr(module, name, counted)
 
     count(inspection, "inspect", "inspected", lambda *_: 1)
-    count(alignment, "_align", "detected", lambda networks, config, most, batch: len(batch))
+    count(alignment, "_align", "detected", lambda *given: len(given[-1]))
     count(inference.Batches, "infer", "embedded", lambda self, images, *_: len(images))
     return done
 

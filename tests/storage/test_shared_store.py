@@ -145,6 +145,7 @@ def test_rows_of_one_machine_count_as_there_on_the_other_and_are_fetched_when_th
     ours.publish()
     assert theirs.missing([md5(number) for number in range(4002)]) == [md5(4001)]
     assert theirs.facts([md5(7), md5(4000)]) == {md5(7): {"n": 7}, md5(4000): {"status": "no_face"}}
+    assert sorted(dict(theirs.each_fact(md5(number) for number in range(4002)))) == sorted(map(md5, range(4001))), "each once"
     local = ContentStore(theirs.path)
     assert local.facts([md5(7)]) == {}
     assert {entry.key: entry for entry in theirs.entries([md5(3999), md5(7), md5(4000)])} == {
