@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from face_assets.core.credentials import without_credentials
 from face_assets.core.errors import UserError
 from face_assets.core.files import file_lock, read_json, write_json
 from face_assets.core.message_template import parse_body
@@ -339,7 +340,7 @@ def _address(value: SecretStr | None, schemes: tuple[str, ...]) -> SecretStr | N
 
 
 def _found(key: str, value: Any) -> str:
-    return "" if key in SECRETS else f", found {value!r}"
+    return "" if key in SECRETS else f", found {without_credentials(repr(value))}"
 
 
 @cache

@@ -3,15 +3,19 @@
 import json
 import os
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from face_assets.automation.preflight import Plan
+from face_assets.cli import doctor as examination
 from face_assets.cli.main import main
 from face_assets.dataset.repository_creation import create_repository
 from face_assets.registry.git import git
+from face_assets.registry.workspace import Workspace
 
 GOOD = "split: {validation: 0.0, test: 0.5, min_test_people: 2}\nembedder: {weights: scratch}\ntrain: {unfreeze: all}\n"
 BAD = "split: {validation: 0.0, test: 0.5}\nembedder: {weights: /nowhere.pt}\n"
@@ -76,3 +80,21 @@ def test_without_a_repository_the_machine_is_examined(home: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "Python" in done.output
     assert "`face-assets init` makes one" in done.output
+
+
+def test_the_shared_store_is_tried(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def found() -> tuple[str, str]:
+        finding = examination._finding("store", examination._store, Plan(Workspace.load(), None, registers=True, serves=True))
+        return finding.state, finding.text
+
+    assert found() == ("ok", "none: this machine makes what it needs")
+    monkeypatch.setenv("FACE_ASSETS_STORE", str(tmp_path / "store"))
+    (tmp_path / "store").mkdir()
+    assert found() == ("ok", f"{tmp_path}/store answers, and can be written")
+    assert not [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 3600)
+    assert found() == ("warning", f"{tmp_path}/store answers, and its clock is -60 minutes off this machine's: set one of them.")
+    (tmp_path / "store" / "trials").rmdir()
+    (tmp_path / "store").rmdir()
+    assert found()[0] == "failed"

@@ -145,3 +145,15 @@ def test_a_user_without_name_and_home_is_told_what_to_set(monkeypatch: pytest.Mo
     monkeypatch.setenv("USER", "somebody")
     name_user(tmp_path)
     assert (os.environ["HOME"], os.environ["USER"], os.environ["LOGNAME"]) == (str(tmp_path / "user"), "somebody", f"uid-{os.getuid()}")
+
+
+def test_a_store_is_a_bucket_or_an_absolute_path_and_its_address_holds_no_key(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().store is None
+    for right, found in (("s3://faces/team/", "s3://faces/team"), ("/mnt/store", "/mnt/store"), ("~/store", str(Path.home() / "store"))):
+        monkeypatch.setenv("FACE_ASSETS_STORE", right)
+        assert load_settings().store == found
+    for wrong in ("store", "gs://faces/team", "s3://", "s3://ann:sesame@faces/team", "s3://faces?key=1"):
+        monkeypatch.setenv("FACE_ASSETS_STORE", wrong)
+        with pytest.raises(UserError, match=r"must be .*s3://bucket/prefix") as refused:
+            load_settings()
+        assert "sesame" not in str(refused.value)
