@@ -28,7 +28,6 @@ from face_assets.automation.stage_sensor import stage_sensor
 from face_assets.core.rights import keep_private
 from face_assets.core.settings import default_home
 from face_assets.core.user_identity import name_user
-from face_assets.detection import shard_jobs
 from face_assets.erasure.jobs import forget_person
 from face_assets.orchestration import jobs
 from face_assets.orchestration.artifact_io import ArtifactIOManager
@@ -58,8 +57,6 @@ defs = dg.Definitions(
         jobs.observe_traffic,
         end_enrolment,
         erase_due_people,
-        shard_jobs.align_in_processes,
-        shard_jobs.align_in_containers,
         forget_person,
     ],
     sensors=[

@@ -96,6 +96,11 @@ class Settings(BaseSettings):
     train_processes: int = Field(
         1, ge=1, le=64, description="processes that train together, each on a GPU of its own or on its share of the cores"
     )
+    ray: str | None = Field(
+        None,
+        pattern=r"^(auto|local|(ray://)?[^\s:/@]+:[0-9]{1,5})$",
+        description="Ray cluster that a run's work is spread over: `auto` on a node of it, `ray://HOST:10001` from elsewhere, or `local`",
+    )
     host: str = Field("127.0.0.1", description="address that the gateway of the docker target binds to; the embedded server has loopback")
     ui_host: str = Field(
         "127.0.0.1", description="address of UI, Prometheus and exporter, which have no password outside Compose: the UI launches runs"

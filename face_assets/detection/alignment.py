@@ -5,11 +5,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from face_assets.core.batches import batched
+from face_assets.core.cluster import Cluster, Folder
 from face_assets.core.devices import Device, chosen
 from face_assets.core.files import read_content
 from face_assets.core.progress import Progress
@@ -19,6 +22,7 @@ from face_assets.detection.crop_keys import MOST_FACES, crop_keys, other_keys
 from face_assets.detection.detector import DetectorConfig, FaceDetector, Pixels, enough
 from face_assets.detection.device_networks import networks_for, open_detector_on
 from face_assets.detection.faces import Faces
+from face_assets.detection.opened_detector import open_detector
 from face_assets.storage.content_store import ContentStore, Entry
 
 BATCH = 32
@@ -42,6 +46,7 @@ def align_photos(
     workers: int,
     progress: Progress,
     every_face: Collection[str] = (),
+    cluster: Cluster | None = None,
 ) -> None:
     """Detects and crops the photos (md5 → file) and stores the results under the md5; `progress` is called with (done, all).
 
@@ -49,20 +54,51 @@ def align_photos(
     "quarter_turns" of a photo that is turned (as in Faces), and "megapixels" of a photo that is unusable for them; blob: the crop, uint8
     (image_size, image_size, 3) RGB. Of the photos in `every_face` up to MOST_FACES faces are stored, each in an entry of its own
     (`crop_keys`). An unusable photo never stops the rest; temporary failures, as of the disk or of memory, are raised and store no facts.
+    With a cluster its nodes do the work of this machine's `workers`, with the same bytes.
     """
     few = workers == 1 or len(photos) < WORTH_PROCESSES
     workers = min(workers, MOST_THREADS) if few else workers
-    device, done = chosen(), 0
-    several = {*every_face}
+    several, done = {*every_face}, 0
     asked = [(md5, path, md5 in several) for md5, path in sorted(photos.items())]
-    batches = batched(asked, min(BATCH, -(-len(photos) // workers) or 1))
-    with store.kept_open(), networks_for(device, networks, config) as opened, worker_pool(few, workers) as pool:
-        align = partial(_align, device, opened, config, max_megapixels)
-        for entries in in_order(partial(pool.submit, align), batches, BATCHES_A_WORKER * workers):
+    with store.kept_open(), ExitStack() as stack:
+        if cluster:
+            work = AlignedOnNode(Folder.of(networks), config, max_megapixels)
+            results = cluster.results(work, map(_contents, batched(asked, BATCH)))
+        else:
+            device = chosen()
+            opened = stack.enter_context(networks_for(device, networks, config))
+            pool = stack.enter_context(worker_pool(few, workers))
+            align = partial(pool.submit, partial(_align, device, opened, config, max_megapixels))
+            results = in_order(align, batched(asked, min(BATCH, -(-len(photos) // workers) or 1)), BATCHES_A_WORKER * workers)
+        for entries in results:
             store.put(entries)
             done += sum(entry.key in photos for entry in entries)
             progress(done, len(photos))
     store.publish()
+
+
+@dataclass(frozen=True)
+class AlignedOnNode:
+    """Alignment of batches of photos, (md5, content, true where all faces are stored) each, on a node of the cluster."""
+
+    networks: Folder
+    config: DetectorConfig
+    max_megapixels: float
+
+    def open(self) -> Callable[[list[tuple[str, bytes, bool]]], list[Entry]]:
+        """The function from a batch to the crop store's entries."""
+        with self.networks.written() as folder:
+            detector = open_detector(folder, self.config)
+
+        def align(batch: list[tuple[str, bytes, bool]]) -> list[Entry]:
+            several = {md5 for md5, _, is_every in batch if is_every}
+            return align_batch(detector, ((md5, content) for md5, content, _ in batch), self.max_megapixels, several)
+
+        return align
+
+
+def _contents(batch: Batch) -> list[tuple[str, bytes, bool]]:
+    return [(md5, read_content(path, md5), is_every) for md5, path, is_every in batch]
 
 
 def unaligned(

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from face_assets.core.cluster import ray_cluster
 from face_assets.core.errors import UnreachableError
 from face_assets.core.fingerprint import fingerprint
 from face_assets.core.params import Detector, Params
@@ -73,7 +74,7 @@ def align(
         files = workspace.repository.locate(commit, source, missing)
         progress = progress_lines(log, "aligned")
         networks, config = detector_networks(workspace, detector), detector_config(detector)
-        align_photos(files, store, networks, config, max_megapixels, workspace.settings.cores, progress, every_face)
+        align_photos(files, store, networks, config, max_megapixels, workspace.settings.cores, progress, every_face, ray_cluster(log))
         detected += len(missing)
         missing, found = unaligned(store, missing, max_megapixels)
         facts |= found

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from face_assets.core.cluster import ray_cluster
 from face_assets.core.progress import progress_lines
 from face_assets.embedding.features import blocks_fingerprint, compute_rows, load_crops, load_rows
 from face_assets.storage.content_store import ContentStore
@@ -43,5 +44,13 @@ class StoredActivations:
         """Activations float32 (n, channels, h, w) of crops or their mirror images, in the order of `keys`; computes missing ones."""
         store = ContentStore(self.files[mirrored])
         what = "activations of" + " mirror images of" * mirrored
-        compute_rows(self.networks[mirrored], partial(load_crops, crops), keys, store, threads, progress_lines(log, what, "crops"))
+        compute_rows(
+            self.networks[mirrored],
+            partial(load_crops, crops),
+            keys,
+            store,
+            threads,
+            progress_lines(log, what, "crops"),
+            cluster=ray_cluster(log),
+        )
         return load_rows(store, keys, self.shape)

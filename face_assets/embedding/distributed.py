@@ -1,6 +1,7 @@
 """Training in several processes: torchrun starts them, gloo or NCCL connects them, and the loss curve equals that of one process."""
 
 import json
+import math
 import os
 import pickle
 import sys
@@ -9,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from face_assets.core import subprocesses
+from face_assets.core.cluster import ray_cluster
 from face_assets.core.errors import UserError
 from face_assets.embedding.training import Log, TrainingRequest, TrainingResult, train
 
@@ -19,13 +21,24 @@ SECONDS_OF_SILENCE = 6 * 3600.0  # each epoch logs a line
 
 
 def train_on(processes: int, request: TrainingRequest, work: Path, output: Path, threads: int, log: Log) -> TrainingResult:
+    """Trains as `train_here` does: on a node of the cluster where one is set, except on a GPU of this machine."""
+    from face_assets.embedding.cluster_training import train_on_cluster
+
+    if request.accelerator == "cpu" and (cluster := ray_cluster(log)):
+        return train_on_cluster(cluster, processes, request, work, output, threads, log)
+    return train_here(processes, request, work, output, threads, log)
+
+
+def train_here(
+    processes: int, request: TrainingRequest, work: Path, output: Path, threads: int, log: Log, pause_after: float = math.inf
+) -> TrainingResult:
     """Trains as training.train does, in `processes` processes of this machine that share `threads`; each has all rows in memory.
 
     The curve equals that of one process with the same batch_size, up to the order of sums. A killed training may be resumed with
     another number of processes. Raises UserError as `train` does, and if a process ends early.
     """
     if processes == 1:
-        return train(request, work, output, threads, log)
+        return train(request, work, output, threads, log, pause_after)
     log(f"training on {processes} processes")
     with tempfile.TemporaryDirectory(prefix="face-assets-train-") as folder:
         request_file = Path(folder) / "request.pickle"

@@ -1,6 +1,7 @@
 """Training of the embedder: over stored trunk features, or from a named block of the trunk on."""
 
 import logging
+import math
 import os
 import sys
 import time
@@ -18,7 +19,7 @@ from face_assets.core.errors import UserError
 from face_assets.core.fingerprint import fingerprint
 from face_assets.embedding.features import feature_store, head_embeddings, load_features
 from face_assets.embedding.learning_curve import evenly, verification, write_curve
-from face_assets.embedding.training_inputs import training_inputs
+from face_assets.embedding.training_inputs import StoredRows, training_inputs
 from face_assets.embedding.weights import load_embedder, save_embedder, weights_fingerprint
 from face_assets.storage.content_store import ContentStore
 from face_assets.storage.home import StoreFolder
@@ -73,12 +74,21 @@ class TrainingResult:
     curve: list[dict[str, float]]
 
 
-def train(request: TrainingRequest, work: Path, output: Path, threads: int, log: Log) -> TrainingResult:
+class Paused(Exception):
+    """A training stopped at a checkpoint before its end, after so many `seconds` and `photos`."""
+
+    def __init__(self, seconds: float, photos: int):
+        super().__init__(seconds, photos)
+        self.seconds, self.photos = seconds, photos
+
+
+def train(request: TrainingRequest, work: Path, output: Path, threads: int, log: Log, pause_after: float = math.inf) -> TrainingResult:
     """Writes output/embedder.pt (float32 state_dict), output/learning_curve.csv and output/metrics.
 
     In a process group (process_group.py) each process trains on its shard, and the first writes.
     A killed run resumes from work/last.ckpt, with the same bytes in the end on the same machine with the same `threads`.
-    Raises UserError for fewer than two people, unusable weights, or a frozen trunk from scratch.
+    Raises UserError for fewer than two people, unusable weights, or a frozen trunk from scratch; and Paused at the first checkpoint after
+    `pause_after` seconds of training. Of a process group all processes run to the end.
     """
     import torch
 
@@ -101,7 +111,7 @@ def train(request: TrainingRequest, work: Path, output: Path, threads: int, log:
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(request.train.seed)
-            result = _train(request, model, work, threads, log)
+            result = _train(request, model, work, threads, log, pause_after)
     finally:
         torch.set_num_threads(usual_threads)
     if process_group.rank() > 0:
@@ -112,7 +122,26 @@ def train(request: TrainingRequest, work: Path, output: Path, threads: int, log:
     return result
 
 
-def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: int, log: Log) -> TrainingResult:
+def keys_read(request: TrainingRequest) -> list[str]:
+    """The keys of the crops that the training reads: all train crops, and the validation crops that it watches."""
+    return [*request.train_keys, *(request.validation_keys[i] for i in evenly(len(request.validation_keys)))]
+
+
+def store_inputs(request: TrainingRequest, threads: int, log: Log) -> list[StoredRows]:
+    """Computes and stores what the training reads, and returns where it stands."""
+    keys, stored = keys_read(request), []
+    model = load_embedder(request.weights, request.embedder.embedding_size, request.train.seed)
+    compatible = [load_embedder(request.compatible, 0, 0)] if request.compatible else []
+    for embedder in [*([] if request.weights == params.SCRATCH else [model]), *compatible]:
+        normalization, side = request.embedder.whitening, request.image_size
+        store = feature_store(embedder, normalization, side, request.crops, keys, request.features, threads, log)
+        stored.append(StoredRows(store, keys))
+    if request.train.epochs and (request.train.unfreeze != "head" or request.train.degrade or not stored):
+        stored += training_inputs(request, model, None, keys, threads, log).stored
+    return stored
+
+
+def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: int, log: Log, pause_after: float) -> TrainingResult:
     """Trains `model` in place."""
     import torch
 
@@ -121,8 +150,7 @@ def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: in
     settings, from_scratch = request.train, request.weights == params.SCRATCH
     normalization, embedding_size = request.embedder.whitening, model.get_parameter("last_linear.weight").shape[0]
     people, labels = np.unique(np.array(request.train_labels, np.int64), return_inverse=True)
-    watched = evenly(len(request.validation_keys))
-    keys = [*request.train_keys, *(request.validation_keys[i] for i in watched)]
+    watched, keys = evenly(len(request.validation_keys)), keys_read(request)
     validation_labels = np.array([request.validation_labels[i] for i in watched], np.int64)
 
     features, start, pull, curve = None, None, 0.0, []
@@ -171,7 +199,7 @@ def _train(request: TrainingRequest, model: "nn.Module", work: Path, threads: in
             curve[0] |= module.measure(validation)
     many = f"{len(labels):,} photos of {len(people):,} people"
     log(f"training {settings.unfreeze} on {many}, {len(sampler)} batches of {sampler.size} an epoch")
-    photos, seconds = _fit(module, batches(inputs.training(*columns), sampler), validation, request, work, log)
+    photos, seconds = _fit(module, batches(inputs.training(*columns), sampler), validation, request, work, log, pause_after)
     return TrainingResult(embedding_size, settings.epochs, seconds, photos / seconds if seconds else 0.0, module.curve)
 
 
@@ -201,8 +229,10 @@ def _features(request: TrainingRequest, model: "nn.Module", keys: list[str], thr
         return load_features(store, keys)
 
 
-def _fit(module: "EmbedderModule", training: Any, validation: Any, request: TrainingRequest, work: Path, log: Log) -> tuple[int, float]:
-    """Runs Lightning's loop. Returns photos and seconds of this process. Raises UserError where a GPU has too little memory."""
+def _fit(
+    module: "EmbedderModule", training: Any, validation: Any, request: TrainingRequest, work: Path, log: Log, pause_after: float
+) -> tuple[int, float]:
+    """Runs Lightning's loop. Returns photos and seconds of this process. Raises Paused, and UserError where a GPU has too little memory."""
     import lightning
     import torch
 
@@ -220,7 +250,7 @@ def _fit(module: "EmbedderModule", training: Any, validation: Any, request: Trai
             **_processors(request.accelerator, request.gpu, process_group.world_size()),
             precision="bf16-mixed" if module.settings.precision == "bf16" and not module.over_features else "32-true",
             max_epochs=module.settings.epochs,
-            callbacks=[lines, ResumeFile(checkpoint)],
+            callbacks=[lines, ResumeFile(checkpoint, pause_after)],
             default_root_dir=work,
             logger=False,
             enable_model_summary=False,
@@ -236,7 +266,10 @@ def _fit(module: "EmbedderModule", training: Any, validation: Any, request: Trai
                 f"the GPU has too little memory to train {request.train.unfreeze} with batches of {sampler.size} photos, which "
                 "decide the result: set train.batch_size lower, or FACE_ASSETS_DEVICE=cpu"
             ) from error
-    return lines.photos, time.monotonic() - started
+    seconds = time.monotonic() - started
+    if trainer.current_epoch < module.settings.epochs:
+        raise Paused(seconds, lines.photos)
+    return lines.photos, seconds
 
 
 def _processors(accelerator: str, gpu: int, processes: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 # ruff: noqa: TID253  (defines Lightning callbacks; training.py imports this module inside its functions)
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -21,14 +22,16 @@ class ResumeFile(Checkpoint):  # type: ignore[misc]  # lightning is not followed
     """Checkpoint callback that writes to a temporary file and renames it, so that `path` is always whole.
 
     It saves after the first epoch, then as often as MOST_OVERHEAD allows: a kill loses at most ten times the time of a checkpoint.
+    pause_after: seconds after which the training stops at its next checkpoint; it is then unfinished.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, pause_after: float = math.inf):
         self.path = path
         self.next_time = 0.0
+        self.pause_time = time.monotonic() + pause_after
 
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
-        """Saves if MOST_OVERHEAD allows."""
+        """Saves if MOST_OVERHEAD allows, and stops where it is time to pause."""
         started = time.monotonic()
         if not process_group.broadcast_decision(started >= self.next_time):  # every process takes part in saving
             return
@@ -37,6 +40,7 @@ class ResumeFile(Checkpoint):  # type: ignore[misc]  # lightning is not followed
         if process_group.rank() == 0:
             os.replace(aside, self.path)
         ended = time.monotonic()
+        trainer.should_stop = trainer.should_stop or ended >= self.pause_time
         self.next_time = ended + (ended - started) / MOST_OVERHEAD
 
 

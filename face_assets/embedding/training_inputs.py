@@ -1,14 +1,15 @@
 """Rows of the trained part of an embedder: features, activations or crops, of photos or of their views."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain, product
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from face_assets.embedding.activations import StoredActivations
 from face_assets.embedding.features import load_crops
+from face_assets.storage.content_store import ContentStore
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -20,13 +21,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class StoredRows:
+    """Keys that a training reads of a store."""
+
+    store: ContentStore
+    keys: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Inputs:
     """Inputs of the trained part. training: rows of the train photos with the given columns; watched: rows of the validation photos with
-    their labels, and the numbers of those rows in order."""
+    their labels, and the numbers of those rows in order; stored: of what is read now or later, where it stands."""
 
     kind: "InputKind"
     training: "Callable[..., Dataset[list[Tensor]]]"
     watched: "Callable[[Tensor], tuple[Dataset[list[Tensor]], list[int]]]"
+    stored: list[StoredRows]
 
 
 def training_inputs(
@@ -41,7 +51,7 @@ def training_inputs(
     if settings.degrade:
         return _view_inputs(request, model, keys, threads, log)
     if settings.unfreeze == "head" and features is not None:
-        return _in_memory("features", features[:count], features[count:])
+        return _in_memory("features", features[:count], features[count:], [])
     if settings.unfreeze != "all":
         views = (False, True) if settings.flip else (False,)
         stored = StoredActivations(model, settings.unfreeze, request.embedder.whitening, request.image_size, request.features.path)
@@ -49,13 +59,15 @@ def training_inputs(
             inputs = np.empty((count, len(views), *stored.shape), np.float32)
             for view, mirrored in enumerate(views):
                 inputs[:, view] = stored.of(request.crops, keys[:count], mirrored, threads, log)
-            return _in_memory("activations", inputs, stored.of(request.crops, keys[count:], False, threads, log)[:, None])
+            watched = stored.of(request.crops, keys[count:], False, threads, log)[:, None]
+            read = [StoredRows(ContentStore(stored.files[mirrored]), keys[: None if not mirrored else count]) for mirrored in views]
+            return _in_memory("activations", inputs, watched, read)
         log(f"the activations before {settings.unfreeze} do not fit in memory: the frozen blocks run in each epoch")
     crops = load_crops(request.crops, keys)
-    return _in_memory("crops", crops[:count], crops[count:])
+    return _in_memory("crops", crops[:count], crops[count:], [StoredRows(request.crops, keys)])
 
 
-def _in_memory(kind: "InputKind", training: np.ndarray, watched: np.ndarray) -> Inputs:
+def _in_memory(kind: "InputKind", training: np.ndarray, watched: np.ndarray, stored: list[StoredRows]) -> Inputs:
     import torch
 
     from face_assets.embedding.lightning_module import Rows
@@ -64,6 +76,7 @@ def _in_memory(kind: "InputKind", training: np.ndarray, watched: np.ndarray) -> 
         kind,
         lambda *columns: Rows(torch.from_numpy(training), *columns),
         lambda labels: (Rows(torch.from_numpy(watched), labels), list(range(len(watched)))),
+        stored,
     )
 
 
@@ -80,14 +93,16 @@ def _view_inputs(request: "TrainingRequest", model: "nn.Module", keys: list[str]
     views = ViewCrops(request.crops, settings.flip, threads)
     read: Read = views.read
     kind: InputKind = "views of crops"
+    rows = StoredRows(request.crops, keys)
     if settings.unfreeze != "all":
         stored = ViewActivations(model, settings, request.embedder.whitening, views, request.features.path, request.image_size)
         watched = [divmod(row, len(watched_names)) for row in watched_rows]
-        wanted = chain(product(keys[:count], names), ((keys[count + photo], watched_names[view]) for photo, view in watched))
+        wanted = [*product(keys[:count], names), *((keys[count + photo], watched_names[view]) for photo, view in watched)]
         if stored.make(wanted, threads, log):
-            read, kind = stored.read, "activations of views"
+            read, kind, rows = stored.read, "activations of views", StoredRows(stored.store, [" ".join(view) for view in wanted])
     return Inputs(
         kind,
         lambda *columns: ViewRows(read, keys[:count], names, *columns),
         lambda labels: (ViewRows(read, keys[count:], watched_names, labels), watched_rows),
+        [rows],
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from face_assets.core.batches import batched
+from face_assets.core.cluster import Folder, ray_cluster
 from face_assets.core.devices import chosen
 from face_assets.core.files import read_json
 from face_assets.core.fingerprint import file_digest, fingerprint
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from face_assets.embedding.engine import Engine
 
 CROPS_A_TRANSACTION = 512
+NETWORK_FILES = ("embedder.xml", "embedder.bin")
 UNNAMED = "fc16846d60e1d8b9"
 """Version of `features` under which no name of a store had one."""
 
@@ -83,6 +85,26 @@ def _processor() -> str:
     import openvino as ov
 
     return " ".join(sorted(ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")))
+
+
+@dataclass(frozen=True)
+class EngineOnNode:
+    """Rows of batches of crops by an engine, on a node of the cluster. network: the folder of NETWORK_FILES."""
+
+    network: Folder
+    precision: str
+
+    def open(self) -> Callable[[np.ndarray], np.ndarray]:
+        """The function from crops uint8 (n, s, s, 3) to their rows as they are stored."""
+        from face_assets.embedding.engine import Engine
+
+        with self.network.written() as folder:
+            return stored_rows(Engine(folder / NETWORK_FILES[0], self.precision, 1))
+
+
+def stored_rows(engine: "Engine | DeviceEngine") -> Callable[[np.ndarray], np.ndarray]:
+    """The function from crops uint8 (n, s, s, 3) to rows float32 (n, d + 1); (n, d) of engines of earlier versions."""
+    return engine.rows if engine.has_quality else lambda crops: engine.rows(crops)[:, :-1]
 
 
 @dataclass(frozen=True)
@@ -188,17 +210,20 @@ def _kept(
 ) -> Embedded:
     from face_assets.embedding.features import load_crops
 
-    network = [file_digest(directory / name) for name in ("embedder.xml", "embedder.bin")]
-    name = fingerprint(network, precision, detector_fingerprint(workspace, detector), _processor(), *_version())
+    digests = [file_digest(directory / name) for name in NETWORK_FILES]
+    name = fingerprint(digests, precision, detector_fingerprint(workspace, detector), _processor(), *_version())
     store = workspace.home.embeddings(name)
     missing = store.missing(keys)
     if missing:  # else nothing needs the network, which takes a while to compile
         log(f"embedding {len(missing):,} crops in {precision}")
-        engine = _engine(directory, precision, workspace.settings.cores)
-    for batch in batched(missing, CROPS_A_TRANSACTION):
-        made = engine.rows(load_crops(_crops(workspace, detector, shrunk), batch))
-        made = made if engine.has_quality else made[:, :-1]  # as engines of earlier versions are stored
-        store.put(Entry(key, {}, row.tobytes()) for key, row in zip(batch, made, strict=True))
+        batches = (load_crops(_crops(workspace, detector, shrunk), batch) for batch in batched(missing, CROPS_A_TRANSACTION))
+        if cluster := ray_cluster(log):
+            network = Folder({name: (directory / name).read_bytes() for name in NETWORK_FILES})
+            results = cluster.results(EngineOnNode(network, precision), batches, same_processor=True)
+        else:
+            results = map(stored_rows(_engine(directory, precision, workspace.settings.cores)), batches)
+        for batch, made in zip(batched(missing, CROPS_A_TRANSACTION), results, strict=True):
+            store.put(Entry(key, {}, row.tobytes()) for key, row in zip(batch, made, strict=True))
     store.publish()
     found = {entry.key: np.frombuffer(entry.blob or b"", np.float32) for entry in store.entries(keys)}
     rows, size = np.stack([found[key] for key in keys]), read_json(directory / "engine.json")["embedding_size"]

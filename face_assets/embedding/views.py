@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from face_assets.core import params
+from face_assets.core.cluster import ray_cluster
 from face_assets.core.fingerprint import fingerprint
 from face_assets.core.progress import progress_lines
 from face_assets.embedding import degradation
@@ -93,7 +94,7 @@ class ViewActivations:
             )
             return False
         progress = progress_lines(log, "activations of", "views")
-        compute_rows(self.network, self._crops, missing, self.store, threads, progress, ROW_KIND)
+        compute_rows(self.network, self._crops, missing, self.store, threads, progress, ROW_KIND, ray_cluster(log))
         return True
 
     def _crops(self, names: Sequence[str]) -> np.ndarray:

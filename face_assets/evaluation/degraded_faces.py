@@ -1,12 +1,15 @@
 """Faces that a detector finds in degraded photos, stored by content: a photo is degraded and searched once for each detector."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from face_assets.core.batches import batched
+from face_assets.core.cluster import Folder, ray_cluster
 from face_assets.core.degradations import row_name
 from face_assets.core.errors import UserError
 from face_assets.core.files import read_content
@@ -28,6 +31,7 @@ from face_assets.storage.content_store import Entry
 WORTH_PROCESSES = 600
 """Windows to search from which on processes are started."""
 JOBS_A_WORKER = 4
+JOBS_A_NODE = 8
 
 Condition = tuple[str, float | None]
 
@@ -88,12 +92,19 @@ def degraded_faces(
         files = workspace.repository.locate(commit, PHOTOS, {probe.md5 for probe, some in wanted if some})
         jobs = [Job(files[probe.md5], probe, some) for probe, some in wanted if some]
         config = replace(detector_config(detector), choose="most_central")
-        work = partial(_degrade_and_detect, detector_networks(workspace, detector), config, max_megapixels)
+        networks = detector_networks(workspace, detector)
         few, cores = len(missing) < WORTH_PROCESSES, workspace.settings.cores
         workers = min(cores, MOST_THREADS) if few else cores
         progress, done = progress_lines(log, "stress: searched", "degraded photos"), 0
-        with store.kept_open(), worker_pool(few or cores == 1, workers) as pool:
-            for entries in in_order(partial(pool.submit, work), jobs, JOBS_A_WORKER * workers):
+        with store.kept_open(), ExitStack() as stack:
+            if cluster := ray_cluster(log):
+                work = DegradedOnNode(Folder.of(networks), config, max_megapixels)
+                results = cluster.results(work, map(_contents, batched(jobs, JOBS_A_NODE)))
+            else:
+                pool = stack.enter_context(worker_pool(few or cores == 1, workers))
+                search = partial(pool.submit, partial(_degrade_and_detect, networks, config, max_megapixels))
+                results = in_order(search, jobs, JOBS_A_WORKER * workers)
+            for entries in results:
                 store.put(entries)
                 done += len(entries)
                 progress(done, len(missing))
@@ -106,9 +117,31 @@ def _degrade_and_detect(networks: Path, config: DetectorConfig, max_megapixels: 
     """The entries of a photo's missing conditions, by this worker's own detector."""
     if getattr(_worker, "config", None) != config:
         _worker.detector, _worker.config = open_detector(networks, config), config
-    photo = decode(read_content(job.file, job.probe.md5), max_megapixels)
-    window = face_window(photo, job.probe.box, job.probe.landmarks)
-    return entries_of(_worker.detector, window, job.probe.md5, job.missing)
+    return _entries(_worker.detector, read_content(job.file, job.probe.md5), max_megapixels, job)
+
+
+def _entries(detector: FaceDetector, content: bytes, max_megapixels: float, job: Job) -> list[Entry]:
+    window = face_window(decode(content, max_megapixels), job.probe.box, job.probe.landmarks)
+    return entries_of(detector, window, job.probe.md5, job.missing)
+
+
+def _contents(jobs: list[Job]) -> list[tuple[Job, bytes]]:
+    return [(job, read_content(job.file, job.probe.md5)) for job in jobs]
+
+
+@dataclass(frozen=True)
+class DegradedOnNode:
+    """Jobs with their photos' bytes, done on a node of the cluster."""
+
+    networks: Folder
+    config: DetectorConfig
+    max_megapixels: float
+
+    def open(self) -> Callable[[list[tuple[Job, bytes]]], list[Entry]]:
+        """The function from jobs to the crop store's entries."""
+        with self.networks.written() as folder:
+            detector = open_detector(folder, self.config)
+        return lambda jobs: [entry for job, content in jobs for entry in _entries(detector, content, self.max_megapixels, job)]
 
 
 def entries_of(detector: FaceDetector, window: FaceWindow, content: str, conditions: Mapping[str, Condition]) -> list[Entry]:

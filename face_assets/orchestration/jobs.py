@@ -7,8 +7,6 @@ from face_assets.orchestration.storage_loss import again_after_storage_loss
 COMMIT_TO_LIVE = "commit_to_live"
 COMMIT_TO_EVALUATION = "commit_to_evaluation"
 DEPLOY_PRODUCTION = "deploy_production"
-ALIGN_IN_PROCESSES = "align_in_processes"
-ALIGN_IN_CONTAINERS = "align_in_containers"
 OBSERVE_TRAFFIC = "observe_traffic"
 FORGET_PERSON = "forget_person"
 ERASE_DUE_PEOPLE = "erase_due_people"

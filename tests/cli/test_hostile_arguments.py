@@ -17,7 +17,7 @@ VALUES = (
     *("photos", "page.jpg", "empty.jpg", "closed.jpg", "loop.jpg"),
 )
 COMMANDS = (
-    *(["run", "--commit"], ["run", "--repo"], ["align", "--commit"], ["use"], ["releases", "--repo"]),
+    *(["run", "--commit"], ["run", "--repo"], ["align", "--shards"], ["use"], ["releases", "--repo"]),
     *(["launch"], ["launch", "aligned_faces", "--commit"], ["launch", "--job"], ["watch"], ["history", "--limit"]),
     *(["promote"], ["promote", "v1.0.0", "--reason"], ["lineage"], ["compare", "v1.0.0"], ["rollback", "--reason"]),
     *(["identify"], ["identify", "--json"], ["verify", "page.jpg"], ["feedback", "page.jpg", "--is"], ["feedback", "--repo"]),

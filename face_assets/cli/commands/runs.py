@@ -7,8 +7,8 @@ import click
 
 from face_assets.cli.commands.shared import end, json_option, print_json, repo_option, same_repo_option
 from face_assets.cli.terminal import print_text, say_next
+from face_assets.core.errors import UserError
 from face_assets.core.outside_text import echo
-from face_assets.core.settings import usable_cores
 
 NEXT = {
     "live": "face-assets identify PHOTO, or face-assets up for the UI",
@@ -31,16 +31,14 @@ def run(repo: str | None, revision: str, until: str, train: bool, as_json: bool)
     end(run_commit(repo, revision, until, as_json, train), as_json, NEXT[until])
 
 
-@click.command()
-@same_repo_option
-@click.option("--commit", "revision", default="HEAD", show_default=True, help="Branch, tag or commit of the data repository.")
-@click.option("--shards", type=click.IntRange(min=1), default=usable_cores, show_default="processors", help="Parts of the photos.")
-@json_option
-def align(repo: str | None, revision: str, shards: int, as_json: bool) -> None:
-    """Detect the faces of a commit's photos in parallel shards, before `run`, which then reuses the result."""
-    from face_assets.cli.shard_runs import align_commit
-
-    end(align_commit(repo, revision, shards, quiet=as_json), as_json, "face-assets run finds the faces done")
+@click.command(hidden=True, context_settings={"ignore_unknown_options": True})
+@click.argument("former", nargs=-1, type=click.UNPROCESSED)
+def align(former: tuple[str, ...]) -> None:
+    """Name the successor of a command that is gone."""
+    raise UserError(
+        "`face-assets align` is gone: `face-assets run` uses all processors of this machine, and with FACE_ASSETS_RAY those of a Ray "
+        "cluster (docs/how-to/scale.md); `face-assets launch aligned_faces` stops after the faces."
+    )
 
 
 @click.command()
