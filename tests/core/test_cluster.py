@@ -98,6 +98,14 @@ class Squares:
         return squares
 
 
+def until(lines: list[str], *said: str) -> Iterator[list[int]]:
+    """Batches until the log has all sentences: Ray notices what happens to a node in its own time."""
+    for number in count():
+        yield [number]
+        if all(any(sentence in line for line in lines) for sentence in said):
+            return
+
+
 def contents(store: ContentStore) -> dict[str, Any]:
     with closing(sqlite3.connect(store.path)) as connection:
         return {key: rest for key, *rest in connection.execute("SELECT key, facts, blob FROM entries")}
@@ -128,23 +136,14 @@ def test_crops_equal_those_of_one_process_while_nodes_come_and_go(
     assert contents(together) == contents(alone)
     assert done[-1] == (len(photos), len(photos))
     assert "2 nodes with 2 processors" in lines[0]
-    cluster_lines = " ".join(lines)
-    assert "joined the cluster" in cluster_lines
-    assert "is lost: its batches are done again" in cluster_lines
+    list(cluster.results(Squares(), until(lines, "joined the cluster", "is lost: its batches are done again")))
 
 
 def test_a_node_with_other_code_gets_no_work(machines: Machines, cluster: Cluster, lines: list[str], tmp_path: Path) -> None:
     (tmp_path / "other" / "face_assets").mkdir(parents=True)
     (tmp_path / "other" / "face_assets" / "__init__.py").write_text("raise RuntimeError('never imported')\n")
     other = machines.add(str(tmp_path / "other"))
-
-    def batches() -> Iterator[list[int]]:
-        for number in count():
-            yield [number]
-            if any("gets no work" in line for line in lines):
-                return
-
-    found = list(cluster.results(Squares(), batches()))
+    found = list(cluster.results(Squares(), until(lines, "gets no work")))
     assert found == [[number * number] for number in range(len(found))]
     refused = next(line for line in lines if "gets no work" in line)
     assert "the code of face_assets is " in refused
