@@ -1,12 +1,14 @@
 """Retention: removes what no run has used for long; it is remade, or fetched from the DVC remote, when needed."""
 
+import math
 import os
 import shutil
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 
 from face_assets.core.errors import UserError
@@ -22,10 +24,15 @@ from face_assets.storage.store_upkeep import StorePruned, prune_store
 DAY = 86_400.0
 BLOCK = 512
 ALIGNED = "aligned_faces"
+LEAST_DAYS_OF_STORE = 7
+"""Days for which the store that machines share keeps what no machine uses, whatever is asked for."""
 STORES = (
     *("crops/*.sqlite", "crops/parts/*/*.sqlite", "inspections/*.sqlite", "embeddings/*.sqlite", "features/*/*.sqlite"),
     "shared/**/*.sqlite",
 )
+
+Sizes = list[tuple[tuple[int, int], int, int]]
+"""(inode, bytes on the disk, number of links) of each file."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +54,75 @@ class PruningCandidate:
         return PruningCandidate(kind, tuple(paths), tuple(usage_files), _last_use(usage_files), locks)
 
 
+class Reason(Enum):
+    """Reason for which a candidate stays."""
+
+    NEEDED = "needed by production, by what was before it, or by the heads of its branches"
+    USED = "used since"
+    ONLY_HERE = "not known to be in the DVC remote"
+
+
 @dataclass(frozen=True)
 class Pruned:
-    """The candidates that were removed, the bytes freed on the disk, and notes on what had to stay."""
+    """The candidates that were removed, the bytes freed on the disk, what stays and why, and notes on what had to stay."""
 
     removed: list[PruningCandidate]
     freed: int
+    kept: list[tuple[PruningCandidate, Reason]]
     notes: list[str]
     store: StorePruned | None = None
 
 
+@dataclass(frozen=True)
+class PruningPlan:
+    """Candidates that go, those that stay with the reasons, and notes."""
+
+    going: list[PruningCandidate]
+    staying: list[tuple[PruningCandidate, Reason]]
+    notes: list[str]
+    workspace: Workspace
+    days: int
+
+    def as_done(self) -> Pruned:
+        """The outcome of `carry_out` where nothing of it is in use."""
+        notes = list(self.notes)
+        freed = self._freed([_sizes(candidate) for candidate in self.going])
+        return Pruned(self.going, freed, self.staying, notes, self._store(True, notes))
+
+    def carry_out(self) -> Pruned:
+        """Removes what goes, except for what is in use or was used meanwhile."""
+        sizes, notes = {candidate: _sizes(candidate) for candidate in self.going}, list(self.notes)
+        removed = [candidate for candidate in self.going if _remove(candidate, notes)]
+        freed = self._freed([sizes[candidate] for candidate in removed])
+        self.workspace.home.linked.sweep()
+        return Pruned(removed, freed, self.staying, notes, self._store(False, notes))
+
+    def _store(self, dry_run: bool, notes: list[str]) -> StorePruned | None:
+        """Prunes the store that machines share, where there is one that can be written."""
+        store = self.workspace.home.shared
+        try:
+            return prune_store(store, max(self.days, LEAST_DAYS_OF_STORE), dry_run) if store else None
+        except UserError as error:
+            notes.append(f"{error} It stays as it is.")
+            return None
+
+    def _freed(self, removed: Sequence[Sizes]) -> int:
+        """Bytes of the files of which all links go, of linked ones those outside the folder of linked files."""
+        links = Counter(inode for sizes in removed for inode, _, _ in sizes)
+        links.update(inode for inode in self.workspace.home.linked.inodes() if inode in links)
+        found = {inode: (size, number) for sizes in removed for inode, size, number in sizes}
+        return sum(size for inode, (size, number) in found.items() if links[inode] >= number)
+
+
 def prune(workspace: Workspace, days: int, dry_run: bool = False) -> Pruned:
-    """Removes what no run has used in the last `days` before the last run; `dry_run` only returns what it would remove.
+    """Carries out `plan_pruning`; `dry_run` only returns what it would remove. Raises UserError where production cannot be known."""
+    plan = plan_pruning(workspace, days)
+    return plan.as_done() if dry_run else plan.carry_out()
+
+
+def plan_pruning(workspace: Workspace, days: int) -> PruningPlan:
+    """The removal of what no run has used in the last `days` before the last run; with 0, of all that is not needed. No run may be under
+    way that lasts longer.
 
     So a home where nothing runs keeps what it has. What the commits in production and at the heads of its branches need stays, as do
     the releases that are in production, were before it, or can be loaded here. Raises UserError where production cannot be known.
@@ -67,22 +131,24 @@ def prune(workspace: Workspace, days: int, dry_run: bool = False) -> Pruned:
     kept = _kept(workspace, notes)
     candidates = [*_artifacts(workspace), *_stores(workspace), *_trainings(workspace)]
     now = time.time()
-    before = min(now, max((candidate.used for candidate in candidates), default=now)) - days * DAY
+    before = min(now, max((candidate.used for candidate in candidates), default=now)) - days * DAY if days else math.inf
     kept |= _crops_of(workspace, [candidate for candidate in candidates if candidate.used >= before or kept.intersection(candidate.paths)])
-    candidates += [*_leftovers(workspace), *_releases(workspace, kept, before, notes)]
-    unused = [candidate for candidate in candidates if candidate.used < before and not kept.intersection(candidate.paths)]
-    sizes = {candidate: _sizes(candidate) for candidate in unused}
-    removed = unused if dry_run else [candidate for candidate in unused if _remove(candidate, notes)]
-    return Pruned(removed, _freed([sizes[candidate] for candidate in removed]), notes, _store(workspace, days, dry_run, notes))
+    releases, only_here = _releases(workspace, kept, before, notes)
+    candidates += [*_leftovers(workspace), *releases]
+    going, staying = [], [(candidate, Reason.ONLY_HERE) for candidate in only_here]
+    for candidate in candidates:
+        if kept.intersection(candidate.paths):
+            staying.append((candidate, Reason.NEEDED))
+        elif candidate.used >= before:
+            staying.append((candidate, Reason.USED))
+        else:
+            going.append(candidate)
+    return PruningPlan(going, staying, notes, workspace, days)
 
 
-def _store(workspace: Workspace, days: int, dry_run: bool, notes: list[str]) -> StorePruned | None:
-    """Prunes the store that machines share, where there is one that can be written."""
-    try:
-        return prune_store(workspace.home.shared, days, dry_run) if workspace.home.shared else None
-    except UserError as error:
-        notes.append(f"{error} It stays as it is.")
-        return None
+def bytes_on_disk(candidates: Sequence[PruningCandidate]) -> int:
+    """Bytes on the disk of the candidates' files, each file once."""
+    return sum({inode: size for candidate in candidates for inode, size, _ in _sizes(candidate)}.values())
 
 
 def _kept(workspace: Workspace, notes: list[str]) -> set[Path]:
@@ -153,10 +219,13 @@ def _leftovers(workspace: Workspace) -> Iterator[PruningCandidate]:
             )
 
 
-def _releases(workspace: Workspace, kept: set[Path], before: float, notes: list[str]) -> list[PruningCandidate]:
-    """Releases that the DVC remote has: fetched bundles, and files of the DVC cache that no other release needs."""
+def _releases(
+    workspace: Workspace, kept: set[Path], before: float, notes: list[str]
+) -> tuple[list[PruningCandidate], list[PruningCandidate]]:
+    """Releases on this machine: fetched bundles, and files of the DVC cache that no other release needs. The unused ones that the DVC
+    remote is not known to have are returned as the second list."""
     if not workspace.settings.repo:
-        return []
+        return [], []
     repository = workspace.repository
     found: list[tuple[Release, list[Path], PruningCandidate]] = []
     for release in workspace.releases.all():
@@ -173,17 +242,13 @@ def _releases(workspace: Workspace, kept: set[Path], before: float, notes: list[
     unused = [release for release, _, candidate in found if candidate.used < before and not kept.intersection(candidate.paths)]
     going = _in_remote(workspace, unused, notes)
     staying = {path for release, cached, _ in found if release.version not in going for path in cached}
-    return [
-        PruningCandidate(
-            candidate.kind,
-            tuple(path for path in candidate.paths if path not in staying),
-            candidate.usage_files,
-            candidate.used,
-            candidate.locks,
-        )
+    only_here = [candidate for release, _, candidate in found if release in unused and release.version not in going]
+    others = [
+        replace(candidate, paths=tuple(path for path in candidate.paths if path not in staying)) if release.version in going else candidate
         for release, _, candidate in found
-        if release.version in going
+        if release not in unused or release.version in going
     ]
+    return others, only_here
 
 
 def _in_remote(workspace: Workspace, releases: Sequence[Release], notes: list[str]) -> set[str]:
@@ -255,17 +320,7 @@ def _delete(path: Path) -> None:
     shutil.rmtree(aside)
 
 
-Sizes = list[tuple[tuple[int, int], int, int]]
-
-
 def _sizes(candidate: PruningCandidate) -> Sizes:
     """(inode, bytes on the disk, number of links) of each file of a candidate."""
     files = [file for path in candidate.paths for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()]
     return [((stat.st_dev, stat.st_ino), stat.st_blocks * BLOCK, stat.st_nlink) for stat in (file.lstat() for file in files)]
-
-
-def _freed(removed: Sequence[Sizes]) -> int:
-    """Bytes of the files of which all links were removed."""
-    links = Counter(inode for sizes in removed for inode, _, _ in sizes)
-    found = {inode: (size, number) for sizes in removed for inode, size, number in sizes}
-    return sum(size for inode, (size, number) in found.items() if links[inode] >= number)

@@ -10,9 +10,29 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+TRUNK = ".trunk.bin"
+"""Suffix, in place of .xml, of the file with a network's first weights, where they are apart from those of its .bin."""
+
 _first = threading.Lock()
 """OpenVINO makes its tables of types at their first use, under a lock of its own. Two threads that need them at once could deadlock on that
 lock and Python's. One thread therefore makes them before any inference."""
+
+
+def read_network(file: Path) -> Any:
+    """The network of an .xml file with its weights: those of its .bin, or of the trunk's file, the .bin and, where there is one, the .pt,
+    as if they were one file (embedding/shared_trunk.py)."""
+    import openvino as ov
+
+    if not file.with_suffix(TRUNK).is_file():
+        return ov.Core().read_model(file)
+    parts = [part for part in (file.with_suffix(end) for end in (TRUNK, ".bin", ".pt")) if part.is_file()]
+    weights = ov.Tensor(ov.Type.u8, ov.Shape([sum(part.stat().st_size for part in parts)]))
+    start, values = 0, weights.data
+    for part in parts:
+        with open(part, "rb", buffering=0) as content:
+            while read := content.readinto(values[start:]):
+                start += read
+    return ov.Core().read_model(file.read_bytes(), weights)
 
 
 def compile_network(network: Any, threads: int, streams: int, precision: str = "f32", **settings: Any) -> Any:
@@ -22,6 +42,8 @@ def compile_network(network: Any, threads: int, streams: int, precision: str = "
     with _first:
         ov.Tensor(np.zeros(1, np.float32)).element_type.to_dtype()
     settings |= {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": streams}
+    if isinstance(network, Path) and network.with_suffix(TRUNK).is_file():
+        network = read_network(network)
     # with pinning, every process of one thread would run on the first processor and leave the others idle
     return ov.Core().compile_model(network, "CPU", settings | {"ENABLE_CPU_PINNING": False})
 

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from face_assets.core.devices import Device
 from face_assets.core.files import read_json
+from face_assets.core.inference import read_network
 from face_assets.core.onnx_runtime import Array, DeviceBatches, OnnxNetwork
 from face_assets.embedding.engine import Engine
 from face_assets.embedding.engine_files import NETWORK, ONNX, SOURCE
@@ -51,6 +52,4 @@ def device_cosines(directory: Path, crops: npt.NDArray[np.uint8], device: Device
 
 
 def _outputs_of(network: Path) -> int:
-    import openvino as ov
-
-    return len(ov.Core().read_model(network).outputs)
+    return len(read_network(network).outputs)

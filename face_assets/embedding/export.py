@@ -10,6 +10,7 @@ import numpy as np
 from face_assets.core.files import write_bytes, write_json
 from face_assets.core.inference import compile_network
 from face_assets.embedding.engine_files import QUALITY_HEAD, save_network
+from face_assets.embedding.shared_trunk import split_onnx
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -29,7 +30,7 @@ def export_engine(
     embedding_size: int,
     start: "nn.Module | None" = None,
 ) -> None:
-    """Writes embedder.onnx, embedder.xml, embedder.bin, quality.npy and engine.json into `output`: the same bytes for the same models.
+    """Writes the network in ONNX and for OpenVINO, quality.npy and engine.json into `output`: the same bytes for the same models.
 
     start: the starting weights, whose head measures the quality; without it, `model` does.
 
@@ -52,6 +53,7 @@ def export_engine(
         "whitening": normalization,
         "weights": save_network(ov.convert_model(output / "embedder.onnx"), output),
     }
+    split_onnx(output / "embedder.onnx")
     write_json(output / "engine.json", engine)
 
 

@@ -89,10 +89,11 @@ def _export(
 ) -> dict[str, dict[str, float]]:
     """Writes the engine of an InceptionResnetV1 into the folder, and returns its parity with torch on the crops."""
     from face_assets.embedding.export import export_engine, parity
-    from face_assets.embedding.weights import load_embedder
+    from face_assets.embedding.weights import load_embedder, weight_files
 
     model = load_embedder(embedder.directory / "embedder.pt", params.embedder.embedding_size, params.train.seed)
-    link_or_copy(embedder.directory / "embedder.pt", directory / "embedder.pt")
+    for name in weight_files(embedder.directory):
+        link_or_copy(embedder.directory / name, directory / name)
     log("exporting to ONNX and OpenVINO")
     size, normalization = params.detector.image_size, params.embedder.whitening
     start = _starting_weights(workspace, commit, params)

@@ -10,10 +10,9 @@ from face_assets.detection.steps import read_photos
 from face_assets.embedding.pull import EMBEDDER
 from face_assets.embedding.retraining import added_to
 from face_assets.embedding.training_record import LEARNED, SUMMARY, read_record
+from face_assets.embedding.weights import weight_files
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.storage.artifacts import Artifact
-
-FILES = (EMBEDDER, SUMMARY, LEARNED)
 
 
 def keep_embedder(workspace: Workspace, aligned: Artifact, version: str, of_commit: dict[str, Any], log: Log) -> Artifact:
@@ -34,12 +33,14 @@ def keep_embedder(workspace: Workspace, aligned: Artifact, version: str, of_comm
     first = str(release.lineage.training.get("kept_from") or version)
     log(f"not training, the embedder of {first} is kept: {of_commit['reason']}")
 
+    files = (EMBEDDER, SUMMARY, LEARNED, *weight_files(bundle)[1:])
+
     def fill(directory: Path) -> dict[str, Any]:
-        for name in FILES:
+        for name in files:
             link_or_copy(bundle / name, directory / name)
         return record.summary
 
-    name = fingerprint("kept", [file_digest(bundle / name) for name in FILES])
+    name = fingerprint("kept", [file_digest(bundle / name) for name in files])
     made = workspace.home.artifacts.make("face_embedder", name, fill)
     since = {"photos": added.photos, "people": added.people, "share": round(added.share, 4)}
     summary = {**made.summary, **of_commit, "files_of": version, "kept": {"release": first, **since}}

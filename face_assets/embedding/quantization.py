@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from face_assets.core.inference import read_network
 from face_assets.embedding.engine_files import save_engine
 
 if TYPE_CHECKING:
@@ -25,11 +26,9 @@ def quantize_engine(source: Path, target: Path, crops: np.ndarray) -> None:
     crops: uint8 (n, s, s, 3), n >= 1, of training people, for the ranges of activations. Normalizations at both ends stay in float:
     they cost little time, and no later layer corrects their rounding. Raises ValueError without crops.
     """
-    import openvino as ov
-
     if not len(crops):
         raise ValueError("calibration needs at least one crop")
-    network = ov.Core().read_model(source / "embedder.xml")
+    network = read_network(source / "embedder.xml")
     with _silent_nncf() as nncf:
         quantized = nncf.quantize(
             network,

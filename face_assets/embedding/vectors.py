@@ -13,11 +13,11 @@ from face_assets.core.batches import batched
 from face_assets.core.cluster import Folder, ray_cluster
 from face_assets.core.devices import chosen
 from face_assets.core.files import read_json
-from face_assets.core.fingerprint import file_digest, fingerprint
+from face_assets.core.fingerprint import fingerprint
 from face_assets.core.params import Detector, Params
 from face_assets.core.step_versions import step_version
 from face_assets.detection.detectors import crop_store, detector_fingerprint
-from face_assets.embedding.engine_files import ONNX, QUALITY_HEAD, SOURCE
+from face_assets.embedding.engine_files import NETWORK, ONNX, QUALITY_HEAD, SOURCE, files_with_weights, network_digests
 from face_assets.embedding.onnx_embedder import Pictures, onnx_engine
 from face_assets.embedding.shrunk_crops import ShrunkCrops
 from face_assets.registry.workspace import Log, Workspace
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from face_assets.embedding.engine import Engine
 
 CROPS_A_TRANSACTION = 512
-NETWORK_FILES = ("embedder.xml", "embedder.bin")
 UNNAMED = "fc16846d60e1d8b9"
 """Version of `features` under which no name of a store had one."""
 
@@ -89,7 +88,7 @@ def _processor() -> str:
 
 @dataclass(frozen=True)
 class EngineOnNode:
-    """Rows of batches of crops by an engine, on a node of the cluster. network: the folder of NETWORK_FILES."""
+    """Rows of batches of crops by an engine, on a node of the cluster. network: the folder of the network's files."""
 
     network: Folder
     precision: str
@@ -99,7 +98,7 @@ class EngineOnNode:
         from face_assets.embedding.engine import Engine
 
         with self.network.written() as folder:
-            return stored_rows(Engine(folder / NETWORK_FILES[0], self.precision, 1))
+            return stored_rows(Engine(folder / NETWORK[0], self.precision, 1))
 
 
 def stored_rows(engine: "Engine | DeviceEngine") -> Callable[[np.ndarray], np.ndarray]:
@@ -210,15 +209,14 @@ def _kept(
 ) -> Embedded:
     from face_assets.embedding.features import load_crops
 
-    digests = [file_digest(directory / name) for name in NETWORK_FILES]
-    name = fingerprint(digests, precision, detector_fingerprint(workspace, detector), _processor(), *_version())
+    name = fingerprint(network_digests(directory), precision, detector_fingerprint(workspace, detector), _processor(), *_version())
     store = workspace.home.embeddings(name)
     missing = store.missing(keys)
     if missing:  # else nothing needs the network, which takes a while to compile
         log(f"embedding {len(missing):,} crops in {precision}")
         batches = (load_crops(_crops(workspace, detector, shrunk), batch) for batch in batched(missing, CROPS_A_TRANSACTION))
         if cluster := ray_cluster(log):
-            network = Folder({name: (directory / name).read_bytes() for name in NETWORK_FILES})
+            network = Folder({name: (directory / name).read_bytes() for name in files_with_weights(directory)})
             results = cluster.results(EngineOnNode(network, precision), batches, same_processor=True)
         else:
             results = map(stored_rows(_engine(directory, precision, workspace.settings.cores)), batches)

@@ -1,5 +1,6 @@
 """Sources of starting weights: a name of facenet-pytorch's, a path on this machine, or a file of the data repository."""
 
+from face_assets.embedding.weights import trunk_file
 from face_assets.embedding.weights_file import require_harmless
 from face_assets.registry.model_files import model_file
 from face_assets.registry.workspace import Workspace
@@ -15,5 +16,7 @@ def resolve_weights(workspace: Workspace, commit: str) -> str:
         return weights
     names = f"one of {', '.join(NAMES)}"
     found = model_file(workspace, commit, KEY, weights, f"a state_dict (.pt), a Keras .h5, a network in ONNX (.onnx), or {names}", names)
-    require_harmless(found)
+    for file in (found, trunk_file(found)):
+        if file.is_file():
+            require_harmless(file)
     return str(found)

@@ -12,7 +12,7 @@ import numpy as np
 
 from face_assets.core.errors import UserError
 from face_assets.core.files import write_bytes
-from face_assets.core.fingerprint import file_digest
+from face_assets.core.fingerprint import file_digest, fingerprint
 from face_assets.core.params import SCRATCH
 from face_assets.embedding.weights_file import is_hdf5
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PUBLISHED = {"vggface2": "20180402-114759-vggface2.pt", "casia-webface": "20180408-102900-casia-webface.pt"}
 KERAS_SUFFIXES = {".h5", ".hdf5"}
 CONNECT_SECONDS = 30.0
+HEAD = ("last_linear.", "last_bn.")
+"""Beginnings of the names of the head's tensors."""
 
 
 def weights_fingerprint(weights: str | Path) -> str:
@@ -31,7 +33,12 @@ def weights_fingerprint(weights: str | Path) -> str:
     """
     if str(weights) == SCRATCH or str(weights) in PUBLISHED:
         return str(weights)
-    path = _existing(Path(weights))
+    files = [_existing(Path(weights)), trunk_file(Path(weights))]
+    digests = [_digest_of(file) for file in files if file.is_file()]
+    return digests[0] if len(digests) == 1 else fingerprint(*digests)
+
+
+def _digest_of(path: Path) -> str:
     state = path.stat()
     return _digest(path, (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
 
@@ -40,6 +47,17 @@ def weights_fingerprint(weights: str | Path) -> str:
 def _digest(path: Path, state: tuple[int, ...]) -> str:
     """The digest of a file in this state; the steps of a run ask for that of the same 90 MB a dozen times."""
     return file_digest(path)
+
+
+def trunk_file(weights: Path) -> Path:
+    """The file with the trunk's tensors of a release's `embedder.pt`, which then has the head's alone."""
+    return weights.with_suffix(".trunk.pt")
+
+
+def weight_files(directory: Path) -> list[str]:
+    """The names of the files of an embedder's weights in a folder; without embedder.trunk.pt where an earlier version wrote them."""
+    weights = directory / "embedder.pt"
+    return [file.name for file in (weights, trunk_file(weights)) if file.is_file()]
 
 
 def load_embedder(weights: str | Path, embedding_size: int, seed: int) -> "nn.Module":
@@ -66,12 +84,16 @@ def load_embedder(weights: str | Path, embedding_size: int, seed: int) -> "nn.Mo
 
 
 def save_embedder(model: "nn.Module", folder: Path) -> None:
-    """Writes folder/embedder.pt: a state_dict on the CPU."""
+    """Writes state_dicts on the CPU: of the head into folder/embedder.pt, and of all else, which training of the head alone leaves as it
+    is, into folder/embedder.trunk.pt."""
     import torch
 
-    content = io.BytesIO()
-    torch.save({key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}, content)
-    write_bytes(folder / "embedder.pt", content.getvalue())
+    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    file = folder / "embedder.pt"
+    for path, is_head in ((trunk_file(file), False), (file, True)):
+        content = io.BytesIO()
+        torch.save({key: value for key, value in state.items() if key.startswith(HEAD) == is_head}, content)
+        write_bytes(path, content.getvalue())
 
 
 def _existing(path: Path) -> Path:
@@ -88,7 +110,8 @@ def _from_file(path: Path) -> "dict[str, Tensor]":
         from face_assets.embedding.keras_weights import read_keras
 
         return read_keras(path)
-    return _read_state_dict(path)
+    state = _read_state_dict(path)
+    return {**_read_state_dict(trunk_file(path)), **state} if trunk_file(path).is_file() else state
 
 
 def _read_state_dict(path: Path) -> "dict[str, Tensor]":
@@ -125,6 +148,11 @@ def _check_fit(name: str, expected: "dict[str, Tensor]", found: "dict[str, Tenso
             wrong.append(f"{key} is {tuple(found[key].shape)}, not {tuple(expected[key].shape)}")
         elif not np.isfinite(found[key].detach().float().numpy()).all():  # torch's threads would wait for one another 714 times
             wrong.append(f"{key} holds values that are not finite")
+    if all(key.startswith(HEAD) for key in found):
+        raise UserError(
+            f"embedder.weights: {name} has the head of an embedder alone: put the release's embedder.trunk.pt next to it, under the name "
+            f"{trunk_file(Path(name)).name}."
+        )
     if wrong:
         more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise UserError(f"embedder.weights: {name} does not fit InceptionResnetV1: {'; '.join(wrong[:3])}{more}")

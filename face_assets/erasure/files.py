@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+from face_assets.core.files import write_bytes
 from face_assets.erasure.traces import Traces
 
 SQLITE = b"SQLite format 3\0"
@@ -49,12 +50,18 @@ def redact_file(file: Path, traces: Traces, pseudonym: str) -> bool:
 
 
 def change_file(file: Path, change: Callable[[bytes], bytes]) -> bool:
-    """Changes a text in place, for a process may be appending to it; False where nothing changes."""
+    """Changes a text in place, for a process may be appending to it; False where nothing changes.
+
+    A file with several links is replaced, for the others may be objects that are named by their content.
+    """
     content = file.read_bytes()
     changed = change(content)
     if changed == content:
         return False
     mode = file.stat().st_mode
+    if file.stat().st_nlink > 1:
+        write_bytes(file, changed, mode & 0o777)
+        return True
     file.chmod(mode | 0o200)
     with open(file, "r+b") as output:
         output.write(changed)

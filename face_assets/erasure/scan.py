@@ -7,7 +7,7 @@ from typing import Any
 
 from face_assets.erasure.files import count_traces
 from face_assets.erasure.person import traces_in_history
-from face_assets.erasure.state import GIT_OR_DVC, state_files
+from face_assets.erasure.state import BY_CONTENT, state_files
 from face_assets.erasure.traces import Traces
 from face_assets.event_log import databases
 from face_assets.registry.dvc_objects import caches
@@ -42,7 +42,7 @@ def scan_all(workspace: Workspace, traces: Traces, pseudonym: str, objects: Coll
     objects: of DVC that must not be there, whatever they hold.
     """
     found = Found()
-    files = {*state_files(workspace), *(file for name in GIT_OR_DVC[1:] for file in _below(workspace.home.root / name))}
+    files = {*state_files(workspace), *(file for name in BY_CONTENT[1:] for file in _below(workspace.home.root / name))}
     for cache in caches(workspace.repository):
         files |= set(_below(cache))
     counted: dict[tuple[int, int], int] = {}

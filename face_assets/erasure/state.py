@@ -17,11 +17,12 @@ from face_assets.erasure.traces import Traces
 from face_assets.registry.erased import FOLDER
 from face_assets.registry.workspace import Workspace
 from face_assets.serving.model_repository import MODELS, VERSIONS, networks
+from face_assets.storage.linked_files import FOLDER as LINKED
 
 EMBEDDERS = ("face_embedder", "exported_embedder")
 ALIGNED = ("label_audit", "aligned_faces")
-GIT_OR_DVC = ("mirrors", "dvc-cache", "clones")
-"""Folders whose files are objects by content: steps of their own erase them."""
+BY_CONTENT = ("mirrors", "dvc-cache", "clones", LINKED)
+"""Folders whose files are objects by content, of git, of DVC, and those that artifacts share: they are erased, and never changed."""
 RECORD = "serving/record"
 """The record of use: a chain of hashes, which names callers and nobody whose face is recognized."""
 
@@ -60,6 +61,7 @@ def erase_artifacts(workspace: Workspace, traces: Traces, commits: Collection[st
     for (commit, asset), folder in references.folders.items():
         if not folder.is_dir():
             (workspace.home.artifact_references / asset / f"{commit}.json").unlink(missing_ok=True)
+    workspace.home.linked.sweep()
     return removed
 
 
@@ -121,6 +123,7 @@ def redact_state(workspace: Workspace, traces: Traces, pseudonym: str) -> dict[s
             texts += redact_file(file, traces, pseudonym)
     for file in [file for file in state_files(workspace) if traces.count(file.name.encode(errors="surrogateescape"))]:
         file.unlink()
+    workspace.home.linked.sweep()  # a text with the name had links, of which each is a file of its own now
     return {"texts": texts, "rows": rows}
 
 
@@ -132,14 +135,14 @@ def erase_index(folder: Path) -> int:
 
 
 def state_files(workspace: Workspace) -> Iterator[Path]:
-    """Yields the files of the state directory and of Dagster's, without objects of git and DVC and the records of erasures."""
+    """Yields the files of the state directory and of Dagster's, without objects by content and the records of erasures."""
     roots = [workspace.home.root]
     if not workspace.home.dagster.is_relative_to(workspace.home.root):
         roots.append(workspace.home.dagster)
     for root in roots:
         for file in _files(root):
             path = file.relative_to(root)
-            if path.parts[0] not in (*GIT_OR_DVC, FOLDER) and not path.is_relative_to(RECORD):
+            if path.parts[0] not in (*BY_CONTENT, FOLDER) and not path.is_relative_to(RECORD):
                 yield file
 
 

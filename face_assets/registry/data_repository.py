@@ -142,13 +142,18 @@ class DataRepository(GitMirror):
 
         None either where that cache is the user's, too. Raises UserError for a listing that is broken.
         """
-        if self.cache.is_symlink() or self.cache.resolve() in [cache.resolve() for cache in self._caches[1:]]:
+        if not self.has_own_cache:
             return []
         listings = [self.cached_path(self.cache, pointer.md5) for pointer in self._required(commit, name).values()]
         if not all(listing.is_file() for listing in listings):
             return []
         files = {self.cached_path(self.cache, file.md5) for file in self.files(commit, name)}
         return [*sorted(path for path in files if path.is_file()), *listings]
+
+    @property
+    def has_own_cache(self) -> bool:
+        """True unless the platform's cache is the user's, too."""
+        return not self.cache.is_symlink() and self.cache.resolve() not in [cache.resolve() for cache in self._caches[1:]]
 
     def is_listed(self, commit: str, name: str) -> bool:
         """True where the listings of all pointers of a tracked folder are in a cache."""
@@ -250,7 +255,7 @@ class DataRepository(GitMirror):
             git("update-ref", "--no-deref", "--end-of-options", "HEAD", commit, cwd=clone)
             git("read-tree", "HEAD", cwd=clone, memory=MEMORY_OF_AN_INDEX)
             write_text(clone / ".git" / "info" / "attributes", NO_FILTERS)
-            dvc_config.configure(clone, config, self.cache)
+            dvc_config.configure(clone, config, self.cache, self.has_own_cache)
             yield clone
 
     def dvc_settings(self, commit: str) -> dvc_config.Config:

@@ -248,12 +248,15 @@ def _from_here(key: str, value: str, local: Path | None) -> str:
     return str((local / ".dvc" / value).resolve())
 
 
-def configure(clone: Path, config: Config, cache: Path) -> None:
-    """Writes the configuration of a clone; `cache` is its DVC cache."""
+LINKS = "hardlink,copy"
+"""Types of DVC's cache, the second where the file system has no links (https://dvc.org/doc/user-guide/data-management/large-dataset-optimization)."""
+
+
+def configure(clone: Path, config: Config, cache: Path, links: bool = False) -> None:
+    """Writes the configuration of a clone; `cache` is its DVC cache, links: whether files that are added become hard links of it."""
     quiet = {"analytics": "false", "autostage": "false", "check_update": "false", "site_cache_dir": str(clone / ".dvc" / "site")}
-    merged_file = ConfigObj(
-        {**config, "core": {**config["core"], **quiet}, "cache": {"dir": str(cache)}}, interpolation=False, encoding="utf-8"
-    )
+    where = {"dir": str(cache), **({"type": LINKS} if links else {})}
+    merged_file = ConfigObj({**config, "core": {**config["core"], **quiet}, "cache": where}, interpolation=False, encoding="utf-8")
     file = clone / ".dvc" / "config.local"
     file.parent.mkdir(exist_ok=True)
     file.touch(mode=0o600)  # the password of a remote may be in it

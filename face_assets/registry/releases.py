@@ -1,23 +1,26 @@
 """Releases: immutable bundles, registered once for the same inputs, found by version, and fetched."""
 
+import hashlib
 import json
 import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from face_assets.core import identifiers
 from face_assets.core.errors import RefusedError, UserError
-from face_assets.core.files import file_lock, new_directory
+from face_assets.core.files import file_lock, link_or_copy, new_directory
 from face_assets.registry.data_repository import DataRepository
 from face_assets.registry.erased import releases_out_of_use
 from face_assets.registry.gto_tags import NAME, GtoTag, Registry, read_tags, write_tag
 from face_assets.registry.person import PLATFORM, Person
 from face_assets.registry.release_commits import RELEASE, push_release, push_tag
 from face_assets.registry.signatures import bundle_digest, record_digest, signed_digests
+from face_assets.storage.linked_files import FOLDER, LinkedFiles
 
 TRIES = 5
 MOST_OF_FACTS = 1_000_000  # bytes of a release.json
@@ -96,6 +99,7 @@ class Releases:
         self.repository = repository
         self.registering = repository.home / ".register.lock"
         self.fetching = repository.home / ".fetch-release.lock"  # shared by fetches, exclusive for removal
+        self.linked = LinkedFiles(repository.home / FOLDER)
 
     def all(self) -> list[Release]:
         """Every registered release that is not deprecated, by version."""
@@ -205,15 +209,34 @@ class Releases:
                 os.utime(folder)
             except FileNotFoundError:
                 files = self.repository.files(release.commit, RELEASE)
-                located = self.repository.locate(release.commit, RELEASE, [file.md5 for file in files])
+                located = self._located(release, [file.md5 for file in files])
                 with new_directory(folder) as aside:
                     for file in files:
                         target = aside / file.path
                         target.parent.mkdir(parents=True, exist_ok=True)
-                        shutil.copyfile(located[file.md5], target)
+                        self._put(located[file.md5], target)
                     self._require_signed(release, aside)
             self._require_signed(release, folder)
         return folder
+
+    def _located(self, release: Release, md5s: Sequence[str]) -> dict[str, Path]:
+        """The files of a release in a cache. Those of the platform's cache that were damaged, also through a link, are fetched anew."""
+        located = self.repository.locate(release.commit, RELEASE, md5s)
+        damaged = [path for md5, path in located.items() if self._is_own(path) and _md5(path) != md5]
+        for path in damaged:
+            path.unlink(missing_ok=True)
+        return self.repository.locate(release.commit, RELEASE, md5s) if damaged else located
+
+    def _put(self, cached: Path, target: Path) -> None:
+        """Links a file of the platform's cache, which nobody changes in place; copies one of the user's."""
+        if self._is_own(cached):
+            self.linked.share(cached)
+            link_or_copy(cached, target)
+        else:
+            shutil.copyfile(cached, target)
+
+    def _is_own(self, cached: Path) -> bool:
+        return self.repository.has_own_cache and cached.is_relative_to(self.repository.cache)
 
     def _require_signed(self, release: Release, folder: Path) -> None:
         """Raises RefusedError where signers are named and the files are not those of the release's signed tag."""
@@ -222,6 +245,11 @@ class Releases:
                 f"The files of {release.version} are not those that were signed ({release.tag}), so it is not used: remove "
                 f"{self.folder(release)}, and where that does not help, restore release.dvc's files in the DVC remote from a backup."
             )
+
+
+def _md5(file: Path) -> str:
+    with open(file, "rb") as content:
+        return hashlib.file_digest(content, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
 
 
 def _as_signed(release: Release | None, content: bytes | None, tags: Sequence[GtoTag]) -> Release | None:

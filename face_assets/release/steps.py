@@ -16,7 +16,7 @@ from face_assets.core.provenance import environment
 from face_assets.core.step_versions import step_version
 from face_assets.detection.detectors import crop_store, detector_fingerprint, detector_in_words, detector_networks, recorded_detector
 from face_assets.detection.steps import read_faces
-from face_assets.embedding.engine_files import engine_files
+from face_assets.embedding.engine_files import engine_files, network_digests
 from face_assets.embedding.export_steps import write_export_record
 from face_assets.embedding.onnx_embedder import embedder_in_words
 from face_assets.embedding.retraining import training_facts
@@ -208,7 +208,7 @@ def _lineage(workspace: Workspace, commit: str, params: Params, parts: Parts, bu
 
 
 def _embeddings_digest(workspace: Workspace, params: Params, parts: Parts) -> str:
-    engine = [file_digest(parts.exported.directory / name) for name in ("embedder.xml", "embedder.bin")]
+    engine = network_digests(parts.exported.directory)
     return fingerprint(engine, parts.exported.summary["precision"], detector_fingerprint(workspace, params.detector))
 
 

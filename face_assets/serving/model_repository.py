@@ -22,9 +22,10 @@ DETECTOR, EMBEDDER, RECOGNIZER = MODELS = ("face_detector", "face_embedder", "fa
 CANDIDATE = "candidate_"
 VERSIONS = "versions.json"
 PREFERRED_BATCH = 8  # of releases without the parameter
+WEIGHTS = ("embedder.trunk.bin", "embedder.pt")  # of the trunk, and of the head; releases of earlier versions have them in embedder.bin
 FILES = {
     DETECTOR: ("detector", "recognizer.json"),
-    EMBEDDER: ("embedder.xml", "embedder.bin", "engine.json", "recognizer.json"),
+    EMBEDDER: ("embedder.xml", "embedder.bin", *WEIGHTS, "engine.json", "recognizer.json"),
     RECOGNIZER: ("gallery.npz", "recognizer.json"),
 }
 
@@ -118,6 +119,8 @@ def _fill(folder: Path, model: str, bundle: Path, templates: Path) -> None:
         shutil.copyfile(file, copy)
     for name in FILES[model]:
         source = bundle / name
+        if name in WEIGHTS and not ((bundle / WEIGHTS[0]).is_file() and source.is_file()):
+            continue
         if source.is_dir():
             shutil.copytree(source, folder / name, copy_function=link_or_copy)
         else:

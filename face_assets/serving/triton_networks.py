@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from face_assets.core.errors import UserError
 from face_assets.core.files import link_or_copy, new_directory, read_json, write_text
+from face_assets.core.inference import TRUNK, read_network
 from face_assets.detection.facenet_pytorch import OUTPUTS
-from face_assets.embedding.engine_files import NETWORK, ONNX, SOURCE
+from face_assets.embedding.engine_files import NETWORK, ONNX, SOURCE, data_of_source
 from face_assets.serving.config_text import render
 from face_assets.serving.runtime.limits import MAX_SECONDS, MAX_WAITING
 
@@ -106,9 +107,7 @@ def _embedder(bundle: Path, how: Serving) -> Network:
 
 def _has_quality(bundle: Path) -> bool:
     """True where the engine has a second output: always of a release with a quality head, and of a network in ONNX by its lengths."""
-    import openvino as ov
-
-    return len(ov.Core().read_model(bundle / NETWORK[0]).outputs) > 1
+    return len(read_network(bundle / NETWORK[0]).outputs) > 1
 
 
 def _of_mtcnn(name: str, side: int, folder: Path) -> Network:
@@ -129,17 +128,21 @@ def write_networks(networks: Sequence[Network], root: Path, number: int) -> dict
                 _write_openvino(network, folder)
             else:
                 link_or_copy(network.file, folder / "model.onnx")
+                for name in data_of_source(network.file):
+                    link_or_copy(network.file.with_name(name), folder / name)
     return names
 
 
 def _write_openvino(network: Network, folder: Path) -> None:
-    """Writes model.xml and model.bin: links, unless the tensors lack their names, as those of an embedder in ONNX do."""
+    """Writes model.xml and model.bin: links, unless the weights lie in several files, which the backend does not read, or the tensors lack
+    their names, as those of an embedder in ONNX do."""
     import openvino as ov
 
-    opened = ov.Core().read_model(network.file)
+    opened = read_network(network.file)
     tensors = [*opened.inputs, *opened.outputs]
     named = [network.input.name, *(output.name for output in network.outputs)]
-    if all(name in tensor.get_names() for name, tensor in zip(named, tensors, strict=True)):
+    is_whole = not network.file.with_suffix(TRUNK).is_file()
+    if is_whole and all(name in tensor.get_names() for name, tensor in zip(named, tensors, strict=True)):
         for suffix in (".xml", ".bin"):
             link_or_copy(network.file.with_suffix(suffix), folder / f"model{suffix}")
         return

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Any
 
 from face_assets.core.files import file_lock, lock_path, new_directory, read_json, remove_partial, write_json
+from face_assets.storage.linked_files import LinkedFiles
 from face_assets.storage.shared_store import SharedStore
 
 SUMMARY = "summary.json"
@@ -38,11 +39,11 @@ class Artifact:
 
 
 class ArtifactStore:
-    """Folders by kind and fingerprint; each appears whole or not at all."""
+    """Folders by kind and fingerprint; each appears whole or not at all, and large files that several have take their space once."""
 
-    def __init__(self, root: Path, shared: SharedStore | None = None):
-        """shared: the store that several machines share."""
-        self.root, self.shared = root, shared
+    def __init__(self, root: Path, shared: SharedStore | None = None, linked: LinkedFiles | None = None):
+        """shared: the store that several machines share; linked: the large files of this machine's folders."""
+        self.root, self.shared, self.linked = root, shared, linked
 
     def find(self, kind: str, fingerprint: str) -> Artifact | None:
         """The finished artifact, or None."""
@@ -68,6 +69,8 @@ class ArtifactStore:
             with new_directory(self.root / kind / fingerprint) as aside:
                 summary = fill(aside)
                 write_json(aside / SUMMARY, {**summary, "seconds": round(monotonic() - started, 3)})
+                if self.linked:
+                    self.linked.share_folder(aside)
             if self.shared:
                 self.shared.publish(kind, fingerprint, self.root / kind / fingerprint, just_made=True)
         made = self.find(kind, fingerprint)
@@ -87,4 +90,6 @@ class ArtifactStore:
         """The artifact of another machine, fetched."""
         if self.shared is None or not self.shared.fetch(kind, fingerprint, self.root / kind / fingerprint):
             return None
+        if self.linked:
+            self.linked.share_folder(self.root / kind / fingerprint)
         return self.find(kind, fingerprint)

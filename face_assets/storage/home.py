@@ -7,6 +7,7 @@ from pathlib import Path
 from face_assets.core.yaml_io import expanded
 from face_assets.storage.artifacts import ArtifactStore
 from face_assets.storage.content_store import ContentStore
+from face_assets.storage.linked_files import FOLDER, LinkedFiles
 from face_assets.storage.shared_store import SharedStore, open_shared
 
 DAGSTER_HOME = "FACE_ASSETS_DAGSTER_HOME"
@@ -35,7 +36,8 @@ class Home:
         """store: address of the store that several machines share."""
         self.root = root
         self.shared = open_shared(store, root)
-        self.artifacts = ArtifactStore(root / "artifacts", self.shared)
+        self.linked = LinkedFiles(root / FOLDER)
+        self.artifacts = ArtifactStore(root / "artifacts", self.shared, self.linked)
 
     @property
     def dagster(self) -> Path:

@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 from face_assets.automation.retention import DAY, Pruned, prune
+from face_assets.cli.retention_report import prune_home, pruning_text
 from face_assets.core.errors import UserError
 from face_assets.core.files import file_lock, free_lock, lock_path, write_json
 from face_assets.core.settings import remember
@@ -36,8 +37,8 @@ def age(root: Path, days: float) -> None:
 
 
 def on_disk(root: Path) -> int:
-    """Bytes of the files below `root`, those with several names once, without the mirror, which each look changes."""
-    files = [path for path in root.rglob("*") if path.is_file() and "mirrors" not in path.parts]
+    """Bytes of the files below `root`, those with several names once, without the mirror and the event log, which each look changes."""
+    files = [path for path in root.rglob("*") if path.is_file() and not {"mirrors", "dagster"} & set(path.parts)]
     found = {stat.st_ino: stat.st_blocks * 512 for stat in (path.lstat() for path in files)}
     return sum(found.values())
 
@@ -78,6 +79,9 @@ class Machine:
         if stage:
             self.workspace.stages.assign(made.version, "a test")
         return made
+
+    def repository_head(self) -> str:
+        return self.workspace.releases.repository.resolve("HEAD")
 
     def commit(self) -> str:
         git("commit", "-q", "--allow-empty", "-m", "Another", cwd=self.repository)
@@ -122,6 +126,25 @@ def test_what_was_long_unused_goes_and_what_production_and_its_branches_name_sta
     assert machine.artifact("old").reused is False
     store = ContentStore(home / "features" / "detector" / "trunk.sqlite")
     assert store.missing(["a"]) == ["a"]
+
+
+def test_with_no_days_all_goes_that_is_not_needed_and_the_dry_run_says_what_stays_and_why(machine: Machine, home: Path) -> None:
+    old, former, present = machine.release(b"a"), machine.release(b"b", stage=True), machine.release(b"c", stage=True)
+    machine.artifact("needed", machine.repository_head())
+    machine.artifact("of just now", "1" * 40)
+    before = on_disk(home)
+    planned, said = prune_home(0, dry_run=True), []
+    assert on_disk(home) == before
+    done = prune_home(0, dry_run=False, log=said.append)
+    assert said == [pruning_text(planned)]
+    assert planned["removed"] == done["removed"] == {"artifacts": 1, "releases": 1}
+    assert planned["freed_bytes"] == done["freed_bytes"] == before - on_disk(home) > 500_000
+    assert done["kept"]["needed"]["kinds"] == {"artifacts": 1, "releases": 2}
+    assert "Kept, needed by production" in said[0]
+    folders = {machine.workspace.releases.folder(one): one.version for one in (old, former, present)}
+    assert {version for folder, version in folders.items() if folder.is_dir()} == {former.version, present.version}
+    assert prune_home(0, dry_run=False, log=said.append)["removed"] == {} and len(said) == 1
+    assert machine.workspace.releases.bundle(old).is_dir()
 
 
 def test_a_home_where_nothing_runs_keeps_what_it_has(machine: Machine, home: Path) -> None:

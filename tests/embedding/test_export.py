@@ -12,13 +12,17 @@ import pytest
 import torch
 
 from face_assets.core.files import read_json
+from face_assets.core.inference import compile_network
 from face_assets.embedding.engine import Engine
 from face_assets.embedding.export import export_engine, parity
 from face_assets.embedding.features import raw_quality
 from face_assets.embedding.network import Head, ServedEmbedder, TrunkFeatures
 from face_assets.embedding.weights import load_embedder
 
-FILES = {"embedder.onnx", "embedder.xml", "embedder.bin", "quality.npy", "engine.json"}
+FILES = {
+    *("embedder.onnx", "embedder.trunk.onnx.bin", "embedder.xml", "embedder.bin", "embedder.trunk.bin"),
+    *("quality.npy", "engine.json"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +49,21 @@ def test_torch_onnxruntime_and_openvino_agree(model: torch.nn.Module, engine: Pa
         assert 0.999999 < found["min"] <= found["mean"] <= 1.0000001
 
 
+def test_a_trunk_in_a_file_of_its_own_changes_no_bit(engine: Path, crops: np.ndarray) -> None:
+    whole = compile_network(openvino.convert_model(engine / "embedder.onnx"), 1, 1)(crops[:3])
+    parted = compile_network(engine / "embedder.xml", 1, 1)(crops[:3])
+    for number in range(2):
+        np.testing.assert_array_equal(whole[number], parted[number])
+    assert (engine / "embedder.bin").stat().st_size < 1_000_000 < (engine / "embedder.trunk.bin").stat().st_size
+
+
 def test_parity_notices_another_normalization(model: torch.nn.Module, engine: Path, crops: np.ndarray) -> None:
     other = load_embedder("scratch", 16, seed=1)
     assert parity(other, "per_image", engine, crops[:2])["openvino"]["min"] < 0.9
 
 
 def test_any_number_of_crops_gives_unit_vectors(engine: Path, crops: np.ndarray) -> None:
-    compiled = openvino.Core().compile_model(engine / "embedder.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = compile_network(engine / "embedder.xml", 1, 1)
     for count in (1, 7):
         vectors = compiled(crops[:count])[0]
         assert vectors.shape == (count, 16) and vectors.dtype == np.float32
@@ -72,13 +84,13 @@ def test_the_starting_weights_measure_the_quality_of_a_trained_network(tmp_path:
 
 def test_a_crop_of_one_colour_gives_finite_numbers(model: torch.nn.Module, engine: Path) -> None:
     flat = np.full((1, 80, 80, 3), 127, np.uint8)
-    compiled = openvino.Core().compile_model(engine / "embedder.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = compile_network(engine / "embedder.xml", 1, 1)
     assert np.isfinite(compiled(flat)[0]).all()
     assert torch.isfinite(ServedEmbedder(model, "per_image").eval()(torch.from_numpy(flat))).all()
 
 
 def test_the_engine_is_whole_described_and_free_of_this_machine(engine: Path) -> None:
-    assert {path.name for path in engine.iterdir()} == FILES, "no weights beside the ONNX file"
+    assert {path.name for path in engine.iterdir()} == FILES
     described = read_json(engine / "engine.json")
     assert described | {"weights": ""} == {
         "precision": "f32",

@@ -60,7 +60,7 @@ def request(place: Path, crops: ContentStore, weights: str, **settings: object) 
 def test_training_the_head_keeps_the_trunk_and_lowers_the_loss(tmp_path: Path, crop_store: ContentStore, weights: str) -> None:
     asked = request(tmp_path, crop_store, weights, embedding_regularization=0.0)
     result = train(asked, tmp_path / "work", tmp_path / "out", 1, silent)
-    before, after = torch.load(weights), torch.load(tmp_path / "out" / "embedder.pt")
+    before, after = torch.load(weights), load_embedder(tmp_path / "out" / "embedder.pt", 32, 0).state_dict()
     changed = {key for key in after if not torch.equal(before[key].float(), after[key].float())}
     assert changed == {"last_linear.weight", "last_bn.weight", "last_bn.bias"}, "statistics of last_bn are kept"
     assert result.embedding_size == 32 and result.epochs == 4
@@ -77,7 +77,7 @@ def test_training_the_head_keeps_the_trunk_and_lowers_the_loss(tmp_path: Path, c
 @pytest.mark.slow
 def test_an_unfrozen_block_moves_and_those_before_it_do_not(tmp_path: Path, crop_store: ContentStore, weights: str) -> None:
     train(request(tmp_path, crop_store, weights, unfreeze="repeat_3", epochs=1), tmp_path / "work", tmp_path / "out", 1, silent)
-    before, after = torch.load(weights), torch.load(tmp_path / "out" / "embedder.pt")
+    before, after = torch.load(weights), load_embedder(tmp_path / "out" / "embedder.pt", 32, 0).state_dict()
     changed = {key.split(".")[0] for key in after if not torch.equal(before[key], after[key])}
     assert changed == {"repeat_3", "block8", "last_linear", "last_bn"}
     assert torch.equal(before["block8.branch0.bn.running_mean"], after["block8.branch0.bn.running_mean"])
@@ -165,7 +165,7 @@ def test_a_pull_towards_production_keeps_its_embeddings_and_repeats_to_the_byte(
 
 def test_no_epochs_keep_the_starting_weights(tmp_path: Path, crop_store: ContentStore, weights: str) -> None:
     result = train(request(tmp_path, crop_store, weights, epochs=0), tmp_path / "work", tmp_path / "out", 1, silent)
-    before, after = torch.load(weights), torch.load(tmp_path / "out" / "embedder.pt")
+    before, after = torch.load(weights), load_embedder(tmp_path / "out" / "embedder.pt", 32, 0).state_dict()
     assert all(torch.equal(before[key], after[key]) for key in after) and result.epochs == 0
 
 

@@ -120,5 +120,10 @@ def test_a_database_and_a_log_keep_all_but_the_name(tmp_path: Path) -> None:
         assert redact_file(log, ZOE, "p")
         writer.write("and on\n")
     assert log.read_text() == "one\nEnrol p: 2 photos of a long line\nand on\n"
+    linked, other = tmp_path / "linked", tmp_path / "object-by-content"
+    linked.write_text("Zoë Müller")
+    other.hardlink_to(linked)
+    assert redact_file(linked, ZOE, "p")
+    assert (linked.read_text(), other.read_text()) == ("p", "Zoë Müller")
     (tmp_path / "binary").write_bytes(io.BytesIO(b"\0Zo\xc3\xab M\xc3\xbcller").getvalue())
     assert not redact_file(tmp_path / "binary", ZOE, "p")

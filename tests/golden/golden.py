@@ -206,8 +206,8 @@ def _embedder() -> dict[str, dict[str, Any]]:
             validation_labels=labels[16:],
         )
         trained = train(asked, place / "work", place / "out", 1, lambda line: None)
-        state = torch.load(place / "out" / "embedder.pt", weights_only=True)
-        model.load_state_dict(state)
+        model = load_embedder(place / "out" / "embedder.pt", 32, 0)
+        state = model.state_dict()
         export_engine(model, "fixed", SIDE, place / "engine", 32)
         served = Engine(place / "engine" / "embedder.xml", "f32", 1).embed(crops[::8])
         return {

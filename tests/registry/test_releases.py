@@ -135,6 +135,17 @@ def test_a_bundle_comes_back_whole_from_the_remote_alone(two: tuple[Path, list[R
     assert (folder / "detector" / "pnet.xml").is_file(), "the user's .dvcignore does not speak of the bundle"
 
 
+def test_a_release_lies_once_on_a_machine_and_what_was_damaged_there_comes_anew(two: tuple[Path, list[Release]], tmp_path: Path) -> None:
+    repository, (release, _) = two
+    releases = open_releases(repository, tmp_path / "fresh")
+    weights = releases.bundle(release) / "embedder.bin"
+    (md5,) = [file.md5 for file in releases.repository.files(release.commit, "release") if file.path == "embedder.bin"]
+    assert weights.samefile(releases.repository.cached([md5])[md5])
+    weights.write_bytes(b"damaged in place, and so in the cache")
+    shutil.rmtree(releases.folder(release))
+    assert (releases.bundle(release) / "embedder.bin").read_bytes() == b"a" * 1000
+
+
 def test_dvc_compares_two_releases_in_a_users_clone(two: tuple[Path, list[Release]], tmp_path: Path) -> None:
     git("clone", "-q", two[0], tmp_path / "clone")
     compared = subprocess.run(

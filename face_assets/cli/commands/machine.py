@@ -82,18 +82,19 @@ def down() -> None:
 
 
 @click.command()
-@click.option("--days", type=click.IntRange(min=7), default=30, show_default=True, help="Days without use.")
-@click.option("--dry-run", is_flag=True, help="Only print what would be removed.")
+@click.option("--days", type=click.IntRange(min=0), default=30, show_default=True, help="Days without use; 0: all that is not needed.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be removed, and what stays and why.")
 @json_option
 def prune(days: int, dry_run: bool, as_json: bool) -> None:
     """Remove from the state directory what no run has used for long, counted back from the last use of anything.
 
     What goes is made again, or fetched from the DVC remote, when it is wanted. What is in production, the release before it, and the
-    newest commits of its branches stay, as do the event log and every photo.
+    newest commits of its branches stay, as do the event log and every photo. With fewer than 7 days no run may be under way, and the
+    plan is printed before anything goes.
     """
     from face_assets.cli.retention_report import prune_home, pruning_text
 
-    found = prune_home(days, dry_run)
+    found = prune_home(days, dry_run, None if as_json else print_text)
     print_json(found) if as_json else print_text(pruning_text(found))
     if dry_run and found["removed"]:
         say_next("without --dry-run it is removed")
