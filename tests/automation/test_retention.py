@@ -74,7 +74,9 @@ class Machine:
     def release(self, content: bytes, stage: bool = False) -> Release:
         releases = self.workspace.releases
         commit = releases.repository.resolve("HEAD")
-        made = releases.register(self.bundle(content), commit, content.decode(), Digests(content.decode(), "", ""), {"auc": 0.9}, {})
+        bundle = self.bundle(content)
+        made = releases.register(bundle, commit, content.decode(), Digests(content.decode(), "", ""), {"auc": 0.9}, {})
+        shutil.rmtree(bundle)  # whose files are links of the cache's
         releases.bundle(made)
         if stage:
             self.workspace.stages.assign(made.version, "a test")
