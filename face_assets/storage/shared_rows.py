@@ -16,8 +16,9 @@ from face_assets.core.batches import batched
 from face_assets.core.errors import UnreachableError
 from face_assets.core.files import file_lock
 from face_assets.storage.content_store import ContentStore, Entry
-from face_assets.storage.object_store import ObjectStore, Stored, StoreError, in_parallel, warn
+from face_assets.storage.object_store import ObjectStore, Stored, in_parallel
 from face_assets.storage.row_parts import DamagedPartError, part_bytes, read_group, read_index
+from face_assets.storage.store_errors import StoreError, warn
 
 SUFFIX, USED = ".parquet", "used"
 DAY = 86_400.0

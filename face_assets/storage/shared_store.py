@@ -16,8 +16,9 @@ from typing import Any
 from face_assets.core.credentials import without_credentials
 from face_assets.core.files import new_directory, write_text
 from face_assets.storage.content_store import ContentStore
-from face_assets.storage.object_store import ObjectStore, StoreError, in_parallel, object_store, warn
+from face_assets.storage.object_store import ObjectStore, in_parallel, object_store
 from face_assets.storage.shared_rows import DAY, SharedContentStore, SharedRows
+from face_assets.storage.store_errors import StoreError, warn
 
 ARTIFACTS, OBJECTS, ROWS = "artifacts", "objects", "rows"
 Manifest = dict[str, dict[str, Any]]

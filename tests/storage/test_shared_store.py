@@ -13,20 +13,21 @@ from typing import Any
 import pytest
 
 from face_assets.core.errors import UnreachableError
-from face_assets.storage import object_store, row_parts, shared_rows
+from face_assets.storage import folder_store, row_parts, shared_rows, store_errors
 from face_assets.storage.artifacts import Artifact
 from face_assets.storage.content_store import ContentStore, Entry
+from face_assets.storage.folder_store import Folder
 from face_assets.storage.home import Home
-from face_assets.storage.object_store import Folder, StoreError
 from face_assets.storage.row_parts import DamagedPartError, part_bytes, read_all, read_index
 from face_assets.storage.shared_rows import SharedContentStore
+from face_assets.storage.store_errors import StoreError
 from face_assets.storage.store_upkeep import StorePruned, erase_person, prune_store, rows_of
 from tests.small_disk import SmallDisk
 
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(object_store, "SECONDS_OF_REST", 0.0)
+    monkeypatch.setattr(store_errors, "SECONDS_OF_REST", 0.0)
     (tmp_path / "store").mkdir()
     return tmp_path / "store"
 
@@ -208,8 +209,8 @@ def test_a_store_that_may_not_be_written_or_is_full_is_still_read(
         def refuse(*_: object, number: int = number) -> None:
             raise OSError(number, os.strerror(number))
 
-        monkeypatch.setattr(object_store, "write_bytes", refuse)
-        monkeypatch.setattr(object_store, "_copy", refuse) if number != 13 else None
+        monkeypatch.setattr(folder_store, "write_bytes", refuse)
+        monkeypatch.setattr(folder_store, "_copy", refuse) if number != 13 else None
         theirs = machine(f"b{number}")
         assert theirs.crops("detector").missing([md5(1), md5(2)]) == [md5(2)]
         theirs.artifacts.make("kind", f"new {number}", fill(b"b"))
@@ -217,20 +218,20 @@ def test_a_store_that_may_not_be_written_or_is_full_is_still_read(
         theirs.crops("detector").publish()
         assert words in caplog.text
         monkeypatch.undo()
-        monkeypatch.setattr(object_store, "SECONDS_OF_REST", 0.0)
+        monkeypatch.setattr(store_errors, "SECONDS_OF_REST", 0.0)
 
 
 def test_a_store_that_failed_is_left_alone_for_a_while(
     machine: Callable[[str], Home], store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(object_store, "SECONDS_OF_REST", 60.0)
+    monkeypatch.setattr(store_errors, "SECONDS_OF_REST", 60.0)
     store.rename(store.with_name("elsewhere"))
     with pytest.raises(StoreError, match="the folder is not there"):
         Folder(str(store)).listed("rows")
     store.with_name("elsewhere").rename(store)
     with pytest.raises(StoreError, match="the folder is not there"):
         Folder(str(store)).listed("rows")
-    monkeypatch.setattr(object_store, "_failures", object_store._Failures())
+    monkeypatch.setattr(store_errors, "_failures", store_errors._Failures())
     assert Folder(str(store)).listed("rows") == []
 
 
@@ -284,7 +285,7 @@ def test_parts_have_a_size_and_a_long_computation_adds_them_on_its_way(
 KILLED = """
 import os, sys
 from pathlib import Path
-from face_assets.storage import object_store
+from face_assets.storage import folder_store
 from face_assets.storage.content_store import Entry
 from face_assets.storage.home import Home
 calls = [int(sys.argv[3])]
@@ -296,9 +297,9 @@ def dies(before):
         return before(*args, **kwargs)
     return called
 for name in ("write_bytes", "_copy"):
-    setattr(object_store, name, dies(getattr(object_store, name)))
-object_store.os.link = dies(os.link)
-object_store.os.fsync = dies(os.fsync)
+    setattr(folder_store, name, dies(getattr(folder_store, name)))
+folder_store.os.link = dies(os.link)
+folder_store.os.fsync = dies(os.fsync)
 home = Home(Path(sys.argv[1]), sys.argv[2])
 def fill(directory):
     for name in "abc":

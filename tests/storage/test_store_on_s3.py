@@ -6,10 +6,10 @@ from pathlib import Path
 import boto3
 import pytest
 
-from face_assets.storage import object_store
+from face_assets.storage import bucket_store, store_errors
 from face_assets.storage.home import Home
-from face_assets.storage.object_store import StoreError
 from face_assets.storage.object_store import object_store as opened
+from face_assets.storage.store_errors import StoreError
 from tests.s3_server import BUCKET, s3_server
 from tests.storage.test_shared_store import fill, md5, never, rows
 
@@ -19,7 +19,7 @@ STORE = f"s3://{BUCKET}/team/store"
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch, s3_server(patch, tmp_path_factory.getbasetemp() / "nowhere") as secret:
-        patch.setattr(object_store, "SECONDS_OF_REST", 0.0)
+        patch.setattr(store_errors, "SECONDS_OF_REST", 0.0)
         yield secret
 
 
@@ -75,14 +75,14 @@ def test_errors_are_sentences_without_keys(s3: str, monkeypatch: pytest.MonkeyPa
         opened("s3://absent/x").write("a", b"")
     with pytest.raises(StoreError, match="there is no bucket absent: make it"):
         opened("s3://absent/x").listed("a")
-    object_store._file_system.cache_clear()
+    bucket_store._file_system.cache_clear()
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret-that-nobody-may-read")
     with pytest.raises(StoreError) as failed:
         opened(STORE).read("a/first")
     assert str(failed.value).startswith(f"The store {STORE} failed: ")
     assert "a-secret" not in str(failed.value)
-    object_store._file_system.cache_clear()
+    bucket_store._file_system.cache_clear()
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(StoreError, match="Could not connect"):
         opened(STORE).listed("a")
-    object_store._file_system.cache_clear()
+    bucket_store._file_system.cache_clear()
