@@ -9,7 +9,7 @@ from face_assets.core.errors import UserError
 from face_assets.erasure.jobs import erase
 from face_assets.erasure.journal import Journal, erasing
 from face_assets.erasure.plan import begin, make_plan
-from face_assets.gallery.people import RemovePerson
+from face_assets.gallery.people_changes import RemovePerson
 from face_assets.gallery.people_commits import Request, change_people, followed_branch
 from face_assets.gallery.people_register import today
 from face_assets.gallery.retention import Person, people_of_register

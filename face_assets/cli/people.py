@@ -9,7 +9,8 @@ from face_assets.core.errors import UserError
 from face_assets.core.outside_text import shown_lines
 from face_assets.event_log.commit_progress import wait_for_commit
 from face_assets.gallery.known_by import releases_that_enrol
-from face_assets.gallery.people import AddPhotos, Merge, PeopleChange, Photo, RemovePerson, RemovePhoto, Rename, valid_name
+from face_assets.gallery.people import Photo, valid_name
+from face_assets.gallery.people_changes import AddPhotos, Merge, PeopleChange, RemovePerson, RemovePhoto, Rename
 from face_assets.gallery.people_commits import Request, change_people, followed_branch, people_at, require_possible
 from face_assets.gallery.people_register import COLUMNS, today
 from face_assets.gallery.photo_checks import PhotoChecks

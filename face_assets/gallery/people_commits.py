@@ -8,7 +8,8 @@ from face_assets.core.errors import UserError
 from face_assets.core.identifiers import CommitId
 from face_assets.dataset.steps import PHOTOS
 from face_assets.gallery.enrolled_photos import source_of
-from face_assets.gallery.people import AddPhotos, Effect, People, PeopleChange, message_of, valid_name
+from face_assets.gallery.people import Effect, People, valid_name
+from face_assets.gallery.people_changes import AddPhotos, PeopleChange, message_of
 from face_assets.gallery.people_register import PeopleRegister, read_register, today
 from face_assets.registry.folder_commit import FolderChange, commit_folder
 from face_assets.registry.person import PLATFORM, Person

@@ -16,17 +16,8 @@ from starlette.concurrency import run_in_threadpool
 from face_assets.core.errors import UserError
 from face_assets.dataset.file_kinds import reader_of
 from face_assets.dataset.photo_folders import person_key
-from face_assets.gallery.people import (
-    NOT_EMPTY,
-    ConflictError,
-    Merge,
-    NotEnrolledError,
-    People,
-    RemovePerson,
-    RemovePhotos,
-    Rename,
-    valid_name,
-)
+from face_assets.gallery.people import NOT_EMPTY, ConflictError, NotEnrolledError, People, valid_name
+from face_assets.gallery.people_changes import Merge, RemovePerson, RemovePhotos, Rename
 from face_assets.web.compreface import Asked, similarity
 from face_assets.web.compreface_route import CompreFaceRoute
 from face_assets.web.declared_subjects import DeclaredSubjects

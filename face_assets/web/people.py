@@ -12,7 +12,8 @@ from starlette.concurrency import run_in_threadpool
 from face_assets.core.errors import RefusedError, UserError
 from face_assets.core.identifiers import commit_id
 from face_assets.dataset.file_kinds import reader_of
-from face_assets.gallery.people import ConflictError, Merge, NotEnrolledError, PeopleChange, RemovePerson, RemovePhoto, Rename
+from face_assets.gallery.people import ConflictError, NotEnrolledError
+from face_assets.gallery.people_changes import Merge, PeopleChange, RemovePerson, RemovePhoto, Rename
 from face_assets.gallery.people_commits import Outcome
 from face_assets.gallery.photo_checks import PhotosRefusedError
 from face_assets.registry.person import Person

@@ -9,7 +9,8 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from face_assets.gallery.enrolled_photos import source_of
-from face_assets.gallery.people import AddPhotos, NotEnrolledError, People, PeopleChange, Photo, valid_name
+from face_assets.gallery.people import NotEnrolledError, People, Photo, valid_name
+from face_assets.gallery.people_changes import AddPhotos, PeopleChange
 from face_assets.gallery.people_commits import Outcome, Request, change_people, followed_branch, people_at, require_possible
 from face_assets.gallery.photo_checks import PhotoChecks
 from face_assets.registry.person import Person

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from face_assets.cli.status import next_step, status_report, status_text
+from face_assets.cli.status import status_report
+from face_assets.cli.status_text import next_step, status_text
 from face_assets.monitoring.triton_metrics import Traffic, parse_traffic
 
 METRICS = """

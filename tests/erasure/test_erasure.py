@@ -17,7 +17,8 @@ from face_assets.erasure.journal import Journal
 from face_assets.erasure.plan import begin, make_plan
 from face_assets.erasure.steps import STEPS, Erasure
 from face_assets.gallery.known_by import releases_that_enrol
-from face_assets.gallery.people import AddPhotos, Photo
+from face_assets.gallery.people import Photo
+from face_assets.gallery.people_changes import AddPhotos
 from face_assets.gallery.people_commits import Request, change_people
 from face_assets.registry.erased import releases_of_erased
 from face_assets.registry.git import git

@@ -8,20 +8,8 @@ import pytest
 
 from face_assets.core.errors import RefusedError, UserError
 from face_assets.core.settings import remember
-from face_assets.gallery.people import (
-    AddPhotos,
-    ConflictError,
-    Merge,
-    NotEnrolledError,
-    People,
-    PeopleChange,
-    Photo,
-    RemovePerson,
-    RemovePhoto,
-    RemovePhotos,
-    Rename,
-    valid_name,
-)
+from face_assets.gallery.people import ConflictError, NotEnrolledError, People, Photo, valid_name
+from face_assets.gallery.people_changes import AddPhotos, Merge, PeopleChange, RemovePerson, RemovePhoto, RemovePhotos, Rename
 from face_assets.gallery.people_commits import Request, change_people, people_at
 from face_assets.registry.git import git
 from face_assets.registry.listing import TrackedFile

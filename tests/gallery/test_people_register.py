@@ -11,7 +11,7 @@ from face_assets.cli.people import due_people, due_text
 from face_assets.core.errors import RefusedError, UserError
 from face_assets.core.settings import remember
 from face_assets.gallery import people_register
-from face_assets.gallery.people import AddPhotos, Rename
+from face_assets.gallery.people_changes import AddPhotos, Rename
 from face_assets.gallery.people_commits import Request, change_people, people_at
 from face_assets.gallery.people_register import parse_register
 from face_assets.gallery.retention import check_enrolled

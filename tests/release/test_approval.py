@@ -17,7 +17,8 @@ from face_assets.automation.stage_sensor import stage_sensor
 from face_assets.cli.exporter import Platform
 from face_assets.cli.main import main
 from face_assets.cli.releases import approve_release, list_releases, promote_release, resume_following, roll_back
-from face_assets.cli.status import _production, _production_lines
+from face_assets.cli.status import _production
+from face_assets.cli.status_text import _production_lines
 from face_assets.core.errors import RefusedError, UserError
 from face_assets.core.settings import Settings, load_settings
 from face_assets.event_log.commit_progress import progress_of

@@ -10,7 +10,8 @@ from face_assets.audit.findings import Finding
 from face_assets.audit.reviewed import found_right, people_case, photo_case, reviewed_cases
 from face_assets.core.errors import RefusedError, UnreachableError
 from face_assets.core.settings import load_settings, remember
-from face_assets.gallery.people import ConflictError, NotEnrolledError, RemovePerson
+from face_assets.gallery.people import ConflictError, NotEnrolledError
+from face_assets.gallery.people_changes import RemovePerson
 from face_assets.gallery.people_commits import Request, change_people
 from face_assets.monitoring.feedback import Feedback, write_feedback
 from face_assets.registry import folder_commit

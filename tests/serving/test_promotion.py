@@ -9,7 +9,8 @@ import pytest
 
 from face_assets.cli.releases import promote_release, resume_following
 from face_assets.cli.services import stop_services
-from face_assets.cli.status import status_report, status_text
+from face_assets.cli.status import status_report
+from face_assets.cli.status_text import status_text
 from face_assets.core.errors import UserError
 from face_assets.core.settings import load_settings
 from face_assets.registry.decision import gate_message, person_message

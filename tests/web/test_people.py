@@ -12,7 +12,7 @@ from face_assets.core.errors import RefusedError, UserError
 from face_assets.core.settings import load_settings, remember
 from face_assets.event_log import commit_progress
 from face_assets.event_log.commit_progress import CommitProgress
-from face_assets.gallery.people import RemovePerson
+from face_assets.gallery.people_changes import RemovePerson
 from face_assets.gallery.people_commits import Outcome, Request
 from face_assets.gallery.photo_checks import PhotoChecks
 from face_assets.registry.git import git

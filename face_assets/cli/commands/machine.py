@@ -19,7 +19,8 @@ def status(as_json: bool) -> None:
 
     Exit status 1 when the server does not respond.
     """
-    from face_assets.cli.status import next_step, status_report, status_text
+    from face_assets.cli.status import status_report
+    from face_assets.cli.status_text import next_step, status_text
 
     found = status_report()
     if as_json:
