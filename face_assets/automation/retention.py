@@ -1,18 +1,16 @@
 """Retention: removes what no run has used for long; it is remade, or fetched from the DVC remote, when needed."""
 
 import math
-import os
-import shutil
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
+from face_assets.automation.pruning_candidates import PruningCandidate, Sizes, remove, sizes_of
 from face_assets.core.errors import UserError
-from face_assets.core.files import PARTIAL, free_lock, lock_path, read_json
+from face_assets.core.files import PARTIAL, lock_path, read_json
 from face_assets.registry.availability import not_in_remote
 from face_assets.registry.release_commits import RELEASE
 from face_assets.registry.releases import Release
@@ -22,7 +20,6 @@ from face_assets.storage.artifacts import SUMMARY
 from face_assets.storage.store_upkeep import StorePruned, prune_store
 
 DAY = 86_400.0
-BLOCK = 512
 ALIGNED = "aligned_faces"
 LEAST_DAYS_OF_STORE = 7
 """Days for which the store that machines share keeps what no machine uses, whatever is asked for."""
@@ -30,28 +27,6 @@ STORES = (
     *("crops/*.sqlite", "crops/parts/*/*.sqlite", "inspections/*.sqlite", "embeddings/*.sqlite", "features/*/*.sqlite"),
     "shared/**/*.sqlite",
 )
-
-Sizes = list[tuple[tuple[int, int], int, int]]
-"""(inode, bytes on the disk, number of links) of each file."""
-
-
-@dataclass(frozen=True)
-class PruningCandidate:
-    """Files and folders that are removed together or not at all.
-
-    paths: in the order of removal; usage_files: files whose newest mtime is the time of the last use, `used`; locks: of its users.
-    """
-
-    kind: str
-    paths: tuple[Path, ...]
-    usage_files: tuple[Path, ...]
-    used: float
-    locks: tuple[Path, ...]
-
-    @staticmethod
-    def of(kind: str, paths: Sequence[Path], usage_files: Sequence[Path], *locks: Path) -> "PruningCandidate":
-        """The candidate with the time of its last use, read from `usage_files`."""
-        return PruningCandidate(kind, tuple(paths), tuple(usage_files), _last_use(usage_files), locks)
 
 
 class Reason(Enum):
@@ -86,13 +61,13 @@ class PruningPlan:
     def as_done(self) -> Pruned:
         """The outcome of `carry_out` where nothing of it is in use."""
         notes = list(self.notes)
-        freed = self._freed([_sizes(candidate) for candidate in self.going])
+        freed = self._freed([sizes_of(candidate) for candidate in self.going])
         return Pruned(self.going, freed, self.staying, notes, self._store(True, notes))
 
     def carry_out(self) -> Pruned:
         """Removes what goes, except for what is in use or was used meanwhile."""
-        sizes, notes = {candidate: _sizes(candidate) for candidate in self.going}, list(self.notes)
-        removed = [candidate for candidate in self.going if _remove(candidate, notes)]
+        sizes, notes = {candidate: sizes_of(candidate) for candidate in self.going}, list(self.notes)
+        removed = [candidate for candidate in self.going if remove(candidate, notes)]
         freed = self._freed([sizes[candidate] for candidate in removed])
         self.workspace.home.linked.sweep()
         return Pruned(removed, freed, self.staying, notes, self._store(False, notes))
@@ -144,11 +119,6 @@ def plan_pruning(workspace: Workspace, days: int) -> PruningPlan:
         else:
             going.append(candidate)
     return PruningPlan(going, staying, notes, workspace, days)
-
-
-def bytes_on_disk(candidates: Sequence[PruningCandidate]) -> int:
-    """Bytes on the disk of the candidates' files, each file once."""
-    return sum({inode: size for candidate in candidates for inode, size, _ in _sizes(candidate)}.values())
 
 
 def _kept(workspace: Workspace, notes: list[str]) -> set[Path]:
@@ -276,51 +246,3 @@ def _in_remote(workspace: Workspace, releases: Sequence[Release], notes: list[st
 def _folders(root: Path, pattern: str) -> Iterator[Path]:
     """Complete folders."""
     return (path for path in root.glob(f"{pattern}/") if not path.name.startswith("."))
-
-
-def _last_use(usage_files: Sequence[Path]) -> float:
-    """Newest mtime, in seconds since the epoch; 0 if no file exists."""
-    newest = 0.0
-    for file in usage_files:
-        try:
-            newest = max(newest, file.lstat().st_mtime)
-        except FileNotFoundError:
-            continue
-    return newest
-
-
-def _remove(candidate: PruningCandidate, notes: list[str]) -> bool:
-    """Removes a candidate. Returns False if it is in use."""
-    try:
-        with ExitStack() as locks:
-            for lock in candidate.locks:
-                locks.enter_context(free_lock(lock))
-            if _last_use(candidate.usage_files) > candidate.used:
-                return False
-            for path in candidate.paths:
-                _delete(path)
-    except BlockingIOError:
-        notes.append(f"{candidate.paths[0]} is in use: it stays.")
-        return False
-    except OSError as error:
-        notes.append(f"{error.filename or candidate.paths[0]} cannot be removed: {error.strerror}.")
-        return False
-    return True
-
-
-def _delete(path: Path) -> None:
-    """Deletes a file, a link, or a folder, which is renamed first so that no reader finds it incomplete."""
-    if path.is_symlink() or not path.is_dir():
-        path.unlink(missing_ok=True)
-        return
-    aside = path if path.name.startswith(PARTIAL) else path.with_name(f"{PARTIAL}{path.name}-pruned")
-    if aside != path:
-        shutil.rmtree(aside, ignore_errors=True)  # left by a killed removal
-        os.rename(path, aside)
-    shutil.rmtree(aside)
-
-
-def _sizes(candidate: PruningCandidate) -> Sizes:
-    """(inode, bytes on the disk, number of links) of each file of a candidate."""
-    files = [file for path in candidate.paths for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()]
-    return [((stat.st_dev, stat.st_ino), stat.st_blocks * BLOCK, stat.st_nlink) for stat in (file.lstat() for file in files)]

@@ -7,7 +7,8 @@ from typing import Any
 
 import dagster as dg
 
-from face_assets.automation.retention import Pruned, PruningCandidate, Reason, bytes_on_disk, plan_pruning
+from face_assets.automation.pruning_candidates import PruningCandidate, bytes_on_disk
+from face_assets.automation.retention import Pruned, Reason, plan_pruning
 from face_assets.core.errors import UserError
 from face_assets.core.outside_text import shown_lines
 from face_assets.event_log.instance import open_instance
