@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 MOST_PHOTOS = 50_000
 """Photos of a split of which all pairs are compared, 1.25 billion. Figures of more would take the square of their number in time."""
+CALIBRATION = "validation"
+"""The split by whose people the gate's thresholds are chosen; training watches them and does not learn from them."""
 STATUSES = ("face", "no_face", "unusable")
 """Statuses of photos whose label counts. A photo that stands under two people, or twice under one, is not among them."""
 
@@ -69,6 +71,14 @@ class LabelledPhotos:
         from face_assets.biometrics.labelled import Labelled
 
         return Labelled(self.people, self.rows if rows is None else rows, embeddings)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The test photos and those of the calibration people by one recognizer."""
+
+    test: "Labelled"
+    calibration: "Labelled"
 
 
 def read_labelled(aligned: Artifact, split: str, most: int = MOST_PHOTOS) -> LabelledPhotos:

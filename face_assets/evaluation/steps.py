@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from face_assets.biometrics.impostor_scores import impostor_scores, known_key
-from face_assets.core.files import write_bytes, write_json, write_text
+from face_assets.core.files import write_json
 from face_assets.core.fingerprint import fingerprint
 from face_assets.core.params import Params
 from face_assets.core.step_versions import step_version
-from face_assets.core.tables import write_rows
 from face_assets.detection.detectors import served_detector
 from face_assets.embedding.vectors import Embedding, embed, served_vectors
 from face_assets.embedding.weight_sources import resolve_weights
 from face_assets.evaluation.group_figures import attributes_digest, evaluate_groups
 from face_assets.evaluation.labelled_photos import (
+    CALIBRATION,
     LabelledPhotos,
+    Seen,
     learned_by_release,
     people_kept,
     read_labelled,
@@ -26,29 +27,19 @@ from face_assets.evaluation.labelled_photos import (
     seen_by_release,
 )
 from face_assets.evaluation.production_line import Line, production_line
-from face_assets.evaluation.stress_table import Beside, StressTable, Tested, stress_table
+from face_assets.evaluation.stress_table import Beside, Tested, stress_table
 from face_assets.registry.workspace import Log, Workspace
 from face_assets.storage.artifacts import Artifact
 
 if TYPE_CHECKING:
-    from face_assets.biometrics.labelled import Labelled
     from face_assets.biometrics.recognition import Recognition
     from face_assets.biometrics.verification import Evaluation
     from face_assets.evaluation.regression import Comparison
     from face_assets.registry.releases import Release
+from face_assets.evaluation.evaluation_files import figures_line, headline, write_pairs, write_plots, write_stress_plot
+from face_assets.evaluation.gate_notes import drawn_interval, drawn_notes, failure_notes, not_compared, own_people
 
 PEOPLE_LISTED = 200
-IN_INTERVAL = 0.95
-CALIBRATION = "validation"
-"""The split by whose people the gate's thresholds are chosen; training watches them and does not learn from them."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """The test photos and those of the calibration people by one recognizer."""
-
-    test: "Labelled"
-    calibration: "Labelled"
 
 
 @dataclass(frozen=True)
@@ -95,14 +86,14 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
         stressed = stress_table(workspace, commit, aligned, photos["test"], candidate, beside, log)
         figures = {key: found for key, one in seen.items() if (found := _measure(params, key, one))}
         for key, measured in figures.items():
-            log(f"{key}: {_measured(measured)} over {measured.pairs:,} pairs of {measured.photos:,} photos")
+            log(f"{key}: {figures_line(measured)} over {measured.pairs:,} pairs of {measured.photos:,} photos")
         verdict = gate.judge(recognized, comparisons, params.evaluation, params.split.min_test_people)
-        drawn = _drawn(photos["test"], recognized, params)
+        drawn = drawn_interval(photos["test"], recognized, params)
         gate_notes = [
-            *_drawn_notes(photos, drawn),
-            *_not_compared(line, comparisons),
-            *_failures(seen),
-            *_own_people(recognized),
+            *drawn_notes(photos, drawn),
+            *not_compared(line, comparisons),
+            *failure_notes(seen),
+            *own_people(recognized),
             *verdict.notes,
             *stressed.notes,
         ]
@@ -124,16 +115,16 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
         write_json(directory / "groups.json", fairness.to_json(groups))
         write_json(directory / "stress.json", stressed.to_json())
         write_json(directory / "evaluation.json", {**{key: one.to_json() for key, one in figures.items()}, "recognition": recognition})
-        _write_pairs(directory, test, seen["trained"].test)
-        _write_plots(directory, figures, threshold)
-        _write_stress_plot(directory, stressed)
+        write_pairs(directory, test, seen["trained"].test)
+        write_plots(directory, figures, threshold)
+        write_stress_plot(directory, stressed)
         face_quality.write_discards(directory, quality.discard)
         return {
             "precision": exported.summary["precision"],
             "test_people": trained.people,
             "test_photos": trained.photos,
             "failures_to_acquire": trained.failures,
-            "figures": {key: _headline(one) for key, one in figures.items()},
+            "figures": {key: headline(one) for key, one in figures.items()},
             "recognition": recognition,
             **({"drawn": drawn} if drawn else {}),
             "verification_threshold": threshold,
@@ -241,113 +232,3 @@ def _measure(params: Params, name: str, seen: Seen) -> "Evaluation | None":
     if name != "trained" and len(np.unique(seen.test.found_people)) < 2:
         return None
     return evaluate_labelled(seen.test, params.evaluation.far, params.evaluation.seed)
-
-
-def _not_compared(line: Line, comparisons: "list[Comparison]") -> list[str]:
-    """Sentences about releases that cannot be compared, and about people left out of a comparison."""
-    compared = {one.version: one for one in comparisons}
-    return [
-        f"{release.version} is not compared: it has learned from the test people, or none of them has two photos"
-        for release in line.releases
-        if release.version not in compared
-    ]
-
-
-def _drawn(photos: LabelledPhotos, found: "Recognition", params: Params) -> dict[str, Any]:
-    """The size of the whole test split where people are drawn from it, and the recognizer's shares with the intervals in which those of
-    the whole split lie at IN_INTERVAL; empty where all photos are compared."""
-    from face_assets.biometrics.paired_bootstrap import share_interval
-
-    if not photos.of_photos:
-        return {}
-    side = 1 - (1 - IN_INTERVAL) / 2
-    shares = {"tar": found.accepted, "found_in_gallery": found.found}
-    intervals = {name: share_interval(counts, side, params.evaluation.seed).to_json() for name, counts in shares.items() if counts}
-    return {"of_photos": photos.of_photos, "of_people": photos.of_people, **intervals}
-
-
-def _drawn_notes(photos: Mapping[str, LabelledPhotos], drawn: Mapping[str, Any]) -> list[str]:
-    """Sentences about splits from which people are drawn."""
-    notes = [
-        f"the figures are of {len(one.paths):,} photos of {len(one.names):,} people drawn from the {one.of_photos:,} photos of "
-        f"{one.of_people:,} people of the split {split}: all pairs of more would take the square of their number in time"
-        for split, one in photos.items()
-        if one.of_photos
-    ]
-    named = {"tar": "TAR", "found_in_gallery": "1 - FNIR"}
-    ranges = [f"{named[key]} {one['low']:.4f} to {one['high']:.4f}" for key, one in drawn.items() if key in named]
-    return notes + ([f"of the whole split, at {IN_INTERVAL:.0%}: {', '.join(ranges)}"] if ranges else [])
-
-
-def _failures(seen: Mapping[str, Seen]) -> list[str]:
-    """Sentences about failures to acquire."""
-    return [
-        f"{name}: no usable face in {one.test.failures:,} of {len(one.test.people):,} test photos, which count as missed"
-        for name, one in seen.items()
-        if one.test.failures and name != "start"
-    ]
-
-
-def _own_people(recognized: "Recognition") -> list[str]:
-    """Sentence about thresholds that are chosen on the test people."""
-    rates = [rate for rate, source in zip(("FAR", "FPIR", "accuracy"), recognized.point.sources, strict=True) if source]
-    if not rates:
-        return []
-    return [f"the gate's thresholds for {', '.join(rates)} are chosen on the test people: those of the split {CALIBRATION} are too few"]
-
-
-def _write_pairs(directory: Path, photos: LabelledPhotos, seen: "Labelled") -> None:
-    """Writes the hardest pairs, and the paths of the test photos with a face, among which they are."""
-    from face_assets.evaluation import hardest_pairs as pairs
-
-    paths = [face.path for face in photos.faces]
-    pairs.write_pairs(directory / "pairs.csv", pairs.hardest_pairs(seen.embeddings, seen.found_people, paths))
-    write_text(directory / "test_photos.txt", "".join(f"{path}\n" for path in paths))
-
-
-def _write_plots(directory: Path, figures: Mapping[str, "Evaluation"], threshold: float) -> None:
-    """Writes the ROC and DET curves, and the scores of the candidate."""
-    from face_assets.biometrics import plots
-
-    trained = figures["trained"]
-    curves = {name: (one.roc, one.impostor) for name, one in figures.items()}
-    write_rows(directory / "roc.csv", tuple(trained.roc), zip(*trained.roc.values(), strict=True))
-    rates = zip(trained.roc["far"], trained.roc["tar"], strict=True)
-    write_rows(directory / "det.csv", ("fmr", "fnmr"), ((far, round(1 - tar, 8)) for far, tar in rates))
-    write_bytes(directory / "roc.png", plots.roc_plot(curves))
-    write_bytes(directory / "det.png", plots.det_plot(curves))
-    write_bytes(directory / "scores.png", plots.histogram_plot(trained.histogram, threshold))
-
-
-def _write_stress_plot(directory: Path, stressed: StressTable) -> None:
-    """Writes the picture of the stress table, if there is one."""
-    from face_assets.biometrics.stress_plot import stress_plot
-
-    if stressed.rows:
-        write_bytes(directory / "stress.png", stress_plot(stressed.rows))
-
-
-def _measured(found: "Evaluation") -> str:
-    """AUC and accuracy in a line."""
-    if found.auc is None or found.accuracy is None:
-        return f"AUC and accuracy are not measurable from {found.genuine} pairs of one person,"
-    return f"AUC {found.auc:.4f}, accuracy {found.accuracy:.4f}"
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 6)
-
-
-def _headline(found: "Evaluation") -> dict[str, Any]:
-    """The figures for tables, logs and metrics.json."""
-    return {
-        "auc": _rounded(found.auc),
-        "accuracy": _rounded(found.accuracy),
-        "accuracy_std": _rounded(found.accuracy_std),
-        "eer": _rounded(found.eer),
-        "tar": {f"{point.far:g}": _rounded(point.tar) for point in found.tar},
-        "genuine_pairs": found.genuine,
-        "impostor_pairs": found.impostor,
-        "photos": found.photos,
-        "failures_to_acquire": found.failures,
-    }
