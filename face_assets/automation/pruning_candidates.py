@@ -1,4 +1,4 @@
-"""What pruning removes together or not at all: its last use, its size, its removal."""
+"""Files and folders that pruning removes together or not at all: their last use, size and removal."""
 
 import os
 import shutil
