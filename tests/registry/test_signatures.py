@@ -255,10 +255,17 @@ def test_a_platform_with_a_key_registers_what_counts_everywhere(
     with pytest.raises(UserError, match="Releases must be signed"):
         elsewhere.register(bundle(b"b"), commit, "others", Digests("a", "b", "d"), {"auc": 0.9}, {})
     shutil.rmtree(elsewhere.folder(found))
-    for file in [*(tmp_path / "elsewhere").rglob("*"), *(tmp_path / "home").rglob("*")]:
-        if file.is_file() and not file.is_symlink() and file.read_bytes() == b"a" * 1000:
-            file.chmod(0o644)
-            file.write_bytes(b"a" * 999 + b"b")
+
+    def change(*folders: Path) -> None:
+        for file in [file for folder in folders for file in folder.rglob("*")]:
+            if file.is_file() and not file.is_symlink() and file.read_bytes() == b"a" * 1000:
+                file.chmod(0o644)
+                file.write_bytes(b"a" * 999 + b"b")
+
+    change(tmp_path / "elsewhere", tmp_path / "home")
+    assert (elsewhere.bundle(found) / "embedder.bin").read_bytes() == b"a" * 1000, "the DVC remote's"
+    shutil.rmtree(elsewhere.folder(found))
+    change(tmp_path)
     with pytest.raises((RefusedError, UserError)):
         elsewhere.bundle(found)
     assert not elsewhere.folder(found).exists(), "nothing of it stays"
