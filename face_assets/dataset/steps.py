@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -98,14 +98,24 @@ def version_dataset(workspace: Workspace, commit: str, log: Log) -> Artifact:
 
 
 def left_out_text(facts: Mapping[str, Any]) -> str:
-    """Part of a message on the files that are no photos of a person, from a manifest's notes; empty where there are none."""
-    examples = {**facts.get("left_out_files_examples", {}), LOOSE: facts.get("misplaced_examples", [])}
+    """Part of a message on the files that are no photos of a person, from a manifest's notes; empty where there are none.
+
+    Notes that were read from the event log have no paths and no names.
+    """
+    by_reason, loose = facts.get("left_out_files_examples"), facts.get("misplaced_examples")
+    examples = {**by_reason, LOOSE: loose} if isinstance(by_reason, Mapping) else {}
     counts = {**facts.get("left_out_files", {}), LOOSE: facts.get("misplaced", 0)}
-    named = [f"{count:,} {reason} (such as {examples[reason][0]})" for reason, count in counts.items() if count]
+    named = [_with_example(f"{count:,} {reason}", examples.get(reason)) for reason, count in counts.items() if count]
     without = facts.get("people_without_photos", [])
-    if without:
+    if isinstance(without, str):
+        named += [f"folders without a photo: {without}"] if without != "none" else []
+    elif without:
         named.append(f"{len(without)} folders without a photo ({', '.join(without[:NAMED])}{', …' if len(without) > NAMED else ''})")
     return f"; left out: {', '.join(named)}" if named else ""
+
+
+def _with_example(text: str, paths: Sequence[str] | None) -> str:
+    return f"{text} (such as {paths[0]})" if paths else text
 
 
 def moved_since_production(workspace: Workspace, dataset: Artifact) -> list[str]:

@@ -28,7 +28,7 @@ LAST = (*HOW_MADE, "fingerprint", "made_now", "path", "code_version", "environme
 PLACES: dict[type, int] = {dg.MarkdownMetadataValue: 1, dg.UrlMetadataValue: 1, dg.JsonMetadataValue: 3}
 PLOT, SHEET = ".png", ".jpg"
 """Endings of pictures: plots of figures, which the event log holds, and contact sheets of faces, which it links to."""
-NAMING, EXAMPLES = ("findings", "examples", "without_a_face", "people_without_face"), "_examples"
+NAMING, EXAMPLES = ("findings", "examples", "without_a_face", "people_without_face", "people_without_photos"), "_examples"
 """Facts whose values name people, and the end of the names of others."""
 RETRIES, SECONDS_BEFORE_A_RETRY = 3, 15
 ARTIFACT = dg.PythonObjectDagsterType(Artifact)

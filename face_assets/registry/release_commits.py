@@ -61,7 +61,6 @@ def push_release(repository: DataRepository, bundle: Path, facts: Mapping[str, A
         return push_tag(repository, clone, tag, written)
 
 
-@outside()
 def _push_bytes(clone: Path) -> None:
     """Adds the release's folder to DVC and pushes it, in one process. Raises UserError, and UnreachableError where the remote fails."""
     done = try_dvc(clone, ["add", RELEASE], ["push", f"{RELEASE}.dvc"])

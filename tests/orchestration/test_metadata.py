@@ -4,6 +4,7 @@ import dagster as dg
 import pytest
 
 from face_assets.core.errors import UnreachableError, UserError
+from face_assets.dataset.steps import left_out_text
 from face_assets.orchestration import metadata
 from face_assets.orchestration.metadata import as_metadata, picture_of, user_errors, without_names
 from face_assets.orchestration.tags import TRIGGER, named
@@ -81,3 +82,20 @@ def test_metadata_counts_people_and_photos_and_names_none() -> None:
     checked = dg.AssetCheckResult(passed=True, metadata={"examples": {"Ann/1.jpg": "no face"}, "rejected_rate": 0.1}).metadata
     assert without_names(checked)["examples"] == "1, in summary.json of the artifact"
     assert "Ann" not in str(found) and "Ann" not in str(without_names(checked))
+
+
+def test_what_the_event_log_keeps_of_files_left_out_makes_a_message() -> None:
+    """The command shows an asset's facts as the event log has them."""
+    notes = {
+        "left_out_files": {"hidden": 2},
+        "left_out_files_examples": {"hidden": ["Ann/.a.jpg"]},
+        "misplaced": 1,
+        "misplaced_examples": ["b.jpg"],
+        "people_without_photos": ["Bob"],
+    }
+    assert "such as Ann/.a.jpg" in left_out_text(notes) and "1 folders without a photo (Bob)" in left_out_text(notes)
+    kept = left_out_text(without_names(notes))
+    assert "2 hidden" in kept and "folders without a photo: 1" in kept
+    assert not [name for name in ("Ann", "Bob", "b.jpg") if name in kept]
+    nothing = {"left_out_files": {}, "left_out_files_examples": {}, "misplaced": 0, "misplaced_examples": [], "people_without_photos": []}
+    assert left_out_text(without_names(nothing)) == left_out_text(nothing) == ""
