@@ -9,7 +9,6 @@ import psutil
 
 from face_assets.core.credentials import without_credentials
 from face_assets.core.errors import UnreachableError, UserError
-from face_assets.core.rights import umask_outside
 from face_assets.core.subprocesses import kill, python
 from face_assets.registry.git import environment
 
@@ -17,15 +16,12 @@ SILENCE = 300.0  # seconds: a transfer may take hours, but one without a respons
 LEAST_MOVED, BYTES_A_SECOND = 1_000_000.0, 1_000_000.0
 DVC_ENVIRONMENT = {"DVC_NO_ANALYTICS": "1", "GIT_TERMINAL_PROMPT": "0"}
 SEVERAL = """
-import functools, json, os, sys
+import functools, json, sys
 from configobj import ConfigObj
 from dvc.cli import main
 # DVC writes its configuration in ASCII without this, and fails at a path beyond it
 ConfigObj.__init__ = functools.partialmethod(ConfigObj.__init__, default_encoding="utf-8")
-commands, theirs = json.loads(sys.argv[1]), int(sys.argv[2])
-for number, command in enumerate(commands, 1):
-    if command[0] == "push" and theirs >= 0:  # into a remote that others read
-        os.umask(theirs)
+for number, command in enumerate(json.loads(sys.argv[1]), 1):
     if main(command):
         sys.exit(number)
 """
@@ -42,7 +38,7 @@ def run_dvc(cwd: Path, *commands: Sequence[str]) -> None:
 def try_dvc(cwd: Path, *commands: Sequence[str], silence: float = SILENCE) -> "subprocess.CompletedProcess[str]":
     """Runs commands; the exit status is the number of the failed one. Raises UnreachableError after `silence` seconds without data."""
     with subprocess.Popen(
-        python("-c", SEVERAL, json.dumps(commands), str(umask_outside())),
+        python("-c", SEVERAL, json.dumps(commands)),
         cwd=cwd,
         env={**environment(), **DVC_ENVIRONMENT},
         stdin=subprocess.DEVNULL,

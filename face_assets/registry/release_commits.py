@@ -24,7 +24,6 @@ AUTHOR, EMAIL = "Face Assets", "face-assets@localhost"
 OUR_FILES = ("release.dvc", "release.json", "metrics.json", "dvc.yaml")
 MOST_BYTES = 8_000_000  # of a dvc.yaml, which programs write it, too
 SECONDS_TO_PUSH = 120.0
-PUSHING = 2  # the number of the command
 AXES: dict[str, dict[str, str]] = {
     "roc.csv": {"x": "far", "y": "tar"},
     "det.csv": {"x": "fmr", "y": "fnmr"},
@@ -62,12 +61,17 @@ def push_release(repository: DataRepository, bundle: Path, facts: Mapping[str, A
 
 
 def _push_bytes(clone: Path) -> None:
-    """Adds the release's folder to DVC and pushes it, in one process. Raises UserError, and UnreachableError where the remote fails."""
-    done = try_dvc(clone, ["add", RELEASE], ["push", f"{RELEASE}.dvc"])
-    if done.returncode == PUSHING:
-        raise UnreachableError(f"The release could not be pushed to the DVC remote: dvc push: {last_line(done)}")
-    if done.returncode:
-        raise UserError(f"dvc add: {last_line(done)}")
+    """Adds the release's folder to DVC and pushes it. Raises UserError, and UnreachableError where the remote fails.
+
+    In two processes: DVC takes the umask once, as it is loaded; its cache is private here, and others read the remote.
+    """
+    added = try_dvc(clone, ["add", RELEASE])
+    if added.returncode:
+        raise UserError(f"dvc add: {last_line(added)}")
+    with outside():
+        pushed = try_dvc(clone, ["push", f"{RELEASE}.dvc"])
+    if pushed.returncode:
+        raise UnreachableError(f"The release could not be pushed to the DVC remote: dvc push: {last_line(pushed)}")
 
 
 def identity(when: str) -> dict[str, str]:
