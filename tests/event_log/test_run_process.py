@@ -1,6 +1,8 @@
 """The process of a run of the command line."""
 
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,12 +23,15 @@ if __name__ == "__main__":
 
 
 @pytest.fixture(params=["a fork", "a new Python"])
-def module(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def module(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (tmp_path / "executed_run.py").write_text(SCRIPT)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(run_process, "EXECUTE", "executed_run")
     monkeypatch.setattr(run_process, "_may_fork", lambda: request.param == "a fork")
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Dagster gives it the handler of SIGINT, which a worker of pytest ignores
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 def _end_of(process: RunProcess) -> int | None:
