@@ -17,6 +17,7 @@ from face_assets.registry.acknowledgements import trailer
 from face_assets.registry.decision import LET_THROUGH, gate_message
 from face_assets.registry.git import git
 from face_assets.storage.artifacts import Artifact
+from tests.conftest import copied, name_somebody
 from tests.gallery.team import Folders, Team, photos_of
 
 NAMES = [f"Person{number}" for number in range(22)] + ["Ann Example", "Zoë Müller-山田"]
@@ -30,15 +31,10 @@ def keys(name: str) -> str:
 @pytest.fixture(scope="module")
 def team(original: Path, networks: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     folder = tmp_path_factory.mktemp("gallery")
-    for name in ("data", "data.dvc-remote"):
-        shutil.copytree(original.with_name(name), folder / name)
-    config = folder / "data" / ".dvc" / "config"
-    config.write_text(config.read_text().replace(str(original.parent), str(folder)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FACE_ASSETS_HOME", str(folder / "home"))
-        for who in ("AUTHOR", "COMMITTER"):
-            patch.setenv(f"GIT_{who}_NAME", "Ann")
-            patch.setenv(f"GIT_{who}_EMAIL", "ann@example.org")
+        name_somebody(patch)
+        copied(original, folder)
         remember(repo=str(folder / "data"))
         shutil.copytree(networks, folder / "home" / "detector")
         shared = {name: photos_of("Stranger", 10, 11, 12) for name in NAMES[20:22]}

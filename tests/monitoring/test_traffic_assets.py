@@ -28,6 +28,7 @@ from face_assets.registry.git import git
 from face_assets.registry.releases import Digests, Release
 from face_assets.registry.workspace import Workspace
 from face_assets.serving.runtime.recorder import window_name
+from tests.conftest import copied, name_somebody
 from tests.far_end import FarEnd
 
 HOUR = 3600
@@ -111,15 +112,10 @@ def traffic(original: Path, bundle: Callable[[bytes], Path], tmp_path_factory: p
     folder, far_end = tmp_path_factory.mktemp("traffic"), FarEnd()
     far_end.may_answer.set()
     far_end.up()
-    for name in ("data", "data.dvc-remote"):
-        shutil.copytree(original.with_name(name), folder / name)
-    config = folder / "data" / ".dvc" / "config"
-    config.write_text(config.read_text().replace(str(original.parent), str(folder)))
-    (folder / "data" / "params.yaml").write_text("monitoring: {consecutive_windows: 2, retrain: true}\n")
     with pytest.MonkeyPatch.context() as patched, dg.instance_for_test() as instance:
-        for who in ("AUTHOR", "COMMITTER"):
-            patched.setenv(f"GIT_{who}_NAME", "Ann")
-            patched.setenv(f"GIT_{who}_EMAIL", "ann@example.org")
+        name_somebody(patched)
+        copied(original, folder)
+        (folder / "data" / "params.yaml").write_text("monitoring: {consecutive_windows: 2, retrain: true}\n")
         git("commit", "-q", "-a", "-m", "Watch", cwd=folder / "data")
         patched.setenv("FACE_ASSETS_HOME", str(folder / "home"))
         patched.setenv("FACE_ASSETS_REPO", str(folder / "data"))

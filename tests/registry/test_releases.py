@@ -20,6 +20,7 @@ from face_assets.registry.git import git
 from face_assets.registry.person import Person
 from face_assets.registry.releases import Digests, Lineage, Release, Releases, next_version
 from face_assets.registry.stages import Assignment, Stages
+from tests.conftest import copied, name_somebody
 from tests.waiting import until_the_next_second
 
 FIRST = Digests("space", "gallery", "packaging")
@@ -41,7 +42,9 @@ def register(repository: Path, home: Path, bundle: Path, inputs: str, digests: D
 def two(original: Path, tmp_path_factory: pytest.TempPathFactory, bundle: Callable[[bytes], Path]) -> tuple[Path, list[Release]]:
     """A data repository with two releases, made once."""
     folder = tmp_path_factory.mktemp("two")
-    shutil.copytree(original, folder / "data")
+    with pytest.MonkeyPatch.context() as patch:
+        name_somebody(patch)
+        copied(original, folder)
     (folder / "roc.csv").write_text("far,tar\n0.1,0.9\n")
     (folder / "data" / ".dvcignore").write_text("*.xml\n")
     (folder / "data" / "dvc.yaml").write_text(
