@@ -49,13 +49,18 @@ def _fact(name: str) -> str:
     if name == CODE:
         return _code()
     if name == PROCESSOR:
-        import openvino as ov  # its version has been compared
-
-        return " ".join(sorted(ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")))
+        return arithmetic()  # the version of OpenVINO has been compared
     try:
         return version(name).partition("+")[0]
     except PackageNotFoundError:
         return "none"
+
+
+def arithmetic() -> str:
+    """The precisions in which this machine's processor computes, by which bf16 and int8 give other bits."""
+    import openvino as ov
+
+    return " ".join(sorted(ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")))
 
 
 def _code() -> str:

@@ -12,6 +12,8 @@ from typing import Any
 from face_assets.core.errors import UserError
 
 OUTPUTS = {"pnet": ("boxes", "probabilities"), "rnet": ("boxes", "probabilities"), "onet": ("boxes", "landmarks", "probabilities")}
+SIDES = {"pnet": -1, "rnet": 24, "onet": 48}
+"""Sides of the inputs of MTCNN's networks, -1 for any."""
 TORCHVISION = ("torchvision", "torchvision.transforms", "torchvision.transforms.functional", "torchvision.ops", "torchvision.ops.boxes")
 
 
@@ -116,7 +118,8 @@ def export_detector_in_onnx(directory: Path) -> None:
 def _networks() -> dict[str, tuple[Any, int]]:
     """MTCNN's networks with the wheel's weights, and the side of their input, -1 for any."""
     networks = importlib.import_module(f"{import_facenet_pytorch().__name__}.models.mtcnn")
-    return {"pnet": (networks.PNet().eval(), -1), "rnet": (networks.RNet().eval(), 24), "onet": (networks.ONet().eval(), 48)}
+    opened = {"pnet": networks.PNet, "rnet": networks.RNet, "onet": networks.ONet}
+    return {name: (opened[name]().eval(), side) for name, side in SIDES.items()}
 
 
 def _example(side: int) -> Any:

@@ -2,8 +2,9 @@
 
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from face_assets.core.batches import batched
 from face_assets.core.cluster import Folder, ray_cluster
+from face_assets.core.cluster_task import arithmetic
 from face_assets.core.devices import chosen
 from face_assets.core.files import read_json
 from face_assets.core.fingerprint import fingerprint
@@ -79,13 +81,6 @@ def _version() -> list[str]:
     return [] if step_version("features") == UNNAMED else [step_version("features")]
 
 
-def _processor() -> str:
-    """The kinds of arithmetic of this machine's processor, by which results of lower precisions differ."""
-    import openvino as ov
-
-    return " ".join(sorted(ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")))
-
-
 @dataclass(frozen=True)
 class EngineOnNode:
     """Rows of batches of crops by an engine, on a node of the cluster. network: the folder of the network's files."""
@@ -141,18 +136,18 @@ def _embed(
         made = faces_stored(_model(digest, how), quality, how.normalization, side, crops, missing, folder, threads, log)
         return np.column_stack(made)
 
-    rows = _stored_rows(store, keys, compute) if keys else compute(keys)
+    rows = _stored_rows(store, keys, lambda missing: [compute(missing)]) if keys else compute(keys)
     return Embedded(np.ascontiguousarray(rows[:, :-1]), np.ascontiguousarray(rows[:, -1]))
 
 
-def _stored_rows(store: ContentStore, keys: Sequence[str], compute: Callable[[Sequence[str]], np.ndarray]) -> np.ndarray:
-    """Rows float32 (n, k) of `keys`, in their order; `compute` makes those that the store lacks, which are then stored."""
+def _stored_rows(store: ContentStore, keys: Sequence[str], compute: Callable[[Sequence[str]], Iterable[np.ndarray]]) -> np.ndarray:
+    """Rows float32 (n, k) of `keys`, in their order; `compute` yields those that the store lacks, in parts, each stored as it comes."""
+    missing = store.missing(keys)
+    rest = iter(missing)
+    for part in compute(missing) if missing else ():
+        store.put(Entry(key, {}, row.tobytes()) for key, row in zip(islice(rest, len(part)), part, strict=True))
+    store.publish()
     found = {entry.key: np.frombuffer(entry.blob or b"", np.float32) for entry in store.entries(keys)}
-    missing = [key for key in dict.fromkeys(keys) if key not in found]
-    if missing:
-        made = compute(missing)
-        store.put(Entry(key, {}, row.tobytes()) for key, row in zip(missing, made, strict=True))
-        found |= zip(missing, made, strict=True)
     return np.stack([found[key] for key in keys])
 
 
@@ -209,22 +204,17 @@ def _kept(
 ) -> Embedded:
     from face_assets.embedding.features import load_crops
 
-    name = fingerprint(network_digests(directory), precision, detector_fingerprint(workspace, detector), _processor(), *_version())
-    store = workspace.home.embeddings(name)
-    missing = store.missing(keys)
-    if missing:  # else nothing needs the network, which takes a while to compile
+    name = fingerprint(network_digests(directory), precision, detector_fingerprint(workspace, detector), arithmetic(), *_version())
+
+    def compute(missing: Sequence[str]) -> Iterable[np.ndarray]:  # the network takes a while to compile
         log(f"embedding {len(missing):,} crops in {precision}")
         batches = (load_crops(_crops(workspace, detector, shrunk), batch) for batch in batched(missing, CROPS_A_TRANSACTION))
         if cluster := ray_cluster(log):
             network = Folder({name: (directory / name).read_bytes() for name in files_with_weights(directory)})
-            results = cluster.results(EngineOnNode(network, precision), batches, same_processor=True)
-        else:
-            results = map(stored_rows(_engine(directory, precision, workspace.settings.cores)), batches)
-        for batch, made in zip(batched(missing, CROPS_A_TRANSACTION), results, strict=True):
-            store.put(Entry(key, {}, row.tobytes()) for key, row in zip(batch, made, strict=True))
-    store.publish()
-    found = {entry.key: np.frombuffer(entry.blob or b"", np.float32) for entry in store.entries(keys)}
-    rows, size = np.stack([found[key] for key in keys]), read_json(directory / "engine.json")["embedding_size"]
+            return cluster.results(EngineOnNode(network, precision), batches, same_processor=True)
+        return map(stored_rows(_engine(directory, precision, workspace.settings.cores)), batches)
+
+    rows, size = _stored_rows(workspace.home.embeddings(name), keys, compute), read_json(directory / "engine.json")["embedding_size"]
     return Embedded(np.ascontiguousarray(rows[:, :size]), rows[:, size] if rows.shape[1] > size else np.full(len(rows), np.nan, np.float32))
 
 

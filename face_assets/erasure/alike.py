@@ -17,7 +17,7 @@ import numpy.typing as npt
 from face_assets.core.files import write_bytes
 from face_assets.dataset.photo_folders import person_key
 from face_assets.erasure.files import is_database, is_store
-from face_assets.erasure.state import state_files
+from face_assets.erasure.state import files_with_content
 from face_assets.erasure.traces import Traces
 from face_assets.registry.workspace import Workspace
 
@@ -65,9 +65,9 @@ def similar_vectors(workspace: Workspace, folder: Path) -> dict[str, int]:
         mine = {int(width): stored[width] for width in stored.files}
     found: dict[str, int] = {}
     seen = set()
-    for file in state_files(workspace):
+    for file in files_with_content(workspace):
         stat = file.stat()
-        if not stat.st_size or (stat.st_dev, stat.st_ino) in seen or file.name.endswith(("-wal", "-shm")):
+        if (stat.st_dev, stat.st_ino) in seen:
             continue
         seen.add((stat.st_dev, stat.st_ino))
         if count := sum(_similar(rows, mine[rows.shape[1]]) for rows in _arrays(file, mine)):

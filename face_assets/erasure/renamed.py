@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from face_assets.erasure.files import change_database, change_file, is_database, is_store
-from face_assets.erasure.state import state_files
+from face_assets.erasure.state import files_with_content
 from face_assets.event_log import databases
 from face_assets.registry.workspace import Workspace
 
@@ -47,8 +47,8 @@ def rename_in_state(workspace: Workspace, commits: Mapping[str, str]) -> dict[st
     """
     renaming = Renaming(commits)
     names = texts = rows = 0
-    for file in [file for file in state_files(workspace) if not _is_by_content(workspace, file)]:
-        if not file.stat().st_size or file.name.endswith(("-wal", "-shm")) or file.stat().st_nlink > 1:
+    for file in [file for file in files_with_content(workspace) if not _is_by_content(workspace, file)]:
+        if file.stat().st_nlink > 1:
             continue
         if is_database(file):
             rows += 0 if is_store(file) else change_database(file, renaming.changed_text, renaming.changed)

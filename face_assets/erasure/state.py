@@ -109,12 +109,15 @@ def erase_trainings(workspace: Workspace) -> int:
     return len(folders)
 
 
+def files_with_content(workspace: Workspace) -> list[Path]:
+    """The files of `state_files` that are not empty, without those that SQLite keeps beside its databases."""
+    return [file for file in state_files(workspace) if file.stat().st_size and not file.name.endswith(("-wal", "-shm"))]
+
+
 def redact_state(workspace: Workspace, traces: Traces, pseudonym: str) -> dict[str, int]:
     """Puts the pseudonym in place of the traces in texts and databases; returns the number of changed files and rows."""
     texts = rows = 0
-    for file in state_files(workspace):
-        if file.stat().st_size == 0 or file.name.endswith(("-wal", "-shm")):
-            continue
+    for file in files_with_content(workspace):
         if is_database(file) and is_store(file):
             continue
         if is_database(file):

@@ -47,10 +47,28 @@ def _is_made(url: str) -> bool:
         return False
 
 
-class OpenRunStorage(SqliteRunStorage):
+class _OpenFile:
+    """An engine that is kept, for a storage of one file."""
+
+    _conn_string: str
+    _kept: Engine | None = None
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """A connection in a transaction."""
+        self._kept = self._kept or _engine(self._conn_string)
+        with self._kept.begin() as connection:
+            yield connection
+
+    def dispose(self) -> None:
+        """Closes the file."""
+        if self._kept:
+            self._kept.dispose()
+
+
+class OpenRunStorage(_OpenFile, SqliteRunStorage):
     """The table of runs. schedules: closed together with it, for an instance at its end forgets them."""
 
-    _kept: Engine | None = None
     schedules: SqliteScheduleStorage | None = None
 
     @override
@@ -60,42 +78,20 @@ class OpenRunStorage(SqliteRunStorage):
         return cls(url, inst_data) if _is_made(url) else super().from_local(base_dir, inst_data)
 
     @override
-    @contextmanager
-    def connect(self) -> Iterator[Connection]:
-        self._kept = self._kept or _engine(self._conn_string)
-        with self._kept.begin() as connection:
-            yield connection
-
-    @override
     def dispose(self) -> None:
-        if self._kept:
-            self._kept.dispose()
+        super().dispose()
         if self.schedules:
             self.schedules.dispose()
 
 
-class OpenScheduleStorage(SqliteScheduleStorage):
+class OpenScheduleStorage(_OpenFile, SqliteScheduleStorage):
     """The tables of sensors, schedules and their ticks."""
-
-    _kept: Engine | None = None
 
     @override
     @classmethod
     def from_local(cls, base_dir: str, inst_data: ConfigurableClassData | None = None) -> Self:
         url = create_db_conn_string(base_dir, "schedules")
         return cls(url, inst_data) if _is_made(url) else cast("Self", super().from_local(base_dir, inst_data))
-
-    @override
-    @contextmanager
-    def connect(self) -> Iterator[Connection]:
-        self._kept = self._kept or _engine(self._conn_string)
-        with self._kept.begin() as connection:
-            yield connection
-
-    @override
-    def dispose(self) -> None:
-        if self._kept:
-            self._kept.dispose()
 
 
 class OpenEventLogStorage(SqliteEventLogStorage):

@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from face_assets.core.errors import RefusedError, UserError
+from face_assets.core.fingerprint import file_sha256
 from face_assets.core.outside_text import one_line
 from face_assets.registry.git import GitError, environment, git
 
@@ -201,6 +202,5 @@ def _digest_of(folder: Path, states: tuple[tuple[str, int, int, int, int], ...])
     """The digest of files in these states: while a server is watched, the same bundle is asked for again and again."""
     whole = hashlib.sha256()
     for name, *_ in states:
-        with open(folder / name, "rb") as file:
-            whole.update(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\0".encode(errors="surrogateescape"))
+        whole.update(f"{file_sha256(folder / name)}  {name}\0".encode(errors="surrogateescape"))
     return whole.hexdigest()

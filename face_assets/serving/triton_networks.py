@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from face_assets.core.errors import UserError
 from face_assets.core.files import link_or_copy, new_directory, read_json, write_text
 from face_assets.core.inference import TRUNK, read_network
-from face_assets.detection.facenet_pytorch import OUTPUTS
+from face_assets.detection.facenet_pytorch import OUTPUTS, SIDES
 from face_assets.embedding.engine_files import NETWORK, ONNX, SOURCE, data_of_source
 from face_assets.serving.config_text import render
 from face_assets.serving.runtime.limits import MAX_SECONDS, MAX_WAITING
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 Backend = Literal["python", "openvino", "onnxruntime", "tensorrt"]
 PREFIX = "network_"
 EMBEDDER = "embedder"
-MTCNN = {"pnet": -1, "rnet": 24, "onet": 48}
-"""MTCNN's networks, and the side of their input, -1 for any."""
 CANDIDATES = 64
 """Candidates that the detector sends to R-Net or O-Net at once."""
 GPU_INSTANCES = 2
@@ -85,7 +83,7 @@ def networks_of(bundle: Path, how: Serving, detector: Path | None) -> list[Netwo
     Raises UserError for an embedder that the backend cannot run as it is.
     """
     found = [_embedder(bundle, how)]
-    for name, side in MTCNN.items() if detector else ():
+    for name, side in SIDES.items() if detector else ():
         assert detector is not None
         found.append(_of_mtcnn(name, side, detector))
     return found

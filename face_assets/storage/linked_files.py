@@ -3,10 +3,11 @@
 They are written once and never changed, so that no edit in one folder reaches another; a process that must change one replaces it.
 """
 
-import hashlib
 import os
 import secrets
 from pathlib import Path
+
+from face_assets.core.fingerprint import file_sha256
 
 FOLDER = "linked"
 """Name in the state directory."""
@@ -50,7 +51,7 @@ class LinkedFiles:
         found = file.stat()
         if found.st_size < LEAST or found.st_ino in known:
             return
-        name = _digest(file)
+        name = file_sha256(file)
         shared = self.root / name
         self.root.mkdir(parents=True, exist_ok=True)
         try:
@@ -65,14 +66,9 @@ class LinkedFiles:
             return
 
 
-def _digest(file: Path) -> str:
-    with open(file, "rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
 def _is_whole(shared: Path, name: str) -> bool:
     try:
-        return _digest(shared) == name
+        return file_sha256(shared) == name
     except FileNotFoundError:  # swept meanwhile
         return False
 

@@ -5,7 +5,6 @@ the parts of content stores; `erased/PSEUDONYM.json` has digests of the photos o
 added and removed, and never changed.
 """
 
-import hashlib
 import json
 import shutil
 import time
@@ -15,6 +14,7 @@ from typing import Any
 
 from face_assets.core.credentials import without_credentials
 from face_assets.core.files import new_directory, write_text
+from face_assets.core.fingerprint import file_sha256
 from face_assets.storage.content_store import ContentStore
 from face_assets.storage.object_store import ObjectStore, in_parallel, object_store
 from face_assets.storage.shared_rows import DAY, SharedContentStore, SharedRows
@@ -127,7 +127,7 @@ class SharedStore:
                 self.objects.download(object_name(wanted), target)
             except FileNotFoundError as error:
                 raise _DamagedArtifactError(f"the bytes of {path} are gone") from error
-            if sha256_of(target) != wanted:
+            if file_sha256(target) != wanted:
                 self._quietly(lambda: self.objects.remove([object_name(wanted)]))
                 raise _DamagedArtifactError(f"{path} has other bytes than those that were written")
 
@@ -153,18 +153,12 @@ def open_shared(address: str | None, home: Path) -> SharedStore | None:
 def manifest_of(directory: Path) -> Manifest:
     """The manifest of a folder's files."""
     files = sorted(path for path in directory.rglob("*") if path.is_file())
-    return {path.relative_to(directory).as_posix(): {"sha256": sha256_of(path), "size": path.stat().st_size} for path in files}
+    return {path.relative_to(directory).as_posix(): {"sha256": file_sha256(path), "size": path.stat().st_size} for path in files}
 
 
 def object_name(sha256: str) -> str:
     """The name of the object with these bytes."""
     return f"{OBJECTS}/{sha256[:2]}/{sha256}"
-
-
-def sha256_of(file: Path) -> str:
-    """The SHA-256 of a file."""
-    with open(file, "rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _manifest_name(kind: str, fingerprint: str) -> str:

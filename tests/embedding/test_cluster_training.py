@@ -8,15 +8,13 @@ from typing import Any
 
 import pytest
 
-from face_assets.core import params
 from face_assets.core.fingerprint import tree_digest
 from face_assets.embedding.cluster_training import TrainingOnNode, train_on_cluster
-from face_assets.embedding.training import TrainingRequest, train
+from face_assets.embedding.training import train
 from face_assets.storage.content_store import ContentStore
-from face_assets.storage.home import StoreFolder
 from tests.embedding.fitted_weights import write_fitted_weights
+from tests.embedding.training_requests import request
 
-KEYS = [str(i) for i in range(24)]
 EPOCHS = 3
 
 
@@ -42,22 +40,6 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(write_fitted_weights(tmp_path_factory.mktemp("weights") / "start.pt"))
 
 
-def request(place: Path, crops: ContentStore, weights: str, **settings: object) -> TrainingRequest:
-    labels = [i // 4 for i in range(24)]
-    return TrainingRequest(
-        weights=weights,
-        embedder=params.Embedder(weights=weights, embedding_size=16, whitening="per_image"),
-        train=params.Train.model_validate({"epochs": EPOCHS, "batch_size": 8, **settings}),
-        crops=crops,
-        image_size=80,
-        features=StoreFolder(place / "features"),
-        train_keys=KEYS[:16],
-        train_labels=labels[:16],
-        validation_keys=KEYS[16:],
-        validation_labels=labels[16:],
-    )
-
-
 @pytest.mark.parametrize(
     "settings",
     [{"unfreeze": "head"}, {"unfreeze": "block8", "degrade": {"camera": 1}}],
@@ -66,7 +48,7 @@ def request(place: Path, crops: ContentStore, weights: str, **settings: object) 
 def test_parts_on_nodes_give_the_bytes_of_one_training(
     tmp_path: Path, crop_store: ContentStore, weights: str, settings: dict[str, Any]
 ) -> None:
-    asked = request(tmp_path, crop_store, weights, **settings)
+    asked = request(tmp_path, crop_store, weights, epochs=EPOCHS, **settings)
     pulled = replace(asked, compatible=Path(shutil.copy(weights, tmp_path / "production.pt")))
     node, lines = Node(), list[str]()
     result = train_on_cluster(node, 1, pulled, tmp_path / "work", tmp_path / "nodes", 1, lines.append)  # type: ignore[arg-type]

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import torch
 
-from face_assets.core import params
 from face_assets.core.errors import UserError
 from face_assets.embedding import activations
 from face_assets.embedding.features import faces_stored
@@ -26,8 +25,7 @@ from face_assets.embedding.weights import load_embedder
 from face_assets.storage.content_store import ContentStore
 from face_assets.storage.home import StoreFolder
 from tests.embedding.fitted_weights import write_fitted_weights
-
-KEYS = [str(i) for i in range(24)]
+from tests.embedding.training_requests import KEYS, request
 
 
 def silent(_: str) -> None:
@@ -38,23 +36,6 @@ def silent(_: str) -> None:
 def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Starting weights that look at the picture: a seeded network whose normalisations fit the activations it has."""
     return str(write_fitted_weights(tmp_path_factory.mktemp("weights") / "start.pt"))
-
-
-def request(place: Path, crops: ContentStore, weights: str, **settings: object) -> TrainingRequest:
-    """16 photos of 4 people to learn from, 8 of 2 to watch."""
-    labels = [i // 4 for i in range(24)]
-    return TrainingRequest(
-        weights=weights,
-        embedder=params.Embedder(weights=weights, embedding_size=16, whitening="per_image"),
-        train=params.Train.model_validate({"epochs": 4, "batch_size": 8, **settings}),
-        crops=crops,
-        image_size=80,
-        features=StoreFolder(place / "features"),
-        train_keys=KEYS[:16],
-        train_labels=labels[:16],
-        validation_keys=KEYS[16:],
-        validation_labels=labels[16:],
-    )
 
 
 def test_training_the_head_keeps_the_trunk_and_lowers_the_loss(tmp_path: Path, crop_store: ContentStore, weights: str) -> None:

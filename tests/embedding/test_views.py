@@ -15,7 +15,8 @@ from face_assets.embedding.training import train
 from face_assets.embedding.weights import load_embedder
 from face_assets.storage.content_store import ContentStore
 from tests.embedding.conftest import draw_crops
-from tests.embedding.test_training import request, silent, weights  # noqa: F401  (a fixture)
+from tests.embedding.test_training import silent, weights  # noqa: F401  (a fixture)
+from tests.embedding.training_requests import request
 
 
 @pytest.mark.parametrize("side", [80, 160, 333])
