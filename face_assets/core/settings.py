@@ -4,18 +4,28 @@ import logging
 import os
 import sys
 from functools import cache
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Any, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from face_assets.core.credentials import without_credentials
 from face_assets.core.errors import UserError
 from face_assets.core.files import file_lock, read_json, write_json
-from face_assets.core.message_template import parse_body
+from face_assets.core.setting_types import (
+    AbsolutePath,
+    MailAddresses,
+    MessageBody,
+    OptionalPath,
+    Origins,
+    PagesAddress,
+    Patterns,
+    Store,
+    WebAddress,
+    is_loopback,
+    secret_address,
+)
 from face_assets.core.yaml_io import expanded
 
 PREFIX = "FACE_ASSETS_"
@@ -43,14 +53,6 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _split(value: Any) -> Any:
-    """Patterns from one line of text, as in the environment."""
-    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
-
-
-Patterns = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-
-
 class Settings(BaseSettings):
     """Paths, addresses and limits of this machine; parameters of the pipeline are in the data repository's params.yaml."""
 
@@ -63,10 +65,10 @@ class Settings(BaseSettings):
     )
 
     home: Path = Field(default_factory=default_home, description="the state directory; history, traffic and keys are lost with it")
-    dagster_home: Path | None = Field(
+    dagster_home: OptionalPath = Field(
         None, description="DAGSTER_HOME with a dagster.yaml of its own, as in containers; without it `dagster/` in the state directory"
     )
-    store: str | None = Field(
+    store: Store = Field(
         None,
         description="s3://bucket/prefix, or a folder, where machines share what they made, so that each thing is made once; unset: none",
     )
@@ -83,10 +85,10 @@ class Settings(BaseSettings):
         (),
         description="folders below which alone a commit may name networks by absolute path; empty: any readable file",
     )
-    allowed_signers: Path | None = Field(
+    allowed_signers: OptionalPath = Field(
         None, description="ssh-keygen's list of allowed signers: then a release or stage tag counts only with a signature of one of them"
     )
-    signing_key: Path | None = Field(None, description="SSH key by which the platform signs its tags; with an ssh-agent the public one")
+    signing_key: OptionalPath = Field(None, description="SSH key by which the platform signs its tags; with an ssh-agent the public one")
     cores: int = Field(default_factory=usable_cores, ge=1, description="processors to use")
     device: str = Field(
         "auto",
@@ -114,16 +116,16 @@ class Settings(BaseSettings):
     web_port: int = Field(
         8004, ge=1, le=65535, description="the web service: its API and pages, on loopback; in Compose the port of its sign-in"
     )
-    web_url: str | None = Field(
+    web_url: PagesAddress = Field(
         None,
         description="address by which browsers reach the web service, such as https://faces.example.org, for links from Dagster's UI; "
         "without it its port on loopback",
     )
-    web_origins: Patterns = Field((), description="origins, such as https://app.example.org, whose pages may call the web service (CORS)")
+    web_origins: Origins = Field((), description="origins, such as https://app.example.org, whose pages may call the web service (CORS)")
     web_embeddings: bool = Field(
         False, description="whether the web service returns embeddings on loopback; behind the gateway the right of the key decides"
     )
-    serving_env: Path = Field(default=Path(sys.prefix) / "serving", description="environment of the Triton server")
+    serving_env: AbsolutePath = Field(default=Path(sys.prefix) / "serving", description="environment of the Triton server")
     target: Literal["embedded", "docker"] = Field(
         "embedded", validate_default=True, description="a process of this machine, or containers behind a gateway"
     )
@@ -146,7 +148,7 @@ class Settings(BaseSettings):
     docker_replicas: int = Field(1, ge=1, le=50, description="number of servers")
     docker_memory_mb: int = Field(2048, ge=64, description="memory of a server, in MiB")
     docker_cpus: float | None = Field(None, gt=0, description="processors of a server; `cores` without it")
-    gateway_certificate: Path | None = Field(None, description="PEM file of certificate, chain and key: then the gateway speaks TLS")
+    gateway_certificate: OptionalPath = Field(None, description="PEM file of certificate, chain and key: then the gateway speaks TLS")
     gateway_rate: int = Field(0, ge=0, description="requests a second of an API key without a limit of its own, over 10 s; 0 for no limit")
     max_request_mb: float = Field(20.0, gt=0, le=1000, description="largest request, in MB, of either target")
     machine: str | None = Field(
@@ -166,46 +168,20 @@ class Settings(BaseSettings):
     )
     record_photo_days: int = Field(30, ge=1, description="days that an encrypted photo of a match is kept")
     keep_releases: int = Field(3, ge=2, description="releases that stay loadable on the server's disk")
-    notify_webhook: SecretStr | None = Field(None, description="URL to which problems and their ends are POSTed as JSON")
-    notify_webhook_body: str | None = Field(
+    notify_webhook: WebAddress | None = Field(None, description="URL to which problems and their ends are POSTed as JSON")
+    notify_webhook_body: MessageBody | None = Field(
         None, repr=False, description='the JSON posted there, with placeholders in its texts, such as {"text": "{title}: {reason}"}'
     )
-    notify_slack: SecretStr | None = Field(None, description="URL of a Slack incoming webhook for the same messages")
-    notify_from: str | None = Field(None, description="address that mail about problems comes from")
-    notify_to: str | None = Field(None, description="addresses of recipients of that mail, separated by commas")
+    notify_slack: WebAddress | None = Field(None, description="URL of a Slack incoming webhook for the same messages")
+    notify_from: MailAddresses | None = Field(None, description="address that mail about problems comes from")
+    notify_to: MailAddresses | None = Field(None, description="addresses of recipients of that mail, separated by commas")
     notify_smtp: SecretStr | None = Field(None, description="mail server: smtp:// or smtps://, then [user:password@]host[:port]")
-
-    @field_validator("dagster_home", "serving_env", "gateway_certificate", "allowed_signers", "signing_key")
-    @classmethod
-    def _is_the_same_everywhere(cls, value: Path | None, about: ValidationInfo) -> Path | None:
-        if value is None or value == Path():  # set to nothing is not set
-            default: Path | None = cls.model_fields[str(about.field_name)].default
-            return default
-        path = expanded(value)
-        if not path.is_absolute():
-            raise ValueError("must be an absolute path, since the daemon and the webserver run in another folder")
-        return path
-
-    @field_validator("store")
-    @classmethod
-    def _is_a_bucket_or_folder(cls, value: str | None) -> str | None:
-        if not value:
-            return None
-        if "://" in value:
-            parts = urlsplit(value)
-            if parts.scheme != "s3" or not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
-                raise ValueError("must be s3://bucket/prefix, with keys in the environment (AWS_…), or an absolute path")
-            return value.rstrip("/")
-        path = expanded(value)
-        if not path.is_absolute():
-            raise ValueError("must be an absolute path, or s3://bucket/prefix")
-        return str(path)
 
     @field_validator("target")
     @classmethod
     def _has_a_key_where_it_is_open(cls, value: str, others: ValidationInfo) -> str:
         host = others.data.get("host", "")
-        if value == "embedded" and not _is_loopback(host):
+        if value == "embedded" and not is_loopback(host):
             raise ValueError(
                 f"the embedded server checks no key, so it binds to loopback alone, and `host` is {host!r}: "
                 "set FACE_ASSETS_TARGET=docker, whose gateway requires one, or unset FACE_ASSETS_HOST"
@@ -251,50 +227,12 @@ class Settings(BaseSettings):
                 ) from error
         return value or None
 
-    @field_validator("notify_webhook", "notify_slack")
-    @classmethod
-    def _is_web_address(cls, value: SecretStr | None) -> SecretStr | None:
-        return _address(value, ("http", "https"))
-
-    @field_validator("web_url")
-    @classmethod
-    def _is_address_of_pages(cls, value: str | None) -> str | None:
-        if not value:
-            return None
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
-            raise ValueError("must be an address such as `https://faces.example.org`")
-        return value.rstrip("/")
-
-    @field_validator("web_origins")
-    @classmethod
-    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for one in value:
-            parts = urlsplit(one)
-            if parts.scheme not in ("http", "https") or not parts.hostname or one.rstrip("/") != f"{parts.scheme}://{parts.netloc}":
-                raise ValueError("must be origins such as `https://app.example.org`, without a path; `*` is none")
-        return tuple(one.rstrip("/") for one in value)
-
     @field_validator("notify_smtp")
     @classmethod
     def _is_mail_server(cls, value: SecretStr | None, others: ValidationInfo) -> SecretStr | None:
         if value and not (others.data.get("notify_from") and others.data.get("notify_to")):
             raise ValueError("mail needs `notify_from` and `notify_to` too")
-        return _address(value, ("smtp", "smtps"))
-
-    @field_validator("notify_webhook_body")
-    @classmethod
-    def _is_body(cls, value: str | None) -> str | None:
-        if value:
-            parse_body(value)
-        return value
-
-    @field_validator("notify_from", "notify_to")
-    @classmethod
-    def _are_mail_addresses(cls, value: str | None) -> str | None:
-        if value and not all("@" in one and one.isprintable() for one in value.split(",")):
-            raise ValueError("must be mail addresses such as `ann@example.org`")
-        return value
+        return secret_address(value, ("smtp", "smtps")) if value else value
 
     @property
     def metrics_address(self) -> str:
@@ -322,26 +260,6 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Ranks the environment above settings.json."""
         return env_settings, init_settings
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _address(value: SecretStr | None, schemes: tuple[str, ...]) -> SecretStr | None:
-    """The value, if it is an address with one of the schemes. Raises ValueError that does not repeat it."""
-    if value:
-        try:
-            parts = urlsplit(value.get_secret_value())
-            good = parts.scheme in schemes and parts.hostname and parts.port != 0 and value.get_secret_value().isprintable()
-        except ValueError:  # its message may hold a password
-            good = False
-        if not good:
-            raise ValueError(f"must be an address with a host that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}")
-    return value
 
 
 def _found(key: str, value: Any) -> str:
