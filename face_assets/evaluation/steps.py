@@ -15,6 +15,8 @@ from face_assets.core.step_versions import step_version
 from face_assets.detection.detectors import served_detector
 from face_assets.embedding.vectors import Embedding, embed, served_vectors
 from face_assets.embedding.weight_sources import resolve_weights
+from face_assets.evaluation.evaluation_files import figures_line, headline, write_pairs, write_plots, write_stress_plot
+from face_assets.evaluation.gate_notes import drawn_interval, drawn_notes, failure_notes, not_compared, own_people
 from face_assets.evaluation.group_figures import attributes_digest, evaluate_groups
 from face_assets.evaluation.labelled_photos import (
     CALIBRATION,
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
     from face_assets.biometrics.verification import Evaluation
     from face_assets.evaluation.regression import Comparison
     from face_assets.registry.releases import Release
-from face_assets.evaluation.evaluation_files import figures_line, headline, write_pairs, write_plots, write_stress_plot
-from face_assets.evaluation.gate_notes import drawn_interval, drawn_notes, failure_notes, not_compared, own_people
 
 PEOPLE_LISTED = 200
 
@@ -75,13 +75,8 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
         photos = {split: read_labelled(aligned, split) for split in ("test", CALIBRATION)}
         seen = _seen_by_candidate(workspace, commit, exported, photos, log)
         recognized = _recognition(params, seen["trained"])
-        comparisons, beside = [], None
-        for release in line.releases:
-            key = "production" if release == line.production else f"{release.version}, best of the line"
-            seen[key] = Seen(*(seen_by_release(workspace, commit, release, photos[split], log) for split in ("test", CALIBRATION)))
-            if compared := _compare(workspace, params, release, photos, (seen["trained"], recognized), seen[key]):
-                comparisons.append(compared.comparison)
-                beside = _beside(workspace, release, seen[key], compared) if key == "production" else beside
+        of_line, comparisons, beside = _compare_with_line(workspace, commit, line, photos, (seen["trained"], recognized), log)
+        seen |= of_line
         candidate = Tested("trained", exported.directory, params.detector, seen["trained"].test, recognized.point)
         stressed = stress_table(workspace, commit, aligned, photos["test"], candidate, beside, log)
         figures = {key: found for key, one in seen.items() if (found := _measure(params, key, one))}
@@ -112,9 +107,9 @@ def evaluate_embedder(workspace: Workspace, commit: str, aligned: Artifact, expo
         apart, notes = fairness.judge_gaps(groups, params.evaluation.max_group_gap, params.evaluation.confidence)
         apart += fairness.judge_false_matches(groups, params.evaluation.max_group_fmr)
         recognition = {"trained": recognized.to_json(), "beside": [one.to_json() for one in comparisons]}
-        write_json(directory / "groups.json", fairness.to_json(groups))
-        write_json(directory / "stress.json", stressed.to_json())
-        write_json(directory / "evaluation.json", {**{key: one.to_json() for key, one in figures.items()}, "recognition": recognition})
+        by_name = {**{key: one.to_json() for key, one in figures.items()}, "recognition": recognition}
+        for file, content in (("groups", fairness.to_json(groups)), ("stress", stressed.to_json()), ("evaluation", by_name)):
+            write_json(directory / f"{file}.json", content)
         write_pairs(directory, test, seen["trained"].test)
         write_plots(directory, figures, threshold)
         write_stress_plot(directory, stressed)
@@ -190,6 +185,27 @@ def _recognition(params: Params, seen: Seen) -> "Recognition":
     asked = params.evaluation
     point = operating_point((seen.calibration, seen.test), asked.far, asked.fpir, seen.test.count, asked.seed)
     return recognition(seen.test, point)
+
+
+def _compare_with_line(
+    workspace: Workspace,
+    commit: str,
+    line: Line,
+    photos: Mapping[str, LabelledPhotos],
+    ours: "tuple[Seen, Recognition]",
+    log: Log,
+) -> "tuple[dict[str, Seen], list[Comparison], Beside | None]":
+    """The photos by production and by the best release of its line, the comparisons with them, and production for the stress table."""
+    params = workspace.params(commit)
+    seen: dict[str, Seen] = {}
+    comparisons, beside = [], None
+    for release in line.releases:
+        key = "production" if release == line.production else f"{release.version}, best of the line"
+        seen[key] = Seen(*(seen_by_release(workspace, commit, release, photos[split], log) for split in ("test", CALIBRATION)))
+        if compared := _compare(workspace, params, release, photos, ours, seen[key]):
+            comparisons.append(compared.comparison)
+            beside = _beside(workspace, release, seen[key], compared) if key == "production" else beside
+    return seen, comparisons, beside
 
 
 def _compare(
