@@ -1,6 +1,5 @@
 """Fixtures of all tests: the real photos where they are, and a state directory of its own for each test that uses one."""
 
-import logging
 import os
 import random
 import shutil
@@ -85,14 +84,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def uses_engine(nodeid: str) -> bool:
     """True for a test that needs the Docker engine."""
     return any(part in nodeid for part in ("/containers/", "test_compose.py", "test_platform_image.py", "test_main_job.py"))
-
-
-@pytest.fixture(autouse=True)
-def loggers() -> None:
-    """Our loggers speak: Dagster's migrations (alembic's fileConfig) disable those that a process has by then."""
-    for name, logger in logging.root.manager.loggerDict.items():
-        if name.startswith("face_assets") and isinstance(logger, logging.Logger):
-            logger.disabled = False
 
 
 @pytest.fixture(scope="session")

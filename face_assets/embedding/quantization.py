@@ -67,7 +67,7 @@ def _silent_nncf() -> Iterator[Any]:
             warnings.simplefilter("ignore")
             import nncf
 
-            nncf.set_log_level(logging.ERROR)
+            logging.getLogger("nncf").setLevel(logging.ERROR)  # nncf.set_log_level sets all handlers that others gave this logger too
             yield nncf
     finally:
         if before is None:
