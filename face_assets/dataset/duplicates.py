@@ -1,6 +1,6 @@
 """Photos filed under more than one person, exact or near duplicates."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from face_assets.dataset.manifest import Photo
+from face_assets.core.rows import Rows
+from face_assets.dataset.manifest import Photo, photo_rows
 
 BITS = 64
 FLAT_BITS = 4
@@ -27,13 +28,18 @@ class NearDuplicates:
 
 def exact(photos: Iterable[Photo]) -> list[list[Photo]]:
     """Groups of photos with the same bytes under more than one identity."""
-    first: dict[str, Photo] = {}
-    groups: dict[str, list[Photo]] = {}  # of the few md5s that are there twice
-    for photo in photos:
-        if (one := first.setdefault(photo.md5, photo)) is not photo:
-            groups.setdefault(photo.md5, [one]).append(photo)
-    named = [groups[md5] for md5 in first if md5 in groups] if groups else []
-    return [group for group in named if len({photo.identity for photo in group}) > 1]
+    rows = photos if isinstance(photos, Rows) else photo_rows((one.path, one.md5, one.identity, one.split) for one in photos)
+    order = np.argsort(rows.text("md5"), kind="stable")
+    md5s = rows.text("md5")[order]
+    same = np.flatnonzero(md5s[:-1] == md5s[1:])  # of the few md5s that are there twice
+    first = same[~np.isin(same - 1, same)]
+    groups = []
+    for start in first[np.argsort(order[first])].tolist():
+        stop = start + 2
+        while stop < len(md5s) and md5s[stop] == md5s[start]:
+            stop += 1
+        groups.append([rows[place] for place in order[start:stop].tolist()])
+    return [group for group in groups if len({photo.identity for photo in group}) > 1]
 
 
 def once(photos: Iterable[Photo]) -> list[Photo]:
@@ -46,17 +52,21 @@ def once(photos: Iterable[Photo]) -> list[Photo]:
     return list(first.values())
 
 
-def search(hashes: Mapping[str, int | str | None], photos: Sequence[Photo], distance: int) -> NearDuplicates:
-    """Photos of two people whose 64-bit hashes (by md5) differ in at most `distance` bits, exact duplicates left out.
+def search(photos: Rows[Photo], hashes: npt.NDArray[np.uint64], distance: int) -> NearDuplicates:
+    """Photos of two people whose 64-bit hashes differ in at most `distance` bits, exact duplicates left out.
 
-    Two such hashes agree in one of distance + 1 bands (multi-index hashing, Norouzi et al. 2012), so only photos that share a band are
-    compared. Nearly flat images, whose hashes say nothing, are left out, and photos that have a problem in place of a hash.
+    hashes: uint64 (n,), of each photo; 0 for one that has a problem in place of a hash. Two hashes agree in one of distance + 1 bands
+    (multi-index hashing, Norouzi et al. 2012), so only photos that share a band are compared. Nearly flat images, whose hashes say
+    nothing, are left out.
     """
-    first = {photo.md5: photo for photo in reversed(photos)}
-    md5s = sorted(md5 for md5, value in hashes.items() if md5 in first and isinstance(value, int) and _is_telling(value))
-    values = np.array([hashes[md5] for md5 in md5s], np.uint64)
-    numbers = {identity: number for number, identity in enumerate(dict.fromkeys(first[md5].identity for md5 in md5s))}
-    people = np.array([numbers[first[md5].identity] for md5 in md5s], np.int64)
+    bits = np.bitwise_count(hashes)
+    telling = np.flatnonzero((bits >= FLAT_BITS) & (bits <= BITS - FLAT_BITS))
+    telling = telling[np.argsort(photos.text("md5")[telling], kind="stable")]
+    md5s = photos.text("md5")[telling]
+    places = telling[np.concatenate([np.ones(min(1, len(md5s)), bool), md5s[:-1] != md5s[1:]])]  # the first photo of each md5
+    del md5s
+    values = hashes[places]
+    people = photos.names("identity").codes[places]
     edges = [BITS * band // (distance + 1) for band in range(distance + 2)]
     found: set[tuple[int, int]] = set()
     not_compared = 0
@@ -65,16 +75,12 @@ def search(hashes: Mapping[str, int | str | None], photos: Sequence[Photo], dist
         pairs, left = _sharing(band, values, people, distance, MOST_COMPARISONS // (distance + 1), MOST_PAIRS - len(found))
         found.update(pairs)
         not_compared += left
-    named = [(first[md5s[one]], first[md5s[other]], int(values[one] ^ values[other]).bit_count()) for one, other in found]
+    named = [(photos[places[one]], photos[places[other]], int(values[one] ^ values[other]).bit_count()) for one, other in found]
     return NearDuplicates(sorted(named, key=lambda pair: (pair[2], pair[0].path, pair[1].path)), not_compared)
 
 
-def _is_telling(value: int) -> bool:
-    return FLAT_BITS <= value.bit_count() <= BITS - FLAT_BITS
-
-
 def _sharing(
-    band: npt.NDArray[np.uint64], values: npt.NDArray[np.uint64], people: npt.NDArray[np.int64], distance: int, comparisons: int, most: int
+    band: npt.NDArray[np.uint64], values: npt.NDArray[np.uint64], people: npt.NDArray[np.int32], distance: int, comparisons: int, most: int
 ) -> tuple[list[tuple[int, int]], int]:
     """Rows of two people that share a band and are near, and the number of candidates left at a limit.
 

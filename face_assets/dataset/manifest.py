@@ -3,14 +3,17 @@
 import csv
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from sys import intern
 from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
 
 from face_assets.core.errors import UserError
 from face_assets.core.params import Split
+from face_assets.core.rows import Repeated, Rows
 from face_assets.dataset.photo_folders import identity_of, left_out_as, person_key, require_unicode
 
 EXAMPLES = 20
@@ -37,7 +40,7 @@ class Manifest:
     people with such files only; spellings: identity → names of folders, for people with several.
     """
 
-    photos: list[Photo]
+    photos: Rows[Photo]
     misplaced: list[str] = field(default_factory=list)
     left_out: Mapping[str, list[str]] = field(default_factory=dict)
     without_photos: list[str] = field(default_factory=list)
@@ -55,17 +58,35 @@ class Manifest:
             "spellings": dict(sorted(self.spellings.items())[:EXAMPLES]),
         }
 
-    def of(self, split: SplitName) -> list[Photo]:
+    def of(self, split: SplitName) -> Rows[Photo]:
         """The photos of a split."""
-        return [photo for photo in self.photos if photo.split == split]
+        return self.photos.at(np.flatnonzero(self._is_in(split)))
 
     def identities(self, split: SplitName) -> set[str]:
         """The people of a split."""
-        return {photo.identity for photo in self.photos if photo.split == split}
+        people = self.photos.names("identity")
+        return {people.names[code] for code in np.unique(people.codes[self._is_in(split)])}
+
+    def counts(self) -> Counter[str]:
+        """The number of each person's photos."""
+        people = self.photos.names("identity")
+        counted = np.bincount(people.codes, minlength=len(people.names)).tolist()
+        return Counter({name: count for name, count in zip(people.names, counted, strict=True) if count})
+
+    def photos_by_split(self) -> dict[str, int]:
+        """The number of photos of each split that has some, in the order in which they come."""
+        splits = self.photos.names("split")
+        found, first, counts = np.unique(splits.codes, return_index=True, return_counts=True)
+        return {splits.names[found[place]]: int(counts[place]) for place in np.argsort(first)}
+
+    def _is_in(self, split: SplitName) -> npt.NDArray[np.bool_]:
+        splits = self.photos.names("split")
+        return np.array([name == split for name in splits.names], bool)[splits.codes]
 
     def all_test(self) -> "Manifest":
         """The manifest with everybody in the split test, for nobody needs to be kept apart from a training."""
-        return replace(self, photos=[replace(photo, split="test") for photo in self.photos])
+        test = Repeated(["test"], np.zeros(len(self.photos), np.int32))
+        return replace(self, photos=Rows(Photo, {**self.photos.columns, "split": test}))
 
     def write(self, path: Path) -> None:
         """Writes the photos as CSV."""
@@ -80,7 +101,15 @@ class Manifest:
         with open(path, encoding="utf-8", newline="") as file:
             rows = csv.reader(file)
             next(rows)
-            return Manifest([Photo(path, md5, intern(identity), split_name(split)) for path, md5, identity, split in rows])
+            photos = photo_rows(rows)
+        for name in photos.names("split").names:
+            split_name(name)
+        return Manifest(photos)
+
+
+def photo_rows(rows: Iterable[Sequence[str]]) -> Rows[Photo]:
+    """Photos of their texts (path, md5, identity, split)."""
+    return Rows.of(Photo, FIELDS, rows, repeated=("identity", "split"))
 
 
 def split_name(name: str) -> SplitName:
@@ -98,49 +127,70 @@ def make_manifest(files: Iterable[tuple[str, str]], split: Split, known: Iterabl
     The identity is the first folder's name. Names that differ only by case, spaces or Unicode form are one person, in the
     spelling of `known`, else in the one with most photos.
     """
-    found: list[tuple[str, str, str]] = []
     misplaced: list[str] = []
     left_out: defaultdict[str, list[str]] = defaultdict(list)
-    for path, md5 in files:
-        parts: Sequence[str] = path.split("/")
-        if "" in parts or "." in parts:
-            parts = PurePosixPath(path).parts
-        if not parts or path.startswith("/") or ".." in parts:
-            raise UserError(f"The data set lists {path!r}, which is no file in its folder: add the folder again.")
-        require_unicode(path)
-        reason = left_out_as(parts)
-        if reason:
-            left_out[reason].append(path)
-        elif len(parts) < 2:
-            misplaced.append(path)
-        else:
-            found.append((path, md5, intern(parts[0])))
-    names = Counter(folder for _, _, folder in found)
+
+    def found() -> Iterator[tuple[str, str, str, str]]:
+        for path, md5 in files:
+            parts: Sequence[str] = path.split("/")
+            if "" in parts or "." in parts:
+                parts = PurePosixPath(path).parts
+            if not parts or path.startswith("/") or ".." in parts:
+                raise UserError(f"The data set lists {path!r}, which is no file in its folder: add the folder again.")
+            require_unicode(path)
+            reason = left_out_as(parts)
+            if reason:
+                left_out[reason].append(path)
+            elif len(parts) < 2:
+                misplaced.append(path)
+            else:
+                yield path, md5, parts[0], ""
+
+    rows = in_order(photo_rows(found()))
+    folders = rows.names("identity")
+    names = Counter(dict(zip(folders.names, np.bincount(folders.codes, minlength=len(folders.names)).tolist(), strict=True)))
     identities = _identities(names, known)
-    splits = {identity: assign_split(identity, split) for identity in identities.values()}
-    found.sort()
-    photos = [Photo(path, md5, identities[folder], splits[identities[folder]]) for path, md5, folder in found]
-    folders: defaultdict[str, list[str]] = defaultdict(list)
-    for folder in sorted(names):
-        folders[identities[folder]].append(folder)
+    people = {identity: place for place, identity in enumerate(dict.fromkeys(identities.values()))}
+    person = np.array([people[identities[folder]] for folder in folders.names], np.int32)
+    splits = np.array([SPLITS.index(assign_split(identity, split)) for identity in people], np.int32)
+    codes = person[folders.codes]
+    columns = {"identity": Repeated(list(people), codes), "split": Repeated(SPLITS, splits[codes])}
+    several = np.bincount(person, minlength=len(people)) > 1
+    spelled: defaultdict[str, list[str]] = defaultdict(list)
+    for folder in sorted(folder for folder, place in zip(folders.names, person.tolist(), strict=True) if several[place]):
+        spelled[identities[folder]].append(folder)
     return Manifest(
-        photos,
+        Rows(Photo, {**rows.columns, **columns}),
         sorted(misplaced),
         {reason: sorted(paths) for reason, paths in sorted(left_out.items())},
         _without_photos(left_out.values(), names),
-        {identity: spelled for identity, spelled in folders.items() if len(spelled) > 1},
+        dict(spelled),
     )
+
+
+def in_order(photos: Rows[Photo]) -> Rows[Photo]:
+    """The photos by path, and those of one path by md5."""
+    paths = photos.text("path")
+    if (paths[:-1] < paths[1:]).all():
+        return photos
+    order = np.argsort(photos.text("md5"), kind="stable")
+    return photos.at(order[np.argsort(paths[order], kind="stable")])
 
 
 def _identities(folders: Mapping[str, int], known: Iterable[str]) -> dict[str, str]:
     """The identity of each folder's name; folders: name → number of photos."""
-    people: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for folder, photos in sorted(folders.items()):
-        name = identity_of(folder)
-        people[person_key(name)][name] += photos
-    chosen = {key: spelled.most_common(1)[0][0] for key, spelled in people.items()}
+    ordered = sorted(folders)
+    names = [folder if (name := identity_of(folder)) == folder else name for folder in ordered]
+    keys = [person_key(name) for name in names]
+    chosen: dict[str, str] = {}
+    several = {key for key, name in zip(keys, names, strict=True) if chosen.setdefault(key, name) != name}
+    spelled: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for folder, name, key in zip(ordered, names, keys, strict=True) if several else ():
+        if key in several:
+            spelled[key][name] += folders[folder]
+    chosen |= {key: counts.most_common(1)[0][0] for key, counts in spelled.items()}
     chosen |= {key: name for name in known if (key := person_key(name)) in chosen}
-    return {folder: chosen[person_key(folder)] for folder in folders}
+    return {folder: chosen[key] for folder, key in zip(ordered, keys, strict=True)}
 
 
 def _without_photos(left_out: Iterable[list[str]], with_photos: Iterable[str]) -> list[str]:

@@ -1,20 +1,24 @@
 """The step dataset_version, which lists and inspects the photos of a commit."""
 
 import csv
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from face_assets.core.batches import batched
 from face_assets.core.errors import RefusedError, UserError
 from face_assets.core.fingerprint import fingerprint
 from face_assets.core.params import SCRATCH, Params
 from face_assets.core.progress import progress_lines
+from face_assets.core.rows import BLOCK, Rows
 from face_assets.core.step_versions import step_version
 from face_assets.core.tables import write_rows
 from face_assets.dataset import duplicates
-from face_assets.dataset.enough_people import plan_of, planned
+from face_assets.dataset.enough_people import plan_for, planned
 from face_assets.dataset.file_kinds import NOW_READ
 from face_assets.dataset.inspection import inspect_photos
 from face_assets.dataset.manifest import Manifest, Photo, make_manifest, moved
@@ -26,6 +30,8 @@ from face_assets.storage.content_store import ContentStore
 PHOTOS = "photos"
 LISTED = 200
 NAMED = 3
+AT_ONCE = 1_000_000
+"""New photos whose files are located at a time."""
 
 
 def version_dataset(workspace: Workspace, commit: str, log: Log) -> Artifact:
@@ -44,21 +50,20 @@ def version_dataset(workspace: Workspace, commit: str, log: Log) -> Artifact:
     workspace.repository.dvc_settings(commit)  # the release is pushed by them, so the first step already reports an error in them
 
     def fill(directory: Path) -> dict[str, object]:
-        tracked = workspace.repository.files(commit, PHOTOS)
-        manifest = make_manifest(((file.path, file.md5) for file in tracked), params.split)
+        tracked = workspace.repository.files_in_columns(commit, PHOTOS)
+        manifest = make_manifest(tracked, params.split)
         if not manifest.photos:
             raise RefusedError(
                 f"The data set at commit {commit[:12]} is empty: photos.dvc lists {len(tracked)} files, none in a person's folder"
                 f"{left_out_text(manifest.notes())}. It needs one folder a person, with that person's photos in it."
             )
         del tracked
-        plan = plan_of(manifest.photos, params)
+        plan = plan_for(manifest.counts(), params)
         manifest = planned(manifest, plan)
         log(plan.refusal or plan.reason)
-        seen = _inspect(workspace, commit, manifest.photos, params, log)
-        problems = {photo.path: problem for photo in manifest.photos if isinstance(problem := seen[photo.md5], str)}
+        hashes, problems = _inspect(workspace, commit, manifest.photos, params, log)
         exact = duplicates.exact(manifest.photos)
-        searched = duplicates.search(seen, manifest.photos, params.photos.near_duplicate_distance)
+        searched = duplicates.search(manifest.photos, hashes, params.photos.near_duplicate_distance)
         near = searched.pairs
         manifest.write(directory / "manifest.csv")
         write_rows(directory / "unreadable.csv", ("path", "problem"), sorted(problems.items()))
@@ -70,15 +75,14 @@ def version_dataset(workspace: Workspace, commit: str, log: Log) -> Artifact:
         left_out += [(path, reason) for reason, paths in manifest.left_out.items() for path in paths]
         write_rows(directory / "left_out.csv", ("path", "reason"), sorted(left_out))
         people = {split: len(manifest.identities(split)) for split in ("train", "validation", "test")}
-        photos = Counter(photo.split for photo in manifest.photos)
-        counts = Counter(photo.identity for photo in manifest.photos)
-        test_people = {photo.identity for photo in manifest.of("test")}
+        counts = manifest.counts()
+        test_people = manifest.identities("test")
         return {
             "dataset_version": pointer.md5,
             "photos": len(manifest.photos),
             "people": len(counts),
             "people_with_one_photo": sum(count == 1 for count in counts.values()),
-            "photos_by_split": dict(photos),
+            "photos_by_split": manifest.photos_by_split(),
             "people_by_split": people,
             "test_people_with_pairs": sum(counts[identity] > 1 for identity in test_people),
             "training": asdict(plan),
@@ -134,19 +138,49 @@ def moved_since_production(workspace: Workspace, dataset: Artifact) -> list[str]
     return moved(before, after)
 
 
-def _inspect(workspace: Workspace, commit: str, photos: list[Photo], params: Params, log: Log) -> dict[str, int | str | None]:
-    """The perceptual hash of each photo, by md5; for one that is unusable the problem, and None for one without a hash."""
+def _inspect(
+    workspace: Workspace, commit: str, photos: Rows[Photo], params: Params, log: Log
+) -> tuple[npt.NDArray[np.uint64], dict[str, str]]:
+    """The perceptual hash of each photo, uint64 (n,), 0 for one without; and the problem of each path that is unusable."""
     store = workspace.home.inspections(fingerprint(params.photos.max_megapixels, step_version("inspection")))
-    found = _inspected(store, (photo.md5 for photo in photos))
-    store.drop(again := [md5 for md5, one in found.items() if one in NOW_READ])
-    missing = list(dict.fromkeys([*again, *(photo.md5 for photo in photos if photo.md5 not in found)]))
+    seen = Inspected(photos)
+    missing = seen.read(store, range(len(photos)), NOW_READ)
+    store.drop(seen.again)
     if missing:
-        log(f"inspecting {len(missing):,} new photos of {len({photo.md5 for photo in photos}):,}")
-        files = workspace.repository.locate(commit, PHOTOS, missing)
-        inspect_photos(files, store, params.photos.max_megapixels, workspace.settings.cores, progress_lines(log, "inspected"))
-        found |= _inspected(store, missing)
-    return found
+        wanted = list(dict.fromkeys([*seen.again, *(photos[row].md5 for row in missing)]))
+        log(f"inspecting {len(wanted):,} new photos of {len(np.unique(photos.text('md5'))):,}")
+        for md5s in batched(wanted, AT_ONCE):
+            files = workspace.repository.locate(commit, PHOTOS, md5s)
+            inspect_photos(files, store, params.photos.max_megapixels, workspace.settings.cores, progress_lines(log, "inspected"))
+        left = seen.read(store, missing)
+        assert not left, "every photo was inspected"
+    return seen.hashes, {photos[row].path: problem for row, problem in sorted(seen.problems.items())}
 
 
-def _inspected(store: ContentStore, md5s: Iterable[str]) -> dict[str, int | str | None]:
-    return {md5: fact.get("problem") or (int(fact["hash"], 16) if "hash" in fact else None) for md5, fact in store.each_fact(md5s)}
+class Inspected:
+    """Facts of photos by row. hashes: uint64 (n,); problems: row → sentence; again: md5s of which problems are not believed."""
+
+    def __init__(self, photos: Rows[Photo]):
+        self.photos = photos
+        self.hashes: npt.NDArray[np.uint64] = np.zeros(len(photos), np.uint64)
+        self.problems: dict[int, str] = {}
+        self.again: dict[str, None] = {}
+
+    def read(self, store: ContentStore, rows: Iterable[int], doubted: Collection[str] = ()) -> list[int]:
+        """Reads the facts of rows, and returns those that the store has none of. doubted: problems that are looked for again."""
+        missing = []
+        for block in batched(rows, BLOCK):
+            md5s = list(self.photos.at(np.array(block)).each("md5"))
+            facts = dict(store.each_fact(md5s))
+            for row, md5 in zip(block, md5s, strict=True):
+                fact = facts.get(md5)
+                problem = fact and fact.get("problem")
+                if problem in doubted:
+                    self.again[md5] = None
+                if fact is None or problem in doubted:
+                    missing.append(row)
+                elif problem:
+                    self.problems[row] = problem
+                elif "hash" in fact:
+                    self.hashes[row] = int(fact["hash"], 16)
+        return missing

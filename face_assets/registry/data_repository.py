@@ -12,6 +12,7 @@ from face_assets.core import identifiers
 from face_assets.core.errors import UnreachableError, UserError
 from face_assets.core.files import file_lock, is_locked, write_text
 from face_assets.core.identifiers import COMMIT_ID
+from face_assets.core.rows import Rows
 from face_assets.core.yaml_io import MOST_BYTES, expanded, is_path
 from face_assets.registry import dvc_config
 from face_assets.registry.dvc import last_line, try_dvc
@@ -19,7 +20,7 @@ from face_assets.registry.git import NO_FILTERS, OURS, config_options, git
 from face_assets.registry.git_mirror import GitMirror
 from face_assets.registry.listing import TrackedFile, read_listing
 from face_assets.registry.pointer import Pointer, parse_pointer
-from face_assets.registry.pointer_parts import FOLDERS, require_apart, together, whole
+from face_assets.registry.pointer_parts import FOLDERS, in_columns, require_apart, together, whole
 from face_assets.registry.signatures import Signing
 
 MEMORY_OF_AN_INDEX = 2_000_000_000  # 12 million files; trees may name one another, and so list any number in a few kilobytes
@@ -83,6 +84,13 @@ class DataRepository(GitMirror):
     def files(self, commit: str, name: str) -> list[TrackedFile]:
         """The files of a tracked folder in path order, or the one tracked file. Raises UserError."""
         return together(name, self.listings(commit, name), f"commit {commit[:12]}")
+
+    def files_in_columns(self, commit: str, name: str) -> Rows[TrackedFile]:
+        """The same, of which no more than one pointer's files are Python objects at a time."""
+        parts = self._required(commit, name)
+        located = self._listings(commit, name, parts)
+        found = in_columns(_listed(part, pointer, located, commit) for part, pointer in parts.items())
+        return Rows.of(TrackedFile, TrackedFile._fields, self.files(commit, name)) if found is None else found
 
     def listings(self, commit: str, name: str) -> dict[str, list[TrackedFile]]:
         """The files of each pointer of a tracked folder, in path order. Raises UserError."""

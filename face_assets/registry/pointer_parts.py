@@ -6,11 +6,14 @@ in several parts. The folder lists the photos of all parts, so no two parts may 
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
+
+import numpy as np
 
 from face_assets.core.errors import UserError
 from face_assets.core.identifiers import quoted
+from face_assets.core.rows import Rows
 from face_assets.registry.listing import TrackedFile
 from face_assets.registry.pointer import Pointer
 
@@ -67,6 +70,27 @@ def together(name: str, listings: Listings, where: str) -> list[TrackedFile]:
     if clash := min(folders & paths, default=None):
         raise UserError(f"{quoted(clash)} is a file in one pointer of {name}/ at {where} and a folder in another: rename one of them.")
     return files
+
+
+def in_columns(listings: Iterable[Sequence[TrackedFile]]) -> Rows[TrackedFile] | None:
+    """The same for millions of files, of which those of one part are Python objects at a time; None where `together` raises."""
+    count = 0
+
+    def files() -> Iterator[TrackedFile]:
+        nonlocal count
+        for listed in listings:
+            count += 1
+            yield from listed
+
+    rows = Rows.of(TrackedFile, TrackedFile._fields, files())
+    if count < 2:
+        return rows
+    rows = rows.at(np.argsort(rows.text("path"), kind="stable"))
+    paths = rows.text("path")
+    if (paths[:-1] == paths[1:]).any():
+        return None
+    folders = {path.rpartition("/")[0] for path in rows.each("path")}
+    return None if any(path in folders for path in rows.each("path")) else rows
 
 
 def _raise_shared(listings: Listings, where: str) -> None:

@@ -103,7 +103,7 @@ def _dataset() -> dict[str, Any]:
     hashes = {md5: int(random.randint(0, 2**62)) for _, md5 in files}
     hashes["Ben0"], hashes["Eve1"] = hashes["Ann0"] ^ 0b101, hashes["Cleo0"] ^ 1
     photos = make_manifest(files, params.Split()).photos
-    near = duplicates.search(hashes, photos, 3).pairs
+    near = duplicates.search(photos, np.array([hashes[photo.md5] for photo in photos], np.uint64), 3).pairs
     return {"splits": {photo.path: photo.split for photo in photos}, "near": [[one.path, other.path, bits] for one, other, bits in near]}
 
 

@@ -22,7 +22,7 @@ from face_assets.registry.git import git
 from face_assets.registry.listing import TrackedFile
 from face_assets.registry.person import Person
 from face_assets.registry.pointer import Pointer
-from face_assets.registry.pointer_parts import divided, require_apart, together, whole
+from face_assets.registry.pointer_parts import divided, in_columns, require_apart, together, whole
 from face_assets.registry.watch import inputs_of, tracked_by
 from tests.conftest import copied
 
@@ -64,8 +64,13 @@ def test_pointers_that_track_the_same_are_refused(parts: dict[str, Pointer], sen
 
 
 def test_a_person_may_be_in_several_pointers_and_a_path_in_one() -> None:
-    found = together("photos", {"photos/1": listed("Ann/1.jpg", "Cy/1.jpg"), "photos/2": listed("Ann/2.jpg", "Bo/1.jpg")}, "commit 1")
+    parts = {"photos/1": listed("Ann/1.jpg", "Cy/1.jpg"), "photos/2": listed("Ann/2.jpg", "Bo/1.jpg")}
+    found = together("photos", parts, "commit 1")
     assert [file.path for file in found] == ["Ann/1.jpg", "Ann/2.jpg", "Bo/1.jpg", "Cy/1.jpg"]
+    assert in_columns(parts.values()) == found
+    assert in_columns(listed("Ann/1.jpg", "Ann/2.jpg") for _ in range(2)) is None
+    assert in_columns([listed("Ann"), listed("Ann/1.jpg")]) is None
+    assert in_columns([listed("Ann/1.jpg")]) == listed("Ann/1.jpg")
     with pytest.raises(UserError, match=r"'Ann/1.jpg' is listed by 'photos/1.dvc' and 'photos/2.dvc' .* 1 more paths"):
         together("photos", {part: listed("Ann/1.jpg", "Ann/2.jpg") for part in ("photos/1", "photos/2")}, "commit 1")
     with pytest.raises(UserError, match="'Ann' is a file in one pointer"):
