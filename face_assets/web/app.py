@@ -69,7 +69,14 @@ def create_app(
         await run_in_threadpool(app.state.people.writer.close)
 
     app = FastAPI(
-        title="Face Assets", version=__version__, summary=SUMMARY, docs_url=None, redoc_url=None, lifespan=lifespan, responses=PROBLEMS
+        title="Face Assets",
+        version=__version__,
+        summary=SUMMARY,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        responses=PROBLEMS,
+        redirect_slashes=False,  # a redirect would name the scheme behind the proxy: a photo would be sent again without TLS
     )
     app.state.settings = settings
     app.state.recognizer = recognizer

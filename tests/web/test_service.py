@@ -48,6 +48,8 @@ def test_without_a_server_the_status_says_so(client: TestClient) -> None:
     ("method", "path", "headers", "status", "code"),
     [
         ("GET", "/api/v1/nothing", {}, 404, "not_found"),
+        ("GET", "/people/", {}, 404, "not_found"),
+        ("POST", "/api/v1/recognize/", {"host": "localhost"}, 404, "not_found"),
         ("POST", "/api/v1/status", {}, 405, "method_not_allowed"),
         ("GET", "/api/v1/status", {"host": "evil.example.org"}, 403, "foreign_origin"),
         ("GET", "/api/v1/status", {"host": "[::1"}, 403, "foreign_origin"),
