@@ -1,6 +1,7 @@
 """All modules that a run needs which finds its photos known, loaded at import, for processes from which runs are forked.
 
-The networks' libraries are not among them: a run that needs torch or OpenVINO imports them itself. None of these starts a thread.
+torch is among them: a commit of one photo needs it, and loading it takes longer than all else that such a photo costs. None of these
+starts a thread of its own; those of the linear algebra are made anew in a fork.
 """
 
 import contextlib
@@ -18,6 +19,8 @@ MODULES = (
     "dagster._core.storage.event_log.sql_event_log",
     "dvc.config_schema",
     "dvc.fs",
+    "scipy.stats",
+    "torch",
     "tritonclient.grpc",
     "upath",
 )

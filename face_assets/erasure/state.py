@@ -16,6 +16,7 @@ from face_assets.erasure.files import count_traces, erase_entries, is_database, 
 from face_assets.erasure.traces import Traces
 from face_assets.registry.erased import FOLDER
 from face_assets.registry.workspace import Workspace
+from face_assets.serving.embedded import folders_in_use
 from face_assets.serving.model_repository import MODELS, VERSIONS, networks
 from face_assets.storage.linked_files import FOLDER as LINKED
 
@@ -86,14 +87,18 @@ def erase_stores(workspace: Workspace, traces: Traces) -> dict[str, int]:
 
 
 def erase_releases(workspace: Workspace, releases: Collection[str]) -> int:
-    """Removes the bundles of releases, given by their commits, and their version folders for Triton; returns the number of folders."""
+    """Removes the bundles of releases, given by their commits, and their version folders for Triton; returns the number of folders.
+
+    The server may have the detector and the embedder of such a release still, equal to those of the live one: they hold nobody.
+    """
     models = workspace.home.serving / "models"
     gone = [workspace.home.root / "releases" / commit for commit in releases]
     file = models / VERSIONS
     rows = read_json(file) if file.is_file() else []
     old = [row["number"] for row in rows if row["release_commit"] in releases]
     gone += [models / model / str(number) for number in old for model in (*MODELS, *networks(models, number), "configs")]
-    there = [folder for folder in gone if folder.is_dir()]
+    used = folders_in_use(workspace.home.serving)
+    there = [folder for folder in gone if folder.is_dir() and folder not in used]
     for folder in there:
         _remove_folder(folder)
     if old:

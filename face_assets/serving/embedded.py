@@ -14,7 +14,7 @@ from face_assets.serving.deployment_check import DeploymentReport, GoldenRequest
 from face_assets.serving.hang_detection import reason_to_keep
 from face_assets.serving.internal_token import internal_token
 from face_assets.serving.model_control import ModelControl
-from face_assets.serving.model_repository import CANDIDATE, DETECTOR, EMBEDDER, MODELS, RECOGNIZER, ModelVersion
+from face_assets.serving.model_repository import CANDIDATE, MODELS, PARTS, RECOGNIZER, ModelVersion
 from face_assets.serving.runtime.limits import MAX_BYTES
 from face_assets.serving.server_environment import ServingEnvironment
 from face_assets.serving.target import REQUESTS_AFTER_PROMOTION, DeploymentRefusedError, Status
@@ -45,6 +45,12 @@ def was_started(root: Path) -> bool:
 def is_deploying(root: Path) -> bool:
     """Returns True while a deployment or a start is under way; the server may be incomplete meanwhile."""
     return is_locked(root / LOCK)
+
+
+def folders_in_use(root: Path) -> set[Path]:
+    """Returns the version folders that a folder's server has the live release from; they may be of an earlier release."""
+    live, _ = _state(root)
+    return models.loaded_folders(root / "models", live) if live else set()
 
 
 def stop_server(root: Path) -> bool:
@@ -116,8 +122,10 @@ class EmbeddedTarget:
         with file_lock(self.root / LOCK):
             control = self._start()
             live = self._restore_if_possible(control)
+            if live and live.release != candidate.release:  # a new copy of the live release takes the place of all of it
+                candidate = models.with_parts_of(self.models, candidate, live)
             try:
-                report = self._check_candidate(control, candidate, golden, budget)
+                report = self._check_candidate(control, live, candidate, golden, budget)
                 self._promote(control, live, candidate, golden, budget)
                 self._write_state(candidate)
             finally:
@@ -141,7 +149,7 @@ class EmbeddedTarget:
         with file_lock(self.root / LOCK):
             live, previous = _state(self.root)
             newest = [version.number for version in models.versions(self.models)][-keep:] if keep else []
-            models.sweep(self.models, {*newest, *(version.number for version in (live, previous) if version)})
+            models.sweep(self.models, {*newest, *(version.number for version in (live, previous) if version)}, folders_in_use(self.root))
 
     def _write_state(self, candidate: ModelVersion) -> None:
         """Records the candidate as live, and the former live release as the previous one, also when the same is deployed again."""
@@ -210,19 +218,37 @@ class EmbeddedTarget:
     def _restore(self, control: ModelControl) -> ModelVersion | None:
         """Loads the live release after a killed deployment, without failing a request to the release that is loaded now."""
         live, _ = _state(self.root)
-        if live is None or all(control.loaded(model) == [live.number] for model in MODELS):
+        if live is None or all(control.loaded(model) == [live.number_of(model)] for model in MODELS):
             return live
-        loaded = [number for number in control.loaded(RECOGNIZER) if number != live.number]
-        control.load(*(models.configure(self.models, model, [*loaded, live.number]) for model in (DETECTOR, EMBEDDER)))
-        control.load(models.configure(self.models, RECOGNIZER, [live.number]))
+        self._load_parts(control, live)
+        control.load(self._configured(live))
         self._settle(control, live)
         return live
 
+    def _load_parts(self, control: ModelControl, version: ModelVersion) -> None:
+        """Loads detector and embedder of a version beside those that are loaded."""
+        names = []
+        for model in PARTS.values():
+            loaded, wanted = control.loaded(model), version.number_of(model)
+            if wanted not in loaded:
+                names.append(models.configure(self.models, model, [*loaded, wanted]))
+        control.load(*names)
+
+    def _configured(self, version: ModelVersion) -> str:
+        """Configures the recognizer to be of a version alone; returns its name."""
+        parts = {part: (model, version.number_of(model)) for part, model in PARTS.items()}
+        return models.configure(self.models, RECOGNIZER, [version.number], parts=parts)
+
     def _check_candidate(
-        self, control: ModelControl, candidate: ModelVersion, golden: Sequence[GoldenRequest], budget: Serving
+        self, control: ModelControl, live: ModelVersion | None, candidate: ModelVersion, golden: Sequence[GoldenRequest], budget: Serving
     ) -> DeploymentReport:
+        """Loads the candidate beside the live release, but for the parts that are the live release's own, and checks it."""
+        shared = {part: model for part, model in PARTS.items() if live and candidate.number_of(model) == live.number_of(model)}
+        own = [model for part, model in PARTS.items() if part not in shared]
+        parts = {part: (model, candidate.number_of(model)) for part, model in shared.items()}
         try:
-            control.load(*(models.configure(self.models, model, [candidate.number], candidate=True) for model in MODELS))
+            names = [models.configure(self.models, model, [candidate.number], candidate=True) for model in own]
+            control.load(*names, models.configure(self.models, RECOGNIZER, [candidate.number], candidate=True, parts=parts))
         except UserError as error:
             raise DeploymentRefusedError(f"it does not load: {error}", None) from error
         report = check_deployment(self._client(CANDIDATE + RECOGNIZER), candidate.release, golden, budget)
@@ -239,10 +265,9 @@ class EmbeddedTarget:
         budget: Serving,
     ) -> None:
         """Loads detector and embedder of both releases first, then the recognizer, which always calls those of its own version."""
-        numbers = list(dict.fromkeys(version.number for version in (live, candidate) if version))
         try:
-            control.load(*(models.configure(self.models, model, numbers) for model in (DETECTOR, EMBEDDER)))
-            control.load(models.configure(self.models, RECOGNIZER, [candidate.number]))
+            self._load_parts(control, candidate)
+            control.load(self._configured(candidate))
             report = check_deployment(self._client(RECOGNIZER), candidate.release, golden[:REQUESTS_AFTER_PROMOTION], budget)
             if not report.passed:
                 raise DeploymentRefusedError(f"after the promotion: {report.failures}", report)
@@ -257,14 +282,14 @@ class EmbeddedTarget:
             for model in reversed(MODELS):
                 control.unload(model)
             return
-        control.load(models.configure(self.models, RECOGNIZER, [live.number]))
+        control.load(self._configured(live))
         self._settle(control, live)
 
     def _settle(self, control: ModelControl, version: ModelVersion) -> None:
         """Unloads detectors and embedders of other releases once they have no request under way."""
         control.wait_for_drain(RECOGNIZER, version.number)
-        left = [model for model in (DETECTOR, EMBEDDER) if control.loaded(model) != [version.number]]
-        control.load(*(models.configure(self.models, model, [version.number]) for model in left))
+        left = [model for model in PARTS.values() if control.loaded(model) != [version.number_of(model)]]
+        control.load(*(models.configure(self.models, model, [version.number_of(model)]) for model in left))
 
     def _unload_candidates(self, control: ModelControl, wait: bool = True) -> None:
         for model in reversed(MODELS):

@@ -1,8 +1,9 @@
 """The Triton model repository: a release's three models in version folders, and the configurations that switch between them."""
 
+import filecmp
 import shutil
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 DETECTOR, EMBEDDER, RECOGNIZER = MODELS = ("face_detector", "face_embedder", "face_recognizer")
+PARTS = {"detector": DETECTOR, "embedder": EMBEDDER}
+"""The models that a recognizer asks, by the names that its parameters have for them."""
 CANDIDATE = "candidate_"
 VERSIONS = "versions.json"
 PREFERRED_BATCH = 8  # of releases without the parameter
@@ -28,16 +31,27 @@ FILES = {
     EMBEDDER: ("embedder.xml", "embedder.bin", *WEIGHTS, "engine.json", "recognizer.json"),
     RECOGNIZER: ("gallery.npz", "recognizer.json"),
 }
+OF_THE_GALLERY = ("verification_threshold", "identification_threshold", "stranger_rates")  # in recognizer.json, for the recognizer alone
 
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """A release's version in Triton: `number` names the version folders of its three models."""
+    """A release's version in Triton: `number` names the version folders of its three models.
+
+    detector, embedder: the numbers of the equal ones of an earlier release, where those are loaded in place of its own.
+    """
 
     number: int
     release: str
     release_commit: str
     digest: str
+    detector: int | None = None
+    embedder: int | None = None
+
+    def number_of(self, model: str) -> int:
+        """Returns the number of the version folder that is loaded for one of the models."""
+        shared = {DETECTOR: self.detector, EMBEDDER: self.embedder}.get(model)
+        return self.number if shared is None else shared
 
 
 def write_models(
@@ -155,10 +169,55 @@ def _write_configs(folder: Path, bundle: Path, release: str, release_commit: str
         write_text(folder / f"{model}.pbtxt", render(config))
 
 
-def configure(root: Path, model: str, numbers: Sequence[int], candidate: bool = False) -> str:
+def with_parts_of(root: Path, version: ModelVersion, live: ModelVersion) -> ModelVersion:
+    """Returns the version with the detector and the embedder of the live release, each where its own is the same."""
+
+    def shared(model: str) -> int | None:
+        theirs = live.number_of(model)
+        return theirs if _is_same(root, model, version.number, theirs) else None
+
+    return replace(version, detector=shared(DETECTOR), embedder=shared(EMBEDDER))
+
+
+def loaded_folders(root: Path, live: ModelVersion) -> set[Path]:
+    """Returns the version folders of models and configurations that the live release is loaded from."""
+    numbers = {model: str(live.number_of(model)) for model in MODELS}
+    return {root / model / number for model, number in numbers.items()} | {root / "configs" / number for number in numbers.values()}
+
+
+def _is_same(root: Path, model: str, one: int, other: int) -> bool:
+    """Returns True where two versions of a model answer alike: the same code, files and configuration, whatever their galleries."""
+    folders = [root / model / str(number) for number in (one, other)]
+    mine, theirs = ({file.relative_to(folder) for file in folder.rglob("*") if _counts(file)} for folder in folders)
+    if not mine or mine != theirs or _without_gallery(root, model, one) != _without_gallery(root, model, other):
+        return False
+    return all(_has_same_content(folders[0] / name, folders[1] / name) for name in mine)
+
+
+def _counts(file: Path) -> bool:
+    return file.is_file() and "__pycache__" not in file.parts and file.name != "recognizer.json"
+
+
+def _has_same_content(one: Path, other: Path) -> bool:
+    return one.samefile(other) or filecmp.cmp(one, other, shallow=False)
+
+
+def _without_gallery(root: Path, model: str, number: int) -> tuple[str, dict[str, object]]:
+    """Returns what a version is configured with, but for what its release and its gallery alone decide."""
+    config = _stored(root, model, number)
+    for name in ("release", "release_commit", *OF_THE_GALLERY):
+        config.parameters.pop(name, None)
+    recognizer = read_json(root / model / str(number) / "recognizer.json")
+    return render(config), {name: value for name, value in recognizer.items() if name not in OF_THE_GALLERY}
+
+
+def configure(
+    root: Path, model: str, numbers: Sequence[int], candidate: bool = False, parts: Mapping[str, tuple[str, int]] | None = None
+) -> str:
     """Writes the config.pbtxt by which Triton loads `numbers` of a model, with the last one's settings; returns the model's name.
 
-    A candidate has a name of its own, with a link as version folder, so that callers never reach it.
+    A candidate has a name of its own, with a link as version folder, so that callers never reach it. parts: the name and the version of the
+    models that a recognizer asks, by the keys of PARTS; those of its own number without them.
     """
     prefix = CANDIDATE if candidate else ""
     name = prefix + model
@@ -166,8 +225,8 @@ def configure(root: Path, model: str, numbers: Sequence[int], candidate: bool = 
     config.name = name
     config.version_policy.specific.versions.extend(numbers)
     if model == RECOGNIZER:
-        config.parameters["detector"].string_value = prefix + DETECTOR
-        config.parameters["embedder"].string_value = prefix + EMBEDDER
+        own = {part: (prefix + of_part, numbers[-1]) for part, of_part in PARTS.items()}
+        _ask(config, {**own, **(parts or {})})
     if candidate:
         config.instance_group[0].count = 1  # it gets one photo at a time
         link = root / name / str(numbers[-1])
@@ -178,14 +237,19 @@ def configure(root: Path, model: str, numbers: Sequence[int], candidate: bool = 
     return name
 
 
+def _ask(config: "ModelConfig", parts: Mapping[str, tuple[str, int]]) -> None:
+    for part, (name, number) in parts.items():
+        config.parameters[part].string_value = name
+        config.parameters[f"{part}_version"].string_value = str(number)
+
+
 def configuration(root: Path, model: str, number: int, alone: int) -> str:
     """Returns the config.pbtxt of a version that is alone in a repository, with the number `alone`."""
     config = _stored(root, model, number)
     config.name = model
     config.version_policy.specific.versions.append(alone)
     if model == RECOGNIZER:
-        config.parameters["detector"].string_value = DETECTOR
-        config.parameters["embedder"].string_value = EMBEDDER
+        _ask(config, {part: (of_part, alone) for part, of_part in PARTS.items()})
     return render(config)
 
 
@@ -199,14 +263,16 @@ def remove_candidates(root: Path) -> None:
         shutil.rmtree(root / (CANDIDATE + model), ignore_errors=True)
 
 
-def sweep(root: Path, keep: set[int]) -> None:
-    """Deletes the version folders and records of all numbers except `keep`."""
+def sweep(root: Path, keep: set[int], loaded: Collection[Path] = ()) -> None:
+    """Deletes the version folders and records of all numbers except `keep`; the folders `loaded` stay."""
     with file_lock(root / ".versions.lock"):
         gone = [version for version in versions(root) if version.number not in keep]
         if gone:
             write_json(root / VERSIONS, [asdict(version) for version in versions(root) if version.number in keep])
         for version in gone:
             for folder in _folders(root, version.number):
+                if folder in loaded:
+                    continue
                 shutil.rmtree(folder, ignore_errors=True)
                 if folder.parent.name.startswith(triton_networks.PREFIX):  # of this version alone
                     shutil.rmtree(folder.parent, ignore_errors=True)

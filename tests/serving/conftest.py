@@ -120,8 +120,8 @@ class Kit:
 
     @staticmethod
     def size(release: str) -> int:
-        """The length of a release's embeddings."""
-        return SIZES[release]
+        """The length of a release's embeddings, which those of one major version share."""
+        return SIZES[f"{release.split('.')[0]}.0.0"]
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,12 @@ from face_assets.biometrics.quality import fused
 from face_assets.core.errors import UnreachableError, UserError
 from face_assets.core.files import read_json, write_json
 from face_assets.demo.synthetic import draw
+from face_assets.gallery.enrolment import templates_of, write_gallery
 from face_assets.serving import embedded, model_control
 from face_assets.serving import model_repository as models
 from face_assets.serving.client import Person, RecognizerClient
-from face_assets.serving.embedded import EmbeddedTarget
+from face_assets.serving.embedded import EmbeddedTarget, folders_in_use
+from face_assets.serving.model_repository import DETECTOR, EMBEDDER, RECOGNIZER
 from face_assets.serving.runtime.photos_of_person import pack_photos
 from face_assets.serving.server_environment import ServingEnvironment, ensure_environment
 from face_assets.serving.triton_server import SHARED_MEMORY, Ports
@@ -81,10 +83,44 @@ def test_a_swap_and_a_rollback_under_load_lose_and_mix_nothing(kit: Any, target:
     assert (status.live, status.previous) == (first, second)
 
 
+def test_a_release_of_another_gallery_alone_is_served_by_the_loaded_networks(kit: Any, target: EmbeddedTarget, tmp_path: Path) -> None:
+    """The networks keep their processes, through a kill of the server, a sweep and the way back."""
+    first = kit.deploy(target, "v1.0.0")
+    networks = network_processes(target)
+    bundle = shutil.copytree(kit.bundle("v1.0.0"), tmp_path / "v1.1.0")
+    found = np.stack([kit.embed(bundle, kit.photo(person, 0)) for person in (0, 1, 3)])
+    write_gallery(templates_of(found, [f"v1.1.0 {person}" for person in (0, 1, 3)]), bundle)
+    write_json(bundle / "recognizer.json", {**read_json(bundle / "recognizer.json"), "identification_threshold": -0.6})
+    before = kit.golden_requests("v1.0.0")
+    golden = [replace(one, identity=one.identity.replace("v1.0.0", "v1.1.0"), threshold=-0.6) for one in before]
+    second = kit.write(target.models, "v1.1.0", bundle)
+    with load(kit, target, grpc=2, http=0) as seen:
+        target.deploy(second, golden, kit.budget)
+    assert seen.wrong == []
+    assert set(seen.answers) == {"v1.0.0", "v1.1.0"}
+    live = target.status().live
+    assert live == replace(second, detector=first.number_of(DETECTOR), embedder=first.number_of(EMBEDDER))
+    assert network_processes(target) <= networks, "no new one"
+    for number in range(3):
+        kit.write(target.models, "v2.0.0", commit=f"{number}")
+    (target.models / DETECTOR / str(second.number)).rename(tmp_path / "aside")  # not what it is loaded from
+    models.sweep(target.models, {second.number}, folders_in_use(target.root))
+    os.kill(target.status().pid or 0, signal.SIGKILL)
+    while target.status().running:
+        time.sleep(0.05)
+    target.start()
+    answer = client(target).identify(golden[0].content)
+    assert (answer.release, answer.faces[0].identity) == ("v1.1.0", golden[0].identity)
+    assert target.check_live(golden, kit.budget).passed
+    kit.deploy(target, "v1.0.0")
+    assert client(target).identify(golden[0].content).faces[0].identity == before[0].identity
+
+
 # kills itself before the given call of a method, counted from 1
 KILLED = """
 import os, pickle, signal, sys
 from pathlib import Path
+from face_assets.gallery.enrolment import templates_of, write_gallery
 from face_assets.serving import embedded, model_control
 from face_assets.serving import model_repository as models
 where, number = sys.argv[2], int(sys.argv[3])
@@ -448,6 +484,11 @@ def processes_of(target: EmbeddedTarget) -> list[str]:
         if str(target.root) in line:
             lines.append(line)
     return lines
+
+
+def network_processes(target: EmbeddedTarget) -> set[str]:
+    """The command lines of the processes of detectors and embedders, each with its own memory's name."""
+    return {line for line in processes_of(target) if "python_backend_stub" in line and RECOGNIZER not in line}
 
 
 def test_a_stopped_server_leaves_no_process_and_no_shared_memory(live: EmbeddedTarget) -> None:

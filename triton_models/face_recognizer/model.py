@@ -36,23 +36,22 @@ class _SiblingError(Exception):
 
 
 class TritonPythonModel:
-    """The gallery and the threshold. The detector and the embedder, named in the configuration, have the same version.
+    """The gallery and the threshold. The configuration names the detector and the embedder, and their versions.
 
     Many photos are under way at once, each in a thread that waits for the two, so the embedder batches crops over photos.
     """
 
     def initialize(self, args):
         parameters = {name: value["string_value"] for name, value in json.loads(args["model_config"])["parameters"].items()}
-        self.siblings = {"detector": parameters["detector"], "embedder": parameters["embedder"]}
+        self.siblings = {name: (parameters[name], int(parameters[f"{name}_version"])) for name in ("detector", "embedder")}
         self.release = parameters["release"]
         self.max_batch = int(parameters["max_batch"])
-        self.version = int(args["model_version"])
         recognizer = json.loads((HERE / "recognizer.json").read_text(encoding="utf-8"))
         self.threshold = recognizer["identification_threshold"]
         self.size = recognizer["embedding_size"]
         self.floor = recognizer["serving"].get("min_quality", 0.0)
         self.scale = QualityScale.from_json(recognizer.get("quality"))
-        self.embedder = native_networks(pb_utils, HERE, self.version).get("embedder")
+        self.embedder = native_networks(pb_utils, HERE, int(args["model_version"])).get("embedder")
         self.gallery = Gallery.load(HERE, int(os.environ.get("FACE_ASSETS_CORES", "1")))
         self.gallery.prepare()
         self.traffic = Traffic(args["model_name"], self.release, pb_utils.MetricFamily)
@@ -206,9 +205,10 @@ class TritonPythonModel:
         return pb_utils.InferenceResponse([pb_utils.Tensor(name, value) for name, value in outputs.items()])
 
     def _ask(self, sibling, inputs, outputs):
+        name, version = self.siblings[sibling]
         asked = pb_utils.InferenceRequest(
-            model_name=self.siblings[sibling],
-            model_version=self.version,
+            model_name=name,
+            model_version=version,
             requested_output_names=outputs,
             inputs=inputs,
             parameters=own_parameters(),
