@@ -14,7 +14,7 @@ from tests.e2e.untrained import UNTRAINED
 from tests.small_disk import SmallDisk
 
 PARAMS = UNTRAINED + "serving: {golden_requests: 3, max_latency_ms: 10000}\n"
-SPACES = [float(space) for space in os.environ.get("FACE_ASSETS_TEST_SPACES", "0 0.3 1 20 120").split()]  # MB more before each run
+SPACES = [float(space) for space in os.environ.get("FACE_ASSETS_TEST_SPACES", "0.3 20").split()]  # MB more before each run
 DISK = 6_000  # MB
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
