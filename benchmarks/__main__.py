@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.table import Row, table
 from face_assets.demo.synthetic import write_people
 
-PARTS = ("dataset", "detection", "agreement", "training", "embedding", "serving", "search", "incremental", "scale")
+PARTS = ("dataset", "detection", "agreement", "training", "embedding", "serving", "web_service", "search", "incremental", "scale")
 TABLE = Path(__file__).parents[1] / "docs" / "reference" / "benchmarks.md"
 PEOPLE, PHOTOS = 100, 10
 

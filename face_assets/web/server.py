@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from face_assets.core.ports import require_free
 from face_assets.core.settings import LOOPBACK
@@ -41,6 +42,11 @@ def run_web(behind_proxy: bool = False) -> None:
     listeners = [_tcp(host, settings.web_port)]
     if not behind_proxy:
         listeners.append(listener_for_gateway(web_folder(containers_folder(workspace))))
+    serve(app, listeners)
+
+
+def serve(app: FastAPI, listeners: list[socket.socket]) -> None:
+    """Serves an application until the process is stopped."""
     # no access log: who is recognized, and when, is nobody's to read
     config = uvicorn.Config(
         app,
