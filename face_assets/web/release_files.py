@@ -10,7 +10,7 @@ import numpy.typing as npt
 from face_assets.biometrics.stranger_rates import StrangerRates
 from face_assets.core.files import read_json
 from face_assets.gallery.search import Gallery
-from face_assets.serving.model_repository import RECOGNIZER, versions
+from face_assets.serving.model_repository import RECOGNIZER, VERSIONS, ModelVersion, versions
 from face_assets.web.problems import WebError
 
 KEPT = 2  # a deployment answers with two releases for a while
@@ -54,10 +54,11 @@ class ReleaseFolders:
     def __init__(self, models: Path):
         self.models = models
         self._kept: OrderedDict[tuple[int, str], ReleaseFiles] = OrderedDict()
+        self._listed: tuple[object, list[ModelVersion]] = None, []
 
     def read(self, release: str) -> ReleaseFiles:
         """Returns the facts of a release. Raises WebError where it is not in the repository of this machine."""
-        written = [version for version in versions(self.models) if version.release == release]
+        written = [version for version in self._versions() if version.release == release]
         if not written:
             raise WebError(503, f"{release} is live, and its files are not on this machine.", "unknown_release")
         key = (written[-1].number, release)
@@ -75,3 +76,14 @@ class ReleaseFolders:
         while len(self._kept) > KEPT:
             self._kept.popitem(last=False)
         return self._kept[key]
+
+    def _versions(self) -> list[ModelVersion]:
+        """The written versions, read again once their file was replaced."""
+        try:
+            found = (self.models / VERSIONS).stat()
+        except FileNotFoundError:
+            return []
+        state = found.st_ino, found.st_mtime_ns, found.st_size
+        if state != self._listed[0]:
+            self._listed = state, versions(self.models)
+        return self._listed[1]
