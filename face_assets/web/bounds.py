@@ -28,6 +28,7 @@ class Bounds:
         self.largest = max_bytes + AROUND_PHOTOS
         self.seconds = seconds
         self.admission = Admission(Limits(max_bytes=self.largest, max_waiting=requests))
+        self._turn = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes a request on, or rejects it."""
@@ -45,6 +46,8 @@ class Bounds:
             await busy.response()(scope, body.receive, body.send)
         else:
             try:
+                async with self._turn:
+                    await asyncio.sleep(0)  # admitted ones begin one by one, so that a rejection never waits for a crowd of them
                 await self.app(scope, body.receive, body.send)
             finally:
                 self.admission.leave(size)

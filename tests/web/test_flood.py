@@ -8,7 +8,7 @@ from socket import socket
 import uvicorn
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from face_assets.web.bounds import Bounds
 from face_assets.web.problems import WebError
@@ -115,3 +115,25 @@ def test_a_request_beyond_the_places_is_rejected_at_once_and_one_who_leaves_free
                 writer.close()
 
     asyncio.run(flood())
+
+
+def test_a_rejection_does_not_wait_for_the_work_of_those_before_it() -> None:
+    events: list[str] = []
+
+    async def work(scope: Scope, receive: Receive, send: Send) -> None:
+        events.append("work began")
+
+    async def received() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            events.append(f"{message['status']} sent")
+
+    async def burst() -> None:
+        bounds = Bounds(work, max_bytes=1000, requests=PLACES)
+        scope: Scope = {"type": "http", "method": "POST", "headers": []}
+        await asyncio.gather(*(bounds(scope, received, sent) for _ in range(PLACES + 1)))
+
+    asyncio.run(burst())
+    assert events == ["503 sent", *["work began"] * PLACES]
