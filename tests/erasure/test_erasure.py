@@ -35,7 +35,9 @@ ADA = Person("Ada", "ada@example.org")
 
 
 @pytest.fixture
-def workspace(repository: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+def workspace(repository: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    (tmp_path / "store").mkdir()
+    monkeypatch.setenv("FACE_ASSETS_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("FACE_ASSETS_REPO", str(repository))
     return Workspace.load()
 
@@ -81,6 +83,7 @@ def plant(workspace: Workspace, data: Path) -> set[str]:
     for store in (home.crops("d"), home.inspections("i"), home.embeddings("e")):
         store.put([Entry(key, {"at": 1}, FACE) for key in (md5, f"{md5}.2", f"{md5}~1")])
         store.put([Entry("1" * 32, {}, b"another face")])
+        store.publish()
     vector = np.zeros((3, 128), np.float32)
     vector[:2, 0] = vector[2, 1] = 1.0
     home.embeddings("v").put(Entry(key, {}, row.tobytes()) for key, row in zip((md5, "2" * 32, "3" * 32), vector, strict=True))
@@ -89,6 +92,8 @@ def plant(workspace: Workspace, data: Path) -> set[str]:
     (folder / "faces.csv").write_text(f"path,md5,identity,split\n{ZOE}/1.jpg,{md5},{ZOE},train\nAnn/1.jpg,{'1' * 32},Ann,train\n")
     (folder / "sample.jpg").write_bytes(FACE)
     write_json(home.artifact_references / "aligned_faces" / f"{commit}.json", {"directory": str(folder), "kind": "aligned_faces"})
+    sheet = home.artifacts.make("label_audit", "abc", lambda folder: {"sheet": (folder / "sheet.jpg").write_bytes(FACE)})
+    write_json(home.artifact_references / "label_audit" / f"{commit}.json", {"directory": str(sheet.directory), "kind": "label_audit"})
     untaught = home.artifacts.root / "exported_embedder" / "def"
     untaught.mkdir(parents=True)
     (untaught / "embedder.bin").write_bytes(b"weights of another commit")
@@ -106,8 +111,8 @@ def plant(workspace: Workspace, data: Path) -> set[str]:
 
 
 def places(workspace: Workspace, data: Path) -> list[Path]:
-    """Every file of state, caches, remote and working tree; git has its own search."""
-    roots = (workspace.home.root, data, data.with_name("data.dvc-remote"))
+    """Every file of state, caches, remote, store and working tree; git has its own search."""
+    roots = (workspace.home.root, data, data.with_name("data.dvc-remote"), Path(workspace.settings.store or "/none"))
     files = [path for root in roots for path in root.rglob("*") if path.is_file()]
     return [file for file in files if ".git" not in file.parts and "mirrors" not in file.parts]
 
@@ -207,6 +212,9 @@ def test_a_person_is_erased_everywhere_whatever_is_killed(workspace: Workspace, 
     bundle = workspace.releases.bundle(now.release)
     assert (bundle / "detector.bin").read_bytes() == b"a detector of all releases"  # which both shared
     elsewhere = Workspace(workspace.settings.model_copy(update={"home": tmp_path / "another-home"}))
+    others_rows = elsewhere.home.crops("d").missing([min(md5s), f"{min(md5s)}.2", f"{min(md5s)}~1", "1" * 32])
+    assert "1" * 32 not in others_rows
+    assert len(others_rows) == 3, "no machine gets her rows from the store"
     elsewhere.repository.refresh()
     with pytest.raises(RefusedError, match="deprecated"):
         elsewhere.stages.assign("v1.0.0", "again")
