@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from playwright.sync_api import Error, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Error, HttpCredentials, Locator, Page, expect, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = (
@@ -26,12 +26,21 @@ MILLISECONDS_TO_MOVE = 1000
 
 
 @contextmanager
-def open_ui(address: str, width: int = 1400, height: int = 900, flags: Sequence[str] = ()) -> Iterator["DagsterUi"]:
-    """A browser with an empty profile of its own, at the UI's `address`."""
+def open_ui(
+    address: str, width: int = 1400, height: int = 900, flags: Sequence[str] = (), user: HttpCredentials | None = None
+) -> Iterator["DagsterUi"]:
+    """A browser with an empty profile of its own, at the UI's `address`; user: who signs in, by the tests' certificate."""
     expect.set_options(timeout=SECONDS_TO_SHOW * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags], chromium_sandbox=False)
-        page = browser.new_page(base_url=address, viewport={"width": width, "height": height}, reduced_motion="reduce")
+        context = browser.new_context(
+            base_url=address,
+            viewport={"width": width, "height": height},
+            reduced_motion="reduce",
+            http_credentials=user,
+            ignore_https_errors=user is not None,
+        )
+        page = context.new_page()
         page.set_default_timeout(SECONDS_TO_SHOW * 1000)
         yield DagsterUi(page)
         browser.close()
