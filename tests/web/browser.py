@@ -1,16 +1,19 @@
 """The pages in Debian's Chromium: the application on a port of its own, and a browser that a test clicks in."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import uvicorn
 from fastapi import FastAPI
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, HttpCredentials, Page, expect, sync_playwright
 
 from tests.e2e.dagster_ui import CHROMIUM, FLAGS
+from tests.signin import PASSWORD
 
 MILLISECONDS_TO_SHOW = 60_000
+Site = Callable[[FastAPI], AbstractContextManager[str]]
+"""Serves an application; yields its address."""
 
 
 @contextmanager
@@ -38,9 +41,11 @@ def browser() -> Iterator[Browser]:
         made.close()
 
 
-def open_page(of: Browser, address: str) -> tuple[Page, list[str]]:
-    """A page with an empty profile at the address, and what its console says of errors."""
-    page = of.new_context(base_url=address, reduced_motion="reduce").new_page()
+def open_page(of: Browser, address: str, user: str = "ann") -> tuple[Page, list[str]]:
+    """A page with an empty profile at the address, and what its console says of errors. user: who signs in where the address has TLS."""
+    signed_in = HttpCredentials(username=user, password=PASSWORD) if address.startswith("https:") else None
+    context = of.new_context(base_url=address, reduced_motion="reduce", http_credentials=signed_in, ignore_https_errors=True)
+    page = context.new_page()
     page.set_default_timeout(MILLISECONDS_TO_SHOW)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))

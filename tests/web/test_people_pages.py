@@ -1,7 +1,7 @@
 """The pages of people: everybody is found and shown, and what a person does there is a commit or a clear refusal."""
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +25,8 @@ from face_assets.storage.content_store import Entry
 from face_assets.web.app import create_app
 from face_assets.web.people_service import PeopleService
 from face_assets.web.recognizer import Recognizer
-from tests.web.browser import browser, open_page, served
-from tests.web.service import endpoint_of_nobody
+from tests.web.browser import Site, browser, open_page
+from tests.web.service import TOKEN, endpoint_of_nobody
 
 HOSTILE = "<script>alert('Ann')</script>".replace("/", "∕") + "\"'&"
 
@@ -46,7 +46,7 @@ def client(home: Path, bare: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setattr(PhotoChecks, "require_good", require_good)
     monkeypatch.setattr(commit_progress, "wait_for_commit", lambda *_: CommitProgress("live", "1"))
     remember(repo=str(bare))
-    with TestClient(create_app(load_settings(), Recognizer(endpoint_of_nobody)), "http://localhost:8004") as made:
+    with TestClient(create_app(load_settings(), Recognizer(endpoint_of_nobody), token=TOKEN), "http://localhost:8004") as made:
         yield made
 
 
@@ -125,12 +125,10 @@ def test_nobody_of_a_name_is_said(client: TestClient) -> None:
         assert 'role="alert"' in found.text
 
 
-def test_people_are_enrolled_renamed_merged_and_removed_by_clicking(
-    client: TestClient, bare: Path, free_ports: Callable[[int], list[int]], tmp_path: Path
-) -> None:
+def test_people_are_enrolled_renamed_merged_and_removed_by_clicking(client: TestClient, bare: Path, site: Site, tmp_path: Path) -> None:
     file = tmp_path / "photo.jpg"
     file.write_bytes(picture(7))
-    with served(client.app, free_ports(1)[0]) as address, browser() as chromium:  # type: ignore[arg-type]
+    with site(client.app) as address, browser() as chromium:  # type: ignore[arg-type]
         page, errors = open_page(chromium, address)
         page.goto("/people")
         page.get_by_label("Name", exact=True).fill("Poor")
@@ -159,3 +157,5 @@ def test_people_are_enrolled_renamed_merged_and_removed_by_clicking(
         assert errors == []
     subjects = git("log", "--format=%s", "-5", "main", cwd=bare).decode().splitlines()
     assert [subject.partition(" ")[0] for subject in subjects] == ["Remove", "Remove", "Merge", "Rename", "Enrol"]
+    author = git("log", "--format=%an", "-1", "main", cwd=bare).decode().strip()
+    assert author == "ann" or not address.startswith("https:"), "who has signed in"

@@ -1,6 +1,5 @@
 """The pages of releases and experiments: every evaluated commit is found, and any two stand next to one another."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,8 @@ from face_assets.registry.workspace import Workspace
 from face_assets.web.app import create_app
 from face_assets.web.recognizer import Recognizer
 from tests.release.made_evaluation import evaluate
-from tests.web.browser import browser, open_page, served
-from tests.web.service import endpoint_of_nobody
+from tests.web.browser import Site, browser, open_page
+from tests.web.service import TOKEN, endpoint_of_nobody
 from tests.web.test_people_pages import HOSTILE
 
 PAIR = ("Ann/0 a.jpg", "Ann/1 a.jpg")
@@ -31,11 +30,11 @@ def client(repository: Path, home: Path) -> TestClient:
     workspace.repository.refresh()
     for name, score in (("main", 0.6), ("exp/branch", 0.4)):
         evaluate(workspace, workspace.repository.resolve(name), list(PAIR), {PAIR: score})
-    return TestClient(create_app(load_settings(), Recognizer(endpoint_of_nobody)), "http://localhost:8004")
+    return TestClient(create_app(load_settings(), Recognizer(endpoint_of_nobody), token=TOKEN), "http://localhost:8004")
 
 
-def test_commits_are_filtered_sorted_and_compared_by_clicking(client: TestClient, free_ports: Callable[[int], list[int]]) -> None:
-    with served(client.app, free_ports(1)[0]) as address, browser() as chromium:  # type: ignore[arg-type]
+def test_commits_are_filtered_sorted_and_compared_by_clicking(client: TestClient, site: Site) -> None:
+    with site(client.app) as address, browser() as chromium:  # type: ignore[arg-type]
         page, errors = open_page(chromium, address)
         page.goto("/releases")
         rows = page.locator("#table tbody tr:visible")

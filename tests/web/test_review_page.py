@@ -1,7 +1,6 @@
 """The page Review in a browser: a key decides, the next case is there at once, and a restart or another reviewer loses nothing."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,8 +21,8 @@ from face_assets.web.app import create_app
 from face_assets.web.people_service import PeopleService
 from face_assets.web.recognizer import Recognizer
 from tests.review.made_audit import store_audit
-from tests.web.browser import browser, open_page, served
-from tests.web.service import endpoint_of_nobody
+from tests.web.browser import Site, browser, open_page
+from tests.web.service import TOKEN, endpoint_of_nobody
 from tests.web.test_people_pages import HOSTILE
 
 
@@ -40,13 +39,13 @@ def client(repository: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Tes
     ]
     store_audit(workspace, workspace.repository.resolve("main"), findings, {"Bob/1 a.jpg": "no_face"})
     write_feedback(repository, Feedback("Bob", HOSTILE, "v1.0.0", time.time()))
-    return TestClient(create_app(load_settings(), Recognizer(endpoint_of_nobody)), "http://localhost:8004")
+    return TestClient(create_app(load_settings(), Recognizer(endpoint_of_nobody), token=TOKEN), "http://localhost:8004")
 
 
 def test_cases_are_decided_by_keys_and_committed_at_once(
-    client: TestClient, repository: Path, free_ports: Callable[[int], list[int]], monkeypatch: pytest.MonkeyPatch
+    client: TestClient, repository: Path, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with served(client.app, free_ports(1)[0]) as address, browser() as chromium:  # type: ignore[arg-type]
+    with site(client.app) as address, browser() as chromium:  # type: ignore[arg-type]
         page, errors = open_page(chromium, address)
         page.goto("/review")
         title = page.locator(".case:visible h2")
