@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from face_assets.core.errors import UnreachableError, UserError
 from face_assets.core.full_disk import is_full
@@ -35,14 +35,15 @@ def fsync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def write_bytes(path: Path, content: bytes, mode: int = PRIVATE) -> None:
-    """Replaces `path` with `content`, whole or not at all."""
+@contextmanager
+def new_file(path: Path, mode: int = PRIVATE) -> Iterator[BinaryIO]:
+    """A file to fill, which replaces `path` when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    descriptor = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+        with os.fdopen(descriptor, "w+b") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(aside, path)
@@ -50,6 +51,12 @@ def write_bytes(path: Path, content: bytes, mode: int = PRIVATE) -> None:
         aside.unlink(missing_ok=True)
         raise
     fsync_directory(path.parent)
+
+
+def write_bytes(path: Path, content: bytes, mode: int = PRIVATE) -> None:
+    """Replaces `path` with `content`, whole or not at all."""
+    with new_file(path, mode) as file:
+        file.write(content)
 
 
 def write_text(path: Path, content: str, mode: int = PRIVATE) -> None:

@@ -6,7 +6,7 @@ Its sections stand in the modules params_*.py, by subject.
 from typing import Any
 
 from face_assets.core.params_embedder import ROBUST, SCRATCH, Block, Embedder, Export, Train, View
-from face_assets.core.params_evaluation import Evaluation, Gallery, Stress
+from face_assets.core.params_evaluation import Evaluation, Gallery, Search, Stress
 from face_assets.core.params_faces import MTCNN, Audit, Detector, Photos, Split
 from face_assets.core.params_section import Section
 from face_assets.core.params_serving import Monitoring, Serving
@@ -26,6 +26,7 @@ __all__ = [
     "Monitoring",
     "Params",
     "Photos",
+    "Search",
     "Section",
     "Serving",
     "Split",
@@ -47,6 +48,7 @@ class Params(Section):
     train: Train = Train()
     evaluation: Evaluation = Evaluation()
     gallery: Gallery = Gallery()
+    search: Search = Search()
     export: Export = Export()
     serving: Serving = Serving()
     monitoring: Monitoring = Monitoring()

@@ -130,3 +130,20 @@ class Gallery(Section):
     min_quality: float = Field(
         50.0, ge=0.0, le=100.0, description="quality of the face in such a photo, 0 to 100, by the commit's embedder; where it has a scale"
     )
+
+
+class Search(Section):
+    """The search for a face among the enrolled people. It is exact below `index_from` people, and by an index of faiss from there on."""
+
+    index_from: int = Field(
+        2_000_000,
+        ge=0,
+        le=1_000_000_000,
+        description="people from which on the gallery has an index; 0 for none. An exact search takes some 5 ms a million people of 128 "
+        "values, and 0.6 GB",
+    )
+    recall: Fraction = Field(
+        0.999,
+        description="share of the searches which find somebody for whom the index is to find the same person as an exact search; the model "
+        "card has the share that was measured",
+    )

@@ -15,6 +15,7 @@ from face_assets.core.errors import UserError
 from face_assets.core.params import Split
 from face_assets.core.rows import Repeated, Rows
 from face_assets.dataset.photo_folders import identity_of, left_out_as, person_key, require_unicode
+from face_assets.registry.listing import TrackedFile
 
 EXAMPLES = 20
 SplitName = Literal["train", "validation", "test"]
@@ -127,26 +128,32 @@ def make_manifest(files: Iterable[tuple[str, str]], split: Split, known: Iterabl
     The identity is the first folder's name. Names that differ only by case, spaces or Unicode form are one person, in the
     spelling of `known`, else in the one with most photos.
     """
+    listed = files if isinstance(files, Rows) else Rows.of(TrackedFile, TrackedFile._fields, _readable(files))
     misplaced: list[str] = []
     left_out: defaultdict[str, list[str]] = defaultdict(list)
+    places: dict[str, int] = {}
 
-    def found() -> Iterator[tuple[str, str, str, str]]:
-        for path, md5 in files:
-            parts: Sequence[str] = path.split("/")
-            if "" in parts or "." in parts:
-                parts = PurePosixPath(path).parts
-            if not parts or path.startswith("/") or ".." in parts:
-                raise UserError(f"The data set lists {path!r}, which is no file in its folder: add the folder again.")
-            require_unicode(path)
-            reason = left_out_as(parts)
-            if reason:
-                left_out[reason].append(path)
-            elif len(parts) < 2:
-                misplaced.append(path)
-            else:
-                yield path, md5, parts[0], ""
+    def folder_of(path: str) -> int:
+        """The place of the person's folder; -1 for a file that is no photo of a person."""
+        parts: Sequence[str] = path.split("/")
+        if "" in parts or "." in parts:
+            parts = PurePosixPath(path).parts
+        if not parts or path.startswith("/") or ".." in parts:
+            raise UserError(f"The data set lists {path!r}, which is no file in its folder: add the folder again.")
+        reason = left_out_as(parts)
+        if reason:
+            left_out[reason].append(path)
+        elif len(parts) < 2:
+            misplaced.append(path)
+        else:
+            return places.setdefault(parts[0], len(places))
+        return -1
 
-    rows = in_order(photo_rows(found()))
+    found = np.fromiter(map(folder_of, listed.each("path")), np.int32, len(listed))
+    if left_out or misplaced:
+        listed, found = listed.at(np.flatnonzero(found >= 0)), found[found >= 0]
+    folders = Repeated(list(places), found)
+    rows = in_order(Rows(Photo, {**listed.columns, "identity": folders, "split": folders}))
     folders = rows.names("identity")
     names = Counter(dict(zip(folders.names, np.bincount(folders.codes, minlength=len(folders.names)).tolist(), strict=True)))
     identities = _identities(names, known)
@@ -166,6 +173,12 @@ def make_manifest(files: Iterable[tuple[str, str]], split: Split, known: Iterabl
         _without_photos(left_out.values(), names),
         dict(spelled),
     )
+
+
+def _readable(files: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    for path, md5 in files:
+        require_unicode(path)
+        yield path, md5
 
 
 def in_order(photos: Rows[Photo]) -> Rows[Photo]:

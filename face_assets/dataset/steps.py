@@ -51,13 +51,13 @@ def version_dataset(workspace: Workspace, commit: str, log: Log) -> Artifact:
 
     def fill(directory: Path) -> dict[str, object]:
         tracked = workspace.repository.files_in_columns(commit, PHOTOS)
-        manifest = make_manifest(tracked, params.split)
+        manifest, files = make_manifest(tracked, params.split), len(tracked)
+        del tracked
         if not manifest.photos:
             raise RefusedError(
-                f"The data set at commit {commit[:12]} is empty: photos.dvc lists {len(tracked)} files, none in a person's folder"
+                f"The data set at commit {commit[:12]} is empty: photos.dvc lists {files} files, none in a person's folder"
                 f"{left_out_text(manifest.notes())}. It needs one folder a person, with that person's photos in it."
             )
-        del tracked
         plan = plan_for(manifest.counts(), params)
         manifest = planned(manifest, plan)
         log(plan.refusal or plan.reason)

@@ -2,8 +2,9 @@
 
 import csv
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from sys import intern
 from time import monotonic
@@ -16,6 +17,7 @@ from face_assets.core.errors import UnreachableError
 from face_assets.core.fingerprint import fingerprint
 from face_assets.core.params import Detector, Params
 from face_assets.core.progress import progress_lines
+from face_assets.core.rows import Rows
 from face_assets.core.step_versions import step_version
 from face_assets.core.tables import write_rows
 from face_assets.dataset import duplicates
@@ -149,23 +151,38 @@ def _align(workspace: Workspace, commit: str, photos: Sequence[Photo], params: P
 
 def read_photos(aligned: Artifact) -> list[Photo]:
     """All photos of the data set, also those without a usable face, in path order."""
+    rows = listed_photos(aligned, "path", "md5", "identity", "split")
+    return [Photo(path, md5, identity, split_name(split)) for path, md5, identity, split in rows]
+
+
+def listed_photos(aligned: Artifact, *fields: str) -> Iterator[tuple[str, ...]]:
+    """These columns of all photos of the data set, in path order. Without a column `crop` it is the first choice's."""
     with open(aligned.directory / "faces.csv", encoding="utf-8", newline="") as file:
-        return [Photo(row["path"], row["md5"], row["identity"], split_name(row["split"])) for row in csv.DictReader(file)]
+        rows = csv.reader(file)
+        header = next(rows)
+        places = [header.index("md5" if field == "crop" and field not in header else field) for field in fields]
+        yield from map(itemgetter(*places), rows)
 
 
 def read_faces(aligned: Artifact, *splits: str, people: Collection[str] | None = None) -> list[Face]:
-    """The photos with a usable face, in path order; of the named splits, or of all. Without a column `crop` it is the first choice's.
+    """The photos with a usable face, in path order; of the named splits, or of all.
 
     Those of people who are SEEN belong to no split. people: those whose photos are read; None for all.
     """
-    with open(aligned.directory / "faces.csv", encoding="utf-8", newline="") as file:
-        return [
-            Face(row["path"], row["md5"], intern(row["identity"]), intern(row["split"]), row.get("crop", row["md5"]))
-            for row in csv.DictReader(file)
-            if row["status"] in ("face", SEEN)
-            and (not splits or (row["status"] == "face" and row["split"] in splits))
-            and (people is None or row["identity"] in people)
-        ]
+    return [Face(path, md5, intern(identity), intern(split), crop) for path, md5, identity, split, crop in _faces(aligned, splits, people)]
+
+
+def faces_in_columns(aligned: Artifact, *splits: str) -> Rows[Face]:
+    """The same for millions of photos."""
+    return Rows.of(Face, ("path", "md5", "identity", "split", "crop_key"), _faces(aligned, splits, None), repeated=("identity", "split"))
+
+
+def _faces(aligned: Artifact, splits: Collection[str], people: Collection[str] | None) -> Iterator[tuple[str, ...]]:
+    """Yields path, md5, identity, split and crop of the faces."""
+    for *face, status in listed_photos(aligned, "path", "md5", "identity", "split", "crop", "status"):
+        is_wanted = (status == "face" and (not splits or face[3] in splits)) or (status == SEEN and not splits)
+        if is_wanted and (people is None or face[2] in people):
+            yield tuple(face)
 
 
 def labels_of(faces: Sequence[Face]) -> list[int]:

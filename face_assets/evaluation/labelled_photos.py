@@ -3,7 +3,7 @@
 import csv
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from sys import intern
@@ -17,7 +17,7 @@ from face_assets.core.fingerprint import fingerprint
 from face_assets.dataset.steps import PHOTOS
 from face_assets.detection.detectors import served_detector
 from face_assets.detection.same_faces import same_faces
-from face_assets.detection.steps import Face, read_faces
+from face_assets.detection.steps import Face, listed_photos, read_faces
 from face_assets.embedding.training_record import read_record
 from face_assets.embedding.vectors import engine_vectors
 from face_assets.registry.releases import Release
@@ -83,21 +83,22 @@ class Seen:
 
 def read_labelled(aligned: Artifact, split: str, most: int = MOST_PHOTOS) -> LabelledPhotos:
     """The labelled photos of a split: all up to `most`, and beyond that all those of people drawn from the split."""
-    with open(aligned.directory / "faces.csv", encoding="utf-8", newline="") as file:
-        rows = [
-            (row["path"], row["md5"], intern(row["identity"]))
-            for row in csv.DictReader(file)
-            if row["status"] in STATUSES and row["split"] == split
-        ]
-    photos = Counter(identity for _, _, identity in rows)
+    photos = Counter(identity for _, _, identity in _labelled(aligned, split))
     people = people_drawn(photos, most)
-    chosen = [row for row in rows if row[2] in people]
+    chosen = [(path, md5, intern(identity)) for path, md5, identity in _labelled(aligned, split) if identity in people]
     faces = read_faces(aligned, split, people=people)
     places = {path: place for place, (path, _, _) in enumerate(chosen)}
     found = np.array([places[face.path] for face in faces], np.int64)
     paths, md5s, identities = ([row[column] for row in chosen] for column in range(3))
-    whole = (len(rows), len(photos)) if len(chosen) < len(rows) else ()
+    whole = (photos.total(), len(photos)) if len(chosen) < photos.total() else ()
     return LabelledPhotos(paths, md5s, identities, faces, found, *whole)
+
+
+def _labelled(aligned: Artifact, split: str) -> Iterator[tuple[str, str, str]]:
+    """Yields path, md5 and identity of the photos of a split whose label counts."""
+    for path, md5, identity, photos_split, status in listed_photos(aligned, "path", "md5", "identity", "split", "status"):
+        if photos_split == split and status in STATUSES:
+            yield path, md5, identity
 
 
 def people_drawn(photos: Mapping[str, int], most: int) -> Collection[str]:

@@ -85,7 +85,8 @@ def in_columns(listings: Iterable[Sequence[TrackedFile]]) -> Rows[TrackedFile] |
     rows = Rows.of(TrackedFile, TrackedFile._fields, files())
     if count < 2:
         return rows
-    rows = rows.at(np.argsort(rows.text("path"), kind="stable"))
+    if not (rows.text("path")[:-1] < rows.text("path")[1:]).all():
+        rows = rows.at(np.argsort(rows.text("path"), kind="stable"))
     paths = rows.text("path")
     if (paths[:-1] == paths[1:]).any():
         return None

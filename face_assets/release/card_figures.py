@@ -56,6 +56,26 @@ def _figures(facts: CardFacts) -> list[str]:
         f"{found['enrolled']:,} photos of enrolled people; "
         f"{found['strangers_accepted']:,} of {found['strangers']:,} photos of strangers taken for somebody. {_fnir(found)}",
         "",
+        *_index(facts.gallery.get("index")),
+    ]
+
+
+def _index(found: Mapping[str, Any] | None) -> list[str]:
+    """The recall of the gallery's index; nothing where the search is exact."""
+    if not found:
+        return []
+    rates = {"that find somebody": found["recall"], "of all": found["recall_of_all"]}
+    recalls = [
+        f"of {one['searches']:,} searches {which} **{one['value']:.2%}** ({one['low']:.2%} to {one['high']:.2%})"
+        for which, one in rates.items()
+        if one
+    ]
+    return [
+        f"The gallery of {found['people']:,} people is searched by an index ({found['library']}, {found['searched_lists']:,} of "
+        f"{found['lists']:,} lists). It finds the person whom an exact search finds in {'; '.join(recalls)}. The figures above are of "
+        "exact searches. By the index no more strangers are taken for somebody; enrolled people are refused, or taken for another, in up "
+        "to the rest of the share.",
+        "",
     ]
 
 

@@ -28,6 +28,8 @@ from face_assets.evaluation.production_line import production_line
 from face_assets.evaluation.reference import FILE as REFERENCE
 from face_assets.evaluation.steps import evaluate_embedder
 from face_assets.evaluation.stress_table import name_of
+from face_assets.gallery.template_index import FACTS as INDEX_FACTS
+from face_assets.gallery.template_index import FILES as INDEX_FILES
 from face_assets.gallery.verdict import judge_gallery, refusals
 from face_assets.registry.releases import Digests, Lineage, Release
 from face_assets.registry.workspace import Log, Workspace
@@ -124,7 +126,9 @@ def _bundle(workspace: Workspace, commit: str, params: Params, parts: Parts, dir
     directory.mkdir()
     for name in engine_files(parts.exported.directory):
         link_or_copy(parts.exported.directory / name, directory / name)
-    link_or_copy(parts.gallery.directory / "gallery.npz", directory / "gallery.npz")
+    for name in ("gallery.npz", *INDEX_FILES):
+        if (parts.gallery.directory / name).is_file():
+            link_or_copy(parts.gallery.directory / name, directory / name)
     for name in EVALUATION:
         link_or_copy(parts.evaluation.directory / name, directory / name)
     shutil.copytree(detector_networks(workspace, params.detector), directory / "detector", copy_function=link_or_copy)
@@ -243,7 +247,7 @@ def _register(workspace: Workspace, commit: str, params: Params, parts: Parts, i
     thresholds = (recognizer["verification_threshold"], recognizer["identification_threshold"])
     digests = Digests(
         embeddings=_embeddings_digest(workspace, params, parts),
-        recognition=fingerprint(file_digest(bundle / "gallery.npz"), thresholds),
+        recognition=fingerprint(file_digest(bundle / "gallery.npz"), thresholds, *_index_digest(bundle)),
         packaging=tree_digest(bundle),
     )
     metrics = {name: figures for name, figures in parts.evaluation.summary["figures"]["trained"].items()}
@@ -264,6 +268,11 @@ def _register(workspace: Workspace, commit: str, params: Params, parts: Parts, i
         return _lineage(workspace, commit, params, parts, bundle, log)
 
     return workspace.releases.register(bundle, commit, inputs, digests, metrics, plots, measure)
+
+
+def _index_digest(bundle: Path) -> list[str]:
+    """The digest of the gallery's index by its facts, which name the index' own; none without one."""
+    return [file_digest(bundle / INDEX_FACTS)] if (bundle / INDEX_FACTS).is_file() else []
 
 
 def _plots(parts: Parts) -> dict[str, Path]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from face_assets.core.code_digest import PACKAGE, file_of, imports_of
 from face_assets.core.files import file_lock, link_or_copy, new_directory, read_json, write_json, write_text
 from face_assets.core.fingerprint import fingerprint
+from face_assets.gallery.template_index import FILES as INDEX_FILES
 from face_assets.serving import triton_networks
 from face_assets.serving.config_text import parse, render
 from face_assets.serving.runtime import native_networks
@@ -29,8 +30,10 @@ WEIGHTS = ("embedder.trunk.bin", "embedder.pt")  # of the trunk, and of the head
 FILES = {
     DETECTOR: ("detector", "recognizer.json"),
     EMBEDDER: ("embedder.xml", "embedder.bin", *WEIGHTS, "engine.json", "recognizer.json"),
-    RECOGNIZER: ("gallery.npz", "recognizer.json"),
+    RECOGNIZER: ("gallery.npz", *INDEX_FILES, "recognizer.json"),
 }
+"""Files of a bundle. Those of OPTIONAL are there in some."""
+OPTIONAL = (*WEIGHTS, *INDEX_FILES)
 OF_THE_GALLERY = ("verification_threshold", "identification_threshold", "stranger_rates")  # in recognizer.json, for the recognizer alone
 
 
@@ -133,7 +136,7 @@ def _fill(folder: Path, model: str, bundle: Path, templates: Path) -> None:
         shutil.copyfile(file, copy)
     for name in FILES[model]:
         source = bundle / name
-        if name in WEIGHTS and not ((bundle / WEIGHTS[0]).is_file() and source.is_file()):
+        if (name in WEIGHTS and not (bundle / WEIGHTS[0]).is_file()) or (name in OPTIONAL and not source.is_file()):
             continue
         if source.is_dir():
             shutil.copytree(source, folder / name, copy_function=link_or_copy)

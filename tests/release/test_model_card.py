@@ -126,6 +126,15 @@ def test_a_rate_that_was_not_measured_is_not_claimed() -> None:
     assert "FPIR ≤ 0.01 | 0.95 | no such comparison |" in card
 
 
+def test_the_recall_of_an_index_stands_in_the_card() -> None:
+    assert "index" not in model_card(FACTS)
+    recall = {"value": 0.9985, "low": 0.995, "high": 0.9997, "searches": 1200}
+    index = {"library": "faiss 1.2", "people": 3_000_000, "lists": 4096, "searched_lists": 128, "recall": recall, "recall_of_all": None}
+    card = model_card(replace(FACTS, gallery={**FACTS.gallery, "index": index}))
+    assert "The gallery of 3,000,000 people is searched by an index (faiss 1.2, 128 of 4,096 lists)." in card
+    assert "of 1,200 searches that find somebody **99.85%** (99.50% to 99.97%)." in card
+
+
 def test_figures_by_group_stand_in_the_card_and_five_people_get_a_sentence() -> None:
     assert "by group" not in model_card(FACTS)
     groups = {"light": {"dim|dark": DIM, "few": {**DIM, "people": 5, "figures": {}, "note": "few: 5 test people, too few for a figure"}}}

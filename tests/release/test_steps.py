@@ -16,6 +16,7 @@ from face_assets.detection.steps import align_dataset
 from face_assets.embedding.export_steps import export_embedder
 from face_assets.embedding.steps import train_embedder
 from face_assets.evaluation.steps import evaluate_embedder
+from face_assets.gallery.search import Gallery
 from face_assets.gallery.steps import enroll
 from face_assets.registry.git import git
 from face_assets.registry.workspace import Workspace
@@ -147,10 +148,10 @@ def test_a_photo_without_a_face_counts_against_whoever_does_not_find_it(data: Pa
 def test_the_gate_compares_with_what_came_into_production_since_the_evaluation(data: Path) -> None:
     """Of two commits whose runs went side by side, the later and worse one, of another seed, was better than what was there before.
 
-    Both have a stress table, whose photos the first degrades for both.
+    Both have a stress table, whose photos the first degrades for both, and an index of the gallery.
     """
     asked = PARAMS.format(certain=FINDS_ALL, more="").replace("max_regression: 1.0", "max_regression: 0.1, confidence: 0.5")
-    asked = asked.replace("conditions: {}", "conditions: {jpeg: [10], mask: []}, photos: 4")
+    asked = asked.replace("conditions: {}", "conditions: {jpeg: [10], mask: []}, photos: 4") + "search: {index_from: 2}\n"
     first = Made()
     commit(data, params_yaml=asked.replace("epochs: 0", "epochs: 0, seed: 1"))
     better = Made(late=True)
@@ -168,6 +169,8 @@ def test_the_gate_compares_with_what_came_into_production_since_the_evaluation(d
     assert any("the stress table is not compared with v1.0.0" in note for note in better.evaluation["gate_notes"])
     assert (better.parts.evaluation.directory / "stress.png").is_file()
     assert "## On bad photos" in better.card and "| jpeg 10 | 4 of " in better.card and "On bad photos" not in first.card
+    assert Gallery.load(better.directory).index and Gallery.load(first.directory).index is None
+    assert "is searched by an index (faiss " in better.card and "by an index" not in first.card
     beside = compare(Workspace.load(), "v1.0.0", better.release["release"]).stress
     assert [(one.condition, one.tar[0], one.failures[0]) for one in beside] == [(name, "", "") for name in ("clean", "jpeg 10", "mask")]
     assert not worse.release["production"] and "the gate refused it" in worse.release["stage_reason"]
