@@ -1,10 +1,8 @@
 """`face-assets up` and `down`: UI, daemon and server of this state directory."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 
 from face_assets.automation.services import start_ui, stop_ui, ui_address
-from face_assets.cli.followed_repository import follow_repository
 from face_assets.cli.monitoring_services import start_monitoring, stop_monitoring
 from face_assets.cli.web_service import start_web, stop_web
 from face_assets.core.errors import RefusedError, UserError
@@ -12,18 +10,13 @@ from face_assets.event_log.runs import run_job
 from face_assets.orchestration import jobs
 from face_assets.orchestration.tags import MANUAL, TRIGGER
 from face_assets.registry.workspace import Workspace
-from face_assets.serving.machine_state import ask_to_retry
-from face_assets.serving.steps import stop_servers, target
+from face_assets.serving.steps import stop_servers
 
 
-def start_services(repo: str | None, server: bool, ui: bool, monitoring: bool = False, web: bool = True) -> Iterator[str]:
-    """Starts services that do not run, for `repo` where given; yields a line about each. Raises UserError."""
-    workspace = follow_repository(repo)
-    ask_to_retry(workspace)
+def start_services(workspace: Workspace, server: bool, ui: bool, monitoring: bool = False, web: bool = True) -> Iterator[str]:
+    """Starts services that do not run; yields a line about each. The server that runs is checked. Raises UserError."""
     if workspace.settings.repo:
         yield f"Repository: {workspace.repository.shown}"
-    if server:
-        _start_live(workspace)
     if ui:
         start_ui(workspace.settings)
         yield f"UI: {ui_address(workspace.settings)}"
@@ -33,21 +26,6 @@ def start_services(repo: str | None, server: bool, ui: bool, monitoring: bool = 
         yield _start_server(workspace)
     if monitoring:
         yield from start_monitoring(workspace.settings)
-
-
-def _start_live(workspace: Workspace) -> None:
-    """Starts the embedded server with the release in production, where that was live here, before all that takes longer.
-
-    The deployment that follows checks it, and reports what fails here.
-    """
-    if not workspace.settings.repo or workspace.settings.target != "embedded":
-        return
-    with suppress(UserError, OSError):
-        workspace.repository.refresh()
-        assignment, server = workspace.stages.production(), target(workspace)
-        live = server.status().live
-        if assignment and live and (live.release, live.release_commit) == (assignment.release.version, assignment.release.commit):
-            server.start()
 
 
 def _start_server(workspace: Workspace) -> str:

@@ -1,11 +1,13 @@
 """The order in which `face-assets up` starts the services."""
 
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from face_assets.cli import services
+from face_assets.cli import live_server, services
 from face_assets.core.errors import UserError
 
 V1 = ("v1.0.0", "a" * 40)
@@ -30,14 +32,14 @@ def _started(
         repository=SimpleNamespace(shown="/data", refresh=lambda: None),
         stages=SimpleNamespace(production=lambda: assignment),
     )
-    monkeypatch.setattr(services, "follow_repository", lambda repo: workspace)
-    monkeypatch.setattr(services, "ask_to_retry", lambda workspace: None)
-    monkeypatch.setattr(services, "target", lambda workspace: SimpleNamespace(status=lambda: SimpleNamespace(live=found), start=start))
+    monkeypatch.setattr(live_server, "follow_repository", lambda repo: workspace)
+    monkeypatch.setattr(live_server, "ask_to_retry", lambda workspace: None)
+    monkeypatch.setattr(live_server, "target", lambda workspace: SimpleNamespace(status=lambda: SimpleNamespace(live=found), start=start))
     monkeypatch.setattr(services, "start_ui", lambda settings: started.append("UI"))
     monkeypatch.setattr(services, "ui_address", lambda settings: "")
     monkeypatch.setattr(services, "start_web", lambda settings: started.append("web"))
     monkeypatch.setattr(services, "_start_server", lambda workspace: started.append("deployment"))
-    list(services.start_services(None, server=True, ui=True))
+    list(services.start_services(live_server.start_live(None, server=True), server=True, ui=True))
     return started
 
 
@@ -54,3 +56,14 @@ def test_no_other_release_is_started_than_that_in_production(
 
 def test_a_server_that_does_not_start_is_left_to_the_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _started(monkeypatch, V1, V1, UserError("a port is taken")) == ["live", "UI", "web", "deployment"]
+
+
+def test_the_live_release_does_not_wait_for_the_import_of_dagster() -> None:
+    lines = (
+        "import sys",
+        "from face_assets.cli import live_server",
+        "from face_assets.cli.commands.machine import up",
+        "live_server.start_live = lambda repo, server: sys.exit(7 if 'dagster' in sys.modules else 5)",
+        "up.main([])",
+    )
+    assert subprocess.run([sys.executable, "-c", "\n".join(lines)]).returncode == 5

@@ -65,9 +65,12 @@ def doctor(repo: str | None, as_json: bool) -> None:
 @click.option("--monitoring", is_flag=True, help="Start the exporter and a local Prometheus, where one is installed.")
 def up(repo: str | None, server: bool, ui: bool, web: bool, monitoring: bool) -> None:
     """Start the UI, the daemon, the web service, and the server with the release in production."""
-    from face_assets.cli.services import start_services
+    from face_assets.cli.live_server import start_live
 
-    for line in start_services(repo, server=server, ui=ui, monitoring=monitoring, web=web):
+    workspace = start_live(repo, server)
+    from face_assets.cli.services import start_services  # which imports Dagster
+
+    for line in start_services(workspace, server=server, ui=ui, monitoring=monitoring, web=web):
         echo(line)
     say_next("face-assets status shows how everything is")
 
