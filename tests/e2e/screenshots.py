@@ -20,7 +20,7 @@ def main(folder: Path) -> None:
     require_synthetic_people(settings)
     start_ui(settings)
     folder.mkdir(parents=True, exist_ok=True)
-    with open_ui(ui_address(settings), width=2600, height=1000) as ui:  # so wide that names are drawn large
+    with open_ui(ui_address(settings), width=2600, height=1200) as ui:  # so wide that names are drawn large
         ui.open_whole_lineage()
         save(ui, folder / "lineage.png")
     with open_ui(ui_address(settings), width=1280, height=800) as ui:
@@ -45,10 +45,10 @@ def require_synthetic_people(settings: Settings) -> None:
 
 
 def save(ui: DagsterUi, file: Path) -> None:
-    """The page as a small PNG."""
+    """The page as a small PNG, of 256 colours."""
     picture = Image.open(io.BytesIO(ui.picture())).convert("RGB")
     picture.thumbnail((WIDEST, picture.height), Image.Resampling.LANCZOS)
-    picture.save(file, "PNG", optimize=True)
+    picture.quantize(256, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
     assert file.stat().st_size < LARGEST, f"{file} is too large for a page of documentation"
     print(file)
 
