@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ import numpy as np
 import pytest
 
 from face_assets.core.full_disk import full_disk
+from face_assets.core.params import Search
+from face_assets.gallery.enrolment import templates_of, write_gallery
+from face_assets.gallery.index_building import write_index
 from face_assets.serving import model_repository as models
 from face_assets.serving.config_text import parse, render
 from face_assets.serving.embedded import EmbeddedTarget
@@ -119,3 +123,19 @@ def test_a_sweep_keeps_what_is_live_and_what_was_before(kit: Any, target: Embedd
     for folder in (*models.MODELS, "configs"):
         assert {int(one.name) for one in (target.models / folder).iterdir() if one.is_dir()} == kept
     assert target.check_live(kit.golden_requests("v2.0.0"), kit.budget).passed
+
+
+def test_the_servers_environment_searches_a_large_gallery_by_its_index(kit: Any, tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).standard_normal((50, 16)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    bundle, names = tmp_path / "bundle", [f"person {row}" for row in range(len(rows))]
+    shutil.copytree(kit.bundle("v1.0.0"), bundle)
+    (bundle / "gallery.npz").unlink()
+    write_gallery(templates_of(rows, names), bundle)
+    write_index(templates_of(rows, names), rows, names, 0.5, Search(index_from=1), bundle, print)
+    version = kit.write(tmp_path / "models", "v1.0.0", bundle)
+    folder = tmp_path / "models" / models.RECOGNIZER / str(version.number)
+    code = "import pathlib; from face_assets.gallery.search import Gallery; print(Gallery.load(pathlib.Path()).index.inner.ntotal)"
+    python = str(kit.environment.directory / "bin" / "python")
+    done = subprocess.run([python, "-c", code], cwd=folder, capture_output=True, text=True, env={}, check=False)
+    assert done.stdout.strip() == "50", done.stderr
