@@ -36,7 +36,7 @@ def test_an_inference_that_fails_raises_and_the_next_are_answered() -> None:
 
 DROPS = """
 from test_inference import *
-for _ in range(400):
+for _ in range(150):
     Batches(compile_network(network_of_sums(), 2, 2), 2, 16).infer(np.ones((100, 8, 8, 3), np.uint8))
 """
 
