@@ -15,7 +15,9 @@ SHELL := /bin/bash
 # pip writes a line for each file of each package: every 25th package, and what takes long, show that it goes on
 PACKAGES := awk '/^(Collecting|Processing)/ && ++n % 25 == 0 { print "  " n " packages found" } /^Installing/ { print "  unpacking " n ", a minute or two" } { fflush() }'
 
-TEST := $(BIN)/python -m pytest -n 2 --no-loadscope-reorder
+# on 2 cores: tests wait for servers, images and disks for a third of their time
+WORKERS ?= 3
+TEST := $(BIN)/python -m pytest -n $(WORKERS) --no-loadscope-reorder
 
 .PHONY: help demo check check-gpu test test-all bench docs lint lock format screenshots up down clean wheels platform-image local-images compose-up compose-down
 
