@@ -192,9 +192,13 @@ def _is_same(root: Path, model: str, one: int, other: int) -> bool:
     """Returns True where two versions of a model answer alike: the same code, files and configuration, whatever their galleries."""
     folders = [root / model / str(number) for number in (one, other)]
     mine, theirs = ({file.relative_to(folder) for file in folder.rglob("*") if _counts(file)} for folder in folders)
-    if not mine or mine != theirs or _without_gallery(root, model, one) != _without_gallery(root, model, other):
+    if not mine or mine != theirs:
         return False
-    return all(_has_same_content(folders[0] / name, folders[1] / name) for name in mine)
+    try:
+        is_alike = _without_gallery(root, model, one) == _without_gallery(root, model, other)
+        return is_alike and all(_has_same_content(folders[0] / name, folders[1] / name) for name in mine)
+    except (OSError, ValueError):  # what is loaded may have lost its files since
+        return False
 
 
 def _counts(file: Path) -> bool:

@@ -69,6 +69,20 @@ def test_a_candidate_asks_parts_of_its_own(kit: Any, tmp_path: Path) -> None:
     assert (tmp_path / models.RECOGNIZER / str(version.number) / "gallery.npz").is_file()
 
 
+def test_a_release_shares_the_networks_of_one_whose_files_can_be_read_and_are_the_same(kit: Any, tmp_path: Path) -> None:
+    bundle = shutil.copytree(kit.bundle("v1.0.0"), tmp_path / "bundle")
+    live, other = kit.write(tmp_path, "v1.0.0"), kit.write(tmp_path, "v1.1.0", bundle)
+    shared = models.with_parts_of(tmp_path, other, live)
+    assert (shared.detector, shared.embedder) == (live.number, live.number)
+    kit.change(tmp_path, other, models.DETECTOR, {"DETECTOR_BATCH = 4": "DETECTOR_BATCH = 5"})
+    shared = models.with_parts_of(tmp_path, other, live)
+    assert (shared.detector, shared.embedder) == (None, live.number)
+    (tmp_path / "configs" / str(live.number) / f"{models.EMBEDDER}.pbtxt").unlink()
+    assert models.with_parts_of(tmp_path, other, live) == other
+    shutil.rmtree(tmp_path / models.EMBEDDER / str(live.number))
+    assert models.with_parts_of(tmp_path, other, live) == other
+
+
 def test_what_a_killed_run_left_half_written_is_removed_and_not_counted(kit: Any, tmp_path: Path) -> None:
     partial = tmp_path / models.DETECTOR / ".partial-1-killed"
     partial.mkdir(parents=True)
