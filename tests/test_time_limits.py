@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from face_assets.core import subprocesses
+from face_assets.core.code_digest import parsed
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(
@@ -43,7 +44,7 @@ FOR_EVER = {
 
 def unlimited(source: str, path: str = "") -> Iterator[str]:
     """The calls of a source text that can hang and name no time limit."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if not isinstance(node, ast.Call):
             continue
         name = ast.unparse(node.func)

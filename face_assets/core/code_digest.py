@@ -26,7 +26,15 @@ def modules_used(*modules: str, ignored: tuple[str, ...] = ()) -> list[str]:
 
 def imports_of(source: str) -> list[str]:
     """The modules of this package that a file's source imports, directly or not."""
-    return _closure(list(_imported(ast.parse(source))), lambda name: False)
+    return _closure(list(_imported(parsed(source))), lambda name: False)
+
+
+def parsed(source: str) -> ast.Module:
+    """The syntax tree of Python source. Raises SyntaxError."""
+    try:
+        return ast.parse(source)
+    except SystemError:  # CPython up to 3.11.7: a traceback was written meanwhile, by a finalizer or another thread (gh-106905)
+        return ast.parse(source)
 
 
 def file_of(module: str) -> Path:
@@ -47,7 +55,7 @@ def _closure(waiting: list[str], is_ignored: Callable[[str], bool]) -> list[str]
 
 @cache
 def _read(module: str) -> tuple[str, tuple[str, ...]]:
-    tree = ast.parse(file_of(module).read_text(encoding="utf-8"))
+    tree = parsed(file_of(module).read_text(encoding="utf-8"))
     imported = _imported(tree)
     return fingerprint(ast.dump(_without_docstrings(tree))), imported
 

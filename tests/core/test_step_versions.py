@@ -1,5 +1,7 @@
 """Step versions: a change of code that a step runs is looked at by a person, and what does not count does not ask for it."""
 
+import ast
+import gc
 import json
 from pathlib import Path
 
@@ -7,6 +9,27 @@ import pytest
 
 from face_assets.core import code_digest as digests
 from face_assets.core import step_versions
+
+
+class Parses:
+    """Parses source as it is collected, as a traceback in the log does."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+    def __del__(self) -> None:
+        ast.parse("a + (b * c(d))")
+
+
+def test_source_is_parsed_whatever_is_collected_meanwhile() -> None:
+    source = Path(digests.__file__).read_text(encoding="utf-8")
+    expected = ast.dump(ast.parse(source))
+    for _ in range(5):
+        gc.disable()
+        for _ in range(300):
+            Parses()
+        gc.enable()
+        assert ast.dump(digests.parsed(source)) == expected
 
 
 @pytest.fixture
